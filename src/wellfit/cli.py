@@ -1,0 +1,134 @@
+"""What all pipeline scripts share: options, the lock, signals and errors in one line."""
+
+import argparse
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
+from ruamel.yaml import YAML
+
+from wellfit.errors import WellfitError
+from wellfit.params import PARAMS_FILE, Params, load_params
+
+# `mlflow run . -P lr=0.003` arrives as `--lr 0.003`, and -P optim.lr=0.003 as `--optim.lr 0.003`.
+SHORT_NAMES = {
+    "dataset": "data.name",
+    "model": "model.name",
+    "dropout": "model.dropout",
+    "optimizer": "optim.name",
+    "lr": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+    "scheduler": "schedule.name",
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "seed": "train.seed",
+    "tune": "tune.enabled",
+    "n_trials": "tune.n_trials",
+}
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def run_stage(main: Callable[[Params], None], description: str | None, argv: Sequence[str] | None = None) -> NoReturn:
+    """Runs a pipeline script and exits: 0, or non-zero with one line on standard error.
+
+    Args:
+        main: the stage, given the validated params.
+        description: for ``--help``; the script's docstring.
+        argv: the command line without the program's name, by default the real one.
+    """
+    script = Path(sys.argv[0]).stem
+    args = _parser(script, description).parse_args(_with_keys_as_set(sys.argv[1:] if argv is None else argv))
+    overrides = args.set + [f"{key}={value}" for name, key in SHORT_NAMES.items() if (value := getattr(args, name))]
+    signal.signal(signal.SIGTERM, _terminate)
+    if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
+        _die_with_parent()
+    try:
+        params = load_params(PARAMS_FILE, overrides)
+        with _only_one(script):
+            main(params)
+    except WellfitError as error:
+        status, line = 1, f"{script}: {error}"
+    except KeyboardInterrupt as stop:
+        status, line = (143 if stop.args else 130), f"{script}: interrupted"
+    except OSError as error:  # a full disk, a missing right: the system's words and the file's name say it
+        status, line = 1, f"{script}: {error}"
+    except Exception as error:  # a fault of ours, not of the user's: still one line
+        status, line = 1, f"{script}: unexpected {type(error).__name__}: {error} (--debug shows where)"
+    else:
+        sys.exit(0)
+    if args.debug:
+        traceback.print_exc()
+    print(line, file=sys.stderr)
+    sys.exit(status)
+
+
+def _parser(script: str, description: str | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=f"python pipelines/{script}.py",
+        description=description,
+        epilog=_sections_read_by(script),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="use VALUE for KEY in place of the one in params.yaml; may be given many times",
+    )
+    for name, key in SHORT_NAMES.items():
+        parser.add_argument(f"--{name}", metavar="VALUE", help=f"short for --set {key}=VALUE")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser
+
+
+def _with_keys_as_set(argv: Sequence[str]) -> list[str]:
+    """``--optim.lr 0.1`` and ``--optim.lr=0.1`` become ``--set optim.lr=0.1``."""
+    arguments = list(argv)
+    for i, argument in enumerate(arguments):
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if argument.startswith("--") and "." in key:
+            value = value if equals else (arguments[i + 1] if i + 1 < len(arguments) else "")
+            return [*arguments[:i], "--set", f"{key}={value}", *_with_keys_as_set(arguments[i + 2 - bool(equals) :])]
+    return arguments
+
+
+def _sections_read_by(stage: str) -> str:
+    """The parts of ``params.yaml`` that dvc.yaml lists for the stage, comments included."""
+    try:
+        pipeline = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))
+        listed = pipeline["stages"][stage]["params"]
+        text = Path(PARAMS_FILE).read_text(encoding="utf-8")
+    except (OSError, KeyError):
+        return ""
+    wanted = {str(key).split(".")[0] for key in listed}
+    blocks = [block for block in text.split("\n\n") if block.lstrip().split(":")[0] in wanted]
+    return f"what it reads in {PARAMS_FILE}, as it stands there:\n\n" + "\n\n".join(blocks)
+
+
+def _only_one(script: str) -> AcquireReturnProxy[BaseFileLock]:
+    """Keeps a second run of the same stage in this folder from mixing its outputs with ours."""
+    path = Path(".wellfit", "locks", f"{script}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        raise WellfitError(f"another {script} is running in {Path.cwd()}; wait for it or stop it") from None
+
+
+def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def _die_with_parent() -> None:
+    """DVC and MLflow leave what they started alive when they are killed; on Linux the kernel can tell us."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,183 @@
+"""One file from one place: transfer over HTTP, unpack, verify."""
+
+import gzip
+import hashlib
+import io
+import os
+import threading
+import zlib
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+from wellfit.data.catalog import RawFile
+
+if TYPE_CHECKING:
+    import requests
+
+SLOWEST_BYTES_PER_SECOND = 32 * 1024
+CHUNK = 1 << 16  # bytes
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+class SourceError(Exception):
+    """Why a place did not give the file.
+
+    Attributes:
+        retry: whether another try may end better: the place was reached, but what came was wrong.
+    """
+
+    def __init__(self, reason: str, *, retry: bool) -> None:
+        super().__init__(reason)
+        self.retry = retry
+
+
+def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
+    """Downloads a file over HTTP, with a progress bar where standard error is a terminal.
+
+    Certificates are checked, and a redirect from https to http is refused. All of it, from the look-up of the host's
+    name to the last byte, may take ``2 * timeout`` seconds and another one for every 32 KiB of ``max_bytes``; without
+    such a bound a server that sends a byte now and then would never time out.
+
+    Args:
+        url: http or https.
+        target: the file to write; it is not there after a failure.
+        max_bytes: a longer answer is refused.
+        timeout: seconds without a byte after which the server counts as stalled.
+
+    Raises:
+        SourceError: the server did not give a whole file.
+    """
+    limit = 2 * timeout + max_bytes / SLOWEST_BYTES_PER_SECOND
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            _download(url, _Sink(target, max_bytes), timeout)
+        except Exception as error:
+            failures.append(error)
+
+    # A blocking read cannot be given a deadline from the thread that it blocks. One that is given up goes on, into a
+    # file without a name, until it ends or the process does.
+    worker = threading.Thread(target=work, daemon=True)
+    worker.start()
+    try:
+        worker.join(limit)
+        if worker.is_alive():
+            raise SourceError(f"too slow, given up after {limit:.3g} s", retry=False)
+        if failures:
+            raise _translated(failures[0], timeout)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+
+
+def unpack(packed: Path, target: Path, file: RawFile) -> None:
+    """Unpacks a gzip file and verifies what was in it.
+
+    Some servers declare the gzip container as a transfer encoding, which takes it off on the way; so a file that
+    arrives without one is verified as it is.
+
+    Args:
+        packed: the file as published.
+        target: the file to write; what stands there after a failure is of no use.
+        file: size and sha256 that the content must have.
+
+    Raises:
+        SourceError: the file is missing, cannot be read or unpacked, or holds something else.
+    """
+    try:
+        source = packed.open("rb")
+    except FileNotFoundError:
+        raise SourceError("not there", retry=False) from None
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror}", retry=False) from None
+    with source, target.open("wb") as out:
+        is_packed = source.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
+        try:
+            digest, size = _copy(gzip.GzipFile(fileobj=source) if is_packed else source, out, file.size)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise SourceError(f"damaged: {error}", retry=True) from None
+        out.flush()
+        os.fsync(out.fileno())
+    if size != file.size:
+        raise SourceError(f"wrong content: {size} bytes unpacked, not {file.size}", retry=True)
+    if digest != file.sha256:
+        raise SourceError(f"wrong content: sha256 {digest[:12]}..., not {file.sha256[:12]}...", retry=True)
+
+
+class _Sink(io.FileIO):
+    """A file that takes no more than it should."""
+
+    def __init__(self, path: Path, max_bytes: int) -> None:
+        super().__init__(path, "wb")
+        self.max_bytes = max_bytes
+
+    def write(self, data: Any, /) -> int:
+        if self.tell() + len(data) > self.max_bytes:
+            raise SourceError(f"wrong content: more than {self.max_bytes} bytes", retry=True)
+        return super().write(data)
+
+
+def _download(url: str, sink: _Sink, timeout: float) -> None:
+    from pooch import HTTPDownloader
+    from tqdm import tqdm
+
+    label = url.rsplit("/", 1)[-1]
+    with (
+        sink,
+        ExitStack() as responses,
+        tqdm(total=sink.max_bytes, desc=label, unit="B", unit_scale=True, disable=None) as bar,
+    ):
+
+        def check(response: "requests.Response", **_: Any) -> None:
+            responses.callback(response.close)  # pooch leaves it open when something goes wrong
+            _refuse_downgrade(response)
+
+        download = HTTPDownloader(
+            progressbar=bar,
+            chunk_size=CHUNK,
+            timeout=timeout,
+            headers={"Accept-Encoding": "identity"},
+            hooks={"response": check},
+        )
+        download(url, sink, None)
+
+
+def _refuse_downgrade(response: "requests.Response") -> None:
+    if response.is_redirect and urlsplit(response.url).scheme == "https":
+        target = urlsplit(urljoin(response.url, response.headers["location"]))
+        if target.scheme != "https":
+            raise SourceError(f"refused: it redirects from https to {target.scheme}", retry=False)
+
+
+def _copy(source: Any, out: io.BufferedWriter, size: int) -> tuple[str, int]:
+    """Copies until the end or one byte beyond ``size``, so that a gzip bomb stays small."""
+    digest, copied = hashlib.sha256(), 0
+    while chunk := source.read(min(CHUNK, size + 1 - copied)):
+        out.write(chunk)
+        digest.update(chunk)
+        copied += len(chunk)
+    return digest.hexdigest(), copied
+
+
+def _translated(error: Exception, timeout: float) -> Exception:
+    """What went wrong in a few words; an exception that is not about the transfer (a full disk) stays what it is."""
+    from requests import exceptions
+
+    match error:
+        case exceptions.HTTPError(response=response) if response is not None:
+            status = response.status_code
+            return SourceError(f"HTTP {status} {response.reason}", retry=status == 429 or status >= 500)
+        case exceptions.SSLError():
+            return SourceError("its certificate was not accepted", retry=False)
+        case exceptions.RequestException() if "timed out" in str(error):
+            return SourceError(f"no byte for {timeout:g} s", retry=True)
+        case exceptions.ChunkedEncodingError() | exceptions.ContentDecodingError():
+            return SourceError("the transfer broke off", retry=True)
+        case exceptions.ConnectionError():
+            return SourceError("no connection", retry=True)
+        case exceptions.RequestException() | ValueError():  # a redirect to what urllib cannot take apart
+            return SourceError(f"no valid address or answer ({type(error).__name__})", retry=False)
+    return error

@@ -1,0 +1,166 @@
+"""Raw data: verified, complete, and looked for in the nearest place first."""
+
+import os
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from wellfit.data.bundled import save_bundled
+from wellfit.data.catalog import CATALOG, Entry, RawFile
+from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.download import SourceError, transfer, unpack
+from wellfit.data.publish import replacing
+from wellfit.data.store import file_sha256
+from wellfit.errors import WellfitError
+from wellfit.files import project_root
+
+MIRROR_VARIABLE = "WELLFIT_MIRROR"
+CACHE_VARIABLE = "WELLFIT_CACHE"
+FIRST_PAUSE = 1.0  # seconds before the first retry; each later pause is twice as long
+LONGEST_PAUSE = 60.0  # seconds
+
+
+class _Place(NamedTuple):
+    """Where a file may be: ``where`` is a file here or a URL."""
+
+    kind: str
+    where: Path | str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.where if isinstance(self.where, Path) else _without_password(self.where)}"
+
+
+def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
+    """Makes ``out/<data.name>/``; a failure leaves nothing there, or what was there before.
+
+    Each published file is looked for in the mirror (``WELLFIT_MIRROR``, a folder or a URL that holds
+    ``<data set>/<file>``), in the cache (``WELLFIT_CACHE``, by default the user's cache folder), then at the
+    publishers' addresses, and taken from the first place where the unpacked content has the right sha256. A download
+    is kept in the cache.
+
+    Args:
+        data: which data set; for generated ones also their size, noise and seed.
+        config: time-out and retries of each download.
+        out: the folder of all raw data.
+
+    Raises:
+        WellfitError: no place gave a file; the message names the file, each place and its fault.
+    """
+    entry, folder = CATALOG[data.name], out / data.name
+    if entry.files and _is_complete(folder, entry):
+        print(f"{folder} is already there, verified", flush=True)
+        return
+    with replacing(folder) as new:
+        if not entry.files:
+            save_bundled(data, new)
+        for file in entry.files:
+            _fetch_file(data.name, file, new, config)
+
+
+def _is_complete(folder: Path, entry: Entry) -> bool:
+    wanted = {folder / file.name: file.sha256 for file in entry.files}
+    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in wanted.items())
+
+
+def _fetch_file(name: str, file: RawFile, folder: Path, config: FetchConfig) -> None:
+    published = f"{name}/{file.name}.gz"
+    target, cached = folder / file.name, _cache() / published
+    failures = []
+    for place in _places(name, file, cached):
+        try:
+            if isinstance(place.where, str):
+                _download(place, file, target, cached, config)
+            else:
+                unpack(place.where, target, file)
+            return
+        except SourceError as fault:
+            failures.append(f"{place}: {fault}")
+            if place.kind != "cache":
+                print(failures[-1], flush=True)
+            elif fault.retry:
+                print(f"{failures[-1]}; dropped", flush=True)
+                with suppress(OSError):
+                    cached.unlink()
+    raise WellfitError(
+        f"{published} could not be fetched ({'; '.join(failures)}); set {MIRROR_VARIABLE}=<folder or URL> to a place "
+        f"that holds {published}"
+    )
+
+
+def _places(name: str, file: RawFile, cached: Path) -> list[_Place]:
+    packed = f"{file.name}.gz"
+    publishers = [_Place("publisher", f"{address}/{packed}") for address in CATALOG[name].addresses]
+    places = [_Place("cache", cached), *publishers]
+    if mirror := os.environ.get(MIRROR_VARIABLE):
+        root = _mirror_root(mirror)
+        where = root / name / packed if isinstance(root, Path) else f"{root}/{name}/{packed}"
+        places.insert(0, _Place("mirror", where))
+    return places
+
+
+def _mirror_root(mirror: str) -> Path | str:
+    if "://" not in mirror:
+        return _from_root(mirror)
+    try:
+        url = urlsplit(mirror)
+        if url.scheme == "file" and url.path:
+            return Path(url2pathname(url.path))
+        if url.scheme in ("http", "https") and url.hostname and url.port != 0:
+            return mirror.rstrip("/")
+    except ValueError:  # an address that cannot be taken apart
+        pass
+    raise WellfitError(f"{MIRROR_VARIABLE} must be a folder or a http, https or file URL, got {mirror}")
+
+
+def _cache() -> Path:
+    if chosen := os.environ.get(CACHE_VARIABLE):
+        return _from_root(chosen)
+    from pooch import os_cache
+
+    return Path(os_cache("wellfit"))
+
+
+def _from_root(path: str) -> Path:
+    """A relative path counts from the repository's root, also where DVC runs an experiment in a copy of it."""
+    return project_root() / Path(path).expanduser()
+
+
+def _download(place: _Place, file: RawFile, target: Path, cached: Path, config: FetchConfig) -> None:
+    packed = target.with_name(f"{target.name}.gz")
+    max_bytes = file.size + file.size // 100 + 4096  # gzip adds less than that to what it cannot compress
+    for retry in range(config.retries + 1):
+        print(place, flush=True)
+        try:
+            transfer(str(place.where), packed, max_bytes=max_bytes, timeout=config.timeout)
+            unpack(packed, target, file)
+            break
+        except SourceError as fault:
+            if not fault.retry or retry == config.retries:
+                raise SourceError(f"{fault} ({retry + 1} tries)" if retry else str(fault), retry=False) from None
+            pause = min(FIRST_PAUSE * 2**retry, LONGEST_PAUSE)
+            print(f"{fault}; next try in {pause:g} s", flush=True)
+            time.sleep(pause)
+    _keep(packed, cached)
+    packed.unlink()
+
+
+def _keep(packed: Path, cached: Path) -> None:
+    """Puts a verified download into the cache; without a place to write to, the data are fetched all the same."""
+    temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(packed, temporary)
+        temporary.replace(cached)
+    except OSError as error:
+        print(f"not kept in the cache: {error}", flush=True)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

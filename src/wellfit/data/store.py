@@ -1,0 +1,181 @@
+"""Processed data on disk: memory-mapped arrays and ``meta.json``.
+
+A folder ``data/processed/<name>/`` holds ``x_<split>.npy``, ``y_<split>.npy`` and ``id_<split>.npy`` for each of train,
+val and test, and ``meta.json``, which names every one of them with its sha256. Whatever is read back is checked first.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+
+from wellfit.data.catalog import Kind, Task
+from wellfit.errors import WellfitError
+from wellfit.files import write_text
+
+SplitName = Literal["train", "val", "test"]
+SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
+META_FILE = "meta.json"
+_ANEW = "`dvc repro --force preprocess` makes it anew"
+
+
+class Split(NamedTuple):
+    """The rows of one split, memory-mapped and read-only.
+
+    Attributes:
+        x: uint8 (n, channels, height, width) for images, float32 (n, features) in raw units for tables.
+        y: int64 (n,) class indices, or float32 (n,) targets in their own unit.
+        ids: int64 (n,) row numbers in the raw data, ascending; the publisher's test rows go on after the train rows.
+    """
+
+    x: NDArray[Any]
+    y: NDArray[Any]
+    ids: NDArray[np.int64]
+
+
+class Meta(BaseModel):
+    """What ``meta.json`` says of a processed data set. All statistics are of the train split alone.
+
+    Attributes:
+        name: of the data set, as in ``data.name``.
+        kind: images or table.
+        task: classification or regression.
+        feature_names: one per column of a table; empty for images.
+        class_names: by class index; empty for a regression.
+        target_name: what y means.
+        input_shape: of x without its row axis: (channels, height, width) or (features,).
+        split_sizes: rows of each split.
+        mean: per feature, or per channel in raw pixel units.
+        std: likewise (population, not sample); 1.0 where a feature is constant.
+        target_mean: of y; None for classes.
+        target_std: of y, 1.0 where it is constant; None for classes.
+        class_counts: rows of each class; empty for a regression.
+        warnings: what a user should know of this data, one sentence each.
+        manifest: file name to sha256 of its bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    name: str
+    kind: Kind
+    task: Task
+    feature_names: tuple[str, ...]
+    class_names: tuple[str, ...]
+    target_name: str
+    input_shape: tuple[int, ...]
+    split_sizes: dict[SplitName, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    target_mean: float | None
+    target_std: float | None
+    class_counts: tuple[int, ...]
+    warnings: tuple[str, ...]
+    manifest: dict[str, str]
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def sha256(self) -> str:
+        """One hash for the whole data set: of all that is said here, the manifest included."""
+        return hashlib.sha256(_json(self.model_dump(exclude={"sha256"})).encode()).hexdigest()
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers a model puts out for a row: one per class, or the target."""
+        return len(self.class_names) or 1
+
+    def to_json(self) -> str:
+        """The text of ``meta.json``: the same fields give the same bytes."""
+        return _json(self.model_dump())
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The reverse of `to_json`.
+
+        Raises:
+            ValueError: the text is not, to the letter, what `to_json` wrote.
+        """
+        meta = cls.model_validate_json(text)
+        if meta.to_json() != text:
+            raise ValueError("its sha256 does not fit its content")
+        return meta
+
+
+def load_meta(folder: Path) -> Meta:
+    """Reads and checks ``meta.json``.
+
+    Args:
+        folder: of one processed data set, such as ``data/processed/digits``.
+
+    Raises:
+        WellfitError: the file is missing or was changed after it was written.
+    """
+    path = folder / META_FILE
+    try:
+        return Meta.from_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise WellfitError(f"{path} not found; `dvc repro preprocess` makes it") from None
+    except ValidationError:
+        raise WellfitError(f"{path} is damaged or of another version; {_ANEW}") from None
+    except ValueError as error:
+        raise WellfitError(f"{path} is damaged: {error}; {_ANEW}") from None
+
+
+def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
+    """Opens one split after checking its three files against the manifest.
+
+    Args:
+        folder: the one that ``meta`` was loaded from.
+        meta: what `load_meta` returned.
+        name: train, val or test.
+
+    Raises:
+        WellfitError: a file is missing, or its sha256 is not the one of the manifest.
+    """
+    for file in _files(name):
+        _check(folder / file, meta.manifest.get(file))
+    return Split(*(np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in _files(name)))
+
+
+def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
+    """Writes the three files of a split into a folder and returns their part of the manifest."""
+    manifest = {}
+    for file, array in zip(_files(name), split, strict=True):
+        with (folder / file).open("wb") as stream:
+            np.save(stream, array, allow_pickle=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        manifest[file] = file_sha256(folder / file)
+    return manifest
+
+
+def save_meta(folder: Path, meta: Meta) -> None:
+    """Writes ``meta.json`` into a folder."""
+    write_text(folder / META_FILE, meta.to_json())
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _files(name: SplitName) -> tuple[str, str, str]:
+    return f"x_{name}.npy", f"y_{name}.npy", f"id_{name}.npy"
+
+
+def _check(path: Path, expected: str | None) -> None:
+    try:
+        actual = file_sha256(path)
+    except FileNotFoundError:
+        raise WellfitError(f"{path} not found, though {META_FILE} names it; {_ANEW}") from None
+    if actual != expected:
+        raise WellfitError(f"{path} is not the file that {META_FILE} describes (its sha256 differs); {_ANEW}")
+
+
+def _json(tree: dict[str, Any]) -> str:
+    return json.dumps(tree, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

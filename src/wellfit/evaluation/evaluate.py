@@ -1,0 +1,136 @@
+"""The evaluate stage: the only reader of the test split."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from wellfit import tracking
+from wellfit.data.store import Meta, Split, load_meta, load_split
+from wellfit.errors import WellfitError
+from wellfit.evaluation import plots
+from wellfit.evaluation.config import EvaluateConfig
+from wellfit.evaluation.scores import (
+    ClassificationScores,
+    ClassRow,
+    bootstrap_intervals,
+    confusion_counts,
+    per_class_report,
+    regression_scores,
+)
+from wellfit.evaluation.style import save
+from wellfit.files import read_json, write_csv, write_json
+from wellfit.models import build_model
+from wellfit.models.config import ModelConfig
+from wellfit.params import Params
+from wellfit.training.checkpoint import Checkpoint, load_checkpoint
+from wellfit.training.single import predict
+from wellfit.training.tensors import to_tensors
+
+FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
+
+
+def evaluate(params: Params, data_folder: Path, models: Path, report: Path) -> None:
+    """Scores the best checkpoint on the test split and logs to the run that trained it.
+
+    Args:
+        params: the configuration.
+        data_folder: ``data/processed/<name>``.
+        models: has ``best.safetensors`` and ``run.json``.
+        report: gets ``metrics.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv`` and ``plots/``.
+
+    Raises:
+        WellfitError: missing or damaged files, or a checkpoint that was trained on other data.
+    """
+    meta = load_meta(data_folder)
+    checkpoint = load_checkpoint(models / "best.safetensors")
+    if checkpoint.info["data_sha256"] != meta.sha256:
+        name = checkpoint.info["config"]["data"]["name"]
+        raise WellfitError(
+            f"{models / 'best.safetensors'} was trained on other data ({name}) than {data_folder}: "
+            "run `dvc repro train` first"
+        )
+    test = load_split(data_folder, meta, "test")
+    outputs = _outputs(checkpoint, meta, test)
+    if meta.task == "classification":
+        metrics = _evaluate_classes(outputs, test, meta, params.evaluate, report)
+    else:
+        metrics = _evaluate_numbers(outputs, test, meta, params.evaluate, report)
+    write_json(report / "metrics.json", metrics)
+    first = next(iter(metrics))
+    print(f"test {first} {metrics[first]:.4f} [{metrics[f'{first}_low']:.4f}, {metrics[f'{first}_high']:.4f}]")
+    _log(models / "run.json", metrics, meta, report)
+
+
+def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.float64]:
+    """Raw outputs of the network for all test rows, (n, outputs)."""
+    config = ModelConfig.model_validate(checkpoint.info["config"]["model"])
+    model = build_model(config, meta.input_shape, meta.outputs)
+    model.load_state_dict(checkpoint.weights)
+    return predict(model, to_tensors(test, meta, torch.device("cpu")).x).double().numpy()
+
+
+def _evaluate_classes(
+    outputs: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
+) -> dict[str, float | None]:
+    y, names = np.asarray(test.y), meta.class_names
+    probabilities = np.exp(outputs - outputs.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    predicted = probabilities.argmax(1)
+    scores = ClassificationScores(y, probabilities, config.calibration_bins)
+    metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed)
+
+    rows = [
+        [row, names[true], names[guess], *(round(p, 6) for p in chances)]
+        for row, true, guess, chances in zip(test.ids.tolist(), y, predicted, probabilities.tolist(), strict=True)
+    ]
+    write_csv(report / "predictions.csv", ["id", "actual", "predicted", *(f"p_{name}" for name in names)], rows)
+    write_csv(report / "confusion.csv", ["actual", "predicted"], (row[1:3] for row in rows))
+    per_class = per_class_report(y, probabilities, names)
+    write_csv(report / "per_class.csv", ClassRow._fields, per_class)
+
+    folder = report / "plots"
+    save(plots.confusion_matrix(confusion_counts(y, predicted, len(names)), names), folder / "confusion_matrix.png")
+    save(plots.roc_curves(y, probabilities, names), folder / "roc.png")
+    save(plots.precision_recall_curves(y, probabilities, names), folder / "precision_recall.png")
+    save(plots.reliability_diagram(y, probabilities, config.calibration_bins), folder / "reliability.png")
+    return metrics
+
+
+def _evaluate_numbers(
+    outputs: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
+) -> dict[str, float | None]:
+    assert meta.target_mean is not None
+    assert meta.target_std is not None
+    y = np.asarray(test.y, np.float64)
+    prediction = outputs[:, 0] * meta.target_std + meta.target_mean
+    metrics = bootstrap_intervals(partial(regression_scores, y, prediction), len(y), config.resamples, config.seed)
+
+    rows = zip(test.ids.tolist(), y.tolist(), prediction.tolist(), strict=True)
+    write_csv(report / "predictions.csv", ["id", "actual", "predicted"], rows)
+    # A confusion matrix of numbers: was a high value predicted high?
+    edges = np.quantile(y, [0.2, 0.4, 0.6, 0.8])
+    fifths = ([FIFTHS[i] for i in np.searchsorted(edges, values)] for values in (y, prediction))
+    write_csv(report / "confusion.csv", ["actual", "predicted"], zip(*fifths, strict=True))
+    write_csv(report / "per_class.csv", ["class", "precision", "recall", "f1", "support"], [])
+    save(plots.residuals(y, prediction, meta.target_name), report / "plots" / "residuals.png")
+    return metrics
+
+
+def _log(run_file: Path, metrics: dict[str, float | None], meta: Meta, report: Path) -> None:
+    """Adds the test scores to the run that trained the model; without it, to a run of their own."""
+    named: dict[str, Any] = {f"test/{name}": value for name, value in metrics.items()}
+    run_id = read_json(run_file)["run_id"] if run_file.is_file() else None
+    run = tracking.reopen_run(run_id) if run_id else None
+    if run:
+        run.log_metrics(named)
+        run.log_files(report, "evaluate")
+        run.flush()
+        return
+    print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
+    with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as new:
+        new.log_metrics(named)
+        new.log_files(report, "evaluate")

@@ -1,0 +1,116 @@
+"""What all figures share: one style, one set of colours, how a value axis is scaled, and how a PNG is written.
+
+Figures are made without pyplot, so they belong to no window and no global state. The colours are those of Okabe and
+Ito (2008), which colour-blind people tell apart.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+BLUE, ORANGE, GREEN, SKY, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7"
+BLACK, GREY, PALE = "#222222", "#8A8A8A", "#E8E8E8"
+
+STYLE: dict[Any, Any] = {
+    "figure.dpi": 120,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.1,
+    "savefig.dpi": "figure",
+    "font.size": 10,
+    "text.color": BLACK,
+    "axes.labelcolor": BLACK,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 10,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(linestyle=["-", "--"]) * cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK]),
+    "grid.color": PALE,
+    "xtick.color": GREY,
+    "xtick.labelcolor": BLACK,
+    "ytick.color": GREY,
+    "ytick.labelcolor": BLACK,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+}
+
+LOG_SPAN = 30.0  # positive values that span more than this factor go on a logarithmic axis
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The style, in place of whatever ``matplotlibrc`` the user has; a context and a decorator."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(STYLE)
+        yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Writes a PNG, as a whole or not at all; the same figure gives the same bytes.
+
+    Args:
+        figure: made under :func:`style`.
+        path: the file to make or replace; the folder is made.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    png = BytesIO()
+    with style():
+        figure.savefig(png, format="png", metadata={"Software": None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(png.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def spread_values(axes: Axes, values: Iterable[float]) -> None:
+    """Makes the y axis logarithmic where the values, all positive, would crowd at one end of a linear one."""
+    finite = np.array([value for value in values if np.isfinite(value)])
+    if len(finite) and finite.min() > 0 and finite.max() > LOG_SPAN * finite.min():
+        axes.set_yscale("log")
+        _label_logarithm(axes.yaxis, finite.max() / finite.min())
+
+
+def spread_keys(axes: Axes, values: Iterable[float]) -> None:
+    """Makes the x axis logarithmic, for values that are all positive."""
+    axes.set_xscale("log")
+    _label_logarithm(axes.xaxis, max(values) / min(values))
+
+
+def _label_logarithm(axis: Axis, span: float) -> None:
+    """Plain numbers in place of powers of ten, about as many as fit."""
+    axis.set_major_locator(LogLocator(subs=(1, 3) if span < 300 else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def plain(text: str, length: int = 22) -> str:
+    """A name from the user's data, shortened in the middle to a length that fits, and never read as mathematics."""
+    if len(text) > length:
+        half = (length - 1) // 2
+        text = f"{text[:half]}…{text[-half:]}"
+    return text.replace("$", r"\$")

@@ -1,0 +1,76 @@
+"""Where files belong, and writing them as a whole or not at all."""
+
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from wellfit.errors import WellfitError
+
+
+def project_root() -> Path:
+    """The repository's root, also inside ``dvc exp run --temp``, which works in a folder that is then removed."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file atomically; the folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes JSON atomically; NaN and infinity, which JSON does not know, become null."""
+    write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file of our own making.
+
+    Raises:
+        WellfitError: it is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WellfitError(f"{path} is not JSON ({error}): run the stage that makes it again") from None
+
+
+def write_yaml(path: Path, content: Mapping[str, Any], comment: str) -> None:
+    """Writes YAML atomically below a line of comment."""
+    yaml = YAML()
+    yaml.default_flow_style = False
+    text = io.StringIO()
+    yaml.dump(dict(content), text)
+    write_text(path, f"# {comment}\n{text.getvalue()}")
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a table atomically; floats keep all their digits, None and NaN are empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if _finite(value) is None else value for value in row] for row in rows)
+    write_text(path, text.getvalue())
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,30 @@
+"""Networks, by the name in ``model.name``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wellfit.models.config import ModelConfig
+
+
+def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    """Builds the network with freshly initialized weights, drawn from torch's global generator.
+
+    Args:
+        config: the section ``model``.
+        input_shape: shape of one sample: (features,) for tables, (channels, height, width) for images.
+        outputs: number of classes, or 1 for a regression.
+
+    Returns:
+        A module from (B, *input_shape) float32 to (B, outputs) float32.
+    """
+    if config.name == "cnn":
+        from wellfit.models.cnn import cnn
+
+        return cnn(config, input_shape[0], outputs)
+    from wellfit.models.mlp import mlp
+
+    return mlp(config, input_shape, outputs)

@@ -1,0 +1,280 @@
+"""Reads ``params.yaml`` into one frozen, validated object.
+
+The sections are declared beside the code that uses them; this module composes them, checks what concerns two of them
+at once, and turns every mistake into one line that says the rule, the value and the key.
+"""
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from wellfit.config import Config
+from wellfit.data.catalog import CATALOG
+from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.errors import WellfitError
+from wellfit.evaluation.config import EvaluateConfig
+from wellfit.models.config import ModelConfig
+from wellfit.training.config import LossConfig, OptimConfig, ScheduleConfig, TrainConfig
+from wellfit.tuning.config import TuneConfig
+
+PARAMS_FILE = "params.yaml"
+_AS_IN_FILE = object()
+
+
+class Params(Config):
+    """All of ``params.yaml``."""
+
+    data: DataConfig
+    fetch: FetchConfig
+    model: ModelConfig
+    loss: LossConfig
+    optim: OptimConfig
+    schedule: ScheduleConfig
+    train: TrainConfig
+    tune: TuneConfig
+    evaluate: EvaluateConfig
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for broken, rule in _cross_checks(self):
+            if broken:
+                raise ValueError(rule)
+        return self
+
+    def replace(self, changes: dict[str, Any]) -> Self:
+        """A copy with other values, validated like the file.
+
+        Args:
+            changes: dotted key to new value, such as ``{"optim.lr": 0.01}``.
+
+        Raises:
+            WellfitError: an unknown key, or a value that breaks a rule.
+        """
+        tree = self.model_dump()
+        for key, value in changes.items():
+            _assign(tree, key, value)
+        return type(self).model_validate(_lists(tree))
+
+    def flat(self) -> dict[str, Any]:
+        """Dotted keys and values, as MLflow logs them."""
+        return flatten(self.model_dump(mode="json"))
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """``{"a": {"b": 1}}`` becomes ``{"a.b": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def load_params(path: str | Path = PARAMS_FILE, overrides: Sequence[str] = ()) -> Params:
+    """Reads and validates a params file.
+
+    Args:
+        path: the file.
+        overrides: ``KEY=VALUE`` texts that replace values of the file; VALUE is YAML, and an empty one means 'as in the
+            file'. A value given here is final: its key leaves ``tune.space``.
+
+    Raises:
+        WellfitError: one line for the first mistake found.
+    """
+    tree = _read_yaml(Path(path))
+    sources = {}
+    for text in overrides:
+        key, value = _parse_override(text)
+        if value is _AS_IN_FILE:
+            continue
+        _assign(tree, key, value)
+        sources[key] = "--set"
+        _stop_searching(tree, key)
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        raise WellfitError(_one_line(error.errors()[0], str(path), sources)) from None
+
+
+def _cross_checks(p: Params) -> list[tuple[bool, str]]:
+    """Each pair: is the rule broken, and what to say then."""
+    entry = CATALOG[p.data.name]
+    classes = entry.task == "classification"
+    wrong_monitors = ("rmse", "mae", "r2") if classes else ("accuracy", "balanced_accuracy", "macro_f1")
+    lr_range = p.tune.ranges.get("optim.lr") if p.tune.enabled else None
+    lowest_lr = min(p.optim.lr, lr_range.low) if lr_range else p.optim.lr
+    shares = p.data.val_fraction + p.data.test_fraction
+    return [
+        (
+            shares >= 1,
+            f"data.val_fraction + data.test_fraction must be < 1, got {shares:g}",
+        ),
+        (
+            p.model.name == "cnn" and entry.kind != "images",
+            f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
+        ),
+        (
+            p.loss.name == "mse" and classes,
+            f"loss.name mse is for regression, but data.name {p.data.name} has classes; use cross_entropy or auto",
+        ),
+        (
+            p.loss.name == "cross_entropy" and not classes,
+            f"loss.name cross_entropy is for classes, but data.name {p.data.name} is a regression; use mse or auto",
+        ),
+        (
+            p.loss.label_smoothing > 0 and not classes,
+            f"loss.label_smoothing must be 0 for a regression (data.name {p.data.name}), "
+            f"got {p.loss.label_smoothing:g}",
+        ),
+        (
+            p.train.monitor.removeprefix("val/") in wrong_monitors,
+            f"train.monitor {p.train.monitor} is not a score of a {entry.task} (data.name {p.data.name}); use val/loss",
+        ),
+        (
+            p.schedule.warmup_epochs >= p.train.epochs,
+            f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}",
+        ),
+        (
+            p.schedule.name in ("cosine", "plateau") and p.schedule.min_lr > lowest_lr,
+            f"schedule.min_lr must be <= the lowest optim.lr in use, got {p.schedule.min_lr:g} and {lowest_lr:g}",
+        ),
+    ]
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise WellfitError(f"{path} not found in {Path.cwd()}: run this from the project's root") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise WellfitError(f"{path} cannot be read: {error}") from None
+    try:
+        tree = YAML(typ="safe", pure=True).load(text)
+    except DuplicateKeyError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else "?"
+        key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "?"
+        raise WellfitError(f"{path} line {line}: key {key!r} stands there twice; keep one") from None
+    except YAMLError as error:
+        raise WellfitError(f"{path}{_yaml_fault(error)}") from None
+    if tree is None:
+        raise WellfitError(f"{path} is empty; `git checkout {path}` brings back the shipped one")
+    if not isinstance(tree, dict):
+        raise WellfitError(f"{path} must hold sections (`data:`, `model:`, ...), got a {type(tree).__name__}")
+    return tree
+
+
+def _yaml_fault(error: YAMLError) -> str:
+    if isinstance(error, MarkedYAMLError) and error.problem_mark:
+        mark = error.problem_mark
+        return f" line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {error.problem}"
+    return " is not valid YAML: " + " ".join(str(error).split())
+
+
+def _parse_override(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise WellfitError(f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}")
+    try:
+        return key.strip(), YAML(typ="safe", pure=True).load(value) if value.strip() else _AS_IN_FILE
+    except YAMLError as error:
+        raise WellfitError(f"--set {key}: value {value!r}{_yaml_fault(error)}") from None
+
+
+def _stop_searching(tree: dict[str, Any], key: str) -> None:
+    space: Any = tree.get("tune", {}).get("space") if isinstance(tree.get("tune"), dict) else None
+    section, _, name = key.partition(".")
+    keys = space.get(section) if isinstance(space, dict) else None
+    if isinstance(keys, dict) and name in keys:
+        keys[name] = None
+
+
+def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    node: Any = tree
+    for i, name in enumerate(parents):
+        if not isinstance(node, dict) or name not in node:
+            raise WellfitError(_unknown(".".join(parents[: i + 1]), "--set", known=flatten(tree)))
+        node = node[name]
+    if not isinstance(node, dict) or last not in node:
+        raise WellfitError(_unknown(key, "--set", known=flatten(tree)))
+    node[last] = value
+
+
+def _lists(value: Any) -> Any:
+    """Tuples back to the lists of YAML, so that a dump can be validated again."""
+    if isinstance(value, dict):
+        return {k: _lists(v) for k, v in value.items()}
+    return [_lists(v) for v in value] if isinstance(value, tuple) else value
+
+
+def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:
+    """pydantic's error as ``KEY RULE, got VALUE (SOURCE)``."""
+    loc = [str(part) for part in error["loc"] if part != "[key]"]
+    key = ".".join(loc)
+    source = next((s for k, s in sources.items() if key == k or key.startswith(k + ".")), path)
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "extra_forbidden" or error["loc"][-1:] == ("[key]",):
+        return _unknown(key, source, known=_known_keys())
+    if kind == "missing":
+        return f"{key} is missing ({source})"
+    if kind == "value_error":  # our own checks: their text says it all
+        text = str(context["error"])
+        return f"{key + ': ' if key else ''}{text} ({', '.join([path, *sorted(set(sources.values()))])})"
+    rules = {
+        "greater_than": "must be > {gt}",
+        "greater_than_equal": "must be >= {ge}",
+        "less_than": "must be < {lt}",
+        "less_than_equal": "must be <= {le}",
+        "finite_number": "must be a finite number",
+        "literal_error": "must be one of {expected}",
+        "int_type": "must be a whole number",
+        "int_from_float": "must be a whole number",
+        "float_type": "must be a number",
+        "bool_type": "must be true or false",
+        "string_type": "must be text",
+        "tuple_type": "must be a list",
+        "dict_type": "must be a section with keys below it",
+        "model_type": "must be a section with keys below it",
+        "too_short": "must have at least {min_length} entries",
+        "too_long": "must have at most {max_length} entries",
+        "string_too_short": "must not be empty",
+    }
+    rule_text = rules.get(kind, error["msg"][:1].lower() + error["msg"][1:]).format(**context).replace("'", "")
+    return f"{key} {rule_text}, got {_shown(value)}{_hint(value, context.get('expected', ''))} ({source})"
+
+
+def _shown(value: Any) -> str:
+    text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _hint(value: Any, expected: str) -> str:
+    choices = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
+    close = difflib.get_close_matches(str(value), choices, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _unknown(key: str, source: str, known: Any) -> str:
+    known = list(known)
+    last = key.rsplit(".", 1)[-1]
+    by_last = {k.rsplit(".", 1)[-1]: k for k in known}
+    close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    close = close or [by_last[k] for k in difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.7)]
+    hint = f"; did you mean {close[0]}?" if close else f"; sections are {', '.join(Params.model_fields)}"
+    return f"{key} is not a key of params.yaml{hint} ({source})"
+
+
+def _known_keys(model: type[Config] = Params, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        nested = field.annotation
+        if isinstance(nested, type) and issubclass(nested, Config):
+            keys += [f"{prefix}{name}", *_known_keys(nested, f"{prefix}{name}.")]
+        else:
+            keys.append(f"{prefix}{name}")
+    return keys

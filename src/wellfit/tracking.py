@@ -1,0 +1,303 @@
+"""MLflow: the one place that imports it.
+
+Local files are the truth and MLflow is a copy: a run appends each epoch to its ``history.jsonl`` first and sends what
+has gathered in batches, so that neither a slow nor a lost server costs more than a warning while training goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from filelock import FileLock
+
+from wellfit.data.catalog import CATALOG
+from wellfit.errors import WellfitError
+from wellfit.files import project_root
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+    from wellfit.data.store import Meta
+
+EXPERIMENT = "wellfit"
+PARENT_RUN_VARIABLE = "WELLFIT_PARENT_RUN_ID"  # set by pipelines/run.py for the stages below it
+BATCH = 1000  # metrics a request, MLflow's limit
+FLUSH_SECONDS = 5.0
+
+
+class Run:
+    """An open MLflow run. Made by :func:`start_run`, or by :func:`reopen_run` for one that has ended."""
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        self.id = run_id
+        self.status = "FINISHED"
+        self._client = client
+        self._waiting: list[Any] = []
+        self._last_flush = time.monotonic()
+        self._history = project_root() / ".wellfit" / "runs" / run_id / "history.jsonl"
+
+    def log_params(self, values: Mapping[str, Any]) -> None:
+        """Logs dotted keys of ``params.yaml`` and their values."""
+        from mlflow.entities import Param
+
+        params = [Param(key, json.dumps(value).strip('"')) for key, value in values.items()]
+        with _unreachable_in_one_line():
+            for start in range(0, len(params), 100):  # MLflow's limit a request
+                self._client.log_batch(self.id, params=params[start : start + 100])
+
+    def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
+        """Adds metrics to the next batch. NaN and None are left out: the store cannot hold them."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        self._waiting += [
+            Metric(name, float(value), now, step)
+            for name, value in values.items()
+            if value is not None and math.isfinite(value)
+        ]
+
+    def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Appends an epoch to the local history, and sends it to MLflow once enough has gathered."""
+        self._history.parent.mkdir(parents=True, exist_ok=True)
+        line = {"epoch": epoch} | {k: v if math.isfinite(v) else None for k, v in values.items()}
+        with self._history.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.log_metrics(values, step=epoch)
+        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+            try:
+                self.flush()
+            except WellfitError as error:
+                print(f"warning: {error}; training goes on, the history is kept in {self._history}", file=sys.stderr)
+                self._last_flush = time.monotonic()
+
+    def flush(self) -> None:
+        """Sends what has gathered."""
+        with _unreachable_in_one_line():
+            while self._waiting:
+                self._client.log_batch(self.id, metrics=self._waiting[:BATCH])
+                del self._waiting[:BATCH]
+        self._last_flush = time.monotonic()
+
+    def log_history(self) -> None:
+        """Copies the local history into the run's artifacts."""
+        self.log_file(self._history)
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Copies a file into the run's artifacts, below ``folder``."""
+        with _unreachable_in_one_line():
+            self._client.log_artifact(self.id, str(path), folder)
+
+    def log_files(self, directory: Path, folder: str | None = None) -> None:
+        """Copies all files of a directory into the run's artifacts, below ``folder``."""
+        with _unreachable_in_one_line():
+            self._client.log_artifacts(self.id, str(directory), folder)
+
+    def tag(self, key: str, value: object) -> None:
+        """Sets a tag."""
+        with _unreachable_in_one_line():
+            self._client.set_tag(self.id, key, value)
+
+
+@contextmanager
+def start_run(
+    stage: str, name: str, meta: Meta, *, parent: Run | None = None, again: str | None = None
+) -> Iterator[Run]:
+    """Opens a run and closes it on every way out: FINISHED, FAILED after an error, KILLED when interrupted.
+
+    Below ``mlflow run`` of the whole pipeline it is a child of that run; ``mlflow run -e`` of a single stage hands
+    over its own run, which is used as it is.
+
+    Args:
+        stage: the tag ``wellfit.stage``.
+        name: what the MLflow UI shows.
+        meta: the data, logged as the run's input and as tags.
+        parent: the study's run, for a trial.
+        again: a run of before that goes on, where the store still has it.
+    """
+    client = _client()
+    parent_id = parent.id if parent else os.environ.get(PARENT_RUN_VARIABLE)
+    adopted = None if parent_id else os.environ.get("MLFLOW_RUN_ID")
+    if again and not adopted and _status(client, again):
+        adopted = again
+    tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
+    with _unreachable_in_one_line():
+        if adopted:
+            run_id = adopted
+            client.update_run(run_id, status="RUNNING")
+            for key, value in tags.items():
+                client.set_tag(run_id, key, value)
+        else:
+            if parent_id:
+                tags["mlflow.parentRunId"] = parent_id
+            experiment = client.get_run(parent_id).info.experiment_id if parent_id else _experiment(client)
+            run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+        client.log_inputs(run_id, datasets=[_dataset_input(meta)])
+    with _closing(client, run_id) as run:
+        yield run
+
+
+@contextmanager
+def _closing(client: MlflowClient, run_id: str) -> Iterator[Run]:
+    run = Run(client, run_id)
+    try:
+        yield run
+        run.flush()
+    except BaseException as error:
+        run.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        _close_quietly(run)
+        raise
+    with _unreachable_in_one_line():
+        client.set_terminated(run_id, run.status)
+
+
+@contextmanager
+def start_parent_run(name: str, dataset: str) -> Iterator[Run]:
+    """Opens the run that the stages of a pipeline nest under: that of ``mlflow run``, or a new one."""
+    client = _client()
+    with _unreachable_in_one_line():
+        run_id = os.environ.get("MLFLOW_RUN_ID")
+        if not run_id:
+            run_id = client.create_run(_experiment(client), run_name=name).info.run_id
+        for key, value in (_tags("pipeline") | {"wellfit.dataset": dataset}).items():
+            client.set_tag(run_id, key, value)
+    with _closing(client, run_id) as run:
+        yield run
+
+
+def has_children(run_id: str) -> bool:
+    """Whether a run has others nested below it."""
+    client = _client()
+    with _unreachable_in_one_line():
+        experiment = client.get_run(run_id).info.experiment_id
+        query = f"tags.`mlflow.parentRunId` = '{run_id}'"
+        return bool(client.search_runs([experiment], query, max_results=1))
+
+
+def reopen_run(run_id: str) -> Run | None:
+    """An ended run, to add to it; None where the store does not have it, as after ``dvc pull`` elsewhere."""
+    client = _client()
+    return Run(client, run_id) if _status(client, run_id) else None
+
+
+def store_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the repository's root, where ``mlflow ui`` looks."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///" + quote(str(project_root() / "mlflow.db"))
+
+
+def _status(client: MlflowClient, run_id: str) -> str | None:
+    from mlflow.exceptions import MlflowException
+
+    with _unreachable_in_one_line():
+        try:
+            return str(client.get_run(run_id).info.status)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+
+def _close_quietly(run: Run) -> None:
+    """Ends a run after a failure; a server that is gone must not hide the failure itself."""
+    try:
+        run.flush()
+        run._client.set_terminated(run.id, run.status)
+    except Exception as error:
+        print(f"warning: run {run.id} could not be closed in MLflow: {_first_line(error)}", file=sys.stderr)
+
+
+@cache
+def _client() -> MlflowClient:
+    # A server that is gone must not hold training up for minutes.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    from mlflow.tracking import MlflowClient
+
+    for noisy in ("alembic", "mlflow.store.db.utils"):  # they tell of every migration of a new store
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    lock = project_root() / ".wellfit" / "locks" / "mlflow.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes that open a new sqlite store at once both run its migrations and destroy it.
+    with FileLock(lock), _unreachable_in_one_line():
+        client = MlflowClient(tracking_uri=store_uri())
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _experiment(client: MlflowClient) -> str:
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return given
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    with FileLock(project_root() / ".wellfit" / "locks" / "mlflow.lock"):
+        found = client.get_experiment_by_name(name)
+        if found:
+            return str(found.experiment_id)
+        local = store_uri().startswith("sqlite")
+        artifacts = (project_root() / "mlartifacts").as_uri() if local else None
+        return str(client.create_experiment(name, artifact_location=artifacts))
+
+
+def _tags(stage: str) -> dict[str, str]:
+    tags = {
+        "wellfit.stage": stage,
+        "mlflow.source.name": sys.argv[0],
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": _git_commit(),
+        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
+        "dvc.exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
+        "dvc.stage": os.environ.get("DVC_STAGE", ""),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+@cache
+def _git_commit() -> str:
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "--quiet", "--verify", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git on this machine
+        return ""
+    return found.stdout.strip()
+
+
+def _dataset_input(meta: Meta) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=meta.name,
+        digest=meta.sha256[:8],
+        source_type="wellfit",
+        source=json.dumps({"source": CATALOG[meta.name].source}),
+        profile=json.dumps(dict(meta.split_sizes)),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+
+
+@contextmanager
+def _unreachable_in_one_line() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise WellfitError(
+            f"MLflow at {store_uri()} did not take the run: {_first_line(error)} (set by MLFLOW_TRACKING_URI; "
+            "unset it to use mlflow.db)"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]

@@ -1,0 +1,77 @@
+"""Checkpoints: one safetensors file that carries its own sha256, replaced as a whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from wellfit.errors import WellfitError
+
+
+class Checkpoint(NamedTuple):
+    """Weights by name and what is known of them: config, epoch, metrics."""
+
+    weights: dict[str, Tensor]
+    info: dict[str, Any]
+
+
+def save_checkpoint(path: Path, weights: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+    """Writes a checkpoint so that a reader, or a crash, finds the old file or the new one.
+
+    Args:
+        path: the file to make or replace; the folder is made.
+        weights: tensors by name.
+        info: what JSON can hold, stored in the file's header with the sha256 of all of it.
+    """
+    contents = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    header = json.dumps(dict(info), sort_keys=True)
+    # One key: safetensors writes several in an order that changes from run to run.
+    wellfit = json.dumps({"info": header, "sha256": _digest(contents, header)}, sort_keys=True)
+    data = save(contents, metadata={"wellfit": wellfit})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Reads a checkpoint onto the CPU.
+
+    Raises:
+        WellfitError: the file is missing, not a checkpoint, or not what was written.
+    """
+    if not path.is_file():
+        raise WellfitError(f"{path} not found: `dvc repro train` makes it")
+    damaged = WellfitError(f"{path} is damaged (its sha256 does not match): delete it and run `dvc repro train`")
+    try:
+        with safe_open(path, framework="pt") as file:
+            wellfit = json.loads(file.metadata()["wellfit"])
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        header, sha256 = wellfit["info"], wellfit["sha256"]
+    except (SafetensorError, KeyError, TypeError, ValueError):
+        raise damaged from None
+    if _digest(weights, header) != sha256:
+        raise damaged
+    return Checkpoint(weights, json.loads(header))
+
+
+def _digest(weights: Mapping[str, Tensor], header: str) -> str:
+    sha256 = hashlib.sha256(header.encode())
+    for name in sorted(weights):
+        tensor = weights[name]
+        sha256.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha256.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
+    return sha256.hexdigest()

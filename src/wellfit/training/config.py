@@ -1,0 +1,43 @@
+"""The sections ``loss``, ``optim``, ``schedule`` and ``train`` of ``params.yaml``."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from wellfit.config import Config
+
+Monitor = Literal["val/loss", "val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/rmse", "val/mae", "val/r2"]
+
+
+class LossConfig(Config):
+    name: Literal["auto", "cross_entropy", "mse"]
+    label_smoothing: float = Field(ge=0, lt=1)
+
+
+class OptimConfig(Config):
+    name: Literal["adamw", "adam", "sgd"]
+    lr: float = Field(gt=0)
+    weight_decay: float = Field(ge=0)
+    momentum: float = Field(ge=0, lt=1)
+    clip_norm: float | None = Field(gt=0)
+
+
+class ScheduleConfig(Config):
+    name: Literal["constant", "step", "cosine", "plateau"]
+    warmup_epochs: int = Field(ge=0)
+    step_epochs: int = Field(ge=1)
+    gamma: float = Field(gt=0, le=1)
+    patience: int = Field(ge=0)
+    threshold: float = Field(ge=0)
+    min_lr: float = Field(ge=0)
+
+
+class TrainConfig(Config):
+    epochs: int = Field(ge=1)
+    batch_size: int = Field(ge=1)
+    patience: int | None = Field(ge=1)
+    min_delta: float = Field(ge=0)
+    monitor: Monitor
+    seed: int = Field(ge=0, lt=2**32)
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    threads: int | None = Field(ge=1)

@@ -1,0 +1,120 @@
+"""One model as a pack of one: how it takes a step and how it is validated."""
+
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_
+
+from wellfit.data.store import Meta
+from wellfit.models import build_model
+from wellfit.params import Params
+from wellfit.training.loss import row_losses
+from wellfit.training.metrics import classification_scores, regression_scores
+from wellfit.training.optim import build_optimizer
+from wellfit.training.tensors import Tensors
+
+CHUNK = 4096  # rows of a forward pass without gradients: bounds the memory of activations
+
+
+class Single:
+    """A model with its optimizer, and the data it learns from.
+
+    Args:
+        params: the configuration; ``train.seed`` decides initial weights and dropout.
+        meta: what is known of the data.
+        train: training rows on the device.
+        val: validation rows on the device.
+    """
+
+    size = 1
+
+    def __init__(self, params: Params, meta: Meta, train: Tensors, val: Tensors) -> None:
+        torch.manual_seed(params.train.seed)
+        self.model = build_model(params.model, meta.input_shape, meta.outputs).to(train.x.device)
+        self.train, self.val = train, val
+        self._loss = params.loss
+        self._clip_norm = params.optim.clip_norm
+        self._optimizer = build_optimizer(params.optim, self.model)
+        self._trainable = list(self.model.parameters())
+        self._target_std = meta.target_std or 1.0
+        self._start_epoch()
+
+    def _start_epoch(self) -> None:
+        self._outputs: list[Tensor] = []
+        self._targets: list[Tensor] = []
+        self._grad_norms: list[Tensor] = []
+
+    def step(self, rows: Tensor, lr: np.ndarray) -> None:
+        """One optimizer step.
+
+        Args:
+            rows: (1, B) indices of training rows.
+            lr: (1,) learning rate.
+        """
+        for group in self._optimizer.param_groups:
+            group["lr"] = float(lr[0])
+        targets = self.train.y[rows[0]]
+        outputs = self.model(self.train.x[rows[0]])
+        self._optimizer.zero_grad()
+        row_losses(self._loss, outputs, targets).mean().backward()
+        # As torch.nn.utils.get_total_norm, which would sort the gradients by device and type in every step.
+        norm = torch.linalg.vector_norm(
+            torch.stack(torch._foreach_norm([p.grad for p in self._trainable if p.grad is not None]))
+        )
+        if self._clip_norm is not None:
+            clip_grads_with_norm_(self._trainable, self._clip_norm, norm)
+        self._optimizer.step()
+        # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
+        self._outputs.append(outputs.detach())
+        self._targets.append(targets)
+        self._grad_norms.append(norm)
+
+    def finish_epoch(self) -> dict[str, np.ndarray]:
+        """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (1,)."""
+        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
+        norm = torch.stack(self._grad_norms).mean().cpu().numpy()
+        self._start_epoch()
+        return {f"train/{k}": v for k, v in self._scores(outputs, targets).items()} | {"grad_norm": norm[None]}
+
+    def validate(self) -> dict[str, np.ndarray]:
+        """``val/...`` metrics of the validation split, each (1,)."""
+        outputs = predict(self.model, self.val.x)
+        return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y).items()}
+
+    def weights(self, member: int) -> dict[str, Tensor]:
+        """A copy of the member's weights and buffers."""
+        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def multiply_adds(self, batch_size: int) -> int:
+        """Multiply-adds of linear layers and convolutions in a forward pass over a batch."""
+        total = 0
+
+        def count(layer: nn.Module, _: object, output: Tensor) -> None:
+            nonlocal total
+            positions = output[0, 0].numel()  # 1 for a linear layer, H * W for a convolution
+            total += cast(Tensor, layer.weight).numel() * positions
+
+        layers = [m for m in self.model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        hooks = [layer.register_forward_hook(count) for layer in layers]
+        predict(self.model, self.train.x[:1])
+        for hook in hooks:
+            hook.remove()
+        return total * batch_size
+
+    def _scores(self, outputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+        loss = row_losses(self._loss, outputs, targets).mean().cpu().numpy()[None]
+        if targets.dtype == torch.int64:
+            return {"loss": loss} | classification_scores(outputs[None], targets[None])
+        return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, x: Tensor) -> Tensor:
+    """Outputs of a model in evaluation mode, (n, outputs), which is put back into the mode it was in."""
+    was_training = model.training
+    model.eval()
+    outputs = torch.cat([model(chunk) for chunk in x.split(CHUNK)])
+    model.train(was_training)
+    return outputs

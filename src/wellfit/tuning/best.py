@@ -1,0 +1,59 @@
+"""``best_params.yaml``: how ``tune`` hands its result to ``train``."""
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+from wellfit.files import write_csv, write_yaml
+from wellfit.params import Params, flatten
+
+TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
+
+
+def write_best(path: Path, values: dict[str, float], meta_sha256: str | None, comment: str) -> None:
+    """Writes the chosen values, laid out like ``params.yaml``.
+
+    Args:
+        path: ``reports/tune/best_params.yaml``.
+        values: dotted keys and their values; none where tuning is switched off.
+        meta_sha256: of the data they were chosen on.
+        comment: the file's first line.
+    """
+    tree: dict[str, Any] = {}
+    for key, value in values.items():
+        section, name = key.split(".")
+        tree.setdefault(section, {})[name] = value
+    write_yaml(path, {"data_sha256": meta_sha256, "params": tree}, comment)
+
+
+def write_no_tuning(report: Path) -> None:
+    """The outputs of a tuning that is switched off, or that has nothing to search."""
+    write_best(report / "best_params.yaml", {}, None, "tuning is off: params.yaml is used as it is")
+    write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
+    (report / "plots").mkdir(exist_ok=True)
+
+
+def apply_best(params: Params, path: Path, meta: Meta) -> Params:
+    """The params with what tuning chose for the keys of ``tune.space``, and a line that says so.
+
+    Raises:
+        WellfitError: tuning is enabled but was not run, or was run on other data.
+    """
+    ranges = params.tune.ranges if params.tune.enabled else {}
+    if not ranges:
+        return params
+    way_out = "run `dvc repro tune`, or use --set tune.enabled=false"
+    try:
+        best = YAML(typ="safe", pure=True).load(path)
+    except FileNotFoundError:
+        raise WellfitError(f"{path} not found, though tune.enabled is true: {way_out}") from None
+    if best["data_sha256"] != meta.sha256:
+        raise WellfitError(f"{path} was tuned on other data than {meta.name} as it is now: {way_out}")
+    old = params.flat()
+    values = {key: value for key, value in flatten(best["params"]).items() if key in ranges}
+    changes = [f"{key} {value:.4g} (params.yaml: {old[key]:g})" for key, value in values.items()]
+    print(f"tuned values from {path}: " + ", ".join(changes))
+    return params.replace(values)

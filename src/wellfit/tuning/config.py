@@ -1,0 +1,62 @@
+"""The section ``tune`` of ``params.yaml``."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from wellfit.config import Config
+
+
+class Range(Config):
+    """An interval to search, both ends included, on a linear or a logarithmic scale."""
+
+    low: float
+    high: float
+    log: bool
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be < high, got low {self.low:g} and high {self.high:g}")
+        if self.log and not self.low > 0:
+            raise ValueError(f"low must be > 0 on a logarithmic scale, got {self.low:g}")
+        return self
+
+
+class OptimSpace(Config):
+    lr: Range | None = None
+    weight_decay: Range | None = None
+
+
+class ModelSpace(Config):
+    dropout: Range | None = None
+
+
+class Space(Config):
+    """The keys that are searched, laid out like ``params.yaml`` itself; a key that is left out keeps its value."""
+
+    optim: OptimSpace | None = None
+    model: ModelSpace | None = None
+
+
+class TuneConfig(Config):
+    enabled: bool
+    n_trials: int = Field(ge=1)
+    max_steps: int | None = Field(ge=1)
+    space: Space
+    pruner: Literal["median", "none"]
+    pruner_startup_trials: int = Field(ge=0)
+    pruner_warmup_epochs: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
+    storage: str = Field(min_length=1)
+
+    @property
+    def ranges(self) -> dict[str, Range]:
+        """Dotted key of ``params.yaml`` to the interval to search."""
+        return {
+            f"{section}.{key}": interval
+            for section, keys in self.space
+            if keys is not None
+            for key, interval in keys
+            if interval is not None
+        }

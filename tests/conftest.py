@@ -1,0 +1,88 @@
+"""What every test gets: fixed seeds, and stores of its own instead of the user's."""
+
+import os
+import random
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
+
+
+@pytest.fixture(autouse=True)
+def _seed_everything() -> None:
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  what libraries draw from when nobody gives them a generator
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _own_stores(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for name in os.environ:
+        # Set where the tests themselves run under DVC or MLflow; a test would take that stage or run for its own.
+        if name.startswith("DVC_") or name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+            monkeypatch.delenv(name)
+    if not request.node.get_closest_marker("real_data"):
+        monkeypatch.delenv("WELLFIT_MIRROR", raising=False)
+    stores = tmp_path_factory.mktemp("stores")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{stores}/mlflow.db")
+    monkeypatch.setenv("WELLFIT_CACHE", str(stores / "cache"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+
+
+@pytest.fixture(scope="session")
+def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store to copy: to make one takes seconds."""
+    from mlflow import MlflowClient  # here, so that a run without such tests does not wait for it
+
+    path = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Small processed data sets, as ``preprocess`` leaves them: moons (240 rows), diabetes, digits."""
+    from wellfit.data.fetch import fetch
+    from wellfit.data.prepare import prepare
+    from wellfit.params import load_params
+
+    folder = tmp_path_factory.mktemp("data")
+    for name in ("moons", "diabetes", "digits"):
+        params = load_params(PARAMS_FILE, [f"data.name={name}", "data.n_samples=240"])
+        fetch(params.data, params.fetch, folder / "raw")
+        prepare(params.data, folder / "raw", folder / "processed")
+    return folder / "processed"
+
+
+@pytest.fixture
+def project(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working folder of a project of its own, with an MLflow store at its root."""
+    from wellfit import tracking
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(new_store, tmp_path / "mlflow.db")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    monkeypatch.delenv(tracking.PARENT_RUN_VARIABLE, raising=False)
+    tracking._client.cache_clear()
+    yield tmp_path
+    tracking._client.cache_clear()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what this machine cannot run."""
+    if item.get_closest_marker("real_data") and not os.environ.get("WELLFIT_MIRROR"):
+        pytest.skip("WELLFIT_MIRROR is not set: the folder or URL of the data sets")
+    if item.get_closest_marker("gpu"):
+        import torch  # here, so that a run without such tests does not wait for it
+
+        if not torch.cuda.is_available():
+            pytest.skip("torch finds no CUDA device")

@@ -1,0 +1,85 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import datasets
+
+from wellfit.data.bundled import save_bundled
+
+LOADERS = {
+    "digits": datasets.load_digits,
+    "wine": datasets.load_wine,
+    "breast_cancer": datasets.load_breast_cancer,
+    "diabetes": lambda: datasets.load_diabetes(scaled=False),
+}
+
+
+@pytest.fixture
+def save(data_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
+    def run(name: str, **changes: Any) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+        save_bundled(data_config(name, **changes), tmp_path)
+        return (
+            np.load(tmp_path / "x.npy"),
+            np.load(tmp_path / "y.npy"),
+            json.loads((tmp_path / "names.json").read_text()),
+        )
+
+    return run
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_values_are_those_of_scikit_learn(name: str, save: Callable[..., Any]) -> None:
+    bunch = LOADERS[name]()
+    x, y, _ = save(name)
+    np.testing.assert_array_equal(x.reshape(len(x), -1), bunch.data)
+    np.testing.assert_array_equal(y, bunch.target)
+
+
+def test_digits_are_images(save: Callable[..., Any]) -> None:
+    x, _, names = save("digits")
+    assert x.dtype == np.uint8
+    assert x.shape == (1797, 1, 8, 8)
+    assert x.max() == 16
+    assert names["class_names"] == list("0123456789")
+    assert names["feature_names"] == []
+    assert names["target_name"] == "digit"
+
+
+def test_tables_have_names(save: Callable[..., Any]) -> None:
+    _, _, names = save("breast_cancer")
+    assert names["feature_names"] == list(datasets.load_breast_cancer().feature_names)
+    assert names["class_names"] == ["malignant", "benign"]
+
+
+def test_diabetes_is_in_raw_units(save: Callable[..., Any]) -> None:
+    x, y, names = save("diabetes")
+    assert x[:, names["feature_names"].index("age")].max() == 79
+    assert y.dtype == np.float64
+    assert names["class_names"] == []
+
+
+def test_moons_take_size_noise_and_seed(save: Callable[..., Any]) -> None:
+    x, y, _ = save("moons", n_samples=101, noise=0.3, seed=7)
+    expected_x, expected_y = datasets.make_moons(101, noise=0.3, random_state=7)
+    np.testing.assert_array_equal(x, expected_x)
+    np.testing.assert_array_equal(y, expected_y)
+
+
+def test_the_moons_bear_the_right_names(save: Callable[..., Any]) -> None:
+    x, y, names = save("moons", noise=0.0)
+    height = [x[y == index, 1].mean() for index in range(2)]
+    assert names["class_names"] == ["upper", "lower"]
+    assert height[0] > height[1]
+
+
+@pytest.mark.parametrize("noise", [0.0, 5.0])
+def test_regression_is_linear_in_ten_features_but_for_the_noise(noise: float, save: Callable[..., Any]) -> None:
+    x, y, names = save("regression", n_samples=1000, noise=noise)
+    assert x.shape == (1000, 10)
+    assert len(names["feature_names"]) == 10
+    coefficients = np.linalg.lstsq(x, y)[0]
+    assert (np.abs(coefficients) > 1).all(), "every feature informs"
+    assert (y - x @ coefficients).std() == pytest.approx(noise, rel=0.1, abs=1e-9)

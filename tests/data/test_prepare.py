@@ -1,0 +1,245 @@
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.preprocessing import StandardScaler
+
+from wellfit.data.bundled import save_bundled
+from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.fetch import fetch
+from wellfit.data.prepare import channel_statistics, column_statistics, prepare
+from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
+from wellfit.errors import WellfitError
+
+BUNDLED = ("digits", "wine", "breast_cancer", "diabetes", "moons", "regression")
+
+
+@pytest.fixture
+def run(data_config: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple[Meta, dict[str, Split]]]:
+    """Fetches (bundled sets only), prepares and loads a data set."""
+
+    def run(name: str, **changes: Any) -> tuple[Meta, dict[str, Split]]:
+        data = data_config(name, **changes)
+        if name in BUNDLED:
+            (tmp_path / "raw" / name).mkdir(parents=True, exist_ok=True)
+            save_bundled(data, tmp_path / "raw" / name)
+        meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+        folder = tmp_path / "processed" / name
+        assert load_meta(folder) == meta
+        return meta, {split: load_split(folder, meta, split) for split in SPLIT_NAMES}
+
+    return run
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_every_row_is_there_once_unchanged(name: str, run: Callable[..., Any], tmp_path: Path) -> None:
+    meta, splits = run(name)
+    x, y = (np.load(tmp_path / "raw" / name / f"{part}.npy") for part in ("x", "y"))
+    ids = np.concatenate([split.ids for split in splits.values()])
+    assert sorted(ids.tolist()) == list(range(len(x)))
+    for split in splits.values():
+        np.testing.assert_array_equal(split.x, x[split.ids].astype(split.x.dtype))
+        np.testing.assert_array_equal(split.y, y[split.ids].astype(split.y.dtype))
+        assert split.x.shape[1:] == meta.input_shape
+    assert {split: len(rows.x) for split, rows in splits.items()} == meta.split_sizes
+    assert meta.warnings == ()
+
+
+def test_types_of_tables_and_images(run: Callable[..., Any]) -> None:
+    for name, x_type, y_type in (
+        ("digits", np.uint8, np.int64),
+        ("wine", np.float32, np.int64),
+        ("diabetes", np.float32, np.float32),
+    ):
+        _, splits = run(name)
+        for split in splits.values():
+            assert (split.x.dtype, split.y.dtype, split.ids.dtype) == (x_type, y_type, np.int64)
+
+
+def test_statistics_are_those_of_the_train_split_alone(run: Callable[..., Any]) -> None:
+    meta, splits = run("breast_cancer")
+    scaler = StandardScaler().fit(splits["train"].x.astype(np.float64))
+    np.testing.assert_allclose(meta.mean, scaler.mean_, rtol=1e-12)
+    np.testing.assert_allclose(meta.std, scaler.scale_, rtol=1e-9)
+    assert meta.class_counts == tuple(np.bincount(splits["train"].y))
+    assert (meta.target_mean, meta.target_std) == (None, None)
+
+
+def test_statistics_of_a_target(run: Callable[..., Any]) -> None:
+    meta, splits = run("diabetes")
+    y = splits["train"].y.astype(np.float64)
+    assert meta.target_mean == pytest.approx(y.mean(), rel=1e-12)
+    assert meta.target_std == pytest.approx(y.std(), rel=1e-12)
+    assert meta.class_counts == ()
+    assert meta.class_names == ()
+
+
+def test_statistics_of_images(run: Callable[..., Any]) -> None:
+    meta, splits = run("digits")
+    x = splits["train"].x.astype(np.float64)
+    np.testing.assert_allclose(meta.mean, [x.mean()], rtol=1e-12)
+    np.testing.assert_allclose(meta.std, [x.std()], rtol=1e-12)
+
+
+@given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 3), st.integers(1, 4), st.integers(1, 4))))
+@settings(deadline=None)
+def test_channel_statistics_against_numpy(images: np.ndarray) -> None:
+    mean, std = channel_statistics(images)
+    floats = images.astype(np.float64)
+    expected = floats.std(axis=(0, 2, 3))
+    np.testing.assert_allclose(mean, floats.mean(axis=(0, 2, 3)), rtol=1e-12)
+    np.testing.assert_allclose(std, np.where(np.ptp(images, axis=(0, 2, 3)) == 0, 1.0, expected), rtol=1e-9)
+
+
+def test_channel_statistics_do_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (50, 2, 3, 3), dtype=np.uint8)
+    whole = channel_statistics(images)
+    monkeypatch.setattr("wellfit.data.prepare.IMAGES_AT_ONCE", 7)
+    assert channel_statistics(images) == whole
+
+
+@given(
+    arrays.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 20), st.integers(1, 3)),
+        elements=st.floats(-1e6, 1e6, width=32),
+    )
+)
+@settings(deadline=None)
+def test_column_statistics_against_numpy(values: np.ndarray) -> None:
+    mean, std = column_statistics(values)
+    floats = values.astype(np.float64)
+    np.testing.assert_allclose(mean, floats.mean(axis=0), rtol=1e-12, atol=1e-300)
+    expected = np.where(np.ptp(values, axis=0) == 0, 1.0, floats.std(axis=0))
+    np.testing.assert_allclose(std, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e30])
+def test_a_constant_column_has_deviation_one(value: float) -> None:
+    assert column_statistics(np.full((1001, 1), value, dtype=np.float32)).std == (1.0,)
+
+
+def test_large_means_do_not_drown_the_deviation() -> None:
+    values = (1e6 + np.random.default_rng(0).normal(size=(20_000, 1))).astype(np.float32)
+    assert column_statistics(values).std[0] == pytest.approx(values.astype(np.float64).std(), rel=1e-9)
+
+
+def test_a_publishers_split_with_twins(
+    published: Any, monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    train, _, test, _ = published.parts
+    train[[3, 5]] = test[0]
+    train[7] = train[8]
+    published.register(monkeypatch)
+    published.write_raw(tmp_path / "raw" / "fashion_mnist")
+    meta, splits = run("fashion_mnist", val_fraction=0.25)
+    np.testing.assert_array_equal(splits["test"].x[:, 0], test)
+    assert splits["test"].ids.tolist() == list(range(40, 50))
+    ids = [set(splits[name].ids.tolist()) for name in ("train", "val")]
+    assert ids[0] | ids[1] == set(range(40)) - {3, 5}
+    assert any({7, 8} <= part for part in ids)
+    assert meta.warnings == (
+        "2 rows of the publisher's train split equal a row of its test split and are left out",
+        "1 rows equal an earlier row; each stands in the same split as the first of its kind",
+    )
+    assert meta.class_names == ("even", "odd")
+
+
+def test_the_same_params_give_the_same_bytes(run: Callable[..., Any], tmp_path: Path) -> None:
+    def processed() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in (tmp_path / "processed" / "moons").iterdir()}
+
+    meta, _ = run("moons")
+    first = processed()
+    run("moons")
+    assert processed() == first
+    assert run("moons", seed=1)[0].sha256 != meta.sha256
+
+
+def test_a_failure_leaves_the_old_result(
+    run: Callable[..., Any], data_config: Callable[..., Any], tmp_path: Path
+) -> None:
+    meta, _ = run("wine")
+    path = tmp_path / "raw" / "wine" / "x.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(WellfitError, match=r"x\.npy is damaged"):
+        prepare(data_config("wine", seed=1), tmp_path / "raw", tmp_path / "processed")
+    assert load_meta(tmp_path / "processed" / "wine") == meta
+    assert [entry.name for entry in (tmp_path / "processed").iterdir()] == ["wine"]
+
+
+def test_maps_that_are_open_do_not_change_when_the_folder_is_replaced(run: Callable[..., Any]) -> None:
+    _, before = run("moons")
+    values = np.array(before["train"].x)
+    run("moons", seed=1)
+    np.testing.assert_array_equal(before["train"].x, values)
+
+
+def test_missing_raw_data_say_which_stage_makes_them(data_config: Callable[..., Any], tmp_path: Path) -> None:
+    for name in ("wine", "fashion_mnist"):
+        with pytest.raises(WellfitError, match=f"raw/{name}/.* not found; `dvc repro fetch` makes it"):
+            prepare(data_config(name), tmp_path / "raw", tmp_path / "processed")
+    assert not (tmp_path / "processed").exists()
+
+
+def in_a_process(code: str, data: DataConfig, folder: Path, **environment: str) -> str:
+    """Runs code that finds ``data`` and ``raw`` and ``processed`` folders ready; gives what it prints."""
+    begin = (
+        "import json, sys; from pathlib import Path; from wellfit.data.config import DataConfig, FetchConfig;"
+        "data = DataConfig.model_validate_json(sys.argv[1]);"
+        "raw, processed = Path(sys.argv[2]) / 'raw', Path(sys.argv[2]) / 'processed';"
+    )
+    command = [sys.executable, "-c", begin + code, data.model_dump_json(), str(folder)]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_preprocess_imports_only_what_it_uses_and_does_not_depend_on_the_hash_seed(
+    data_config: Callable[..., Any], run: Callable[..., Any], tmp_path: Path
+) -> None:
+    meta, _ = run("wine")
+    code = (
+        "from wellfit.data.prepare import prepare; print(prepare(data, raw, processed).sha256,"
+        "*{'pooch', 'requests', 'torch', 'mlflow', 'tqdm'} & set(sys.modules))"
+    )
+    assert in_a_process(code, data_config("wine"), tmp_path, PYTHONHASHSEED="1") == meta.sha256
+
+
+def test_fetch_imports_only_what_it_uses(data_config: Callable[..., Any], tmp_path: Path) -> None:
+    code = (
+        "from wellfit.data.fetch import fetch; fetch(data, FetchConfig(timeout=1.0, retries=0), raw);"
+        "print(*{'pooch', 'requests', 'torch', 'mlflow', 'wellfit.data.prepare'} & set(sys.modules))"
+    )
+    assert in_a_process(code, data_config("moons"), tmp_path) == ""
+
+
+@pytest.mark.real_data
+def test_fashion_mnist_in_ten_seconds_and_a_gibibyte(data_config: Callable[..., Any], tmp_path: Path) -> None:
+    data = data_config("fashion_mnist")
+    fetch(data, FetchConfig(timeout=30.0, retries=3), tmp_path / "raw")
+    code = (
+        "import resource; from wellfit.data.prepare import prepare; prepare(data, raw, processed);"
+        "used = resource.getrusage(resource.RUSAGE_SELF);"
+        "print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))"
+    )
+    cpu_seconds, peak_mib = json.loads(in_a_process(code, data, tmp_path))
+    assert cpu_seconds < 10
+    assert peak_mib < 1024
+    folder = tmp_path / "processed" / "fashion_mnist"
+    meta = load_meta(folder)
+    assert meta.split_sizes == {"train": 48_000, "val": 12_000, "test": 10_000}
+    assert meta.class_counts == (4800,) * 10
+    assert meta.mean[0] / 255 == pytest.approx(0.2860, abs=2e-3)
+    assert meta.std[0] / 255 == pytest.approx(0.3530, abs=2e-3)
+    val = load_split(folder, meta, "val")
+    assert np.bincount(val.y).tolist() == [1200] * 10
+    assert val.x.shape == (12_000, 1, 28, 28)

@@ -1,0 +1,170 @@
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from wellfit.data.store import (
+    META_FILE,
+    SPLIT_NAMES,
+    Meta,
+    Split,
+    load_meta,
+    load_split,
+    save_meta,
+    save_split,
+)
+from wellfit.errors import WellfitError
+
+FIELDS: dict[str, Any] = {
+    "name": "wine",
+    "kind": "table",
+    "task": "classification",
+    "feature_names": ("süße", "b"),
+    "class_names": ("no", "yes"),
+    "target_name": "t",
+    "input_shape": (2,),
+    "split_sizes": {"train": 6, "val": 4, "test": 2},
+    "mean": (0.1 + 0.2, 1e-30),
+    "std": (1.0, 2 / 3),
+    "target_mean": None,
+    "target_std": None,
+    "class_counts": (3, 3),
+    "warnings": ("mind this",),
+}
+
+
+@pytest.fixture
+def splits() -> dict[str, Split]:
+    rng = np.random.default_rng(0)
+    sizes = {"train": 6, "val": 4, "test": 2}
+    return {
+        name: Split(rng.normal(size=(n, 2)).astype(np.float32), np.arange(n) % 2, np.arange(n))
+        for name, n in sizes.items()
+    }
+
+
+@pytest.fixture
+def saved(splits: dict[str, Split], tmp_path: Path) -> Path:
+    manifest: dict[str, str] = {}
+    for name in SPLIT_NAMES:
+        manifest |= save_split(tmp_path, name, splits[name])
+    save_meta(tmp_path, Meta(**FIELDS, manifest=manifest))
+    return tmp_path
+
+
+def load_all(folder: Path) -> dict[str, Split]:
+    meta = load_meta(folder)
+    return {name: load_split(folder, meta, name) for name in SPLIT_NAMES}
+
+
+def test_what_is_saved_is_what_is_loaded(saved: Path, splits: dict[str, Split]) -> None:
+    for name, split in load_all(saved).items():
+        for loaded, array in zip(split, splits[name], strict=True):
+            np.testing.assert_array_equal(loaded, array)
+            assert loaded.dtype == array.dtype
+    meta = load_meta(saved)
+    assert {name: getattr(meta, name) for name in FIELDS} == FIELDS
+
+
+def test_arrays_are_memory_mapped_and_read_only(saved: Path) -> None:
+    x = load_split(saved, load_meta(saved), "train").x
+    assert isinstance(x, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        x[0] = 1
+
+
+def test_the_manifest_names_every_file_but_itself(saved: Path) -> None:
+    on_disk = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in saved.iterdir()}
+    del on_disk[META_FILE]
+    assert load_meta(saved).manifest == on_disk
+
+
+def test_a_flipped_bit_is_detected_in_every_file(saved: Path) -> None:
+    for path in sorted(saved.iterdir()):
+        whole = path.read_bytes()
+        for position in range(0, len(whole), max(1, len(whole) // 20)):
+            path.write_bytes(whole[:position] + bytes([whole[position] ^ 1 << position % 8]) + whole[position + 1 :])
+            with pytest.raises(WellfitError, match=f"{path.name}.*`dvc repro --force preprocess`"):
+                load_all(saved)
+        path.write_bytes(whole)
+    load_all(saved)
+
+
+@pytest.mark.parametrize("length", [0, 10, -1])
+def test_a_truncated_file_is_detected(saved: Path, length: int) -> None:
+    for path in sorted(saved.iterdir()):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:length])
+        with pytest.raises(WellfitError, match=path.name):
+            load_all(saved)
+        path.write_bytes(whole)
+
+
+def test_a_missing_file_is_named(saved: Path) -> None:
+    for path in sorted(saved.iterdir()):
+        whole = path.read_bytes()
+        path.unlink()
+        with pytest.raises(WellfitError, match=f"{path.name} not found"):
+            load_all(saved)
+        path.write_bytes(whole)
+
+
+def test_a_missing_folder_says_which_stage_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(WellfitError, match=r"nowhere/meta\.json not found; `dvc repro preprocess` makes it"):
+        load_meta(tmp_path / "nowhere")
+
+
+def test_a_split_is_checked_by_its_own_files_only(saved: Path) -> None:
+    """Training must not have to read the test split."""
+    (saved / "x_test.npy").unlink()
+    meta = load_meta(saved)
+    load_split(saved, meta, "train")
+    load_split(saved, meta, "val")
+
+
+def test_an_edited_statistic_is_detected(saved: Path) -> None:
+    path = saved / META_FILE
+    path.write_text(path.read_text().replace("0.30000000000000004", "0.30000000000000009"))
+    with pytest.raises(WellfitError, match="its sha256 does not fit its content"):
+        load_meta(saved)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"name": 1}', "\x00"])
+def test_a_meta_file_of_another_shape(text: str, saved: Path) -> None:
+    (saved / META_FILE).write_text(text)
+    with pytest.raises(WellfitError, match="damaged or of another version"):
+        load_meta(saved)
+
+
+def test_json_is_sorted_and_ends_with_a_newline(saved: Path) -> None:
+    text = (saved / META_FILE).read_text(encoding="utf-8")
+    tree = json.loads(text)
+    assert text == json.dumps(tree, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    assert tree["sha256"] == load_meta(saved).sha256
+
+
+def test_nan_never_gets_into_the_file() -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Meta(**FIELDS | {"mean": (float("nan"), 0.0)}, manifest={})
+
+
+@pytest.mark.parametrize("change", [{"mean": (0.5, 0.0)}, {"name": "moons"}, {"warnings": ()}])
+def test_the_hash_depends_on_everything(change: dict[str, Any]) -> None:
+    assert Meta(**FIELDS, manifest={}).sha256 != Meta(**FIELDS | change, manifest={}).sha256
+
+
+def test_the_hash_depends_on_the_manifest() -> None:
+    assert Meta(**FIELDS, manifest={"a": "1"}).sha256 != Meta(**FIELDS, manifest={"a": "2"}).sha256
+
+
+def test_meta_is_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Meta(**FIELDS, manifest={}).name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(("names", "outputs"), [(("a", "b", "c"), 3), ((), 1)])
+def test_outputs_are_one_per_class_or_one(names: tuple[str, ...], outputs: int) -> None:
+    assert Meta(**FIELDS | {"class_names": names}, manifest={}).outputs == outputs

@@ -1,0 +1,137 @@
+"""The evaluate stage: scores of the test split, its files, and the run they are added to."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from sklearn import metrics as sk
+
+from wellfit import tracking
+from wellfit.data.store import load_meta, load_split
+from wellfit.errors import WellfitError
+from wellfit.evaluation.evaluate import evaluate
+from wellfit.params import load_params
+from wellfit.training.train import train
+
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
+SCORES = {
+    "moons": ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"],
+    "diabetes": ["rmse", "mae", "r2"],
+}
+
+
+def run(project: Path, prepared: Path, data: str, folder: str | None = None) -> dict[str, float]:
+    """Trains on one data set where that was not done, and evaluates on it or on another."""
+    params = load_params(PARAMS_FILE, [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"])
+    if not (project / "models").exists():
+        train(params, prepared / data, project / "reports/tune", project / "models", project / "reports/train")
+    evaluate(params, prepared / (folder or data), project / "models", project / "reports/evaluate")
+    found: dict[str, float] = json.loads((project / "reports/evaluate/metrics.json").read_text())
+    return found
+
+
+def predictions(project: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((project / "reports/evaluate/predictions.csv").read_text().splitlines()))
+
+
+@pytest.mark.parametrize("data", ["moons", "diabetes"])
+def test_metrics_are_those_of_the_contract(project: Path, prepared: Path, data: str) -> None:
+    metrics = run(project, prepared, data)
+    expected = [name + end for name in SCORES[data] for end in ("", "_low", "_high")]
+    assert sorted(metrics) == sorted(expected)
+    for name in SCORES[data]:
+        assert metrics[f"{name}_low"] <= metrics[f"{name}_high"]
+
+
+def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "moons")
+    rows = predictions(project)
+    actual, predicted = [row["actual"] for row in rows], [row["predicted"] for row in rows]
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(actual, predicted))
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(actual, predicted, average="macro"))
+    names = load_meta(prepared / "moons").class_names
+    auc = sk.roc_auc_score([a == names[1] for a in actual], [float(row[f"p_{names[1]}"]) for row in rows])
+    assert metrics["roc_auc"] == pytest.approx(auc, abs=1e-3)  # the file holds six digits
+    confusion = list(csv.DictReader((project / "reports/evaluate/confusion.csv").read_text().splitlines()))
+    assert [row["actual"] for row in confusion] == actual
+
+
+def test_regression_is_scored_in_the_targets_unit(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "diabetes")
+    rows = predictions(project)
+    actual, predicted = ([float(row[name]) for row in rows] for name in ("actual", "predicted"))
+    assert metrics["rmse"] == pytest.approx(sk.root_mean_squared_error(actual, predicted))
+    assert metrics["r2"] == pytest.approx(sk.r2_score(actual, predicted))
+    assert max(actual) > 200  # disease progression runs from 25 to 346
+
+
+def test_predictions_carry_the_rows_id(project: Path, prepared: Path) -> None:
+    run(project, prepared, "moons")
+    meta = load_meta(prepared / "moons")
+    test = load_split(prepared / "moons", meta, "test")
+    assert [int(row["id"]) for row in predictions(project)] == test.ids.tolist()
+    assert [row["actual"] for row in predictions(project)] == [meta.class_names[y] for y in test.y]
+
+
+def test_scores_are_added_to_the_run_that_trained(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "moons")
+    client = MlflowClient(tracking.store_uri())
+    run_id = json.loads((project / "models/run.json").read_text())["run_id"]
+    found = client.get_run(run_id)
+    assert found.data.metrics["test/accuracy"] == metrics["accuracy"]
+    assert found.data.metrics["test/ece_high"] == metrics["ece_high"]
+    assert found.info.status == "FINISHED"
+    logged = Path(found.info.artifact_uri.removeprefix("file://")) / "evaluate"
+    assert {p.name for p in (logged / "plots").iterdir()} == {
+        "confusion_matrix.png",
+        "roc.png",
+        "precision_recall.png",
+        "reliability.png",
+    }
+    assert len(client.search_runs([found.info.experiment_id])) == 1
+
+
+def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, prepared, "moons")
+    (project / "models/run.json").write_text(json.dumps({"run_id": "0" * 32}))
+    metrics = run(project, prepared, "moons")
+    assert "logging to a new one" in capsys.readouterr().out
+    client = MlflowClient(tracking.store_uri())
+    experiment = client.get_experiment_by_name("wellfit").experiment_id
+    (new,) = client.search_runs([experiment], "tags.`wellfit.stage` = 'evaluate'")
+    assert new.data.metrics["test/accuracy"] == metrics["accuracy"]
+
+
+def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path) -> None:
+    with pytest.raises(
+        WellfitError, match=r"was trained on other data \(moons\) than .*diabetes: run `dvc repro train`"
+    ):
+        run(project, prepared, "moons", folder="diabetes")
+    assert not (project / "reports/evaluate").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(project: Path, prepared: Path) -> None:
+    run(project, prepared, "moons")
+    shutil.rmtree(project / "reports/evaluate")
+    checkpoint = project / "models/best.safetensors"
+    data = bytearray(checkpoint.read_bytes())
+    data[-1] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.raises(WellfitError, match=r"best\.safetensors is damaged"):
+        run(project, prepared, "moons")
+    assert not (project / "reports/evaluate").exists()
+
+
+@pytest.mark.parametrize("data", ["moons", "diabetes"])
+def test_same_checkpoint_same_bytes(project: Path, prepared: Path, data: str) -> None:
+    seen = []
+    for _ in range(2):
+        run(project, prepared, data)
+        files = sorted(path for path in (project / "reports/evaluate").rglob("*") if path.is_file())
+        seen.append([path.read_bytes() for path in files])
+    assert seen[0] == seen[1]

@@ -1,0 +1,104 @@
+import io
+import os
+import subprocess
+import sys
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from wellfit.evaluation.style import plain, save, spread_keys, spread_values, style
+
+
+@style()
+def line():
+    figure = Figure()
+    figure.subplots().plot([1, 2, 3])
+    return figure
+
+
+def test_save_makes_the_folder_and_leaves_nothing_beside(tmp_path):
+    path = tmp_path / "plots" / "line.png"
+    save(line(), path)
+    assert os.listdir(path.parent) == ["line.png"]
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert "Software" not in image.info
+
+
+def test_the_bytes_do_not_depend_on_the_users_matplotlibrc(tmp_path):
+    save(line(), tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 20, "figure.dpi": 50, "savefig.facecolor": "red", "lines.linewidth": 9}):
+        save(line(), tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_style_ends_with_the_function():
+    before = dict(matplotlib.rcParams)
+    line()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "line.png"
+    path.write_bytes(b"old")
+
+    def full_disk(descriptor):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save(line(), path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["line.png"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([0.01, 0.1, 1.0], "log"),
+        ([0.1, 1.0], "linear"),
+        ([0.0, 0.1, 100.0], "linear"),
+        ([-1.0, 100.0], "linear"),
+        ([float("nan"), 0.01, 1.0, float("inf")], "log"),
+        ([float("nan")], "linear"),
+        ([], "linear"),
+    ],
+)
+def test_only_a_wide_span_of_positive_values_gets_a_logarithmic_axis(values, scale):
+    axes = Figure().subplots()
+    spread_values(axes, values)
+    assert axes.get_yscale() == scale
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [(0.0003, 0.03, ["0.001", "0.003", "0.01"]), (0.0001, 0.3, ["0.001", "0.01", "0.1"])],
+)
+def test_logarithmic_axes_show_plain_numbers(low, high, labels):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([low, high], [0, 1])
+    spread_keys(axes, [low, high])
+    figure.savefig(io.BytesIO())
+    shown = [label.get_text() for label in axes.get_xticklabels()]
+    assert set(labels) <= set(shown)
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+    assert ("0.003" in shown) == (high / low < 300)
+
+
+def test_plain_names_are_short_and_no_mathematics():
+    assert plain("Ankle boot") == "Ankle boot"
+    assert plain("$x_$") == r"\$x_\$"
+    assert plain("first half and second half", 11) == "first… half"
+    assert len(plain("x" * 100)) <= 22
+
+
+def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
+    code = (
+        "import sys; from wellfit.evaluation import curves, plots;"
+        "print([m for m in ('matplotlib.pyplot', 'sklearn', 'torch', 'pandas', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,176 @@
+import csv
+import io
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from wellfit.errors import WellfitError
+from wellfit.files import project_root, read_json, write_csv, write_json, write_text, write_yaml
+
+WRITERS = [
+    lambda path: write_text(path, "new"),
+    lambda path: write_json(path, {"a": 1}),
+    lambda path: write_yaml(path, {"a": 1}, "new"),
+    lambda path: write_csv(path, ["a"], [[1]]),
+]
+WRITER_NAMES = ["text", "json", "yaml", "csv"]
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=WRITER_NAMES)
+def test_a_file_is_replaced_and_its_folder_made(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "a" / "b" / "file"
+    write(path)
+    first = path.read_bytes()
+    path.write_text("something longer than what is to come, so that a leftover would show")
+    write(path)
+    assert path.read_bytes() == first
+    assert os.listdir(path.parent) == ["file"]
+
+
+@pytest.mark.parametrize("broken", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("write", WRITERS, ids=WRITER_NAMES)
+def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path], None], broken: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    monkeypatch.setattr(broken, refuse)
+    with pytest.raises(OSError, match="No space left"):
+        write(path)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    seen = []
+    monkeypatch.setattr("os.fsync", lambda _: seen.append(sorted(file.read_text() for file in tmp_path.iterdir())))
+    write_text(path, "new")
+    assert seen == [["new", "old"]]  # flushed to a file of its own, beside the old one
+    assert path.read_text() == "new"
+
+
+def test_content_that_cannot_be_written_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"a": object()})
+    with pytest.raises(UnicodeEncodeError):
+        write_text(path, "\ud800")
+    assert read_json(path) == {"a": 1}
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_text_is_utf_8_with_plain_line_ends(tmp_path: Path) -> None:
+    write_text(tmp_path / "file", "é\nb\r\n")
+    assert (tmp_path / "file").read_bytes() == b"\xc3\xa9\nb\r\n"
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf, np.float64("inf")])
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        (lambda x: {"a": x, "b": 1}, {"a": None, "b": 1}),
+        (lambda x: {"a": {"b": {"c": x}}}, {"a": {"b": {"c": None}}}),
+        (lambda x: {"a": [1.0, x, {"b": x}]}, {"a": [1.0, None, {"b": None}]}),
+        (lambda x: {"a": (x, 2)}, {"a": [None, 2]}),
+    ],
+    ids=["value", "nested", "list", "tuple"],
+)
+def test_json_has_null_for_what_is_not_finite(
+    tmp_path: Path, place: Callable[[float], dict[str, Any]], expected: dict[str, Any], value: float
+) -> None:
+    write_json(tmp_path / "x.json", place(value))
+    text = (tmp_path / "x.json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == expected
+    assert text.endswith("}\n")
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.dictionaries(st.text(max_size=5), st.floats() | st.integers() | st.text(max_size=5) | st.none(), max_size=4))
+def test_json_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> None:
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, content)
+    expected = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
+    assert read_json(path) == expected
+    assert list(read_json(path)) == list(content)  # in the order given
+
+
+@pytest.mark.parametrize("content", ["", "{", "nan", "{'a': 1}"])
+def test_a_damaged_json_file_is_one_line(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "x.json"
+    path.write_text(content)
+    with pytest.raises(WellfitError, match=r"x\.json is not JSON .*again$") as caught:
+        read_json(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_json_file_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    path.write_bytes(b'{"a": "\xff"}')
+    with pytest.raises(WellfitError, match="is not JSON"):
+        read_json(path)
+
+
+WORDS = st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=8)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers()
+SCALARS = NUMBERS | WORDS | st.booleans() | st.none()
+
+
+@settings(derandomize=True, deadline=None, max_examples=50)
+@given(st.dictionaries(WORDS, SCALARS | st.lists(SCALARS, max_size=3), max_size=3))
+def test_yaml_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, content: dict[str, Any]) -> None:
+    path = tmp_path_factory.mktemp("yaml") / "x.yaml"
+    write_yaml(path, {"section": content}, "What this is.")
+    assert path.read_text(encoding="utf-8").startswith("# What this is.\n")
+    back = YAML(typ="safe", pure=True).load(path)["section"]
+    assert back == content
+    assert {k: type(v) for k, v in back.items()} == {k: type(v) for k, v in content.items()}
+
+
+@pytest.mark.parametrize("value", ["1e-3", "on", "null", "0.1", "~", "- a", "2024-01-01", "true", "# x"])
+def test_text_that_looks_like_something_else_stays_text_in_yaml(tmp_path: Path, value: str) -> None:
+    write_yaml(tmp_path / "x.yaml", {"a": value}, "c")
+    assert YAML(typ="safe", pure=True).load(tmp_path / "x.yaml") == {"a": value}
+
+
+def test_csv_keeps_all_digits_and_leaves_out_what_is_not_there(tmp_path: Path) -> None:
+    numbers = [0.1 + 0.2, 1 / 3, 1e-300, -0.0]
+    rows = [numbers, [math.nan, None, math.inf, np.float64("nan")], ["a,b", 'c"d', "e\nf", 3]]
+    write_csv(tmp_path / "x.csv", ["p", "q", "r", "s"], rows)
+    text = (tmp_path / "x.csv").read_text(encoding="utf-8")
+    header, first, second, third = csv.reader(io.StringIO(text))
+    assert header == ["p", "q", "r", "s"]
+    assert [float(cell) for cell in first] == numbers
+    assert second == ["", "", "", ""]
+    assert third == ["a,b", 'c"d', "e\nf", "3"]
+    assert "\r" not in text
+
+
+def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:
+    for write in WRITERS:
+        write(tmp_path / "one")
+        write(tmp_path / "two")
+        assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_the_project_root_is_where_dvc_was_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    assert project_root() == tmp_path.resolve()
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / "real" / ".." / "root"))
+    assert project_root() == (tmp_path / "root").resolve()

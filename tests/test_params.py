@@ -1,0 +1,598 @@
+import io
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+
+from wellfit.config import Config
+from wellfit.errors import WellfitError
+from wellfit.params import Params, flatten, load_params
+
+SHIPPED = Path(__file__).parents[1] / "params.yaml"
+TEXT = SHIPPED.read_text(encoding="utf-8")
+TREE = YAML(typ="safe", pure=True).load(TEXT)
+KEYS = list(flatten(TREE))
+TABLE_REGRESSION = ["data.name=diabetes", "tune.space={}"]
+
+Edit = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def params() -> Params:
+    return load_params(SHIPPED)
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Edit:
+    """A params.yaml like the shipped one, with the line of a dotted key put in place of the line that is there."""
+
+    def edit(key: str, line: str | None) -> Path:
+        lines = TEXT.splitlines()
+        lines[line_number(key)] = "" if line is None else line
+        path = tmp_path / "params.yaml"
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return edit
+
+
+def line_number(key: str) -> int:
+    """Where a dotted key, or the parent that holds it in braces, stands in params.yaml."""
+    open_keys: list[str] = []
+    found = None
+    for number, line in enumerate(TEXT.splitlines()):
+        if match := re.match(r"( *)(\w+):", line):
+            open_keys[len(match[1]) // 2 :] = [match[2]]
+            if (key + ".").startswith(".".join(open_keys) + "."):
+                found = number
+    assert found is not None, key
+    return found
+
+
+def mistake(path: Path = SHIPPED, overrides: list[str] | None = None) -> str:
+    with pytest.raises(WellfitError) as caught:
+        load_params(path, overrides or [])
+    text = str(caught.value)
+    assert text
+    assert "\n" not in text
+    return text
+
+
+def leaf_types(model: type[Config] = Params, prefix: str = "") -> dict[str, Any]:
+    leaves: dict[str, Any] = {}
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Config):
+            leaves |= leaf_types(annotation, f"{prefix}{name}.")
+        else:
+            leaves[f"{prefix}{name}"] = annotation
+    return leaves
+
+
+CHOICES = {key: get_args(kind) for key, kind in leaf_types().items() if get_origin(kind) is Literal}
+
+
+def test_the_shipped_file_is_valid_and_says_what_it_says(params: Params) -> None:
+    assert params.flat() == flatten(TREE)
+    assert isinstance(params.model.hidden, tuple)
+
+
+def test_importing_params_does_not_import_what_is_slow() -> None:
+    slow = "{'torch', 'mlflow', 'pandas', 'optuna', 'sklearn'}"
+    code = f"import sys, wellfit.params; print(sorted({slow} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
+# What params.yaml tells its reader
+
+
+def comment_of(key: str) -> str:
+    """The comment on a key's line, or on that of the key it stands below."""
+    parts = key.split(".")
+    for depth in range(len(parts), 1, -1):
+        line = TEXT.splitlines()[line_number(".".join(parts[:depth]))]
+        if "#" in line:
+            return line.split("#", 1)[1].strip()
+    return ""
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_each_value_has_a_comment_that_says_more_than_its_name(key: str) -> None:
+    name = key.rsplit(".", 1)[-1]
+    assert len(comment_of(key).replace(name, "").split()) >= 2
+
+
+@pytest.mark.parametrize("key", CHOICES)
+def test_the_comment_lists_every_choice(key: str) -> None:
+    words = set(re.findall(r"[\w/]+", comment_of(key)))
+    assert set(CHOICES[key]) <= words
+
+
+# Mistakes in the file: one line with key, value and file
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if not key.startswith("tune.space.")])
+def test_a_key_that_is_missing(edited: Edit, key: str) -> None:
+    path = edited(key, None)
+    assert mistake(path) == f"{key} is missing ({path})"
+
+
+@pytest.mark.parametrize("section", TREE)
+def test_a_section_that_is_missing(tmp_path: Path, section: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("\n\n".join(block for block in TEXT.split("\n\n") if not block.startswith(f"{section}:")))
+    assert mistake(path) == f"{section} is missing ({path})"
+
+
+@pytest.mark.parametrize(
+    ("key", "line", "unknown", "meant"),
+    [
+        ("optim.lr", "  lrr: 0.1", "optim.lrr", "optim.lr"),
+        ("data.name", "  nmae: digits", "data.nmae", "data.name"),
+        ("schedule.warmup_epochs", "  warmup: 2", "schedule.warmup", "schedule.warmup_epochs"),
+        ("train.seed", "  lr: 0.1", "train.lr", "optim.lr"),
+        ("tune.enabled", "  enabeld: true", "tune.enabeld", "tune.enabled"),
+        ("loss", "los: 1", "los", "loss"),
+        (
+            "tune.space.optim.lr",
+            "      ler: {low: 0.1, high: 1, log: true}",
+            "tune.space.optim.ler",
+            "tune.space.optim.lr",
+        ),
+    ],
+)
+def test_an_unknown_key_in_the_file(edited: Edit, key: str, line: str, unknown: str, meant: str) -> None:
+    path = edited(key, f"{line}\n{TEXT.splitlines()[line_number(key)]}")
+    text = mistake(path)
+    assert text.startswith(f"{unknown} is not a key of params.yaml; did you mean {meant}")
+    assert text.endswith(f"({path})")
+
+
+def test_an_unknown_key_like_no_other_lists_the_sections(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT + "\nzzzzzz: 1\n")
+    assert f"sections are {', '.join(TREE)}" in mistake(path)
+
+
+@pytest.mark.parametrize(
+    ("addition", "key"),
+    [("data: {}", "data"), ("x: {a: 1, a: 2}", "a"), ("x:\n  loss: 1\n  mode: 2\n  loss: 1", "loss")],
+)
+def test_a_duplicate_key_names_its_line(tmp_path: Path, addition: str, key: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{TEXT}{addition}\n")
+    line = len(TEXT.splitlines()) + len(addition.splitlines())
+    assert mistake(path) == f"{path} line {line}: key {key!r} stands there twice; keep one"
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "# a comment\n", "---\n"])
+def test_an_empty_file(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    assert mistake(path).startswith(f"{path} is empty")
+
+
+@pytest.mark.parametrize(("content", "kind"), [("- 1\n", "list"), ("text\n", "str"), ("3\n", "int")])
+def test_a_file_without_sections(tmp_path: Path, content: str, kind: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(content)
+    assert mistake(path).endswith(f"got a {kind}")
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert mistake(Path("params.yaml")).startswith(f"params.yaml not found in {tmp_path}")
+
+
+def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    assert mistake(tmp_path).startswith(f"{tmp_path} cannot be read")
+
+
+def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_bytes(b"# \xe9t\xe9\n" + TEXT.encode())
+    assert mistake(path).startswith(f"{path} cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("  lr: [0.1", "not valid YAML"),
+        ("\tlr: 0.1", "line {line}, column 1: not valid YAML"),
+        ("  lr: @x", "line {line}, column 7: not valid YAML"),
+        ("  lr: *x", "line {line}, column 7: not valid YAML"),
+        ("  lr: !!python/object:os.system x", "line {line}, column 7: not valid YAML"),
+        ("  lr: \0", "not valid YAML"),
+        # The tags of YAML's own scalars, whose text ruamel hands to int() and date()
+        ("  lr: 2024-13-45", "not valid YAML"),
+        ("  lr: 0b_", "not valid YAML"),
+        (f"  lr: {'1' * 5000}", "not valid YAML"),
+    ],
+    ids=lambda value: value[:30],
+)
+def test_text_that_is_not_yaml(edited: Edit, line: str, place: str) -> None:
+    path = edited("optim.lr", line)
+    text = mistake(path)
+    assert text.startswith(str(path))
+    assert place.format(line=line_number("optim.lr") + 1) in text
+
+
+# Mistakes in a value
+
+
+BAD_VALUES = [
+    # wrong types
+    ("train.epochs", "ten", "must be a whole number, got 'ten'"),
+    ("train.epochs", "1.5", "must be a whole number, got 1.5"),
+    ("train.epochs", "1.0", "must be a whole number, got 1.0"),
+    ("train.epochs", "true", "must be a whole number, got True"),
+    ("train.epochs", "null", "must be a whole number, got null"),
+    ("optim.lr", "fast", "must be a number, got 'fast'"),
+    ("optim.lr", "'0.1'", "must be a number, got '0.1'"),
+    ("optim.lr", "false", "must be a number, got False"),
+    ("optim.lr", "[0.1]", "must be a number, got [0.1]"),
+    ("tune.enabled", "1", "must be true or false, got 1"),
+    ("tune.enabled", "on", "must be true or false, got 'on'"),
+    ("tune.storage", "3", "must be text, got 3"),
+    ("model.hidden", "64", "must be a list, got 64"),
+    ("fetch", "3", "must be a section with keys below it, got 3"),
+    ("tune.space", "[]", "must be a section with keys below it, got []"),
+    # out of range
+    ("data.n_samples", "19", "must be >= 20, got 19"),
+    ("data.noise", "-0.1", "must be >= 0.0, got -0.1"),
+    ("data.val_fraction", "0", "must be > 0.0, got 0"),
+    ("data.test_fraction", "1.0", "must be < 1.0, got 1.0"),
+    ("data.seed", "4294967296", "must be < 4294967296, got 4294967296"),
+    ("fetch.timeout", "0", "must be > 0.0, got 0"),
+    ("fetch.retries", "101", "must be <= 100, got 101"),
+    ("model.dropout", "1", "must be < 1.0, got 1"),
+    ("model.dropout", "-0.1", "must be >= 0.0, got -0.1"),
+    ("model.channels", "[]", "must have at least 1 entries, got []"),
+    ("loss.label_smoothing", "1", "must be < 1.0, got 1"),
+    ("optim.lr", "0", "must be > 0.0, got 0"),
+    ("optim.lr", "-0.001", "must be > 0.0, got -0.001"),
+    ("optim.weight_decay", "-1", "must be >= 0.0, got -1"),
+    ("optim.momentum", "1.0", "must be < 1.0, got 1.0"),
+    ("optim.clip_norm", "0", "must be > 0.0, got 0"),
+    ("schedule.warmup_epochs", "-1", "must be >= 0, got -1"),
+    ("schedule.step_epochs", "0", "must be >= 1, got 0"),
+    ("schedule.gamma", "1.0", "must be < 1.0, got 1.0"),
+    ("train.epochs", "0", "must be >= 1, got 0"),
+    ("train.batch_size", "0", "must be >= 1, got 0"),
+    ("train.patience", "0", "must be >= 1, got 0"),
+    ("train.seed", "-1", "must be >= 0, got -1"),
+    ("tune.n_trials", "0", "must be >= 1, got 0"),
+    ("tune.storage", "''", "must not be empty, got '' ("),
+    ("evaluate.resamples", "99", "must be >= 100, got 99"),
+    ("evaluate.calibration_bins", "1", "must be >= 2, got 1"),
+    # not finite
+    ("optim.lr", ".nan", "must be a finite number, got nan"),
+    ("optim.lr", ".inf", "must be a finite number, got inf"),
+    ("optim.lr", "1e400", "must be a finite number, got inf"),
+    ("optim.weight_decay", "-.inf", "must be a finite number, got -inf"),
+    ("train.min_delta", ".NaN", "must be a finite number, got nan"),
+    # choices
+    ("data.name", "digit", "got 'digit'; did you mean 'digits'?"),
+    ("model.name", "mpl", "must be one of mlp or cnn, got 'mpl'; did you mean 'mlp'?"),
+    ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
+    ("optim.name", "adamm", "must be one of adamw, adam or sgd, got 'adamm'; did you mean 'adam'?"),
+    ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
+    ("schedule.name", "zigzag", "must be one of constant, step, cosine or plateau, got 'zigzag' ("),
+    ("train.monitor", "val/los", "got 'val/los'; did you mean 'val/loss'?"),
+    ("train.monitor", "test/loss", "got 'test/loss'"),
+    ("train.device", "tpu", "must be one of auto, cpu, cuda or mps, got 'tpu'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("train.epochs", "ten", "must be a whole number, got 'ten'"),
+        ("optim.lr", "-1e-3", "must be > 0.0, got -0.001"),
+        ("optim.lr", ".nan", "must be a finite number, got nan"),
+        ("tune.enabled", "on", "must be true or false, got 'on'"),
+        ("model.hidden", "64", "must be a list, got 64"),
+        ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
+    ],
+)
+def test_a_bad_value_in_the_file(edited: Edit, key: str, value: str, rule: str) -> None:
+    path = edited(key, f"  {key.split('.')[1]}: {value}")
+    text = mistake(path)
+    assert text.startswith(f"{key} ")
+    assert text.endswith(f"{rule} ({path})")
+
+
+def test_a_number_in_the_file_may_have_an_exponent_without_a_point(edited: Edit) -> None:
+    assert load_params(edited("optim.lr", "  lr: 1e-3")).optim.lr == 0.001
+
+
+@pytest.mark.parametrize(("key", "value", "rule"), BAD_VALUES)
+def test_a_bad_value_on_the_command_line(key: str, value: str, rule: str) -> None:
+    text = mistake(overrides=[f"{key}={value}"])
+    assert text.startswith(f"{key} ")
+    assert rule in text
+    assert text.endswith("(--set)")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "entry", "rule"),
+    [
+        ("model.hidden", "[64, x]", "model.hidden.1", "must be a whole number, got 'x'"),
+        ("model.hidden", "[64.0]", "model.hidden.0", "must be a whole number, got 64.0"),
+        ("model.hidden", "[64, 0]", "model.hidden.1", "must be > 0, got 0"),
+        ("model.channels", "[-8]", "model.channels.0", "must be > 0, got -8"),
+        ("optim", "{lr: 0.1}", "optim.name", "is missing"),
+        ("tune.space.model.dropout.high", "1.5", "tune.space.model.dropout.high", "must be < 1.0, got 1.5"),
+        ("tune.space.model.dropout.low", "-0.5", "tune.space.model.dropout.low", "must be >= 0.0, got -0.5"),
+        (
+            "tune.space.optim.lr",
+            "{low: -1.0, high: 0.1, log: false}",
+            "tune.space.optim.lr.low",
+            "must be > 0.0, got -1.0",
+        ),
+        (
+            "tune.space.optim.weight_decay",
+            "{low: -1.0, high: 0.1, log: false}",
+            "tune.space.optim.weight_decay.low",
+            "must be >= 0.0, got -1.0",
+        ),
+        ("tune.space.optim.lr", "{low: 0.1, high: 1.0}", "tune.space.optim.lr.log", "is missing"),
+    ],
+)
+def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str) -> None:
+    assert mistake(overrides=[f"{key}={value}"]) == f"{entry} {rule} (--set)"
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"),
+    [
+        ("{low: 0.1, high: 0.01, log: true}", "low must be < high, got low 0.1 and high 0.01"),
+        ("{low: 0.1, high: 0.1, log: false}", "low must be < high, got low 0.1 and high 0.1"),
+    ],
+)
+def test_an_interval_that_holds_nothing(value: str, rule: str) -> None:
+    assert mistake(overrides=[f"tune.space.optim.lr={value}"]).startswith(f"tune.space.optim.lr: {rule} (")
+
+
+def test_a_logarithmic_interval_from_zero() -> None:
+    text = mistake(overrides=["tune.space.model.dropout={low: 0, high: 0.5, log: true}"])
+    assert text.startswith("tune.space.model.dropout: low must be > 0 on a logarithmic scale, got 0 (")
+
+
+def test_a_long_value_is_cut() -> None:
+    text = mistake(overrides=[f"optim.lr={'x' * 500}"])
+    assert len(text) < 120
+
+
+# Two keys that contradict each other
+
+
+CONTRADICTIONS = [
+    (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
+    (["model.name=cnn", "data.name=wine"], "model.name cnn needs images, but data.name wine is a table; use mlp"),
+    (["loss.name=mse"], "loss.name mse is for regression, but data.name digits has classes"),
+    ([*TABLE_REGRESSION, "loss.name=cross_entropy"], "loss.name cross_entropy is for classes, but data.name diabetes"),
+    ([*TABLE_REGRESSION, "loss.label_smoothing=0.1"], "loss.label_smoothing must be 0 for a regression"),
+    (["train.monitor=val/rmse"], "train.monitor val/rmse does not exist for a classification (data.name digits)"),
+    (["train.monitor=val/mae"], "train.monitor val/mae does not exist for a classification"),
+    (["train.monitor=val/r2"], "train.monitor val/r2 does not exist for a classification"),
+    ([*TABLE_REGRESSION, "train.monitor=val/accuracy"], "train.monitor val/accuracy does not exist for a regression"),
+    ([*TABLE_REGRESSION, "train.monitor=val/macro_f1"], "train.monitor val/macro_f1 does not exist for a regression"),
+    (
+        [*TABLE_REGRESSION, "train.monitor=val/balanced_accuracy"],
+        "train.monitor val/balanced_accuracy does not exist for a regression (data.name diabetes)",
+    ),
+    (
+        ["schedule.warmup_epochs=10", "train.epochs=10"],
+        "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
+    ),
+    (
+        ["schedule.min_lr=0.1", "optim.lr=0.01"],
+        "schedule.min_lr must be <= the lowest optim.lr in use, got 0.1 and 0.01",
+    ),
+    (
+        ["schedule.name=plateau", "schedule.min_lr=0.002"],
+        "schedule.min_lr must be <= the lowest optim.lr in use, got 0.002 and 0.0003",
+    ),
+    (["train.batch_size=1", "model.norm=batch"], "train.batch_size 1 "),
+]
+
+
+@pytest.mark.parametrize(("overrides", "rule"), CONTRADICTIONS)
+def test_keys_that_contradict_each_other(overrides: list[str], rule: str) -> None:
+    text = mistake(overrides=overrides)
+    assert text.startswith(rule)
+    assert text.endswith(f"({SHIPPED}, --set)")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["data.val_fraction=0.5", "data.test_fraction=0.49"],
+        ["model.name=cnn"],
+        [*TABLE_REGRESSION, "loss.name=mse", "train.monitor=val/r2"],
+        ["loss.name=cross_entropy", "loss.label_smoothing=0.1", "train.monitor=val/macro_f1"],
+        ["schedule.warmup_epochs=9", "train.epochs=10"],
+        ["schedule.min_lr=0.003", "optim.lr=0.003"],
+        ["schedule.min_lr=0.003", "tune.enabled=false"],
+        ["schedule.min_lr=1.0", "schedule.name=constant"],
+        ["train.batch_size=1", "model.norm=none"],
+        ["model.hidden=[]", "tune.space={}"],
+    ],
+)
+def test_keys_on_the_good_side_of_each_contradiction(overrides: list[str]) -> None:
+    load_params(SHIPPED, overrides)
+
+
+def test_a_contradiction_within_the_file_names_the_file_alone(edited: Edit) -> None:
+    path = edited("train.epochs", "  epochs: 2")
+    assert mistake(path).endswith(f"got 2 and 2 ({path})")
+
+
+# --set
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("optim.lr=1e-3", "optim.lr", 0.001),
+        ("optim.lr=1", "optim.lr", 1),
+        ("optim.lr = 0.5", "optim.lr", 0.5),
+        ("model.hidden=[]", "model.hidden", []),
+        ("model.hidden=[8, 16]", "model.hidden", [8, 16]),
+        ("optim.clip_norm=1.5", "optim.clip_norm", 1.5),
+        ("train.patience=null", "train.patience", None),
+        ("tune.enabled=false", "tune.enabled", False),
+        ("tune.storage=a=b", "tune.storage", "a=b"),
+        ("schedule.name=step", "schedule.name", "step"),
+        ("tune.space.model.dropout.high=0.5", "tune.space.model.dropout.high", 0.5),
+    ],
+)
+def test_set_replaces_one_value(params: Params, text: str, key: str, value: Any) -> None:
+    changed = load_params(SHIPPED, [text]).flat()
+    assert changed[key] == value
+    before = params.flat()
+    searched = f"tune.space.{key}"  # what is given is no longer searched
+    for other in before:
+        if other != key and not other.startswith(searched):
+            assert changed[other] == before[other]
+
+
+def test_the_last_set_wins() -> None:
+    assert load_params(SHIPPED, ["train.epochs=5", "train.epochs=6"]).train.epochs == 6
+
+
+@pytest.mark.parametrize("text", ["optim.lr=", "optim.lr=  "])
+def test_an_empty_value_means_as_in_the_file(params: Params, text: str) -> None:
+    assert load_params(SHIPPED, [text]) == params
+
+
+@pytest.mark.parametrize("key", ["optim.lr", "optim.weight_decay", "model.dropout"])
+def test_a_value_that_is_set_is_not_searched(params: Params, key: str) -> None:
+    changed = load_params(SHIPPED, [f"{key}=0.25"])
+    assert set(params.tune.ranges) - set(changed.tune.ranges) == {key}
+
+
+@pytest.mark.parametrize("text", ["optim.lr", "", "=3", "optim.lr:0.1"])
+def test_set_without_an_equals_sign(text: str) -> None:
+    assert mistake(overrides=[text]) == f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}"
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("optim.lrr", "did you mean optim.lr?"),
+        ("lr", "did you mean optim.lr?"),
+        ("optm.lr", "did you mean optim.lr?"),
+        ("schedule.warmup", "did you mean schedule.warmup_epochs?"),
+        ("tune.space.optim.ler", "did you mean tune.space.optim.lr"),
+        ("optim.lr.x", ""),
+        ("zzzzzz", "sections are data, fetch, model"),
+        (".", "sections are data, fetch, model"),
+    ],
+)
+def test_set_of_an_unknown_key(key: str, hint: str) -> None:
+    text = mistake(overrides=[f"{key}=1"])
+    assert text.startswith(f"{key} is not a key of params.yaml; {hint}")
+    assert text.endswith("(--set)")
+
+
+@pytest.mark.parametrize("value", ["[1", "{a: ", "*x", "@x", "'x", "2024-13-45", "0b_"])
+def test_set_to_what_is_not_yaml(value: str) -> None:
+    text = mistake(overrides=[f"optim.lr={value}"])
+    assert text.startswith("--set optim.lr: value ")
+    assert "not valid YAML" in text
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(key=st.sampled_from(KEYS + list(TREE)), value=YAML_VALUES)
+def test_any_value_is_taken_or_refused_in_one_line(key: str, value: Any) -> None:
+    text = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = True
+    yaml.dump(value, text)
+    try:
+        load_params(SHIPPED, [f"{key}={text.getvalue()}"])
+    except WellfitError as error:
+        said = str(error)
+    else:
+        said = "--set: taken"
+    assert len(said.splitlines()) == 1
+    assert "--set" in said
+
+
+# The object
+
+
+def test_params_are_frozen_at_every_level(params: Params) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        params.optim = params.optim  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        params.optim.lr = 0.1  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="frozen"):
+        params.tune.space.optim = None  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        params.model.hidden[0] = 1  # type: ignore[index]
+
+
+def test_replace_changes_a_copy_and_nothing_else(params: Params) -> None:
+    before = params.flat()
+    changed = params.replace({"optim.lr": 0.5, "model.hidden": [3, 2], "train.patience": None})
+    assert params.flat() == before
+    assert changed.flat() == before | {"optim.lr": 0.5, "model.hidden": [3, 2], "train.patience": None}
+    assert changed.model.hidden == (3, 2)
+
+
+def test_replace_of_nothing_is_the_same(params: Params) -> None:
+    assert params.replace({}) == params
+
+
+def test_a_value_that_replace_sets_may_still_be_searched(params: Params) -> None:
+    assert params.replace({"optim.lr": 0.5}).tune.ranges == params.tune.ranges
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"optim.lr": -1.0}, "optim.lr must be > 0.0, got -1.0"),
+        ({"optim.lrr": 1.0}, "optim.lrr is not a key of params.yaml; did you mean optim.lr?"),
+        ({"train.epochs": 2}, "schedule.warmup_epochs must be < train.epochs, got 2 and 2"),
+    ],
+)
+def test_replace_validates_like_the_file(params: Params, changes: dict[str, Any], rule: str) -> None:
+    with pytest.raises(WellfitError) as caught:
+        params.replace(changes)
+    assert str(caught.value).startswith(rule)
+    assert "\n" not in str(caught.value)
+
+
+def test_flat_holds_what_json_holds(params: Params) -> None:
+    flat = params.flat()
+    assert flat["model.hidden"] == [128, 64]
+    assert flat["tune.space.optim.lr.low"] == 0.0003
+    assert flat["optim.clip_norm"] is None
+    assert all(not isinstance(value, dict) for value in flat.values())
+
+
+def test_ranges_are_the_intervals_by_dotted_key(params: Params) -> None:
+    assert {key: (r.low, r.high, r.log) for key, r in params.tune.ranges.items()} == {
+        "optim.lr": (0.0003, 0.03, True),
+        "optim.weight_decay": (0.0001, 0.3, True),
+        "model.dropout": (0.0, 0.6, False),
+    }

@@ -1,0 +1,212 @@
+"""MLflow runs: how they end, where they nest, what they hold. All against a real sqlite store."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from wellfit import tracking
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+
+
+@pytest.fixture
+def meta() -> Meta:
+    return Meta(
+        name="moons",
+        kind="table",
+        task="classification",
+        feature_names=("a", "b"),
+        class_names=("0", "1"),
+        target_name="moon",
+        input_shape=(2,),
+        split_sizes={"train": 6, "val": 2, "test": 2},
+        mean=(0.0, 0.0),
+        std=(1.0, 1.0),
+        target_mean=None,
+        target_std=None,
+        class_counts=(3, 3),
+        warnings=(),
+        manifest={},
+    )
+
+
+@pytest.fixture
+def client(project: Path) -> MlflowClient:
+    return tracking._client()
+
+
+def test_the_store_is_mlflow_db_at_the_root(client: MlflowClient, meta: Meta, tmp_path: Path) -> None:
+    with tracking.start_run("train", "a run", meta) as run:
+        (tmp_path / "file.txt").write_text("text")
+        run.log_file(tmp_path / "file.txt", "folder")
+    assert (tmp_path / "mlflow.db").is_file()
+    assert list((tmp_path / "mlartifacts").rglob("folder/file.txt"))
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_inside_an_experiment_folder_the_store_is_at_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert tracking.store_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(None, "FINISHED"), (ValueError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED")]
+)
+def test_every_way_out_has_its_status(
+    client: MlflowClient, meta: Meta, error: BaseException | None, status: str
+) -> None:
+    ids = []
+
+    def body() -> None:
+        with tracking.start_run("train", "a run", meta) as run:
+            ids.append(run.id)
+            run.log_metrics({"val/loss": 1.0}, step=1)
+            if error:
+                raise error
+
+    if error:
+        with pytest.raises(type(error)):
+            body()
+    else:
+        body()
+    ended = client.get_run(ids[0])
+    assert ended.info.status == status
+    assert ended.data.metrics == {"val/loss": 1.0}  # what had gathered is sent, whatever happened
+
+
+def test_a_run_says_what_it_is_of(client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-name")
+    with tracking.start_run("train", "a run", meta) as run:
+        run.log_params({"optim.lr": 0.1, "model.hidden": [8, 4], "optim.clip_norm": None, "model.name": "mlp"})
+    found = client.get_run(run.id)
+    assert found.data.params == {
+        "optim.lr": "0.1",
+        "model.hidden": "[8, 4]",
+        "optim.clip_norm": "null",
+        "model.name": "mlp",
+    }
+    tags = found.data.tags
+    assert tags["wellfit.stage"] == "train"
+    assert tags["wellfit.dataset"] == "moons"
+    assert tags["wellfit.data_sha256"] == meta.sha256
+    assert tags["dvc.exp_name"] == "brave-name"
+    (dataset,) = found.inputs.dataset_inputs
+    assert (dataset.dataset.name, dataset.dataset.digest) == ("moons", meta.sha256[:8])
+
+
+def test_the_git_commit_is_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tracking._git_commit.cache_clear()
+    assert tracking._git_commit() == ""
+    subprocess.run(["git", "init", "--quiet"], check=True)
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    tracking._git_commit.cache_clear()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    assert tracking._git_commit() == head
+    tracking._git_commit.cache_clear()
+
+
+def test_trials_and_stages_nest(client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
+    with tracking.start_parent_run("pipeline", "moons") as pipeline:
+        assert not tracking.has_children(pipeline.id)
+        monkeypatch.setenv(tracking.PARENT_RUN_VARIABLE, pipeline.id)
+        with (
+            tracking.start_run("tune", "study", meta) as study,
+            tracking.start_run("trial", "trial", meta, parent=study) as trial,
+        ):
+            trial.status = "KILLED"
+        assert tracking.has_children(pipeline.id)
+    parent = "mlflow.parentRunId"
+    assert client.get_run(study.id).data.tags[parent] == pipeline.id
+    assert client.get_run(trial.id).data.tags[parent] == study.id
+    assert client.get_run(trial.id).info.status == "KILLED"
+
+
+def test_the_run_of_mlflow_run_is_taken_over(client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
+    experiment = client.create_experiment("of the project")
+    given = client.create_run(experiment).info.run_id
+    client.log_param(given, "lr", "0.10")
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    with tracking.start_run("train", "a run", meta) as run:
+        run.log_params({"optim.lr": 0.1})
+    assert run.id == given
+    assert client.get_run(given).info.status == "FINISHED"
+    with tracking.start_run("trial", "a trial", meta, parent=run) as trial:
+        pass
+    assert trial.id != given
+
+
+def test_a_study_that_goes_on_is_one_run(client: MlflowClient, meta: Meta) -> None:
+    with tracking.start_run("tune", "study", meta) as first:
+        pass
+    with tracking.start_run("tune", "study", meta, again=first.id) as second:
+        assert client.get_run(first.id).info.status == "RUNNING"
+    with tracking.start_run("tune", "study", meta, again="0" * 32) as third:
+        pass
+    assert second.id == first.id
+    assert third.id != first.id
+    assert client.get_run(first.id).info.status == "FINISHED"
+
+
+def test_epochs_go_to_the_local_history_first(client: MlflowClient, meta: Meta, tmp_path: Path) -> None:
+    with tracking.start_run("train", "a run", meta) as run:
+        for epoch in range(1, 1502):
+            run.log_epoch(epoch, {"val/loss": 1 / epoch, "grad_norm": float("nan") if epoch == 2 else 1.0})
+        history = (tmp_path / ".wellfit" / "runs" / run.id / "history.jsonl").read_text().splitlines()
+        assert len(history) == 1501
+        assert history[1] == '{"epoch": 2, "val/loss": 0.5, "grad_norm": null}'
+    losses = client.get_metric_history(run.id, "val/loss")
+    assert [metric.step for metric in losses] == list(range(1, 1502))
+    assert len(client.get_metric_history(run.id, "grad_norm")) == 1500
+
+
+def test_a_run_that_is_not_in_the_store(client: MlflowClient) -> None:
+    assert tracking.reopen_run("0" * 32) is None
+
+
+def test_a_server_that_is_not_there_is_one_line(meta: Meta, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    tracking._client.cache_clear()
+    started = time.monotonic()
+    with pytest.raises(WellfitError, match=r"MLflow at http://127\.0\.0\.1:9 .*MLFLOW_TRACKING_URI") as caught:
+        tracking.start_run("train", "a run", meta).__enter__()
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 60
+    tracking._client.cache_clear()
+
+
+def test_a_server_that_goes_away_does_not_stop_the_training(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def gone(*args: Any, **kwargs: Any) -> None:
+        raise ConnectionError("connection refused")
+
+    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.0)
+    with tracking.start_run("train", "a run", meta) as run:
+        with monkeypatch.context() as outage:
+            outage.setattr(client, "log_batch", gone)
+            run.log_epoch(1, {"val/loss": 1.0})
+        assert "training goes on" in capsys.readouterr().err
+    assert client.get_run(run.id).data.metrics == {"val/loss": 1.0}  # sent once it was back
+
+
+def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    code = "from wellfit import tracking\nwith tracking.start_parent_run('a', 'moons') as run: print(run.id)"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ids = {process.communicate(timeout=120)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0] * 2
+    assert len(ids) == 2

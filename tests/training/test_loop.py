@@ -1,0 +1,316 @@
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from wellfit.training.config import ScheduleConfig
+from wellfit.training.loop import BatchOrder, Epoch, Members, fit
+from wellfit.training.schedule import Schedule, lr_table
+
+CPU = torch.device("cpu")
+WARMED = ScheduleConfig.model_validate(
+    {
+        "name": "cosine",
+        "warmup_epochs": 1,
+        "step_epochs": 1,
+        "gamma": 0.5,
+        "patience": 1,
+        "threshold": 0.0,
+        "min_lr": 0.0,
+    }
+)
+few = settings(derandomize=True, deadline=None, max_examples=60)
+
+
+class Scripted:
+    """A learner whose metrics were written beforehand: name to (epochs, K)."""
+
+    def __init__(self, val: Any, monitor: str = "val/loss", **train: Any) -> None:
+        self.val, self.monitor = np.array(val, float), monitor
+        self.train = {"train/loss": np.zeros_like(self.val)} | {k: np.array(v, float) for k, v in train.items()}
+        self.size = self.val.shape[1]
+        self.epoch = 0
+        self.calls: list[str] = []
+        self.rows: list[Tensor] = []
+        self.lrs: list[list[float]] = []
+
+    def step(self, rows: Tensor, lr: np.ndarray) -> None:
+        self.calls.append("step")
+        self.rows.append(rows)
+        self.lrs.append(lr.tolist())
+
+    def finish_epoch(self) -> dict[str, np.ndarray]:
+        self.calls.append("finish")
+        return {name: values[self.epoch] for name, values in self.train.items()}
+
+    def validate(self) -> dict[str, np.ndarray]:
+        self.calls.append("validate")
+        self.epoch += 1
+        return {self.monitor: self.val[self.epoch - 1]}
+
+    def weights(self, member: int) -> dict[str, Tensor]:
+        return {}
+
+
+def begin(
+    learner: Scripted, patience: int | None = None, min_delta: float = 0.0, rows: int = 10, batch_size: int = 4
+) -> tuple[Members, Iterator[Epoch]]:
+    order = BatchOrder(rows, batch_size, list(range(learner.size)), CPU)
+    members = Members(learner.size, learner.monitor, patience, min_delta)
+    schedule = Schedule(WARMED, [0.1] * learner.size, len(learner.val), order.steps, higher_is_better=False)
+    return members, fit(learner, order, schedule, members)
+
+
+def run(val: Any, monitor: str = "val/loss", patience: int | None = None, min_delta: float = 0.0, **train: Any) -> Any:
+    """Members and epochs of a whole training."""
+    members, epochs = begin(Scripted(val, monitor, **train), patience, min_delta)
+    return members, list(epochs)
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array(values, float)[:, None]
+
+
+# The loop
+
+
+def test_an_epoch_is_steps_then_scores_then_validation() -> None:
+    learner = Scripted(column(3, 2))
+    _, epochs = begin(learner)
+    assert learner.calls == []  # nothing happens before someone asks
+    next(epochs)
+    assert learner.calls == ["step", "step", "step", "finish", "validate"]
+    next(epochs)
+    assert len(learner.calls) == 10
+    assert list(epochs) == []
+
+
+def test_each_step_gets_the_rate_of_the_table() -> None:
+    learner = Scripted(column(*[1.0] * 4))
+    _, epochs = begin(learner)
+    table = lr_table(WARMED, 0.1, epochs=4, steps=3)
+    for number, epoch in enumerate(epochs, start=1):
+        assert epoch.metrics["lr"].tolist() == [table[3 * number - 1]]
+    assert learner.lrs == [[lr] for lr in table]
+
+
+def test_each_step_gets_the_rows_of_the_order() -> None:
+    learner = Scripted(np.ones((3, 2)))
+    _, epochs = begin(learner, rows=10, batch_size=4)
+    list(epochs)
+    order = BatchOrder(10, 4, [0, 1], CPU)
+    expected = [rows for number in (1, 2, 3) for rows in order.epoch(number)]
+    assert [rows.shape for rows in learner.rows] == [(2, 4), (2, 4), (2, 2)] * 3
+    assert all(torch.equal(one, two) for one, two in zip(learner.rows, expected, strict=True))
+
+
+def test_an_epoch_hands_over_its_metrics() -> None:
+    _, epochs = run([[3, 4], [2, 5]], grad_norm=[[0.5, 0.25], [0.1, 0.2]])
+    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert list(epochs[0].metrics) == [
+        "train/loss",
+        "grad_norm",
+        "val/loss",
+        "lr",
+        "seconds",
+        "samples_per_second",
+    ]
+    assert epochs[1].metrics["val/loss"].tolist() == [2, 5]
+    assert epochs[1].metrics["grad_norm"].tolist() == [0.1, 0.2]
+    for epoch in epochs:
+        assert all(values.shape == (2,) for values in epoch.metrics.values())
+        assert (epoch.metrics["seconds"] > 0).all()
+        np.testing.assert_allclose(epoch.metrics["samples_per_second"] * epoch.metrics["seconds"], 10)
+
+
+# Early stopping
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "patience", "min_delta", "best_epochs", "last"),
+    [
+        ("val/loss", [5, 4, 3, 2, 1], 2, 0, [1, 2, 3, 4, 5], 5),
+        ("val/loss", [5, 4, 4, 4, 1], 2, 0, [1, 2], 4),
+        ("val/loss", [5, 4, 4, 3, 3, 3, 1], 2, 0, [1, 2, 4], 6),
+        ("val/loss", [1, 2, 2, 2], 1, 0, [1], 2),
+        ("val/loss", [5, 6, 6, 6, 6, 1], None, 0, [1, 6], 6),
+        ("val/loss", [5, 4.5, 4.1, 3.9, 3.9], 3, 1.0, [1, 4], 5),
+        ("val/loss", [5, 4, 3, 3, 3], 2, 1.0, [1], 3),  # by exactly min_delta is not enough
+        ("val/loss", [-1, -2, -2], 1, 0, [1, 2], 3),
+        ("val/accuracy", [0.1, 0.2, 0.3, 0.2, 0.2, 0.9], 2, 0, [1, 2, 3], 5),
+        ("val/accuracy", [0.5, 0.4, 0.6, 0.64], 2, 0.1, [1], 3),
+        ("val/r2", [-3, -2, -2.5, -2.5], 2, 0, [1, 2], 4),
+        ("val/rmse", [2, 3, 1], 1, 0, [1], 2),
+    ],
+)
+def test_early_stopping_written_out(
+    monitor: str, values: list[float], patience: int | None, min_delta: float, best_epochs: list[int], last: int
+) -> None:
+    members, epochs = run(column(*values), monitor, patience, min_delta)
+    assert [epoch.number for epoch in epochs if epoch.improved[0]] == best_epochs
+    assert epochs[-1].number == last
+    assert members.best_epoch.tolist() == [best_epochs[-1]]
+    assert members.best.tolist() == [values[best_epochs[-1] - 1]]
+    assert members.failure == [None]
+
+
+def by_hand(
+    values: Sequence[float], patience: int | None, min_delta: float, *, higher: bool
+) -> tuple[list[int], int, bool]:
+    """Epochs that improved, the last epoch, and whether it blew up, the plain way."""
+    best, best_epoch, improved = None, 0, []
+    for epoch, value in enumerate(values, start=1):
+        if not math.isfinite(value):
+            return improved, epoch, True
+        if best is None or (value > best + min_delta if higher else value < best - min_delta):
+            best, best_epoch = value, epoch
+            improved.append(epoch)
+        if patience is not None and epoch - best_epoch >= patience:
+            return improved, epoch, False
+    return improved, len(values), False
+
+
+VALUES = st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.5, 2.0, math.nan, math.inf, -math.inf]) | st.integers(0, 4).map(float)
+
+
+@few
+@given(
+    values=st.lists(st.tuples(VALUES, VALUES, VALUES), min_size=1, max_size=8),
+    patience=st.none() | st.integers(1, 4),
+    min_delta=st.sampled_from([0.0, 0.5]),
+    monitor=st.sampled_from(["val/loss", "val/macro_f1"]),
+)
+def test_each_member_of_a_pack_fares_as_it_would_alone(
+    values: list[tuple[float, ...]], patience: int | None, min_delta: float, monitor: str
+) -> None:
+    members, epochs = run(values, monitor, patience, min_delta)
+    lasts = []
+    for k in range(3):
+        improved, last, blown = by_hand(
+            [row[k] for row in values], patience, min_delta, higher=monitor == "val/macro_f1"
+        )
+        assert [epoch.number for epoch in epochs if epoch.improved[k]] == improved
+        assert members.best_epoch[k] == (improved[-1] if improved else 0)
+        assert (members.failure[k] is not None) == blown
+        assert not improved or members.best[k] == values[improved[-1] - 1][k]
+        lasts.append(last)
+    assert epochs[-1].number == max(lasts)  # the pack runs on until its last member stops
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["val/loss", "train/loss", "grad_norm"])
+def test_a_member_that_blows_up_stops_alone_and_says_why(name: str, bad: float) -> None:
+    series = {"val/loss": np.array([[3.0, 3, 3]] * 5), "train/loss": np.ones((5, 3)), "grad_norm": np.ones((5, 3))}
+    series["val/loss"][:, 0] = [5, 4, 3, 2, 1]
+    series["val/loss"][:, 1] = [5, 4, 3, 2, 1]
+    series[name][2, 1] = bad
+    members, epochs = run(series.pop("val/loss"), **series)
+    assert members.failure == [None, f"{name} is {bad} in epoch 3", None]
+    assert members.active.tolist() == [True, False, True]
+    assert members.best_epoch.tolist() == [5, 2, 1]
+    assert members.best.tolist() == [1, 4, 3]
+    assert len(epochs) == 5
+
+
+def test_only_the_first_failure_is_told() -> None:
+    members, _ = run([[1, 1], [math.nan, 1], [math.inf, 1]])
+    assert members.failure == ["val/loss is nan in epoch 2", None]
+
+
+def test_a_training_that_blows_up_at_once_ends_at_once() -> None:
+    members, epochs = run(column(math.nan, 1, 1))
+    assert len(epochs) == 1
+    assert not epochs[0].improved[0]
+    assert members.best_epoch.tolist() == [0]
+
+
+def test_whoever_iterates_can_stop_a_member_and_at_last_the_run() -> None:
+    learner = Scripted(np.tile(np.arange(9.0, 0, -1)[:, None], (1, 2)))
+    members, epochs = begin(learner)
+    seen = []
+    for epoch in epochs:
+        seen.append((epoch.number, epoch.improved.tolist()))
+        if epoch.number == 2:
+            members.active[0] = False
+        if epoch.number == 4:
+            members.active[1] = False
+    assert seen == [(1, [True, True]), (2, [True, True]), (3, [False, True]), (4, [False, True])]
+    assert members.best_epoch.tolist() == [2, 4]
+    assert members.failure == [None, None]
+    assert learner.epoch == 4
+
+
+# The order of the rows
+
+
+def orders(rows: int, batch_size: int, seeds: Sequence[int], epoch: int) -> Tensor:
+    return torch.cat(list(BatchOrder(rows, batch_size, seeds, CPU).epoch(epoch)), dim=1)
+
+
+@few
+@given(
+    rows=st.integers(1, 40),
+    batch_size=st.integers(1, 45),
+    seeds=st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=3),
+    epoch=st.integers(1, 5),
+)
+def test_an_epoch_is_a_permutation_in_batches(rows: int, batch_size: int, seeds: list[int], epoch: int) -> None:
+    order = BatchOrder(rows, batch_size, seeds, CPU)
+    batches = list(order.epoch(epoch))
+    sizes = [batch.shape[1] for batch in batches]
+    assert len(batches) == order.steps
+    assert all(batch.dtype == torch.int64 and batch.shape[0] == len(seeds) for batch in batches)
+    assert all(sorted(line) == list(range(rows)) for line in torch.cat(batches, dim=1).tolist())
+    assert all(size == batch_size for size in sizes[:-1])
+    assert sizes[-1] <= batch_size + 1
+    assert sizes[-1] > 1 or batch_size == 1 or rows == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "sizes"),
+    [
+        (10, 4, [4, 4, 2]),
+        (9, 4, [4, 5]),
+        (5, 4, [5]),
+        (8, 4, [4, 4]),
+        (3, 4, [3]),
+        (4, 4, [4]),
+        (1, 4, [1]),
+        (3, 1, [1, 1, 1]),
+        (3, 2, [3]),
+    ],
+)
+def test_a_last_batch_of_one_row_joins_the_one_before(rows: int, batch_size: int, sizes: list[int]) -> None:
+    order = BatchOrder(rows, batch_size, [0], CPU)
+    assert [batch.shape[1] for batch in order.epoch(1)] == sizes
+    assert order.steps == len(sizes)
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    alone = orders(50, 8, [7], epoch=3)
+    assert torch.equal(orders(50, 8, [7], epoch=3), alone)
+    torch.manual_seed(99)
+    torch.rand(5)
+    order = BatchOrder(50, 8, [1, 7, 2], CPU)
+    list(order.epoch(1))  # what was asked before does not matter
+    assert torch.equal(torch.cat(list(order.epoch(3)), dim=1)[1:2], alone)
+    assert torch.equal(orders(50, 13, [7], epoch=3), alone)  # nor does the batch size
+
+
+def test_the_order_leaves_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    orders(50, 8, [7], epoch=3)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_no_two_seeds_or_epochs_share_an_order() -> None:
+    seen = {tuple(orders(30, 8, [seed], epoch)[0].tolist()) for seed in range(15) for epoch in range(15)}
+    assert len(seen) == 15 * 15

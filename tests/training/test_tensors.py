@@ -1,0 +1,86 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wellfit.data.store import SplitName, load_meta, load_split
+from wellfit.training.tensors import to_tensors
+
+CPU = torch.device("cpu")
+SPLITS: list[SplitName] = ["train", "val"]
+
+
+@pytest.mark.parametrize("name", SPLITS)
+@pytest.mark.parametrize("kind", ["table", "regression"])
+def test_each_column_of_a_table_is_standardized_by_the_training_rows(
+    processed: Callable[..., Path], kind: str, name: SplitName
+) -> None:
+    folder = processed(kind)
+    meta = load_meta(folder)
+    train = np.array(load_split(folder, meta, "train").x, float)
+    split = load_split(folder, meta, name)
+    std = train.std(0)
+    std[std == 0] = 1
+    tensors = to_tensors(split, meta, CPU)
+    assert tensors.x.dtype == torch.float32
+    np.testing.assert_allclose(tensors.x.numpy(), (split.x - train.mean(0)) / std, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_each_channel_of_images_is_standardized_by_the_training_rows(
+    processed: Callable[..., Path], name: SplitName
+) -> None:
+    folder = processed("images")
+    meta = load_meta(folder)
+    train = np.array(load_split(folder, meta, "train").x, float)
+    split = load_split(folder, meta, name)
+    tensors = to_tensors(split, meta, CPU)
+    assert tensors.x.shape == split.x.shape
+    assert tensors.x.dtype == torch.float32
+    for channel in range(2):
+        values = train[:, channel]
+        expected = (split.x[:, channel].astype(float) - values.mean()) / values.std()
+        np.testing.assert_allclose(tensors.x[:, channel].numpy(), expected, atol=1e-5)
+
+
+def test_training_rows_get_mean_0_and_deviation_1_where_they_vary(processed: Callable[..., Path]) -> None:
+    folder = processed("regression")
+    meta = load_meta(folder)
+    x, y = to_tensors(load_split(folder, meta, "train"), meta, CPU)
+    for values in (*x.T, y):
+        assert values.mean().item() == pytest.approx(0, abs=1e-5)
+        assert values.std(correction=0).item() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_a_numeric_target_is_standardized_by_the_training_rows(processed: Callable[..., Path], name: SplitName) -> None:
+    folder = processed("regression")
+    meta = load_meta(folder)
+    train = np.array(load_split(folder, meta, "train").y, float)
+    split = load_split(folder, meta, name)
+    y = to_tensors(split, meta, CPU).y
+    assert y.dtype == torch.float32
+    np.testing.assert_allclose(y.numpy(), (split.y - train.mean()) / train.std(), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_classes_stay_as_they_are(processed: Callable[..., Path], kind: str) -> None:
+    folder = processed(kind)
+    meta = load_meta(folder)
+    split = load_split(folder, meta, "val")
+    y = to_tensors(split, meta, CPU).y
+    assert y.dtype == torch.int64
+    assert y.tolist() == split.y.tolist()
+
+
+@pytest.mark.parametrize("kind", ["table", "regression", "images"])
+def test_tensors_are_a_copy_of_what_is_on_disk(processed: Callable[..., Path], kind: str) -> None:
+    folder = processed(kind)
+    meta = load_meta(folder)
+    x, y = to_tensors(load_split(folder, meta, "train"), meta, CPU)
+    assert x.is_contiguous()
+    x.zero_()
+    y.zero_()
+    load_split(folder, meta, "train")  # its sha256 is still right

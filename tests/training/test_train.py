@@ -1,0 +1,127 @@
+"""The train stage: its files, its MLflow run, and what a training that blows up leaves behind."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from wellfit import tracking
+from wellfit.errors import WellfitError
+from wellfit.models import build_model
+from wellfit.params import Params, load_params
+from wellfit.training.checkpoint import load_checkpoint
+from wellfit.training.setup import load_training_data
+from wellfit.training.single import predict
+from wellfit.training.train import train
+
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
+BASE = ["data.name=moons", "tune.enabled=false", "train.epochs=8", "model.hidden=[16]", "train.threads=1"]
+
+
+def run(project: Path, prepared: Path, *changes: str) -> Params:
+    params = load_params(PARAMS_FILE, [*BASE, *changes])
+    train(
+        params,
+        data_folder=prepared / params.data.name,
+        tune_report=project / "reports/tune",
+        models=project / "models",
+        report=project / "reports/train",
+    )
+    return params
+
+
+def trained(project: Path) -> Run:
+    run_id = json.loads((project / "models/run.json").read_text())["run_id"]
+    return MlflowClient(tracking.store_uri()).get_run(run_id)
+
+
+@pytest.mark.parametrize(("data", "score"), [("moons", "val/accuracy"), ("diabetes", "val/rmse")])
+def test_the_checkpoint_is_that_of_the_best_epoch(project: Path, prepared: Path, data: str, score: str) -> None:
+    params = run(project, prepared, f"data.name={data}", "optim.lr=0.05")
+    history = list(csv.DictReader((project / "reports/train/history.csv").read_text().splitlines()))
+    checkpoint = load_checkpoint(project / "models/best.safetensors")
+    losses = [float(row["val/loss"]) for row in history]
+    assert checkpoint.info["epoch"] == losses.index(min(losses)) + 1
+    assert checkpoint.info["metrics"]["val/loss"] == min(losses)
+
+    folder = load_training_data(params, prepared / data)
+    model = build_model(params.model, folder.meta.input_shape, folder.meta.outputs)
+    model.load_state_dict(checkpoint.weights)
+    outputs = predict(model, folder.val.x)
+    if data == "moons":
+        value = (outputs.argmax(1) == folder.val.y).float().mean().item()
+    else:
+        value = (outputs[:, 0] - folder.val.y).square().mean().sqrt().item() * folder.meta.target_std
+    assert checkpoint.info["metrics"][score] == pytest.approx(value, rel=1e-5)
+
+
+def test_everything_is_in_mlflow_when_the_run_ends(project: Path, prepared: Path) -> None:
+    params = run(project, prepared)
+    found = trained(project)
+    client = MlflowClient(tracking.store_uri())
+    assert found.info.status == "FINISHED"
+    assert found.data.params["optim.lr"] == str(params.optim.lr)
+    for name in ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr", "grad_norm", "seconds"):
+        assert [m.step for m in client.get_metric_history(found.info.run_id, name)] == list(range(1, 9)), name
+    assert found.data.metrics["samples_per_second"] > 0
+    best = found.data.metrics["best/val/loss"]
+    assert best == min(m.value for m in client.get_metric_history(found.info.run_id, "val/loss"))
+    artifacts = Path(found.info.artifact_uri.removeprefix("file://"))
+    logged = artifacts / "checkpoint" / "best.safetensors"
+    assert logged.read_bytes() == (project / "models/best.safetensors").read_bytes()
+    assert len((artifacts / "history.jsonl").read_text().splitlines()) == 8
+    assert {path.name for path in (artifacts / "train/plots").iterdir()} == {"learning_curves.png", "learning_rate.png"}
+
+
+def test_same_params_same_bytes(project: Path, prepared: Path) -> None:
+    files = ("models/best.safetensors", "models/config.yaml", "reports/train/metrics.json", "reports/train/history.csv")
+    seen = []
+    for changes in ((), (), ("train.seed=1",)):
+        run(project, prepared, *changes)
+        seen.append([(project / file).read_bytes() for file in files])
+        pictures = [path.read_bytes() for path in sorted((project / "reports/train/plots").iterdir())]
+        seen[-1] += pictures
+    assert seen[0] == seen[1]
+    assert all(a != b for a, b in zip(seen[0], seen[2], strict=True))
+
+
+def test_early_stopping_ends_the_run(project: Path, prepared: Path) -> None:
+    run(project, prepared, "train.epochs=60", "train.patience=2", "optim.lr=0.1", "schedule.name=constant")
+    metrics = json.loads((project / "reports/train/metrics.json").read_text())
+    assert metrics["epochs"] == metrics["best_epoch"] + 2 < 60
+
+
+def test_a_training_that_blows_up_fails_in_one_line(project: Path, prepared: Path) -> None:
+    blow_up = ["optim.name=sgd", "optim.lr=1e30", "model.norm=none", "schedule.warmup_epochs=0"]
+    with pytest.raises(WellfitError, match=r"training blew up: .* is (nan|inf).*lower optim\.lr, now 1e\+30") as caught:
+        run(project, prepared, *blow_up)
+    assert "\n" not in str(caught.value)
+    assert not (project / "models/run.json").exists()
+    assert not (project / "reports/train/metrics.json").exists()
+    client = MlflowClient(tracking.store_uri())
+    (failed,) = client.search_runs([client.get_experiment_by_name("wellfit").experiment_id])
+    assert failed.info.status == "FAILED"
+
+
+def test_metrics_hold_no_nan_and_no_timing(project: Path, prepared: Path) -> None:
+    run(project, prepared)
+    metrics = json.loads((project / "reports/train/metrics.json").read_text())
+    assert all(value is None or math.isfinite(value) for value in metrics.values())
+    assert not {"seconds", "samples_per_second"} & set(metrics)
+
+
+def test_cnn_learns_from_images(project: Path, prepared: Path) -> None:
+    run(project, prepared, "data.name=digits", "model.name=cnn", "model.channels=[8, 16]", "train.epochs=4")
+    assert json.loads((project / "reports/train/metrics.json").read_text())["val/accuracy"] > 0.8
+
+
+@pytest.mark.gpu
+def test_on_a_gpu(project: Path, prepared: Path) -> None:
+    run(project, prepared, "train.device=cuda")
+    weights = load_checkpoint(project / "models/best.safetensors").weights
+    assert all(weight.device == torch.device("cpu") for weight in weights.values())

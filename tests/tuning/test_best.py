@@ -1,0 +1,57 @@
+"""How the tuned values reach train."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wellfit.errors import WellfitError
+from wellfit.params import Params, load_params
+from wellfit.tuning.best import apply_best, write_best, write_no_tuning
+
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
+BEST = {"optim.lr": 0.007, "optim.weight_decay": 0.02, "model.dropout": 0.4}
+
+
+class Data:
+    name, sha256 = "digits", "abc"
+
+
+def apply(params: Params, path: Path) -> Params:
+    data: Any = Data()
+    return apply_best(params, path, data)
+
+
+def test_train_uses_the_best_values_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_best(tmp_path / "best_params.yaml", BEST, "abc", "best of 3 trials")
+    params = apply(load_params(PARAMS_FILE), tmp_path / "best_params.yaml")
+    assert (params.optim.lr, params.optim.weight_decay, params.model.dropout) == (0.007, 0.02, 0.4)
+    assert "optim.lr 0.007 (params.yaml: 0.003)" in capsys.readouterr().out
+
+
+def test_switched_off_the_values_of_params_yaml_hold(tmp_path: Path) -> None:
+    write_best(tmp_path / "best_params.yaml", BEST, "abc", "best of 3 trials")
+    params = load_params(PARAMS_FILE, ["tune.enabled=false"])
+    assert apply(params, tmp_path / "best_params.yaml") is params
+
+
+def test_a_value_given_on_the_command_line_is_final(tmp_path: Path) -> None:
+    write_best(tmp_path / "best_params.yaml", BEST, "abc", "best of 3 trials")
+    params = apply(load_params(PARAMS_FILE, ["optim.lr=0.5"]), tmp_path / "best_params.yaml")
+    assert (params.optim.lr, params.model.dropout) == (0.5, 0.4)
+
+
+def test_values_tuned_on_other_data_are_refused(tmp_path: Path) -> None:
+    write_best(tmp_path / "best_params.yaml", BEST, "another", "best of 3 trials")
+    with pytest.raises(WellfitError, match=r"was tuned on other data than digits.*dvc repro tune"):
+        apply(load_params(PARAMS_FILE), tmp_path / "best_params.yaml")
+
+
+def test_without_a_tuning_the_way_out_is_named(tmp_path: Path) -> None:
+    with pytest.raises(WellfitError, match=r"best_params\.yaml not found.*tune\.enabled=false"):
+        apply(load_params(PARAMS_FILE), tmp_path / "best_params.yaml")
+
+
+def test_no_tuning_leaves_all_outputs_of_the_stage(tmp_path: Path) -> None:
+    write_no_tuning(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"best_params.yaml", "trials.csv", "plots"}
