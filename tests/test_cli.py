@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from wellfit.cli import run_stage
+from wellfit.cli import SHORT_NAMES, run_stage
 from wellfit.errors import WellfitError
-from wellfit.params import Params
+from wellfit.params import Params, load_params
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 # A shell that runs tests in the background makes its children ignore SIGINT.
@@ -37,18 +37,17 @@ Outcome = tuple[int, str, str]
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project's root, with the shipped params.yaml, as the working directory."""
     root = tmp_path / "project"
     root.mkdir()
     shutil.copy(SHIPPED, root)
     monkeypatch.chdir(root)
-    monkeypatch.delenv("DVC_STAGE", raising=False)
     return root
 
 
 @pytest.fixture
-def start(project: Path, tmp_path: Path) -> Iterator[Stage]:
+def start(root: Path, tmp_path: Path) -> Iterator[Stage]:
     """Starts a stage whose main() is the given line, as a process of its own."""
     started = []
 
@@ -56,7 +55,7 @@ def start(project: Path, tmp_path: Path) -> Iterator[Stage]:
         script = tmp_path / f"{name}.py"
         script.write_text(SCRIPT.format(body=body))
         process = subprocess.Popen(
-            [sys.executable, str(script), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project
+            [sys.executable, str(script), *args], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=root
         )
         started.append(process)
         return process
@@ -80,7 +79,7 @@ def started(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
 
 @pytest.fixture
 def call(
-    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Outcome]]:
     """Runs a stage inside this process."""
     monkeypatch.setattr(sys, "argv", ["pipelines/train.py"])
@@ -121,19 +120,19 @@ def test_a_users_mistake_is_one_line_without_a_traceback(start: Stage) -> None:
 
 @pytest.mark.parametrize(("sent", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_stage_cleans_up_and_says_so(
-    start: Stage, project: Path, sent: signal.Signals, status: int
+    start: Stage, root: Path, sent: signal.Signals, status: int
 ) -> None:
     process = started(start(f'try: {WAIT}\n    finally: Path("cleaned").touch()'))
     process.send_signal(sent)
     assert finish(process) == (status, "", "train: interrupted\n")
-    assert (project / "cleaned").exists()
+    assert (root / "cleaned").exists()
 
 
-def test_one_stage_at_a_time_in_one_folder(start: Stage, project: Path) -> None:
+def test_one_stage_at_a_time_in_one_folder(start: Stage, root: Path) -> None:
     first = started(start(WAIT))
     status, out, err = finish(start('print("ran")'))
     assert (status, out) == (1, "")
-    assert err == f"train: another train is running in {project}; wait for it or stop it\n"
+    assert err == f"train: another train is running in {root}; wait for it or stop it\n"
     assert finish(start('print("ran")', name="fetch"))[:2] == (0, "ran\n")  # another stage is no rival
     first.kill()  # a lock must not outlive its holder
     first.communicate()
@@ -141,7 +140,8 @@ def test_one_stage_at_a_time_in_one_folder(start: Stage, project: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-def test_a_stage_of_dvc_ends_with_its_parent(project: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("variable", ["DVC_STAGE", "MLFLOW_RUN_ID"])
+def test_a_stage_of_dvc_or_mlflow_ends_with_its_parent(root: Path, tmp_path: Path, variable: str) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT.format(body=f'try: {WAIT}\n    finally: Path("cleaned").touch()'))
     parent = subprocess.Popen(
@@ -149,13 +149,13 @@ def test_a_stage_of_dvc_ends_with_its_parent(project: Path, tmp_path: Path) -> N
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-        cwd=project,
-        env=os.environ | {"DVC_STAGE": "train"},
+        cwd=root,
+        env=os.environ | {variable: "x"},
     )
     started(parent)
     parent.kill()
     parent.communicate(timeout=30)  # ends when the stage, which shares the pipe, has ended too
-    assert (project / "cleaned").exists()
+    assert (root / "cleaned").exists()
 
 
 @pytest.mark.parametrize(
@@ -167,32 +167,30 @@ def test_a_stage_of_dvc_ends_with_its_parent(project: Path, tmp_path: Path) -> N
         (["--set", "a\nb=1"], "train: "),
     ],
 )
-def test_bad_params_run_and_write_nothing(
-    call: Callable[..., Outcome], project: Path, argv: list[str], rule: str
-) -> None:
+def test_bad_params_run_and_write_nothing(call: Callable[..., Outcome], root: Path, argv: list[str], rule: str) -> None:
     status, out, err = call(never, argv)
     assert (status, out) == (1, "")
     assert err.startswith(rule)
     assert err.count("\n") == 1
-    assert os.listdir(project) == ["params.yaml"]
+    assert os.listdir(root) == ["params.yaml"]
 
 
 @pytest.mark.parametrize("content", ["", "data: [\n", "optim:\n  lr: 1\n  lr: 2\n"])
-def test_a_bad_file_runs_and_writes_nothing(call: Callable[..., Outcome], project: Path, content: str) -> None:
-    (project / "params.yaml").write_text(content)
+def test_a_bad_file_runs_and_writes_nothing(call: Callable[..., Outcome], root: Path, content: str) -> None:
+    (root / "params.yaml").write_text(content)
     status, _, err = call(never)
     assert status == 1
     assert err.startswith("train: params.yaml ")
     assert err.count("\n") == 1
-    assert os.listdir(project) == ["params.yaml"]
+    assert os.listdir(root) == ["params.yaml"]
 
 
-def test_no_params_file(call: Callable[..., Outcome], project: Path) -> None:
-    (project / "params.yaml").unlink()
+def test_no_params_file(call: Callable[..., Outcome], root: Path) -> None:
+    (root / "params.yaml").unlink()
     status, _, err = call(never)
     assert status == 1
-    assert err == f"train: params.yaml not found in {project}: run this from the project's root\n"
-    assert os.listdir(project) == []
+    assert err == f"train: params.yaml not found in {root}: run this from the project's root\n"
+    assert os.listdir(root) == []
 
 
 @pytest.mark.parametrize(
@@ -211,6 +209,7 @@ def test_any_error_is_one_line(call: Callable[..., Outcome], error: Exception, w
     assert err.startswith("train: ")
     assert words in err
     assert err.count("\n") == 1
+    assert ("unexpected" in err) == (not isinstance(error, OSError))
 
 
 @pytest.mark.parametrize("error", [WellfitError("the rule"), OSError(28, "the rule"), ValueError("the rule")])
@@ -223,6 +222,65 @@ def test_debug_shows_the_traceback_and_then_the_line(call: Callable[..., Outcome
     assert "the rule" in err.splitlines()[-1]
 
 
+def params_of(call: Callable[..., Outcome], *argv: str) -> Params:
+    got: list[Params] = []
+    assert call(got.append, argv) == (0, "", "")
+    return got[0]
+
+
+OPTIONS = {
+    "dataset": "data.name=mnist",
+    "model": "model.name=cnn",
+    "dropout": "model.dropout=0.25",
+    "optimizer": "optim.name=sgd",
+    "lr": "optim.lr=0.25",
+    "weight_decay": "optim.weight_decay=0.25",
+    "scheduler": "schedule.name=step",
+    "epochs": "train.epochs=17",
+    "batch_size": "train.batch_size=17",
+    "seed": "train.seed=17",
+    "tune": "tune.enabled=false",
+    "n_trials": "tune.n_trials=17",
+}
+
+
+def test_every_short_name_is_tried_below() -> None:
+    assert set(SHORT_NAMES) == set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_a_short_name_sets_its_key(call: Callable[..., Outcome], name: str) -> None:
+    changed = params_of(call, f"--{name}", OPTIONS[name].split("=")[1])
+    assert changed == load_params(SHIPPED, [OPTIONS[name]])
+    assert changed != load_params(SHIPPED)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--optim.lr", "0.25", "--schedule.warmup_epochs=1"],
+        ["--optim.lr=0.25", "--schedule.warmup_epochs", "1"],
+        ["--schedule.warmup_epochs=1", "--lr=0.25"],
+        ["--set", "schedule.warmup_epochs=1", "--set=optim.lr=0.25", "--model.hidden="],
+        ["--lr", "0.25", "--schedule.warmup_epochs", "1", "--epochs", "", "--optim.momentum", ""],
+    ],
+)
+def test_any_key_may_be_an_option_and_an_empty_one_is_as_in_the_file(
+    call: Callable[..., Outcome], argv: list[str]
+) -> None:
+    assert params_of(call, *argv) == load_params(SHIPPED, ["optim.lr=0.25", "schedule.warmup_epochs=1"])
+
+
+@pytest.mark.parametrize("argv", [["--lr", "-1"], ["--optim.lr", "-1"], ["--optim.lr=-1"]])
+def test_a_bad_value_of_an_option_names_the_key(call: Callable[..., Outcome], argv: list[str]) -> None:
+    assert call(never, argv) == (1, "", "train: optim.lr must be > 0.0, got -1 (--set)\n")
+
+
+def test_an_option_that_is_no_key_is_told_what_was_meant(call: Callable[..., Outcome]) -> None:
+    status, _, err = call(never, ["--optim.lrr", "1"])
+    assert (status, err) == (1, "train: optim.lrr is not a key of params.yaml; did you mean optim.lr? (--set)\n")
+
+
 @pytest.mark.parametrize("argv", [["--sett", "x"], ["--set"], ["x"]])
 def test_a_wrong_option_is_refused(call: Callable[..., Outcome], argv: list[str]) -> None:
     status, _, err = call(never, argv)
@@ -230,13 +288,13 @@ def test_a_wrong_option_is_refused(call: Callable[..., Outcome], argv: list[str]
     assert "Traceback" not in err
 
 
-def write_pipeline(project: Path, **params: list[Any]) -> None:
+def write_pipeline(root: Path, **params: list[Any]) -> None:
     text = "stages:\n" + "".join(f"  {stage}:\n    params: {keys}\n" for stage, keys in params.items())
-    (project / "dvc.yaml").write_text(text)
+    (root / "dvc.yaml").write_text(text)
 
 
-def test_help_shows_what_the_stage_reads(call: Callable[..., Outcome], project: Path) -> None:
-    write_pipeline(project, train=["optim", "train.epochs", "data.name"], evaluate=["evaluate"])
+def test_help_shows_what_the_stage_reads(call: Callable[..., Outcome], root: Path) -> None:
+    write_pipeline(root, train=["optim", "train.epochs", "data.name"], evaluate=["evaluate"])
     status, out, err = call(never, ["--help"])
     assert (status, err) == (0, "")
     assert "python pipelines/train.py" in out
@@ -254,28 +312,28 @@ def test_help_shows_what_the_stage_reads(call: Callable[..., Outcome], project: 
     [None, "", "stages:\n", "stages: {train: {cmd: x}}\n", "stages: [\n", "- 1\n"],
     ids=["none", "empty", "no stages", "no params", "not yaml", "a list"],
 )
-def test_help_does_without_a_pipeline(call: Callable[..., Outcome], project: Path, pipeline: str | None) -> None:
+def test_help_does_without_a_pipeline(call: Callable[..., Outcome], root: Path, pipeline: str | None) -> None:
     if pipeline is not None:
-        (project / "dvc.yaml").write_text(pipeline)
+        (root / "dvc.yaml").write_text(pipeline)
     status, out, _ = call(never, ["--help"])
     assert status == 0
     assert "--set KEY=VALUE" in out
-    assert not (project / ".wellfit").exists()
+    assert not (root / ".wellfit").exists()
 
 
 def test_a_params_file_that_is_not_utf_8_is_one_line_also_where_there_is_a_pipeline(
-    call: Callable[..., Outcome], project: Path
+    call: Callable[..., Outcome], root: Path
 ) -> None:
-    write_pipeline(project, train=["optim"])
-    (project / "params.yaml").write_bytes(b"# \xe9t\xe9\n" + SHIPPED.read_bytes())
+    write_pipeline(root, train=["optim"])
+    (root / "params.yaml").write_bytes(b"# \xe9t\xe9\n" + SHIPPED.read_bytes())
     status, _, err = call(never)
     assert status == 1
     assert err.startswith("train: params.yaml cannot be read")
     assert err.count("\n") == 1
 
 
-def test_stages_leave_nothing_but_the_lock(call: Callable[..., Outcome], project: Path) -> None:
+def test_stages_leave_nothing_but_the_lock(call: Callable[..., Outcome], root: Path) -> None:
     begun = time.time()
     assert call(lambda params: None) == (0, "", "")
-    written = [path for path in project.rglob("*") if path.is_file() and path.stat().st_mtime >= begun - 1]
-    assert {path.relative_to(project).as_posix() for path in written} <= {"params.yaml", ".wellfit/locks/train.lock"}
+    written = [path for path in root.rglob("*") if path.is_file() and path.stat().st_mtime >= begun - 1]
+    assert {path.relative_to(root).as_posix() for path in written} <= {"params.yaml", ".wellfit/locks/train.lock"}

@@ -1,4 +1,5 @@
 import io
+import itertools
 import re
 import subprocess
 import sys
@@ -32,11 +33,13 @@ def params() -> Params:
 
 @pytest.fixture
 def edited(tmp_path: Path) -> Edit:
-    """A params.yaml like the shipped one, with the line of a dotted key put in place of the line that is there."""
+    """A params.yaml like the shipped one, but with another line, or none, for a dotted key."""
 
     def edit(key: str, line: str | None) -> Path:
         lines = TEXT.splitlines()
-        lines[line_number(key)] = "" if line is None else line
+        number = line_number(key)
+        entries = itertools.takewhile(lambda text: text.lstrip().startswith("- "), lines[number + 1 :])
+        lines[number : number + 1 + len(list(entries))] = [line or ""]
         path = tmp_path / "params.yaml"
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         return path
@@ -382,14 +385,14 @@ CONTRADICTIONS = [
     (["loss.name=mse"], "loss.name mse is for regression, but data.name digits has classes"),
     ([*TABLE_REGRESSION, "loss.name=cross_entropy"], "loss.name cross_entropy is for classes, but data.name diabetes"),
     ([*TABLE_REGRESSION, "loss.label_smoothing=0.1"], "loss.label_smoothing must be 0 for a regression"),
-    (["train.monitor=val/rmse"], "train.monitor val/rmse does not exist for a classification (data.name digits)"),
-    (["train.monitor=val/mae"], "train.monitor val/mae does not exist for a classification"),
-    (["train.monitor=val/r2"], "train.monitor val/r2 does not exist for a classification"),
-    ([*TABLE_REGRESSION, "train.monitor=val/accuracy"], "train.monitor val/accuracy does not exist for a regression"),
-    ([*TABLE_REGRESSION, "train.monitor=val/macro_f1"], "train.monitor val/macro_f1 does not exist for a regression"),
+    (["train.monitor=val/rmse"], "train.monitor val/rmse is not a score of a classification (data.name digits)"),
+    (["train.monitor=val/mae"], "train.monitor val/mae is not a score of a classification"),
+    (["train.monitor=val/r2"], "train.monitor val/r2 is not a score of a classification"),
+    ([*TABLE_REGRESSION, "train.monitor=val/accuracy"], "train.monitor val/accuracy is not a score of a regression"),
+    ([*TABLE_REGRESSION, "train.monitor=val/macro_f1"], "train.monitor val/macro_f1 is not a score of a regression"),
     (
         [*TABLE_REGRESSION, "train.monitor=val/balanced_accuracy"],
-        "train.monitor val/balanced_accuracy does not exist for a regression (data.name diabetes)",
+        "train.monitor val/balanced_accuracy is not a score of a regression (data.name diabetes)",
     ),
     (
         ["schedule.warmup_epochs=10", "train.epochs=10"],

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from filelock import AcquireReturnProxy, BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
@@ -113,15 +114,20 @@ def _sections_read_by(stage: str) -> str:
     return f"what it reads in {PARAMS_FILE}, as it stands there:\n\n" + "\n\n".join(blocks)
 
 
-def _only_one(script: str) -> AcquireReturnProxy[BaseFileLock]:
+@contextmanager
+def _only_one(script: str) -> Iterator[None]:
     """Keeps a second run of the same stage in this folder from mixing its outputs with ours."""
     path = Path(".wellfit", "locks", f"{script}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        return lock.acquire(timeout=0)
+        lock.acquire(timeout=0)
     except Timeout:
         raise WellfitError(f"another {script} is running in {Path.cwd()}; wait for it or stop it") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:

@@ -128,7 +128,7 @@ def start_run(
     """
     client = _client()
     parent_id = parent.id if parent else os.environ.get(PARENT_RUN_VARIABLE)
-    adopted = None if parent_id else os.environ.get("MLFLOW_RUN_ID")
+    adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() and not parent else None
     if again and not adopted and _status(client, again):
         adopted = again
     tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
@@ -174,6 +174,11 @@ def start_parent_run(name: str, dataset: str) -> Iterator[Run]:
             client.set_tag(run_id, key, value)
     with _closing(client, run_id) as run:
         yield run
+
+
+def is_project_run() -> bool:
+    """Whether ``mlflow run -e`` started this stage and so made a run for it."""
+    return "MLFLOW_RUN_ID" in os.environ and PARENT_RUN_VARIABLE not in os.environ
 
 
 def has_children(run_id: str) -> bool:

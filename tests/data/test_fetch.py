@@ -54,11 +54,13 @@ def bad_answers(published: Any, server: Any) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    "fault",
-    ["truncated", "truncated without a word", "empty", "flipped byte", "flipped byte inside", "too long inside"]
-    + ["too short inside", "endless", "web page", "status 500", "status 503", "status 429", "hangs up"],
+BAD_ANSWERS = (
+    *("truncated", "truncated without a word", "empty", "flipped byte", "flipped byte inside", "too long inside"),
+    *("too short inside", "endless", "web page", "status 500", "status 503", "status 429", "hangs up"),
 )
+
+
+@pytest.mark.parametrize("fault", BAD_ANSWERS)
 def test_a_bad_answer_is_followed_by_another_try(
     fault: str, published: Any, server: Any, get: Callable[..., Path]
 ) -> None:

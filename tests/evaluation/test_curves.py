@@ -60,16 +60,16 @@ def test_learning_rate_and_gradient_norm():
 
 
 @pytest.mark.parametrize(
-    ("higher", "so_far", "best"), [(False, [0.5, 0.5, 0.5, 0.5, 0.3], 4), (True, [0.5, 0.9, 0.9, 0.9, 0.9], 1)]
+    ("higher", "so_far", "best"), [(False, [0.5, 0.5, 0.5, 0.3], 4), (True, [0.5, 0.9, 0.9, 0.9], 2)]
 )
 def test_tuning_history_follows_the_best_completed_trial(tmp_path, higher, so_far, best):
-    values = [0.5, 0.9, None, 0.1 if not higher else 1.0, 0.3]  # the pruned one would win, but does not count
-    states = ["complete", "complete", "fail", "pruned", "complete"]
+    values = [so_far[-1], 0.5, 0.9, None, 0.3]  # the pruned one is as good as the best, but does not count
+    states = ["pruned", "complete", "complete", "fail", "complete"]
     figure = curves.tuning_history(values, states, "val/loss", higher)
     (axes,) = figure.axes
-    assert list(line(axes, "best completed so far").get_ydata()) == so_far
-    assert line(axes, "completed trial").get_xdata().tolist() == [0, 1, 4]
-    assert line(axes, "pruned trial, its best until then").get_xdata().tolist() == [3]
+    np.testing.assert_array_equal(line(axes, "best completed so far").get_ydata(), [np.nan, *so_far])
+    assert line(axes, "completed trial").get_xdata().tolist() == [1, 2, 4]
+    assert line(axes, "pruned trial, its best until then").get_xdata().tolist() == [0]
     ring = line(axes, "best trial")
     assert (*ring.get_xdata(), *ring.get_ydata()) == (best, values[best])
     assert axes.get_title("left") == f"Best val/loss: {values[best]} (3 completed, 1 pruned, 1 failed)"
@@ -79,6 +79,7 @@ def test_tuning_history_follows_the_best_completed_trial(tmp_path, higher, so_fa
 def test_a_study_without_a_result_can_be_drawn(tmp_path):
     figure = curves.tuning_history([None, 0.4], ["fail", "pruned"], "val/loss", higher_is_better=False)
     assert figure.axes[0].get_title("left") == "No trial has a result yet (0 completed, 1 pruned, 1 failed)"
+    assert "best trial" not in [line.get_label() for line in figure.axes[0].get_lines()]
     curves.save(figure, tmp_path / "history.png")
 
 
@@ -98,7 +99,6 @@ def test_tuning_slices_have_a_panel_for_each_key(tmp_path, keys):
         assert axes.get_xscale() == ("log" if key in log_keys else "linear")
         assert list(line(axes, "completed trial").get_xdata()) == columns[key][:2]
         assert list(line(axes, "best trial").get_xdata()) == [columns[key][1]]
-    path = tmp_path / "slices.png"
-    curves.save(figure, path)
-    title = figure._suptitle.get_window_extent()  # no public name
-    assert title.x1 < figure.bbox.x1
+    curves.save(figure, tmp_path / "slices.png")
+    legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1

@@ -20,7 +20,9 @@ def predictions(seed=0, n=300, classes=4, skill=2.0, decimals=None):
     logits = random.normal(size=(n, classes))
     logits[np.arange(n), y] += skill
     odds = np.exp(logits if decimals is None else logits.round(decimals))
-    return y, odds / odds.sum(axis=1, keepdims=True)
+    probabilities = odds / odds.sum(axis=1, keepdims=True)
+    probabilities[:5] = np.eye(classes)[y[:5]]  # a network can be certain: exactly 0 and 1
+    return y, probabilities
 
 
 def names(classes):
@@ -59,6 +61,7 @@ def test_precision_recall_curves_equal_scikit_learn(classes, decimals):
         average = metrics.average_precision_score(y == c, probabilities[:, c])
         assert line.get_label() == f"{average:.3f}  class {c}"
         recall, precision = line.get_data()
+        assert np.diff(recall).min() > 0
         assert line.get_drawstyle() == "steps-pre"  # the area of such steps is:
         assert (np.diff(recall) * precision[1:]).sum() == pytest.approx(average)
         points = set(zip(*(a.round(9).tolist() for a in (recall[1:], precision[1:])), strict=True))
@@ -95,12 +98,12 @@ def test_the_crowded_corner_of_good_roc_curves_is_drawn_larger():
 
 
 def test_confusion_matrix_shows_counts_and_shares():
-    matrix = np.array([[90, 10, 0], [0, 0, 0], [2, 0, 98]])
+    matrix = np.array([[9, 1, 0], [0, 0, 0], [1, 0, 3]])
     axes = plots.confusion_matrix(matrix, ["a", "b", "c"]).axes[0]
     shown = {(int(text.get_position()[1]), int(text.get_position()[0])): text.get_text() for text in axes.texts}
     assert shown == {cell: str(count) for cell, count in np.ndenumerate(matrix)}
-    np.testing.assert_allclose(axes.images[0].get_array(), [[0.9, 0.1, 0], [0, 0, 0], [0.02, 0, 0.98]])
-    assert axes.get_title("left") == "188 of 200 rows predicted right (94.0%)"
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.9, 0.1, 0], [0, 0, 0], [0.25, 0, 0.75]])
+    assert axes.get_title("left") == "12 of 14 rows predicted right (85.7%)"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
 
@@ -110,17 +113,18 @@ def test_zeros_are_written_for_few_classes_only():
 
 
 @pytest.mark.parametrize(
-    "class_names",
+    ("class_names", "slope"),
     [
-        ["no", "yes"],
-        ["malignant tumour, stage 1", "benign"],
-        FASHION,
-        [f"Some rather long name {i}" for i in range(20)],
+        (["no", "yes"], 0),
+        (["malignant tumour, stage 1", "benign"], 45),
+        (FASHION, 45),
+        ([f"Some rather long name {i}" for i in range(20)], 90),
     ],
 )
-def test_names_and_counts_of_a_confusion_matrix_do_not_overlap(class_names):
+def test_names_and_counts_of_a_confusion_matrix_do_not_overlap(class_names, slope):
     classes = len(class_names)
     figure = plots.confusion_matrix(np.full((classes, classes), 1234), class_names)
+    assert figure.axes[0].get_xticklabels()[0].get_rotation() == slope
     figure.draw_without_rendering()
     assert_names_apart(figure)
     axes = figure.axes[0]
@@ -209,7 +213,9 @@ def test_odd_names_are_shown_as_they_are(tmp_path):
         r"\$100\$",
         odd[2],
     ]
-    plots.save(plots.confusion_matrix(confusion_counts(y, probabilities.argmax(axis=1), 3), odd), tmp_path / "c.png")
+    matrix = plots.confusion_matrix(confusion_counts(y, probabilities.argmax(axis=1), 3), odd)
+    assert [label.get_text() for label in matrix.axes[0].get_yticklabels()] == ["_private", r"\$100\$", odd[2]]
+    plots.save(matrix, tmp_path / "c.png")
     plots.save(plots.residuals(np.arange(5.0), np.arange(5.0), "cost ($ per m_$)"), tmp_path / "r.png")
 
 

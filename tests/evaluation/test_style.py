@@ -74,7 +74,11 @@ def test_only_a_wide_span_of_positive_values_gets_a_logarithmic_axis(values, sca
 
 @pytest.mark.parametrize(
     ("low", "high", "labels"),
-    [(0.0003, 0.03, ["0.001", "0.003", "0.01"]), (0.0001, 0.3, ["0.001", "0.01", "0.1"])],
+    [
+        (0.0003, 0.03, ["0.001", "0.003", "0.01"]),
+        (0.0001, 0.3, ["0.001", "0.01", "0.1"]),
+        (0.001, 0.008, ["0.001", "0.003"]),
+    ],
 )
 def test_logarithmic_axes_show_plain_numbers(low, high, labels):
     figure = Figure()

@@ -30,11 +30,6 @@ def kinds(model: nn.Module) -> list[str]:
     return [type(layer).__name__ for layer in model.children()]
 
 
-@pytest.fixture(autouse=True)
-def _seeded() -> None:
-    torch.manual_seed(0)
-
-
 @pytest.mark.parametrize("outputs", [1, 10])
 @pytest.mark.parametrize("hidden", [[], [7], [5, 3], [4] * 20])
 @pytest.mark.parametrize("shape", [(6,), (2, 3, 4)])

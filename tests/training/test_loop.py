@@ -141,7 +141,7 @@ def test_an_epoch_hands_over_its_metrics() -> None:
         ("val/loss", [1, 2, 2, 2], 1, 0, [1], 2),
         ("val/loss", [5, 6, 6, 6, 6, 1], None, 0, [1, 6], 6),
         ("val/loss", [5, 4.5, 4.1, 3.9, 3.9], 3, 1.0, [1, 4], 5),
-        ("val/loss", [5, 4, 3, 3, 3], 2, 1.0, [1], 3),  # by exactly min_delta is not enough
+        ("val/loss", [5, 4, 4, 1], 2, 1.0, [1], 3),  # by exactly min_delta is not enough
         ("val/loss", [-1, -2, -2], 1, 0, [1, 2], 3),
         ("val/accuracy", [0.1, 0.2, 0.3, 0.2, 0.2, 0.9], 2, 0, [1, 2, 3], 5),
         ("val/accuracy", [0.5, 0.4, 0.6, 0.64], 2, 0.1, [1], 3),

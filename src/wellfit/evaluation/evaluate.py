@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -122,15 +121,18 @@ def _evaluate_numbers(
 
 def _log(run_file: Path, metrics: dict[str, float | None], meta: Meta, report: Path) -> None:
     """Adds the test scores to the run that trained the model; without it, to a run of their own."""
-    named: dict[str, Any] = {f"test/{name}": value for name, value in metrics.items()}
     run_id = read_json(run_file)["run_id"] if run_file.is_file() else None
     run = tracking.reopen_run(run_id) if run_id else None
     if run:
-        run.log_metrics(named)
-        run.log_files(report, "evaluate")
+        _add(run, metrics, report)
         run.flush()
-        return
-    print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
-    with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as new:
-        new.log_metrics(named)
-        new.log_files(report, "evaluate")
+    else:
+        print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
+    if not run or tracking.is_project_run():
+        with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as own:
+            _add(own, metrics, report)
+
+
+def _add(run: tracking.Run, metrics: dict[str, float | None], report: Path) -> None:
+    run.log_metrics({f"test/{name}": value for name, value in metrics.items()})
+    run.log_files(report, "evaluate")

@@ -4,7 +4,6 @@ Figures are made without pyplot, so they belong to no window and no global state
 Ito (2008), which colour-blind people tell apart.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -18,6 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from wellfit.files import write_bytes
 
 BLUE, ORANGE, GREEN, SKY, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7"
 BLACK, GREY, PALE = "#222222", "#8A8A8A", "#E8E8E8"
@@ -75,16 +76,7 @@ def save(figure: Figure, path: Path) -> None:
     png = BytesIO()
     with style():
         figure.savefig(png, format="png", metadata={"Software": None})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(png.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, png.getvalue())
 
 
 def spread_values(axes: Axes, values: Iterable[float]) -> None:

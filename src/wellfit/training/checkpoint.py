@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wellfit.errors import WellfitError
+from wellfit.files import write_bytes
 
 
 class Checkpoint(NamedTuple):
@@ -34,17 +34,7 @@ def save_checkpoint(path: Path, weights: Mapping[str, Tensor], info: Mapping[str
     header = json.dumps(dict(info), sort_keys=True)
     # One key: safetensors writes several in an order that changes from run to run.
     wellfit = json.dumps({"info": header, "sha256": _digest(contents, header)}, sort_keys=True)
-    data = save(contents, metadata={"wellfit": wellfit})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(path, save(contents, metadata={"wellfit": wellfit}))
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

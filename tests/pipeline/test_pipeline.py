@@ -1,0 +1,174 @@
+"""The real pipeline in a clone: DVC, experiments, `mlflow run`. The tests build on each other, in this order."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run as MlflowRun
+
+from .conftest import Run
+
+STAGES = ["fetch", "preprocess", "tune", "train", "evaluate"]
+NOISE = re.compile(r"warn|deprecat|traceback", re.IGNORECASE)
+
+
+def ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def runs(clone: Path, query: str = "") -> list[MlflowRun]:
+    client = MlflowClient(f"sqlite:///{clone}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, query, order_by=["start_time ASC"]))
+
+
+def metrics(clone: Path) -> dict[str, float]:
+    found: dict[str, float] = json.loads((clone / "reports/evaluate/metrics.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def reproduced(clone: Path, call: Run) -> str:
+    """The output of the first `dvc repro`; its outcome is committed."""
+    done = call("dvc", "repro")
+    call("git", "add", "dvc.lock", "reports")
+    call("git", "commit", "--quiet", "--message", "outcome")
+    return done.stdout + done.stderr
+
+
+def test_dvc_repro_runs_every_stage_without_noise(clone: Path, reproduced: str) -> None:
+    assert ran(reproduced) == STAGES
+    assert not NOISE.search(reproduced)
+    assert metrics(clone)["accuracy"] > 0.8
+    assert {run.info.status for run in runs(clone)} == {"FINISHED"}
+    stages = [run.data.tags["wellfit.stage"] for run in runs(clone)]
+    assert stages == ["tune", "trial", "trial", "train"]
+    assert not (clone / "mlruns").exists()
+
+
+def test_git_tracks_no_output_but_lock_and_metrics(clone: Path, call: Run, reproduced: str) -> None:
+    assert call("git", "status", "--short").stdout == ""
+    tracked = call("git", "show", "--name-only", "--format=", "HEAD").stdout.split()
+    assert sorted(tracked) == ["dvc.lock", "reports/evaluate/metrics.json", "reports/train/metrics.json"]
+
+
+def test_a_second_repro_runs_nothing(call: Run, reproduced: str) -> None:
+    again = call("dvc", "repro").stdout
+    assert ran(again) == []
+    assert "Data and pipelines are up to date." in again
+
+
+def test_deps_are_what_is_really_imported(call: Run, reproduced: str) -> None:
+    stages = json.loads(call("python", "-c", LISTED).stdout)
+    for stage in STAGES:
+        imported = json.loads(call("python", "-c", IMPORTED, stage).stdout.splitlines()[-1])
+        listed = [dep for dep in stages[stage]["deps"] if dep.endswith(".py")]
+        assert sorted(listed) == sorted({*imported["files"], f"pipelines/{stage}.py"}), stage
+        heavy = {"torch", "mlflow", "matplotlib", "optuna"} & set(imported["packages"])
+        assert stage not in ("fetch", "preprocess") or not heavy
+
+
+# Runs a stage and tells which of our files, and which packages, it has imported by its end.
+IMPORTED = """
+import contextlib, io, json, os, runpy, sys
+from pathlib import Path
+sys.argv = [f"pipelines/{sys.argv[1]}.py"]
+sys.path.insert(0, "src")
+with contextlib.suppress(SystemExit):
+    runpy.run_path(sys.argv[0], run_name="__main__")
+files = [m.__file__ for m in list(sys.modules.values()) if getattr(m, "__file__", None)]
+ours = [os.path.relpath(f) for f in files if Path(f).is_relative_to(Path("src").resolve())]
+print(json.dumps({"files": ours, "packages": sorted({m.partition(".")[0] for m in sys.modules})}))
+"""
+LISTED = """
+import json
+from pathlib import Path
+from ruamel.yaml import YAML
+print(json.dumps(YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"]))
+"""
+
+
+def test_only_evaluate_depends_on_its_params(call: Run, reproduced: str) -> None:
+    done = call("dvc", "exp", "run", "--set-param", "evaluate.seed=1")
+    assert ran(done.stdout) == ["evaluate"]
+    assert not NOISE.search(done.stdout + done.stderr)
+    call("git", "checkout", "--quiet", ".")
+    call("dvc", "checkout", "--quiet")
+
+
+def test_experiments_reach_the_store_of_the_root(clone: Path, call: Run, reproduced: str) -> None:
+    before = len(runs(clone))
+    apart = call("dvc", "exp", "run", "--temp", "--name", "apart", "--set-param", "optim.lr=0.02")
+    assert ran(apart.stdout) == ["tune", "train", "evaluate"]
+    call("dvc", "exp", "run", "--queue", "--name", "queued", "--set-param", "schedule.name=step")
+    call("dvc", "exp", "run", "--run-all", "--jobs", "1")
+    new = runs(clone)[before:]
+    assert [run.data.tags["dvc.exp_name"] for run in new] == ["apart"] * 4 + ["queued"] * 4
+    assert all(Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(clone / "mlartifacts") for run in new)
+    assert new[3].data.metrics["test/accuracy"] > 0.8
+    assert call("git", "status", "--short").stdout == ""
+
+    shown = call("dvc", "exp", "show", "--csv").stdout
+    assert "apart" in shown
+    assert "queued" in shown
+    for what in ("metrics", "params"):
+        changed = json.loads(call("dvc", what, "diff", "--json", "apart", "queued").stdout)
+        assert changed, what
+    params = json.loads(call("dvc", "params", "diff", "--json", "apart", "queued").stdout)["params.yaml"]
+    assert params["schedule.name"] == {"old": "cosine", "new": "step"}
+    call("dvc", "plots", "diff", "apart", "queued", "--out", "plots-page")
+    page = (clone / "plots-page/index.html").read_text()
+    assert all(word in page for word in ("train/loss", "val/loss", "best_so_far", "apart", "queued"))
+
+
+def test_bad_params_stop_the_stage_in_one_line(clone: Path, call: Run, reproduced: str) -> None:
+    before = len(runs(clone))
+    done = call("python", "pipelines/train.py", "--lr", "-1", check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "train: optim.lr must be > 0.0, got -1 (--set)\n"
+    assert len(runs(clone)) == before
+    assert call("git", "status", "--short").stdout == ""
+
+
+def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, reproduced: str) -> None:
+    before = len(runs(clone))
+    settings = {"lr": "0.01", "dropout": "0.1", "scheduler": "step", "epochs": "5", "weight_decay": ""}
+    given = [part for name, value in settings.items() for part in ("-P", f"{name}={value}")]
+    done = call("mlflow", "run", ".", "--env-manager", "local", *given)
+    assert not NOISE.search(done.stdout)
+    pipeline, *stages = runs(clone)[before:]
+    assert [run.data.tags["wellfit.stage"] for run in [pipeline, *stages]] == ["pipeline", "tune", "trial", "trial", "train"]
+    assert {run.info.status for run in [pipeline, *stages]} == {"FINISHED"}
+    tune, *trials, train = stages
+    parents = [run.data.tags["mlflow.parentRunId"] for run in stages]
+    assert parents == [pipeline.info.run_id, *[tune.info.run_id] * 2, pipeline.info.run_id]
+    # What was given is used as it is; what was not is tuned.
+    assert (train.data.params["optim.lr"], train.data.params["train.epochs"]) == ("0.01", "5")
+    assert {run.data.params["optim.lr"] for run in trials} == {"0.01"}
+    assert len({run.data.params["optim.weight_decay"] for run in trials}) == 2
+    assert pipeline.data.metrics["test/accuracy"] == train.data.metrics["test/accuracy"]
+    assert call("git", "status", "--short").stdout == ""
+
+
+def test_mlflow_run_of_what_is_cached_says_so(clone: Path, call: Run, reproduced: str) -> None:
+    before = len(runs(clone))
+    call("mlflow", "run", ".", "--env-manager", "local")
+    (pipeline,) = runs(clone)[before:]
+    assert pipeline.data.tags["wellfit.cached"] == "true"
+    trained_by = json.loads((clone / "models/run.json").read_text())["run_id"]
+    assert pipeline.data.tags["wellfit.trained_by"] == trained_by
+    assert pipeline.data.metrics["test/accuracy"] == metrics(clone)["accuracy"]
+
+
+def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, reproduced: str) -> None:
+    before = len(runs(clone))
+    call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", "-P", "lr=0.02", "-P", "tune=false")
+    (train,) = runs(clone)[before:]
+    assert train.data.tags["wellfit.stage"] == "train"
+    assert train.data.params["optim.lr"] == "0.02"
+    failed = call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", "-P", "lr=-1", check=False)
+    assert failed.returncode != 0
+    assert "train: optim.lr must be > 0.0, got -1 (--set)" in failed.stderr
+    assert runs(clone)[-1].info.status == "FAILED"

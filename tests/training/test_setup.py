@@ -1,0 +1,146 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from wellfit.data import store
+from wellfit.errors import WellfitError
+from wellfit.params import Params
+from wellfit.training import setup as module
+from wellfit.training.loop import BatchOrder
+from wellfit.training.schedule import lr_table
+from wellfit.training.setup import begin, load_training_data, steps_per_epoch
+
+Processed = Callable[..., Path]
+MakeParams = Callable[..., Params]
+
+
+@pytest.mark.parametrize("kind", ["table", "regression", "images"])
+def test_training_opens_the_training_and_validation_rows_alone(
+    processed: Processed, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    folder = processed(kind)
+    asked: list[str] = []
+    opened: list[str] = []
+    load_split, np_load = store.load_split, np.load
+
+    def split(folder: Path, meta: store.Meta, name: Any) -> store.Split:
+        asked.append(name)
+        return load_split(folder, meta, name)
+
+    def load(file: Path, *args: Any, **options: Any) -> Any:
+        opened.append(file.name)
+        return np_load(file, *args, **options)
+
+    monkeypatch.setattr(module, "load_split", split)
+    monkeypatch.setattr(np, "load", load)
+    for file in folder.glob("*_test.npy"):
+        file.unlink()  # what is not there cannot be read
+    params = make_params(kind)
+    data = load_training_data(params, folder)
+    list(begin(params, data).epochs)
+    assert asked == ["train", "val"]
+    assert not [name for name in opened if "test" in name]
+
+
+def test_rows_are_those_of_the_splits(processed: Processed, make_params: MakeParams) -> None:
+    folder = processed("table")
+    data = load_training_data(make_params("table"), folder)
+    assert data.meta == store.load_meta(folder)
+    assert (data.train.x.shape, data.val.x.shape) == ((35, 4), (20, 4))
+    for tensors, name in ((data.train, "train"), (data.val, "val")):
+        assert tensors.y.tolist() == np.load(folder / f"y_{name}.npy").tolist()
+
+
+def test_missing_data_is_one_line(tmp_path: Path, make_params: MakeParams) -> None:
+    with pytest.raises(WellfitError, match=r"meta\.json not found; `dvc repro preprocess` makes it"):
+        load_training_data(make_params(), tmp_path)
+
+
+def test_damaged_data_is_one_line(processed: Processed, make_params: MakeParams) -> None:
+    folder = processed("table")
+    path = folder / "x_val.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WellfitError, match=r"x_val\.npy is not the file that meta\.json describes"):
+        load_training_data(make_params("table"), folder)
+
+
+def test_a_device_that_is_not_there_is_one_line(
+    processed: Processed, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(WellfitError, match=r"^train\.device cuda is not available"):
+        load_training_data(make_params("table", "train.device=cuda"), processed("table"))
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(35, 8), (33, 8), (35, 100), (35, 5)])
+def test_steps_per_epoch_are_those_of_the_order(
+    processed: Processed, make_params: MakeParams, rows: int, batch_size: int
+) -> None:
+    params = make_params("table", f"train.batch_size={batch_size}")
+    data = load_training_data(params, processed("table", {"train": rows}))
+    order = BatchOrder(rows, batch_size, [0], torch.device("cpu"))
+    assert steps_per_epoch(params, data) == len(list(order.epoch(1)))
+
+
+def test_nothing_is_trained_before_the_epochs_are_asked_for(processed: Processed, make_params: MakeParams) -> None:
+    params = make_params("table")
+    training = begin(params, load_training_data(params, processed("table")))
+    before = training.learner.weights(0)
+    assert all(torch.equal(before[name], tensor) for name, tensor in training.learner.weights(0).items())
+    assert training.members.best_epoch.tolist() == [0]
+    epoch = next(training.epochs)
+    assert epoch.number == 1
+    assert not torch.equal(training.learner.weights(0)["1.weight"], before["1.weight"])
+
+
+def test_every_setting_reaches_its_place(processed: Processed, make_params: MakeParams) -> None:
+    params = make_params(
+        "table",
+        "train.epochs=6",
+        "train.patience=2",
+        "train.min_delta=10.0",
+        "train.monitor=val/accuracy",
+        "schedule.name=step",
+        "schedule.warmup_epochs=1",
+        "schedule.step_epochs=1",
+        "optim.lr=0.25",
+    )
+    data = load_training_data(params, processed("table"))
+    training = begin(params, data)
+    epochs = list(training.epochs)
+    assert [epoch.number for epoch in epochs] == [1, 2, 3]  # nothing is 10 better, so patience ends it
+    table = lr_table(params.schedule, 0.25, epochs=6, steps=5)
+    assert [epoch.metrics["lr"][0] for epoch in epochs] == [table[5 * n - 1] for n in (1, 2, 3)]
+    assert training.members.monitor == "val/accuracy"
+    assert training.members.best[0] == epochs[0].metrics["val/accuracy"][0]
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [("val/accuracy", "max"), ("val/loss", "min")])
+def test_plateau_looks_in_the_direction_of_the_monitor(
+    processed: Processed, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, monitor: str, mode: str
+) -> None:
+    made: list[Any] = []
+    schedule = module.Schedule
+
+    def note(*args: Any, **options: Any) -> Any:
+        made.append(schedule(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(module, "Schedule", note)
+    params = make_params("table", "schedule.name=plateau", f"train.monitor={monitor}")
+    begin(params, load_training_data(params, processed("table")))
+    assert [plateau.mode for plateau in made[0]._plateaus] == [mode]
+
+
+def test_it_is_deterministic_and_keeps_to_its_threads(processed: Processed, make_params: MakeParams) -> None:
+    params = make_params("table", "train.threads=2")
+    torch.set_deterministic_debug_mode("default")
+    begin(params, load_training_data(params, processed("table")))
+    assert torch.are_deterministic_algorithms_enabled()
+    assert torch.get_num_threads() == 2

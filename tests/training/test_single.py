@@ -1,0 +1,353 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn import metrics
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW
+
+from wellfit.data.store import Meta
+from wellfit.models import build_model
+from wellfit.params import Params
+from wellfit.training import single as module
+from wellfit.training.loop import BatchOrder
+from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.single import Single, predict
+from wellfit.training.tensors import Tensors
+
+CPU = torch.device("cpu")
+Load = Callable[..., tuple[Params, TrainingData]]
+
+
+@pytest.fixture
+def load(processed: Callable[..., Path], make_params: Callable[..., Params]) -> Load:
+    """Params and the data they train on."""
+
+    def run(kind: str, *overrides: str, **sizes: int) -> tuple[Params, TrainingData]:
+        params = make_params(kind, *overrides)
+        return params, load_training_data(params, processed(kind, sizes))
+
+    return run
+
+
+def learner(params: Params, data: TrainingData) -> Single:
+    return Single(params, data.meta, data.train, data.val)
+
+
+def plain_scores(outputs: Tensor, targets: Tensor, params: Params, meta: Meta) -> dict[str, float]:
+    """What scikit-learn and torch's losses say of outputs."""
+    if meta.task == "regression":
+        std = meta.target_std or 1.0
+        true, predicted = targets.double() * std, outputs[:, 0].double() * std
+        return {
+            "loss": nn.functional.mse_loss(outputs[:, 0], targets).item(),
+            "rmse": metrics.root_mean_squared_error(true, predicted),
+            "mae": metrics.mean_absolute_error(true, predicted),
+            "r2": metrics.r2_score(true, predicted),
+        }
+    smoothing = params.loss.label_smoothing
+    predicted = outputs.argmax(1)
+    return {
+        "loss": nn.functional.cross_entropy(outputs, targets, label_smoothing=smoothing).item(),
+        "accuracy": metrics.accuracy_score(targets, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(targets, predicted),
+        "macro_f1": metrics.f1_score(targets, predicted, average="macro"),
+    }
+
+
+def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, float]], nn.Module]:
+    """The loop of a tutorial: no table of rates, no fused optimizer, every value taken as it comes."""
+    torch.manual_seed(params.train.seed)
+    model = build_model(params.model, data.meta.input_shape, data.meta.outputs)
+    matrices = [p for name, p in model.named_parameters() if p.ndim > 1]
+    vectors = [p for name, p in model.named_parameters() if p.ndim == 1]
+    groups: list[dict[str, Any]] = [
+        {"params": matrices, "weight_decay": params.optim.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    optimizer: torch.optim.Optimizer = AdamW(groups, lr=params.optim.lr, foreach=False)
+    if params.optim.name == "sgd":
+        optimizer = SGD(groups, lr=params.optim.lr, momentum=params.optim.momentum, foreach=False)
+    order = BatchOrder(len(data.train.y), params.train.batch_size, [params.train.seed], CPU)
+    history = []
+    for epoch in range(1, params.train.epochs + 1):
+        model.train()
+        seen, norms = [], []
+        for rows in order.epoch(epoch):
+            x, y = data.train.x[rows[0]], data.train.y[rows[0]]
+            optimizer.zero_grad()
+            outputs = model(x)
+            if data.meta.task == "regression":
+                loss = nn.MSELoss()(outputs[:, 0], y)
+            else:
+                loss = nn.CrossEntropyLoss(label_smoothing=params.loss.label_smoothing)(outputs, y)
+            loss.backward()
+            limit = params.optim.clip_norm or float("inf")
+            norms.append(nn.utils.clip_grad_norm_(model.parameters(), limit).item())
+            optimizer.step()
+            seen.append((outputs.detach(), y))
+        model.eval()
+        with torch.no_grad():
+            validated = model(data.val.x)
+        train = plain_scores(torch.cat([o for o, _ in seen]), torch.cat([y for _, y in seen]), params, data.meta)
+        val = plain_scores(validated, data.val.y, params, data.meta)
+        history.append(
+            {f"train/{name}": value for name, value in train.items()}
+            | {f"val/{name}": value for name, value in val.items()}
+            | {"grad_norm": float(np.mean(norms)), "lr": params.optim.lr}
+        )
+    return history, model
+
+
+@pytest.mark.parametrize("clip", ["null", "0.05"])
+@pytest.mark.parametrize("rows", [35, 33])  # the last batch holds three rows, or nine
+@pytest.mark.parametrize(
+    ("kind", "overrides"),
+    [
+        ("table", ["loss.label_smoothing=0.1"]),
+        ("table", ["optim.name=sgd", "optim.lr=0.05", "model.norm=none"]),
+        ("regression", []),
+        ("images", ["model.name=cnn"]),
+    ],
+)
+def test_a_training_is_that_of_a_plain_loop(load: Load, kind: str, overrides: list[str], rows: int, clip: str) -> None:
+    params, data = load(
+        kind, "model.dropout=0", "schedule.name=constant", f"optim.clip_norm={clip}", *overrides, train=rows
+    )
+    expected, model = plain_training(params, data)
+    training = begin(params, data)
+    for epoch, numbers in zip(training.epochs, expected, strict=True):
+        assert set(epoch.metrics) == set(numbers) | {"seconds", "samples_per_second"}
+        actual = {name: epoch.metrics[name].item() for name in numbers}
+        assert actual == pytest.approx(numbers, rel=2e-4, abs=1e-5)
+    weights = training.learner.weights(0)
+    assert weights.keys() == model.state_dict().keys()
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(weights[name], tensor, rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_clipping_bounds_the_step_but_not_the_norm_that_is_told(load: Load) -> None:
+    sgd = ["optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0", "model.dropout=0"]
+    params, data = load("regression", *sgd, "optim.clip_norm=0.01")
+    clipped = learner(params, data)
+    before = clipped.weights(0)
+    clipped.step(torch.arange(8)[None], np.array([1.0]))
+    after = clipped.weights(0)
+    moved = torch.cat([(after[n] - before[n]).flatten() for n, _ in clipped.model.named_parameters()]).norm()
+    assert moved.item() == pytest.approx(0.01, rel=1e-3)
+    assert clipped.finish_epoch()["grad_norm"][0] > 0.1
+
+
+# Scores of an epoch
+
+
+@pytest.mark.parametrize("kind", ["table", "regression"])
+def test_train_metrics_are_of_the_outputs_the_steps_saw(load: Load, kind: str) -> None:
+    params, data = load(kind, "model.dropout=0.5")
+    single = learner(params, data)
+    seen: list[Tensor] = []
+    single.model.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs.detach().clone()))
+    batches = [torch.arange(0, 20), torch.arange(20, 35), torch.tensor([4, 4, 7])]
+    for rows in batches:
+        single.step(rows[None], np.array([0.1]))
+    scores = single.finish_epoch()
+    expected = plain_scores(torch.cat(seen), data.train.y[torch.cat(batches)], params, data.meta)
+    assert {name: scores[f"train/{name}"].item() for name in expected} == pytest.approx(expected, rel=1e-5)
+    assert set(scores) == {f"train/{name}" for name in expected} | {"grad_norm"}
+    assert all(values.shape == (1,) for values in scores.values())
+
+
+def test_an_epoch_starts_with_nothing_of_the_one_before(load: Load) -> None:
+    params, data = load("table", "model.dropout=0", "model.norm=none")
+    single = learner(params, data)
+    rows, still = torch.arange(16)[None], np.array([0.0])
+    single.step(rows, still)
+    first = single.finish_epoch()
+    single.step(torch.arange(16, 35)[None], still)
+    single.finish_epoch()
+    single.step(rows, still)
+    assert single.finish_epoch() == first
+
+
+# Validation
+
+
+@pytest.mark.parametrize("kind", ["table", "regression", "images"])
+def test_validation_is_in_evaluation_mode_and_changes_nothing(load: Load, kind: str) -> None:
+    params, data = load(kind, "model.dropout=0.5", *(["model.name=cnn"] if kind == "images" else []))
+    single = learner(params, data)
+    for start in (0, 10, 20):
+        single.step(torch.arange(start, start + 10)[None], np.array([0.01]))
+    before, random = single.weights(0), torch.get_rng_state()
+    scores = single.validate()
+    assert single.model.training
+    assert torch.equal(torch.get_rng_state(), random)
+    after = single.weights(0)
+    assert all(torch.equal(before[name], after[name]) for name in before)  # running statistics among them
+    assert single.validate() == scores
+
+    twin = build_model(params.model, data.meta.input_shape, data.meta.outputs)
+    twin.load_state_dict(before)
+    twin.eval()
+    with torch.no_grad():
+        expected = plain_scores(twin(data.val.x), data.val.y, params, data.meta)
+    assert {name: scores[f"val/{name}"].item() for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert set(scores) == {f"val/{name}" for name in expected}
+
+
+def test_validation_between_steps_leaves_the_training_as_it_is(load: Load) -> None:
+    params, data = load("table", "model.dropout=0.5")
+
+    def train(validations: int) -> dict[str, Tensor]:
+        single = learner(params, data)
+        for start in (0, 10, 20):
+            single.step(torch.arange(start, start + 10)[None], np.array([0.01]))
+            for _ in range(validations):
+                single.validate()
+        return single.weights(0)
+
+    often, never = train(3), train(0)
+    assert all(torch.equal(often[name], never[name]) for name in never)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predict_restores_the_mode_it_found(training: bool) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9)).train(training)
+    predict(model, torch.randn(4, 3))
+    assert [layer.training for layer in model.modules()] == [training] * 3
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 20, 100])
+def test_predict_in_chunks_is_predict_at_once(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+    x = torch.randn(20, 3)
+    sizes: list[int] = []
+    model.register_forward_hook(lambda layer, inputs, outputs: sizes.append(len(outputs)))
+    outputs = predict(model, x)
+    assert max(sizes) == min(chunk, 20)
+    assert not outputs.requires_grad
+    torch.testing.assert_close(outputs, model.eval()(x), check_device=False)
+
+
+# Steps
+
+
+def test_dropout_and_batch_statistics_are_on_in_a_step(load: Load) -> None:
+    params, data = load("table", "model.dropout=0.5")
+    single = learner(params, data)
+    seen: list[Tensor] = []
+    single.model.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs.detach()))
+    statistics = single.weights(0)["2.running_mean"]
+    for _ in range(2):
+        single.step(torch.arange(10)[None], np.array([0.0]))
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(single.weights(0)["2.running_mean"], statistics)
+
+
+def test_the_rate_of_a_step_is_the_one_it_is_given(load: Load) -> None:
+    params, data = load(
+        "table", "optim.name=sgd", "optim.momentum=0", "optim.weight_decay=0.1", "optim.lr=1.0", "model.dropout=0"
+    )
+
+    def moved(lr: float) -> Tensor:
+        single = learner(params, data)
+        before = single.weights(0)["1.weight"]
+        single.step(torch.arange(10)[None], np.array([lr]))
+        return single.weights(0)["1.weight"] - before
+
+    torch.testing.assert_close(moved(0.2), 2 * moved(0.1), rtol=1e-3, atol=1e-6)
+    assert moved(0.0).abs().max() == 0
+
+
+def test_a_last_batch_of_one_row_is_no_trouble_for_batch_norm(load: Load) -> None:
+    params, data = load("table", "train.batch_size=8", train=17)
+    epochs = list(begin(params, data).epochs)
+    assert len(epochs) == 3
+    assert np.isfinite(epochs[-1].metrics["train/loss"]).all()
+
+
+def test_weights_are_a_copy(load: Load) -> None:
+    params, data = load("table")
+    single = learner(params, data)
+    kept = single.weights(0)
+    again = {name: tensor.clone() for name, tensor in kept.items()}
+    single.step(torch.arange(10)[None], np.array([0.1]))
+    assert all(torch.equal(kept[name], again[name]) for name in kept)
+    assert not torch.equal(single.weights(0)["1.weight"], kept["1.weight"])
+    assert "2.num_batches_tracked" in kept
+    assert not any(tensor.requires_grad for tensor in kept.values())
+
+
+# Determinism
+
+
+def trained(params: Params, data: TrainingData) -> dict[str, Tensor]:
+    training = begin(params, data)
+    for _ in training.epochs:
+        pass
+    return training.learner.weights(0)
+
+
+@pytest.mark.parametrize(("kind", "model"), [("table", "mlp"), ("regression", "mlp"), ("images", "cnn")])
+def test_the_seed_decides_every_bit(load: Load, kind: str, model: str) -> None:
+    params, data = load(kind, f"model.name={model}", "model.dropout=0.5", "train.epochs=2")
+    first = trained(params, data)
+    torch.rand(17)  # what others draw does not matter
+    np.random.default_rng().random(3)
+    second = trained(params, data)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    other = trained(params.replace({"train.seed": 1}), data)
+    assert not torch.equal(other["1.weight"], first["1.weight"]) if model == "mlp" else True
+    assert any(not torch.equal(other[name], first[name]) for name in first)
+
+
+# Learning
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides", "metric", "least"),
+    [
+        ("table", [], "val/accuracy", 0.95),
+        ("regression", ["optim.lr=0.03"], "val/r2", 0.9),
+        ("images", ["model.name=cnn"], "val/accuracy", 0.95),
+        ("images", ["model.name=mlp"], "val/accuracy", 0.95),
+    ],
+)
+def test_it_learns_what_is_easy(load: Load, kind: str, overrides: list[str], metric: str, least: float) -> None:
+    params, data = load(kind, "train.epochs=20", "optim.lr=0.02", "model.dropout=0.1", *overrides, train=120, val=60)
+    epochs = list(begin(params, data).epochs)
+    assert epochs[-1].metrics[metric][0] >= least
+    assert epochs[-1].metrics["train/loss"][0] < epochs[0].metrics["train/loss"][0]
+
+
+# The work of a step
+
+
+def test_multiply_adds_of_an_mlp(load: Load) -> None:
+    params, data = load("table", "model.hidden=[7, 5]")
+    single = learner(params, data)
+    before, random = single.weights(0), torch.get_rng_state()
+    assert single.multiply_adds(10) == 10 * (4 * 7 + 7 * 5 + 5 * 3)
+    assert torch.equal(torch.get_rng_state(), random)
+    assert all(torch.equal(before[name], tensor) for name, tensor in single.weights(0).items())
+    assert not any(layer._forward_hooks for layer in single.model.modules())
+
+
+def test_multiply_adds_of_a_cnn(load: Load) -> None:
+    params, data = load("images", "model.name=cnn", "model.channels=[4, 6]")
+    first = (2 * 4 + 4 * 4) * 9 * 5 * 6  # images of 2 channels and 5 x 6 pixels
+    second = (4 * 6 + 6 * 6) * 9 * 3 * 3
+    assert learner(params, data).multiply_adds(3) == 3 * (first + second + 6 * 3)
+
+
+def test_a_target_that_is_constant_is_no_reason_to_divide_by_zero(load: Load) -> None:
+    params, data = load("regression", "model.dropout=0")
+    meta = data.meta.model_copy(update={"target_std": 1.0})
+    flat = Tensors(data.train.x, torch.zeros(len(data.train.y)))
+    single = Single(params, meta, flat, Tensors(data.val.x, torch.zeros(len(data.val.y))))
+    single.step(torch.arange(10)[None], np.array([0.01]))
+    assert all(np.isfinite(values).all() for values in (single.finish_epoch() | single.validate()).values())
