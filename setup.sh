@@ -33,7 +33,7 @@ is_reusable() {
         is_wanted_python
 }
 
-# Two set-ups at once would delete each other's .venv. The lock file is made exclusively (set -C) and holds the process id.
+# Two set-ups at once would delete each other's .venv. The file is made exclusively (set -C) and holds the process id.
 wait_for_turn() {
     [ -w . ] || fail "$PWD is not writable"
     told=
@@ -53,13 +53,14 @@ wait_for_turn() {
 }
 
 check_python() {
-    command -v "$python" >/dev/null || fail "$python not found; install Python 3.11 or newer, or name one: PYTHON=python3.12"
+    command -v "$python" >/dev/null ||
+        fail "$python not found; install Python 3.11 or newer, or name one: PYTHON=python3.12"
     "$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' ||
         fail "wellfit needs Python >=3.11,<3.15, but $python is $("$python" -V 2>&1); name another: PYTHON=python3.12"
 }
 
 make_venv() {
-    echo "set-up: making .venv with $("$python" -V): a minute, and 3 GB of downloads the first time"
+    echo "set-up: making .venv with $("$python" -V): about a minute, and 3 GB of downloads the first time"
     trouble=$("$python" -m venv --clear .venv 2>&1) || fail "$python cannot make .venv: $trouble"
 }
 
@@ -75,7 +76,7 @@ shorten() {
     downloads=
     while IFS= read -r line; do
         case $line in
-        ' + '* | ' - '* | ' ~ '* | *Building\ * | *Built\ * | Downloading\ * | Resolved\ * | Audited\ * | Uninstalled\ *) ;;
+        ' + '* | ' - '* | ' ~ '* | *Building\ * | *Built\ * | Downloading\ * | Resolved\ * | Uninstalled\ *) ;;
         ' Downloaded '*) downloads=yes && printf '%s ' "${line# Downloaded }" ;;
         Prepared\ *) [ -z "$downloads" ] || echo ;;
         Installed\ *) echo "        $line, compiling their bytecode" ;;
@@ -93,7 +94,14 @@ install_packages() {
         .venv/bin/uv pip install --python .venv/bin/python --quiet --no-deps --no-build-isolation --editable .; then
         state >.venv/.complete
     fi 2>&1 | shorten
-    [ -e .venv/.complete ] || fail "uv could not install the packages, see above; what was loaded is kept for the next try"
+    [ -e .venv/.complete ] ||
+        fail "uv could not install the packages, see above; what was loaded is kept for the next try"
+}
+
+# By default DVC keeps a cache that all users of the machine can write to.
+keep_dvc_private() {
+    [ ! -d .dvc ] || [ ! -x .venv/bin/dvc ] ||
+        .venv/bin/dvc config --quiet --local core.site_cache_dir "$PWD/.dvc/tmp/site" || fail "dvc could not be set up"
 }
 
 is_current && exit
@@ -109,4 +117,5 @@ else
 fi
 install_uv
 install_packages
+keep_dvc_private
 echo "set-up: complete"

@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
-from wellfit.files import project_root, read_json, write_csv, write_json, write_text, write_yaml
+from wellfit.files import project_root, read_json, write_bytes, write_csv, write_json, write_text, write_yaml
 
 WRITERS = [
+    lambda path: write_bytes(path, b"new"),
     lambda path: write_text(path, "new"),
     lambda path: write_json(path, {"a": 1}),
     lambda path: write_yaml(path, {"a": 1}, "new"),
     lambda path: write_csv(path, ["a"], [[1]]),
 ]
-WRITER_NAMES = ["text", "json", "yaml", "csv"]
+WRITER_NAMES = ["bytes", "text", "json", "yaml", "csv"]
 
 
 def refuse(*_: Any, **__: Any) -> None:

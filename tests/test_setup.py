@@ -93,7 +93,7 @@ def test_the_first_set_up_says_what_it_does(folder: Folder) -> None:
     done = folder.run()
     assert done.returncode == 0
     assert [line for line in done.stdout.splitlines() if line.startswith("set-up: ")] == [
-        "set-up: making .venv with Python 3.11.7: a minute, and 3 GB of downloads the first time",
+        "set-up: making .venv with Python 3.11.7: about a minute, and 3 GB of downloads the first time",
         "set-up: installing uv",
         "set-up: installing the packages of requirements.lock",
         "set-up: complete",

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "name: digits ": "name: moons ",
     "n_samples: 2000": "n_samples: 400",
-    "epochs: 60": "epochs: 6",
+    "epochs: 40": "epochs: 6",
     "n_trials: 24": "n_trials: 2",
     "resamples: 1000": "resamples: 100",
 }

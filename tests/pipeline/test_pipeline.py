@@ -118,8 +118,8 @@ def test_experiments_reach_the_store_of_the_root(clone: Path, call: Run, reprodu
         assert changed, what
     params = json.loads(call("dvc", "params", "diff", "--json", "apart", "queued").stdout)["params.yaml"]
     assert params["schedule.name"] == {"old": "cosine", "new": "step"}
-    call("dvc", "plots", "diff", "apart", "queued", "--out", "plots-page")
-    page = (clone / "plots-page/index.html").read_text()
+    call("dvc", "plots", "diff", "apart", "queued")
+    page = (clone / "dvc_plots/index.html").read_text()
     assert all(word in page for word in ("train/loss", "val/loss", "best_so_far", "apart", "queued"))
 
 
