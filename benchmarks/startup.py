@@ -1,9 +1,9 @@
 """What of `dvc repro` on digits is not the work itself: start-up of each stage, and DVC.
 
-Every stage is a process of its own and imports anew what it uses. In a copy of the project, round after round: a whole
-`dvc repro` from nothing, timed stage by stage, and between two of them, for each stage, a process that imports the very
-modules that the stage had imported by its end, and does nothing else. The share is start-up and DVC together, divided by
-the whole.
+Every stage is a process of its own and imports anew what it uses. In a clone of the project, round after round: a
+whole `dvc repro` from nothing, timed stage by stage, and between two of them, for each stage, a process that imports
+the very modules that the stage had imported by its end, and does nothing else. The share is start-up and DVC together,
+divided by the whole.
 
     python benchmarks/startup.py
 """
@@ -32,8 +32,8 @@ script = sys.argv[1]
 sys.argv = [script]
 with contextlib.suppress(SystemExit):
     runpy.run_path(script, run_name="__main__")
-loaded = [n for n, m in list(sys.modules.items()) if n not in before and getattr(m, "__spec__", None) and m.__spec__.name == n]
-print("MODULES", *loaded)
+specs = {name: getattr(module, "__spec__", None) for name, module in sys.modules.items() if name not in before}
+print("MODULES", *(name for name, spec in specs.items() if spec and spec.name == name))
 """
 # Imports them again; a few only exist inside others.
 IMPORT = """

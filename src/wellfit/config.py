@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
 
 
 class Config(BaseModel):
@@ -16,4 +16,4 @@ def _as_tuple(value: Any) -> Any:
 
 
 # YAML has lists only; a frozen object wants tuples.
-IntTuple = Annotated[tuple[int, ...], BeforeValidator(_as_tuple)]
+Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple)]

@@ -5,9 +5,9 @@ at once, and turns every mistake into one line that says the rule, the value and
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -48,7 +48,7 @@ class Params(Config):
                 raise ValueError(rule)
         return self
 
-    def replace(self, changes: dict[str, Any]) -> Self:
+    def replace(self, changes: dict[str, Any]) -> "Params":
         """A copy with other values, validated like the file.
 
         Args:
@@ -60,7 +60,7 @@ class Params(Config):
         tree = self.model_dump()
         for key, value in changes.items():
             _assign(tree, key, value)
-        return type(self).model_validate(_lists(tree))
+        return _validate(_lists(tree), PARAMS_FILE, {})
 
     def flat(self) -> dict[str, Any]:
         """Dotted keys and values, as MLflow logs them."""
@@ -95,10 +95,14 @@ def load_params(path: str | Path = PARAMS_FILE, overrides: Sequence[str] = ()) -
         _assign(tree, key, value)
         sources[key] = "--set"
         _stop_searching(tree, key)
+    return _validate(tree, str(path), sources)
+
+
+def _validate(tree: dict[str, Any], path: str, sources: dict[str, str]) -> Params:
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        raise WellfitError(_one_line(error.errors()[0], str(path), sources)) from None
+        raise WellfitError(_one_line(error.errors()[0], path, sources)) from None
 
 
 def _cross_checks(p: Params) -> list[tuple[bool, str]]:
@@ -136,6 +140,10 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"train.monitor {p.train.monitor} is not a score of a {entry.task} (data.name {p.data.name}); use val/loss",
         ),
         (
+            p.model.norm == "batch" and p.train.batch_size == 1,
+            "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none",
+        ),
+        (
             p.schedule.warmup_epochs >= p.train.epochs,
             f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}",
         ),
@@ -159,7 +167,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "?"
         raise WellfitError(f"{path} line {line}: key {key!r} stands there twice; keep one") from None
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise WellfitError(f"{path}{_yaml_fault(error)}") from None
     if tree is None:
         raise WellfitError(f"{path} is empty; `git checkout {path}` brings back the shipped one")
@@ -168,7 +176,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _yaml_fault(error: YAMLError) -> str:
+def _yaml_fault(error: YAMLError | ValueError) -> str:
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f" line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {error.problem}"
@@ -181,7 +189,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise WellfitError(f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}")
     try:
         return key.strip(), YAML(typ="safe", pure=True).load(value) if value.strip() else _AS_IN_FILE
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:
         raise WellfitError(f"--set {key}: value {value!r}{_yaml_fault(error)}") from None
 
 
@@ -196,10 +204,8 @@ def _stop_searching(tree: dict[str, Any], key: str) -> None:
 def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     node: Any = tree
-    for i, name in enumerate(parents):
-        if not isinstance(node, dict) or name not in node:
-            raise WellfitError(_unknown(".".join(parents[: i + 1]), "--set", known=flatten(tree)))
-        node = node[name]
+    for name in parents:
+        node = node.get(name) if isinstance(node, dict) else None
     if not isinstance(node, dict) or last not in node:
         raise WellfitError(_unknown(key, "--set", known=flatten(tree)))
     node[last] = value
@@ -254,27 +260,35 @@ def _shown(value: Any) -> str:
 
 
 def _hint(value: Any, expected: str) -> str:
-    choices = [part.strip(" '") for part in expected.replace(" or ", ",").split(",")]
+    choices = [part.strip(" '") for part in expected.replace(" or ", ",").split(",") if part]
     close = difflib.get_close_matches(str(value), choices, n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _unknown(key: str, source: str, known: Any) -> str:
-    known = list(known)
-    last = key.rsplit(".", 1)[-1]
-    by_last = {k.rsplit(".", 1)[-1]: k for k in known}
+def _unknown(key: str, source: str, known: Iterable[str]) -> str:
+    nearest = _nearest_key(key, list(known))
+    hint = f"did you mean {nearest}?" if nearest else f"sections are {', '.join(Params.model_fields)}"
+    return f"{key} is not a key of params.yaml; {hint} ({source})"
+
+
+def _nearest_key(key: str, known: list[str]) -> str | None:
+    """What was probably meant: a like name in the same section, the same name elsewhere, or a like key anywhere."""
+    parent, _, name = key.rpartition(".")
+    siblings = {k.rpartition(".")[2]: k for k in known if k.rpartition(".")[0] == parent}
+    by_name = {k.rpartition(".")[2]: k for k in reversed(known)}
+    if close := difflib.get_close_matches(name, list(siblings), n=1):
+        return siblings[close[0]]
+    if name in by_name:
+        return by_name[name]
     close = difflib.get_close_matches(key, known, n=1, cutoff=0.7)
-    close = close or [by_last[k] for k in difflib.get_close_matches(last, list(by_last), n=1, cutoff=0.7)]
-    hint = f"; did you mean {close[0]}?" if close else f"; sections are {', '.join(Params.model_fields)}"
-    return f"{key} is not a key of params.yaml{hint} ({source})"
+    return close[0] if close else None
 
 
 def _known_keys(model: type[Config] = Params, prefix: str = "") -> list[str]:
     keys: list[str] = []
     for name, field in model.model_fields.items():
-        nested = field.annotation
-        if isinstance(nested, type) and issubclass(nested, Config):
-            keys += [f"{prefix}{name}", *_known_keys(nested, f"{prefix}{name}.")]
-        else:
-            keys.append(f"{prefix}{name}")
+        keys.append(f"{prefix}{name}")
+        for nested in (field.annotation, *get_args(field.annotation)):  # the latter for `Section | None`
+            if isinstance(nested, type) and issubclass(nested, Config):
+                keys += _known_keys(nested, f"{prefix}{name}.")
     return keys

@@ -139,7 +139,8 @@ def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, repro
     done = call("mlflow", "run", ".", "--env-manager", "local", *given)
     assert not NOISE.search(done.stdout)
     pipeline, *stages = runs(clone)[before:]
-    assert [run.data.tags["wellfit.stage"] for run in [pipeline, *stages]] == ["pipeline", "tune", "trial", "trial", "train"]
+    kinds = [run.data.tags["wellfit.stage"] for run in [pipeline, *stages]]
+    assert kinds == ["pipeline", "tune", "trial", "trial", "train"]
     assert {run.info.status for run in [pipeline, *stages]} == {"FINISHED"}
     tune, *trials, train = stages
     parents = [run.data.tags["mlflow.parentRunId"] for run in stages]

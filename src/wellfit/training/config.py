@@ -26,7 +26,7 @@ class ScheduleConfig(Config):
     name: Literal["constant", "step", "cosine", "plateau"]
     warmup_epochs: int = Field(ge=0)
     step_epochs: int = Field(ge=1)
-    gamma: float = Field(gt=0, le=1)
+    gamma: float = Field(gt=0, lt=1)
     patience: int = Field(ge=0)
     threshold: float = Field(ge=0)
     min_lr: float = Field(ge=0)

@@ -23,13 +23,36 @@ class Range(Config):
         return self
 
 
+class LrRange(Range):
+    """Of ``optim.lr``."""
+
+    low: float = Field(gt=0)
+
+
+class WeightDecayRange(Range):
+    """Of ``optim.weight_decay``."""
+
+    low: float = Field(ge=0)
+
+
+class DropoutRange(Range):
+    """Of ``model.dropout``."""
+
+    low: float = Field(ge=0)
+    high: float = Field(lt=1)
+
+
 class OptimSpace(Config):
-    lr: Range | None = None
-    weight_decay: Range | None = None
+    """What is searched in ``optim``."""
+
+    lr: LrRange | None = None
+    weight_decay: WeightDecayRange | None = None
 
 
 class ModelSpace(Config):
-    dropout: Range | None = None
+    """What is searched in ``model``."""
+
+    dropout: DropoutRange | None = None
 
 
 class Space(Config):
