@@ -14,6 +14,7 @@ from typing import NoReturn
 
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from wellfit.errors import WellfitError
 from wellfit.params import PARAMS_FILE, Params, load_params
@@ -45,7 +46,8 @@ def run_stage(main: Callable[[Params], None], description: str | None, argv: Seq
         argv: the command line without the program's name, by default the real one.
     """
     script = Path(sys.argv[0]).stem
-    args = _parser(script, description).parse_args(_with_keys_as_set(sys.argv[1:] if argv is None else argv))
+    arguments = _with_keys_as_set(sys.argv[1:] if argv is None else argv)
+    args = _parser(script, description, with_sections=bool({"-h", "--help"} & set(arguments))).parse_args(arguments)
     overrides = args.set + [f"{key}={value}" for name, key in SHORT_NAMES.items() if (value := getattr(args, name))]
     signal.signal(signal.SIGTERM, _terminate)
     if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
@@ -54,27 +56,29 @@ def run_stage(main: Callable[[Params], None], description: str | None, argv: Seq
         params = load_params(PARAMS_FILE, overrides)
         with _only_one(script):
             main(params)
-    except WellfitError as error:
-        status, line = 1, f"{script}: {error}"
-    except KeyboardInterrupt as stop:
-        status, line = (143 if stop.args else 130), f"{script}: interrupted"
-    except OSError as error:  # a full disk, a missing right: the system's words and the file's name say it
-        status, line = 1, f"{script}: {error}"
-    except Exception as error:  # a fault of ours, not of the user's: still one line
-        status, line = 1, f"{script}: unexpected {type(error).__name__}: {error} (--debug shows where)"
-    else:
-        sys.exit(0)
-    if args.debug:
-        traceback.print_exc()
-    print(line, file=sys.stderr)
-    sys.exit(status)
+    except (Exception, KeyboardInterrupt) as error:
+        if args.debug:
+            traceback.print_exception(error)
+        status, text = _explain(error)
+        print(f"{script}: {' '.join(text.split())}", file=sys.stderr)
+        sys.exit(status)
+    sys.exit(0)
 
 
-def _parser(script: str, description: str | None) -> argparse.ArgumentParser:
+def _explain(error: BaseException) -> tuple[int, str]:
+    """Exit status and words for what ended a stage."""
+    if isinstance(error, KeyboardInterrupt):
+        return (143 if error.args else 130), "interrupted"  # 128 + the number of SIGTERM, of SIGINT
+    if isinstance(error, WellfitError | OSError):  # of a full disk or a missing right, the system's words say it all
+        return 1, str(error)
+    return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+
+
+def _parser(script: str, description: str | None, *, with_sections: bool) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"python pipelines/{script}.py",
         description=description,
-        epilog=_sections_read_by(script),
+        epilog=_sections_read_by(script) if with_sections else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
@@ -107,7 +111,7 @@ def _sections_read_by(stage: str) -> str:
         pipeline = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))
         listed = pipeline["stages"][stage]["params"]
         text = Path(PARAMS_FILE).read_text(encoding="utf-8")
-    except (OSError, KeyError):
+    except (OSError, KeyError, TypeError, ValueError, YAMLError):  # help does without
         return ""
     wanted = {str(key).split(".")[0] for key in listed}
     blocks = [block for block in text.split("\n\n") if block.lstrip().split(":")[0] in wanted]
