@@ -339,8 +339,8 @@ def test_multiply_adds_of_an_mlp(load: Load) -> None:
 
 def test_multiply_adds_of_a_cnn(load: Load) -> None:
     params, data = load("images", "model.name=cnn", "model.channels=[4, 6]")
-    first = (2 * 4 + 4 * 4) * 9 * 5 * 6  # images of 2 channels and 5 x 6 pixels
-    second = (4 * 6 + 6 * 6) * 9 * 3 * 3
+    first = 2 * 4 * 9 * 5 * 6  # images of 2 channels and 5 x 6 pixels
+    second = 4 * 6 * 9 * 3 * 3
     assert learner(params, data).multiply_adds(3) == 3 * (first + second + 6 * 3)
 
 

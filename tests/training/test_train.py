@@ -116,7 +116,7 @@ def test_metrics_hold_no_nan_and_no_timing(project: Path, prepared: Path) -> Non
 
 
 def test_cnn_learns_from_images(project: Path, prepared: Path) -> None:
-    run(project, prepared, "data.name=digits", "model.name=cnn", "model.channels=[8, 16]", "train.epochs=4")
+    run(project, prepared, "data.name=digits", "model.name=cnn", "model.channels=[8, 16]", "train.epochs=10")
     assert json.loads((project / "reports/train/metrics.json").read_text())["val/accuracy"] > 0.8
 
 

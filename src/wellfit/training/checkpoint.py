@@ -31,7 +31,7 @@ def save_checkpoint(path: Path, weights: Mapping[str, Tensor], info: Mapping[str
         info: what JSON can hold, stored in the file's header with the sha256 of all of it.
     """
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    header = json.dumps(dict(info), sort_keys=True)
+    header = json.dumps(dict(info), sort_keys=True, allow_nan=False)
     # One key: safetensors writes several in an order that changes from run to run.
     wellfit = json.dumps({"info": header, "sha256": _digest(contents, header)}, sort_keys=True)
     write_bytes(path, save(contents, metadata={"wellfit": wellfit}))
@@ -50,7 +50,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             wellfit = json.loads(file.metadata()["wellfit"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        header, sha256 = wellfit["info"], wellfit["sha256"]
+        header, sha256 = str(wellfit["info"]), wellfit["sha256"]
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise damaged from None
     if _digest(weights, header) != sha256:

@@ -58,5 +58,6 @@ def regression_scores(outputs: Tensor, targets: Tensor, target_std: float) -> di
     return {
         "rmse": (target_std * (squares / error.shape[1]).sqrt()).cpu().numpy(),
         "mae": (target_std * error.abs().mean(1)).cpu().numpy(),
-        "r2": (1 - squares / variation).cpu().numpy(),
+        # Of a constant target nothing can be explained: 1 for no error at all, else 0, as scikit-learn has it.
+        "r2": torch.where(variation > 0, 1 - squares / variation, (squares == 0).double()).cpu().numpy(),
     }
