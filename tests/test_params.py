@@ -1,4 +1,5 @@
-import io
+"""The file, and the object made of it."""
+
 import itertools
 import re
 import subprocess
@@ -8,8 +9,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 from ruamel.yaml import YAML
 
@@ -21,7 +20,6 @@ SHIPPED = Path(__file__).parents[1] / "params.yaml"
 TEXT = SHIPPED.read_text(encoding="utf-8")
 TREE = YAML(typ="safe", pure=True).load(TEXT)
 KEYS = list(flatten(TREE))
-TABLE_REGRESSION = ["data.name=diabetes", "tune.space={}"]
 
 Edit = Callable[..., Path]
 
@@ -60,9 +58,9 @@ def line_number(key: str) -> int:
     return found
 
 
-def mistake(path: Path = SHIPPED, overrides: list[str] | None = None) -> str:
+def mistake(path: Path) -> str:
     with pytest.raises(WellfitError) as caught:
-        load_params(path, overrides or [])
+        load_params(path)
     text = str(caught.value)
     assert text
     assert "\n" not in text
@@ -229,73 +227,6 @@ def test_text_that_is_not_yaml(edited: Edit, line: str, place: str) -> None:
     assert place.format(line=line_number("optim.lr") + 1) in text
 
 
-# Mistakes in a value
-
-
-BAD_VALUES = [
-    # wrong types
-    ("train.epochs", "ten", "must be a whole number, got 'ten'"),
-    ("train.epochs", "1.5", "must be a whole number, got 1.5"),
-    ("train.epochs", "1.0", "must be a whole number, got 1.0"),
-    ("train.epochs", "true", "must be a whole number, got True"),
-    ("train.epochs", "null", "must be a whole number, got null"),
-    ("optim.lr", "fast", "must be a number, got 'fast'"),
-    ("optim.lr", "'0.1'", "must be a number, got '0.1'"),
-    ("optim.lr", "false", "must be a number, got False"),
-    ("optim.lr", "[0.1]", "must be a number, got [0.1]"),
-    ("tune.enabled", "1", "must be true or false, got 1"),
-    ("tune.enabled", "on", "must be true or false, got 'on'"),
-    ("tune.storage", "3", "must be text, got 3"),
-    ("model.hidden", "64", "must be a list, got 64"),
-    ("fetch", "3", "must be a section with keys below it, got 3"),
-    ("tune.space", "[]", "must be a section with keys below it, got []"),
-    # out of range
-    ("data.n_samples", "19", "must be >= 20, got 19"),
-    ("data.noise", "-0.1", "must be >= 0.0, got -0.1"),
-    ("data.val_fraction", "0", "must be > 0.0, got 0"),
-    ("data.test_fraction", "1.0", "must be < 1.0, got 1.0"),
-    ("data.seed", "4294967296", "must be < 4294967296, got 4294967296"),
-    ("fetch.timeout", "0", "must be > 0.0, got 0"),
-    ("fetch.retries", "101", "must be <= 100, got 101"),
-    ("model.dropout", "1", "must be < 1.0, got 1"),
-    ("model.dropout", "-0.1", "must be >= 0.0, got -0.1"),
-    ("model.channels", "[]", "must have at least 1 entries, got []"),
-    ("loss.label_smoothing", "1", "must be < 1.0, got 1"),
-    ("optim.lr", "0", "must be > 0.0, got 0"),
-    ("optim.lr", "-0.001", "must be > 0.0, got -0.001"),
-    ("optim.weight_decay", "-1", "must be >= 0.0, got -1"),
-    ("optim.momentum", "1.0", "must be < 1.0, got 1.0"),
-    ("optim.clip_norm", "0", "must be > 0.0, got 0"),
-    ("schedule.warmup_epochs", "-1", "must be >= 0, got -1"),
-    ("schedule.step_epochs", "0", "must be >= 1, got 0"),
-    ("schedule.gamma", "1.0", "must be < 1.0, got 1.0"),
-    ("train.epochs", "0", "must be >= 1, got 0"),
-    ("train.batch_size", "0", "must be >= 1, got 0"),
-    ("train.patience", "0", "must be >= 1, got 0"),
-    ("train.seed", "-1", "must be >= 0, got -1"),
-    ("tune.n_trials", "0", "must be >= 1, got 0"),
-    ("tune.storage", "''", "must not be empty, got '' ("),
-    ("evaluate.resamples", "99", "must be >= 100, got 99"),
-    ("evaluate.calibration_bins", "1", "must be >= 2, got 1"),
-    # not finite
-    ("optim.lr", ".nan", "must be a finite number, got nan"),
-    ("optim.lr", ".inf", "must be a finite number, got inf"),
-    ("optim.lr", "1e400", "must be a finite number, got inf"),
-    ("optim.weight_decay", "-.inf", "must be a finite number, got -inf"),
-    ("train.min_delta", ".NaN", "must be a finite number, got nan"),
-    # choices
-    ("data.name", "digit", "got 'digit'; did you mean 'digits'?"),
-    ("model.name", "mpl", "must be one of mlp or cnn, got 'mpl'; did you mean 'mlp'?"),
-    ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
-    ("optim.name", "adamm", "must be one of adamw, adam or sgd, got 'adamm'; did you mean 'adam'?"),
-    ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
-    ("schedule.name", "zigzag", "must be one of constant, step, cosine or plateau, got 'zigzag' ("),
-    ("train.monitor", "val/los", "got 'val/los'; did you mean 'val/loss'?"),
-    ("train.monitor", "test/loss", "got 'test/loss'"),
-    ("train.device", "tpu", "must be one of auto, cpu, cuda or mps, got 'tpu'"),
-]
-
-
 @pytest.mark.parametrize(
     ("key", "value", "rule"),
     [
@@ -318,226 +249,9 @@ def test_a_number_in_the_file_may_have_an_exponent_without_a_point(edited: Edit)
     assert load_params(edited("optim.lr", "  lr: 1e-3")).optim.lr == 0.001
 
 
-@pytest.mark.parametrize(("key", "value", "rule"), BAD_VALUES)
-def test_a_bad_value_on_the_command_line(key: str, value: str, rule: str) -> None:
-    text = mistake(overrides=[f"{key}={value}"])
-    assert text.startswith(f"{key} ")
-    assert rule in text
-    assert text.endswith("(--set)")
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "entry", "rule"),
-    [
-        ("model.hidden", "[64, x]", "model.hidden.1", "must be a whole number, got 'x'"),
-        ("model.hidden", "[64.0]", "model.hidden.0", "must be a whole number, got 64.0"),
-        ("model.hidden", "[64, 0]", "model.hidden.1", "must be > 0, got 0"),
-        ("model.channels", "[-8]", "model.channels.0", "must be > 0, got -8"),
-        ("optim", "{lr: 0.1}", "optim.name", "is missing"),
-        ("tune.space.model.dropout.high", "1.5", "tune.space.model.dropout.high", "must be < 1.0, got 1.5"),
-        ("tune.space.model.dropout.low", "-0.5", "tune.space.model.dropout.low", "must be >= 0.0, got -0.5"),
-        (
-            "tune.space.optim.lr",
-            "{low: -1.0, high: 0.1, log: false}",
-            "tune.space.optim.lr.low",
-            "must be > 0.0, got -1.0",
-        ),
-        (
-            "tune.space.optim.weight_decay",
-            "{low: -1.0, high: 0.1, log: false}",
-            "tune.space.optim.weight_decay.low",
-            "must be >= 0.0, got -1.0",
-        ),
-        ("tune.space.optim.lr", "{low: 0.1, high: 1.0}", "tune.space.optim.lr.log", "is missing"),
-    ],
-)
-def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str) -> None:
-    assert mistake(overrides=[f"{key}={value}"]) == f"{entry} {rule} (--set)"
-
-
-@pytest.mark.parametrize(
-    ("value", "rule"),
-    [
-        ("{low: 0.1, high: 0.01, log: true}", "low must be < high, got low 0.1 and high 0.01"),
-        ("{low: 0.1, high: 0.1, log: false}", "low must be < high, got low 0.1 and high 0.1"),
-    ],
-)
-def test_an_interval_that_holds_nothing(value: str, rule: str) -> None:
-    assert mistake(overrides=[f"tune.space.optim.lr={value}"]).startswith(f"tune.space.optim.lr: {rule} (")
-
-
-def test_a_logarithmic_interval_from_zero() -> None:
-    text = mistake(overrides=["tune.space.model.dropout={low: 0, high: 0.5, log: true}"])
-    assert text.startswith("tune.space.model.dropout: low must be > 0 on a logarithmic scale, got 0 (")
-
-
-def test_a_long_value_is_cut() -> None:
-    text = mistake(overrides=[f"optim.lr={'x' * 500}"])
-    assert len(text) < 120
-
-
-# Two keys that contradict each other
-
-
-CONTRADICTIONS = [
-    (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
-    (["model.name=cnn", "data.name=wine"], "model.name cnn needs images, but data.name wine is a table; use mlp"),
-    (["loss.name=mse"], "loss.name mse is for regression, but data.name digits has classes"),
-    ([*TABLE_REGRESSION, "loss.name=cross_entropy"], "loss.name cross_entropy is for classes, but data.name diabetes"),
-    ([*TABLE_REGRESSION, "loss.label_smoothing=0.1"], "loss.label_smoothing must be 0 for a regression"),
-    (["train.monitor=val/rmse"], "train.monitor val/rmse is not a score of a classification (data.name digits)"),
-    (["train.monitor=val/mae"], "train.monitor val/mae is not a score of a classification"),
-    (["train.monitor=val/r2"], "train.monitor val/r2 is not a score of a classification"),
-    ([*TABLE_REGRESSION, "train.monitor=val/accuracy"], "train.monitor val/accuracy is not a score of a regression"),
-    ([*TABLE_REGRESSION, "train.monitor=val/macro_f1"], "train.monitor val/macro_f1 is not a score of a regression"),
-    (
-        [*TABLE_REGRESSION, "train.monitor=val/balanced_accuracy"],
-        "train.monitor val/balanced_accuracy is not a score of a regression (data.name diabetes)",
-    ),
-    (
-        ["schedule.warmup_epochs=10", "train.epochs=10"],
-        "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
-    ),
-    (
-        ["schedule.min_lr=0.1", "optim.lr=0.01"],
-        "schedule.min_lr must be <= the lowest optim.lr in use, got 0.1 and 0.01",
-    ),
-    (
-        ["schedule.name=plateau", "schedule.min_lr=0.002"],
-        "schedule.min_lr must be <= the lowest optim.lr in use, got 0.002 and 0.0003",
-    ),
-    (["train.batch_size=1", "model.norm=batch"], "train.batch_size 1 "),
-]
-
-
-@pytest.mark.parametrize(("overrides", "rule"), CONTRADICTIONS)
-def test_keys_that_contradict_each_other(overrides: list[str], rule: str) -> None:
-    text = mistake(overrides=overrides)
-    assert text.startswith(rule)
-    assert text.endswith(f"({SHIPPED}, --set)")
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        ["data.val_fraction=0.5", "data.test_fraction=0.49"],
-        ["model.name=cnn"],
-        [*TABLE_REGRESSION, "loss.name=mse", "train.monitor=val/r2"],
-        ["loss.name=cross_entropy", "loss.label_smoothing=0.1", "train.monitor=val/macro_f1"],
-        ["schedule.warmup_epochs=9", "train.epochs=10"],
-        ["schedule.min_lr=0.003", "optim.lr=0.003"],
-        ["schedule.min_lr=0.003", "tune.enabled=false"],
-        ["schedule.min_lr=1.0", "schedule.name=constant"],
-        ["train.batch_size=1", "model.norm=none"],
-        ["model.hidden=[]", "tune.space={}"],
-    ],
-)
-def test_keys_on_the_good_side_of_each_contradiction(overrides: list[str]) -> None:
-    load_params(SHIPPED, overrides)
-
-
 def test_a_contradiction_within_the_file_names_the_file_alone(edited: Edit) -> None:
     path = edited("train.epochs", "  epochs: 2")
     assert mistake(path).endswith(f"got 2 and 2 ({path})")
-
-
-# --set
-
-
-@pytest.mark.parametrize(
-    ("text", "key", "value"),
-    [
-        ("optim.lr=1e-3", "optim.lr", 0.001),
-        ("optim.lr=1", "optim.lr", 1),
-        ("optim.lr = 0.5", "optim.lr", 0.5),
-        ("model.hidden=[]", "model.hidden", []),
-        ("model.hidden=[8, 16]", "model.hidden", [8, 16]),
-        ("optim.clip_norm=1.5", "optim.clip_norm", 1.5),
-        ("train.patience=null", "train.patience", None),
-        ("tune.enabled=false", "tune.enabled", False),
-        ("tune.storage=a=b", "tune.storage", "a=b"),
-        ("schedule.name=step", "schedule.name", "step"),
-        ("tune.space.model.dropout.high=0.5", "tune.space.model.dropout.high", 0.5),
-    ],
-)
-def test_set_replaces_one_value(params: Params, text: str, key: str, value: Any) -> None:
-    changed = load_params(SHIPPED, [text]).flat()
-    assert changed[key] == value
-    before = params.flat()
-    searched = f"tune.space.{key}"  # what is given is no longer searched
-    for other in before:
-        if other != key and not other.startswith(searched):
-            assert changed[other] == before[other]
-
-
-def test_the_last_set_wins() -> None:
-    assert load_params(SHIPPED, ["train.epochs=5", "train.epochs=6"]).train.epochs == 6
-
-
-@pytest.mark.parametrize("text", ["optim.lr=", "optim.lr=  "])
-def test_an_empty_value_means_as_in_the_file(params: Params, text: str) -> None:
-    assert load_params(SHIPPED, [text]) == params
-
-
-@pytest.mark.parametrize("key", ["optim.lr", "optim.weight_decay", "model.dropout"])
-def test_a_value_that_is_set_is_not_searched(params: Params, key: str) -> None:
-    changed = load_params(SHIPPED, [f"{key}=0.25"])
-    assert set(params.tune.ranges) - set(changed.tune.ranges) == {key}
-
-
-@pytest.mark.parametrize("text", ["optim.lr", "", "=3", "optim.lr:0.1"])
-def test_set_without_an_equals_sign(text: str) -> None:
-    assert mistake(overrides=[text]) == f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}"
-
-
-@pytest.mark.parametrize(
-    ("key", "hint"),
-    [
-        ("optim.lrr", "did you mean optim.lr?"),
-        ("lr", "did you mean optim.lr?"),
-        ("optm.lr", "did you mean optim.lr?"),
-        ("schedule.warmup", "did you mean schedule.warmup_epochs?"),
-        ("tune.space.optim.ler", "did you mean tune.space.optim.lr"),
-        ("optim.lr.x", ""),
-        ("zzzzzz", "sections are data, fetch, model"),
-        (".", "sections are data, fetch, model"),
-    ],
-)
-def test_set_of_an_unknown_key(key: str, hint: str) -> None:
-    text = mistake(overrides=[f"{key}=1"])
-    assert text.startswith(f"{key} is not a key of params.yaml; {hint}")
-    assert text.endswith("(--set)")
-
-
-@pytest.mark.parametrize("value", ["[1", "{a: ", "*x", "@x", "'x", "2024-13-45", "0b_"])
-def test_set_to_what_is_not_yaml(value: str) -> None:
-    text = mistake(overrides=[f"optim.lr={value}"])
-    assert text.startswith("--set optim.lr: value ")
-    assert "not valid YAML" in text
-
-
-YAML_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=4,
-)
-
-
-@settings(derandomize=True, deadline=None, max_examples=40)
-@given(key=st.sampled_from(KEYS + list(TREE)), value=YAML_VALUES)
-def test_any_value_is_taken_or_refused_in_one_line(key: str, value: Any) -> None:
-    text = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = True
-    yaml.dump(value, text)
-    try:
-        load_params(SHIPPED, [f"{key}={text.getvalue()}"])
-    except WellfitError as error:
-        said = str(error)
-    else:
-        said = "--set: taken"
-    assert len(said.splitlines()) == 1
-    assert "--set" in said
 
 
 # The object

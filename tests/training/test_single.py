@@ -62,11 +62,9 @@ def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, f
     """The loop of a tutorial: no table of rates, no fused optimizer, every value taken as it comes."""
     torch.manual_seed(params.train.seed)
     model = build_model(params.model, data.meta.input_shape, data.meta.outputs)
-    matrices = [p for name, p in model.named_parameters() if p.ndim > 1]
-    vectors = [p for name, p in model.named_parameters() if p.ndim == 1]
     groups: list[dict[str, Any]] = [
-        {"params": matrices, "weight_decay": params.optim.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": params.optim.weight_decay},
+        {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
     ]
     optimizer: torch.optim.Optimizer = AdamW(groups, lr=params.optim.lr, foreach=False)
     if params.optim.name == "sgd":
@@ -297,11 +295,9 @@ def test_the_seed_decides_every_bit(load: Load, kind: str, model: str) -> None:
     params, data = load(kind, f"model.name={model}", "model.dropout=0.5", "train.epochs=2")
     first = trained(params, data)
     torch.rand(17)  # what others draw does not matter
-    np.random.default_rng().random(3)
     second = trained(params, data)
     assert all(torch.equal(first[name], second[name]) for name in first)
     other = trained(params.replace({"train.seed": 1}), data)
-    assert not torch.equal(other["1.weight"], first["1.weight"]) if model == "mlp" else True
     assert any(not torch.equal(other[name], first[name]) for name in first)
 
 
