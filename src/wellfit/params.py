@@ -60,7 +60,7 @@ class Params(Config):
         tree = self.model_dump()
         for key, value in changes.items():
             _assign(tree, key, value)
-        return _validate(_lists(tree), PARAMS_FILE, {})
+        return _validate(tree, PARAMS_FILE, {})
 
     def flat(self) -> dict[str, Any]:
         """Dotted keys and values, as MLflow logs them."""
@@ -167,7 +167,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "?"
         raise WellfitError(f"{path} line {line}: key {key!r} stands there twice; keep one") from None
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise WellfitError(f"{path}{_yaml_fault(error)}") from None
     if tree is None:
         raise WellfitError(f"{path} is empty; `git checkout {path}` brings back the shipped one")
@@ -176,7 +176,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _yaml_fault(error: YAMLError | ValueError) -> str:
+def _yaml_fault(error: YAMLError | ValueError | RecursionError) -> str:
     if isinstance(error, MarkedYAMLError) and error.problem_mark:
         mark = error.problem_mark
         return f" line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {error.problem}"
@@ -189,7 +189,7 @@ def _parse_override(text: str) -> tuple[str, Any]:
         raise WellfitError(f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}")
     try:
         return key.strip(), YAML(typ="safe", pure=True).load(value) if value.strip() else _AS_IN_FILE
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise WellfitError(f"--set {key}: value {value!r}{_yaml_fault(error)}") from None
 
 
@@ -209,13 +209,6 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     if not isinstance(node, dict) or last not in node:
         raise WellfitError(_unknown(key, "--set", known=flatten(tree)))
     node[last] = value
-
-
-def _lists(value: Any) -> Any:
-    """Tuples back to the lists of YAML, so that a dump can be validated again."""
-    if isinstance(value, dict):
-        return {k: _lists(v) for k, v in value.items()}
-    return [_lists(v) for v in value] if isinstance(value, tuple) else value
 
 
 def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:

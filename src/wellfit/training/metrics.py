@@ -51,8 +51,8 @@ def regression_scores(outputs: Tensor, targets: Tensor, target_std: float) -> di
     Returns:
         ``rmse`` and ``mae`` in the target's unit and ``r2``, each (K,), as ``sklearn.metrics`` defines them.
     """
-    error = (outputs.squeeze(-1) - targets).double()
-    target = targets.double()
+    error = (outputs.squeeze(-1) - targets).cpu().double()  # mps has no float64
+    target = targets.cpu().double()
     squares = error.square().sum(1)
     variation = (target - target.mean(1, keepdim=True)).square().sum(1)
     return {
