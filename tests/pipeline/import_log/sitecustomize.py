@@ -1,0 +1,19 @@
+"""Python imports this at its start when its folder is on PYTHONPATH: a stage writes down every module it imports.
+
+Each goes to ``$IMPORT_LOG/<stage>`` at once, as a stage ends without looking back (wellfit.cli.run_stage).
+"""
+
+import os
+import sys
+
+if stage := os.environ.get("DVC_STAGE"):
+    log = open(os.path.join(os.environ["IMPORT_LOG"], stage), "w", buffering=1)  # noqa: SIM115
+
+    class Recorder:
+        """Is asked for every module first, and knows none."""
+
+        @staticmethod
+        def find_spec(name: str, path: object = None, target: object = None) -> None:
+            log.write(name + "\n")
+
+    sys.meta_path.insert(0, Recorder)
