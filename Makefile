@@ -22,7 +22,7 @@ repro: setup  ## run the whole pipeline: fetch, preprocess, tune, train, evaluat
 	@echo 'Scores: reports/evaluate/metrics.json   All runs and curves: make ui'
 
 test: setup  ## run the tests (ARGS="-k name", ARGS="-m slow")
-	@$(ACTIVE) pytest $(ARGS)
+	@$(ACTIVE) OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup  ## lint, formatting and types
 	@$(ACTIVE) ruff check
