@@ -158,6 +158,7 @@ def fashion_mnist(folder: Path, *sizes: int) -> tuple[Dataset, ...]:
 def tutorial_loop(params: Params, data: TrainingData, train: DataLoader, val: DataLoader) -> None:
     torch.manual_seed(params.train.seed)
     torch.set_num_threads(params.train.threads or 1)
+    torch.use_deterministic_algorithms(False)  # ours turns it on
     model = build_model(params.model, data.meta.input_shape, data.meta.outputs)
     optimizer = torch.optim.Adam(model.parameters(), lr=params.optim.lr)
     criterion = nn.CrossEntropyLoss()

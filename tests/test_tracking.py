@@ -210,3 +210,48 @@ def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
     ids = {process.communicate(timeout=120)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0] * 2
     assert len(ids) == 2
+
+
+DIES = """
+import os, signal, sys, time
+from wellfit import tracking
+with tracking.start_parent_run("a", "moons") as run:
+    print(run.id, flush=True)
+    if sys.argv[1] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("what", "status"), [("dies", "KILLED"), ("lives", "RUNNING")])
+def test_the_run_of_a_process_that_died_is_closed_at_the_next_start(
+    project: Path, what: str, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
+    with subprocess.Popen(
+        [sys.executable, "-c", DIES, what], cwd=project, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        run_id = process.stdout.readline().strip()
+        if what == "dies":
+            process.wait()
+        for _ in range(2):  # the second finds nothing left to do
+            tracking._client.cache_clear()
+            assert tracking._client().get_run(run_id).info.status == status
+        process.kill()
+    assert capsys.readouterr().out.count(run_id) == (what == "dies")
+
+
+def test_a_run_of_another_store_is_left_alone(client: MlflowClient, project: Path) -> None:
+    lock = project / ".wellfit" / "runs" / ("0" * 32) / tracking.OPEN
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    tracking._client.cache_clear()
+    tracking._client()
+    assert lock.exists()
+
+
+def test_an_ended_run_leaves_no_lock(client: MlflowClient, meta: Meta, project: Path) -> None:
+    with tracking.start_run("train", "a run", meta):
+        assert len(list(project.rglob(tracking.OPEN))) == 1
+    assert not list(project.rglob(tracking.OPEN))

@@ -48,11 +48,12 @@ class Params(Config):
                 raise ValueError(rule)
         return self
 
-    def replace(self, changes: dict[str, Any]) -> "Params":
+    def replace(self, changes: dict[str, Any], source: str = PARAMS_FILE) -> "Params":
         """A copy with other values, validated like the file.
 
         Args:
             changes: dotted key to new value, such as ``{"optim.lr": 0.01}``.
+            source: where they come from, for the message.
 
         Raises:
             WellfitError: an unknown key, or a value that breaks a rule.
@@ -60,7 +61,7 @@ class Params(Config):
         tree = self.model_dump()
         for key, value in changes.items():
             _assign(tree, key, value)
-        return _validate(tree, PARAMS_FILE, {})
+        return _validate(tree, PARAMS_FILE, dict.fromkeys(changes, source))
 
     def flat(self) -> dict[str, Any]:
         """Dotted keys and values, as MLflow logs them."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
@@ -35,6 +35,7 @@ EXPERIMENT = "wellfit"
 PARENT_RUN_VARIABLE = "WELLFIT_PARENT_RUN_ID"  # set by pipelines/run.py for the stages below it
 BATCH = 1000  # metrics a request, MLflow's limit
 FLUSH_SECONDS = 5.0
+OPEN = "open.lock"  # held in the folder of a run while it is under way
 
 
 class Run:
@@ -46,7 +47,8 @@ class Run:
         self._client = client
         self._waiting: list[Any] = []
         self._last_flush = time.monotonic()
-        self._history = project_root() / ".wellfit" / "runs" / run_id / "history.jsonl"
+        self._history = _runs_folder() / run_id / "history.jsonl"
+        self._history.parent.mkdir(parents=True, exist_ok=True)
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Logs dotted keys of ``params.yaml`` and their values."""
@@ -70,7 +72,6 @@ class Run:
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Appends an epoch to the local history, and sends it to MLflow once enough has gathered."""
-        self._history.parent.mkdir(parents=True, exist_ok=True)
         line = {"epoch": epoch} | {k: v if math.isfinite(v) else None for k, v in values.items()}
         with self._history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -143,14 +144,18 @@ def start_run(
                 tags["mlflow.parentRunId"] = parent_id
             experiment = client.get_run(parent_id).info.experiment_id if parent_id else _experiment(client)
             run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
-        client.log_inputs(run_id, datasets=[_dataset_input(meta)])
-    with _closing(client, run_id) as run:
+    with _open(client, run_id) as run:
+        with _unreachable_in_one_line():
+            client.log_inputs(run_id, datasets=[_dataset_input(meta)])
         yield run
 
 
 @contextmanager
-def _closing(client: MlflowClient, run_id: str) -> Iterator[Run]:
+def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
+    """A run that is under way. Its lock tells other processes so: it is free again once this process is gone."""
     run = Run(client, run_id)
+    lock = FileLock(_runs_folder() / run_id / OPEN)
+    lock.acquire()
     try:
         yield run
         run.flush()
@@ -158,8 +163,12 @@ def _closing(client: MlflowClient, run_id: str) -> Iterator[Run]:
         run.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         _close_quietly(run)
         raise
-    with _unreachable_in_one_line():
-        client.set_terminated(run_id, run.status)
+    else:
+        with _unreachable_in_one_line():
+            client.set_terminated(run_id, run.status)
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
+        lock.release()
 
 
 @contextmanager
@@ -172,7 +181,7 @@ def start_parent_run(name: str, dataset: str) -> Iterator[Run]:
             run_id = client.create_run(_experiment(client), run_name=name).info.run_id
         for key, value in (_tags("pipeline") | {"wellfit.dataset": dataset}).items():
             client.set_tag(run_id, key, value)
-    with _closing(client, run_id) as run:
+    with _open(client, run_id) as run:
         yield run
 
 
@@ -238,7 +247,28 @@ def _client() -> MlflowClient:
     with FileLock(lock), _unreachable_in_one_line():
         client = MlflowClient(tracking_uri=store_uri())
         client.search_experiments(max_results=1)
+        _close_abandoned(client)
     return client
+
+
+def _close_abandoned(client: MlflowClient) -> None:
+    """Ends the runs of processes that died without a word, by SIGKILL or with the machine: nobody holds their lock."""
+    for path in sorted(_runs_folder().glob(f"*/{OPEN}")):
+        run_id = path.parent.name
+        try:
+            with FileLock(path, timeout=0):
+                status = _status(client, run_id)
+                if status == "RUNNING":
+                    client.set_terminated(run_id, "KILLED")
+                    print(f"run {run_id} is KILLED: its process died without ending it")
+                if status:  # else it is in another store, whose turn comes when that one is opened
+                    path.unlink()
+        except Timeout:  # alive
+            continue
+
+
+def _runs_folder() -> Path:
+    return project_root() / ".wellfit" / "runs"
 
 
 def _experiment(client: MlflowClient) -> str:

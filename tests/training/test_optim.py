@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from wellfit.training.config import OptimConfig
+from wellfit.training.flat import FlatParameters
 from wellfit.training.optim import build_optimizer
 
 VALUES = {"name": "adamw", "lr": 0.01, "weight_decay": 0.1, "momentum": 0.9, "clip_norm": None}
@@ -52,14 +53,15 @@ def reference(name: str, lr: float, decay: float, momentum: float, net: Net) -> 
 @pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.9), ("adam", 0.9), ("sgd", 0.9), ("sgd", 0.0)])
 def test_it_steps_as_torchs_plain_optimizer_does(name: str, momentum: float, weight_decay: float) -> None:
     ours, theirs = twins()
-    optimizer = build_optimizer(config(name=name, momentum=momentum, weight_decay=weight_decay), ours)
+    optimizer = build_optimizer(config(name=name, momentum=momentum, weight_decay=weight_decay), FlatParameters(ours))
     plain = reference(name, 0.01, weight_decay, momentum, theirs)
     for step in range(6):
         for group in [*optimizer.param_groups, *(group for one in plain for group in one.param_groups)]:
             group["lr"] = 0.01 / (step + 1)  # as the loop does
         for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
-            one.grad = torch.randn(one.shape)
-            two.grad = one.grad.clone()
+            two.grad = torch.randn(one.shape)
+            assert one.grad is not None
+            one.grad.copy_(two.grad)
         optimizer.step()
         for other in plain:
             other.step()
@@ -70,9 +72,7 @@ def test_it_steps_as_torchs_plain_optimizer_does(name: str, momentum: float, wei
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_without_a_gradient_matrices_shrink_and_nothing_else_moves(name: str) -> None:
     net, before = twins()
-    optimizer = build_optimizer(config(name=name, lr=0.5, weight_decay=0.1), net)
-    for parameter in net.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+    optimizer = build_optimizer(config(name=name, lr=0.5, weight_decay=0.1), FlatParameters(net))
     optimizer.step()
     for (key, now), then in zip(net.named_parameters(), before.parameters(), strict=True):
         torch.testing.assert_close(now, then * (1 - 0.5 * 0.1) if key in MATRICES else then, msg=key)
@@ -80,9 +80,7 @@ def test_without_a_gradient_matrices_shrink_and_nothing_else_moves(name: str) ->
 
 def test_the_decay_of_adam_stands_in_the_gradient() -> None:
     net, before = twins()
-    optimizer = build_optimizer(config(name="adam", lr=0.01, weight_decay=0.1), net)
-    for parameter in net.parameters():
-        parameter.grad = torch.zeros_like(parameter)
+    optimizer = build_optimizer(config(name="adam", lr=0.01, weight_decay=0.1), FlatParameters(net))
     optimizer.step()
 
     def first_step(w: Tensor) -> Tensor:
@@ -94,9 +92,9 @@ def test_the_decay_of_adam_stands_in_the_gradient() -> None:
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_it_is_fused_and_holds_every_parameter_once(name: str, weight_decay: float) -> None:
-    net = Net()
-    optimizer = build_optimizer(config(name=name, weight_decay=weight_decay), net)
+    flat = FlatParameters(Net())
+    optimizer = build_optimizer(config(name=name, weight_decay=weight_decay), flat)
     assert all(group["fused"] for group in optimizer.param_groups)
     held = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    assert sorted(held) == sorted(id(parameter) for parameter in net.parameters())
+    assert held == [id(flat.decayed), id(flat.plain)]
     assert {group["lr"] for group in optimizer.param_groups} == {0.01}

@@ -12,10 +12,9 @@ from torch.optim import SGD, AdamW
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.params import Params
-from wellfit.training import single as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.setup import TrainingData, begin, load_training_data
-from wellfit.training.single import Single, predict
+from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors
 
 CPU = torch.device("cpu")
@@ -209,26 +208,6 @@ def test_validation_between_steps_leaves_the_training_as_it_is(load: Load) -> No
 
     often, never = train(3), train(0)
     assert all(torch.equal(often[name], never[name]) for name in never)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_predict_restores_the_mode_it_found(training: bool) -> None:
-    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9)).train(training)
-    predict(model, torch.randn(4, 3))
-    assert [layer.training for layer in model.modules()] == [training] * 3
-
-
-@pytest.mark.parametrize("chunk", [1, 7, 20, 100])
-def test_predict_in_chunks_is_predict_at_once(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(module, "CHUNK", chunk)
-    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
-    x = torch.randn(20, 3)
-    sizes: list[int] = []
-    model.register_forward_hook(lambda layer, inputs, outputs: sizes.append(len(outputs)))
-    outputs = predict(model, x)
-    assert max(sizes) == min(chunk, 20)
-    assert not outputs.requires_grad
-    torch.testing.assert_close(outputs, model.eval()(x), check_device=False)
 
 
 # Steps

@@ -13,10 +13,10 @@ from mlflow.entities import Run
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
+from wellfit.models.predict import predict
 from wellfit.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.setup import load_training_data
-from wellfit.training.single import predict
 from wellfit.training.train import train
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"

@@ -55,3 +55,19 @@ def test_without_a_tuning_the_way_out_is_named(tmp_path: Path) -> None:
 def test_no_tuning_leaves_all_outputs_of_the_stage(tmp_path: Path) -> None:
     write_no_tuning(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"best_params.yaml", "trials.csv", "plots"}
+
+
+@pytest.mark.parametrize("text", ["", "params: {}", "[1, 2]", "a: {b", "data_sha256: abc\nparams: 3", "\x00"])
+def test_a_file_that_was_not_written_by_tune_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "best_params.yaml").write_text(text)
+    with pytest.raises(WellfitError, match=r"best_params\.yaml is not as tune wrote it: run `dvc repro tune`"):
+        apply(load_params(PARAMS_FILE), tmp_path / "best_params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("value", "rule"), [(-1.0, r"optim\.lr must be > 0\.0, got -1\.0"), ("x", r"optim\.lr must be a number, got 'x'")]
+)
+def test_a_bad_value_names_the_file_it_stands_in(tmp_path: Path, value: Any, rule: str) -> None:
+    write_best(tmp_path / "best_params.yaml", {"optim.lr": value}, "abc", "best of 3 trials")
+    with pytest.raises(WellfitError, match=rf"{rule} \(.*best_params\.yaml\)$"):
+        apply(load_params(PARAMS_FILE), tmp_path / "best_params.yaml")

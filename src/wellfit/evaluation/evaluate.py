@@ -24,9 +24,9 @@ from wellfit.evaluation.style import save
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.models import build_model
 from wellfit.models.config import ModelConfig
+from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
-from wellfit.training.single import predict
 from wellfit.training.tensors import to_tensors
 
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")

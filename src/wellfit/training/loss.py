@@ -1,4 +1,4 @@
-"""Losses: one value a row, so that sums are divided once."""
+"""Losses of one model or of each member of a pack."""
 
 import torch
 from torch import Tensor
@@ -7,20 +7,17 @@ from torch.nn import functional
 from wellfit.training.config import LossConfig
 
 
-def row_losses(config: LossConfig, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The loss of each row.
+def mean_loss(config: LossConfig, outputs: Tensor, targets: Tensor) -> Tensor:
+    """The mean loss over rows.
 
     Args:
         config: the section ``loss``; ``auto`` goes by the targets.
-        outputs: (..., C) logits, or (..., 1) predictions of a regression.
-        targets: (...) class indices int64, or float32 numbers.
+        outputs: (n, C) logits, or (n, 1) predictions of a regression.
+        targets: (n,) class indices int64, or float32 numbers.
 
     Returns:
-        (...) float32: cross-entropy (``torch.nn.CrossEntropyLoss``) or squared error (``torch.nn.MSELoss``).
+        () float32: cross-entropy (``torch.nn.CrossEntropyLoss``) or squared error (``torch.nn.MSELoss``).
     """
     if targets.dtype == torch.int64:
-        losses = functional.cross_entropy(
-            outputs.flatten(0, -2), targets.flatten(), reduction="none", label_smoothing=config.label_smoothing
-        )
-        return losses.view(targets.shape)
-    return (outputs.squeeze(-1) - targets).square()
+        return functional.cross_entropy(outputs, targets, label_smoothing=config.label_smoothing)
+    return functional.mse_loss(outputs.squeeze(-1), targets)

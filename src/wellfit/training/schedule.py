@@ -75,10 +75,10 @@ def lr_table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.n
     if warmup:
         rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
         scheduler = SequentialLR(optimizer, [rise, after], milestones=[warmup])
+    optimizer.step()  # nothing has a gradient: this only tells the schedulers that their order is right
     table = np.empty(total)
     for step in range(total):
         table[step] = optimizer.param_groups[0]["lr"]
-        optimizer.step()  # nothing has a gradient: this only tells the scheduler that its order is right
         scheduler.step()
     return table
 

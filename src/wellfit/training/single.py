@@ -9,13 +9,13 @@ from torch.nn.utils import clip_grads_with_norm_
 
 from wellfit.data.store import Meta
 from wellfit.models import build_model
+from wellfit.models.predict import predict
 from wellfit.params import Params
-from wellfit.training.loss import row_losses
+from wellfit.training.flat import FlatParameters
+from wellfit.training.loss import mean_loss
 from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.optim import build_optimizer
 from wellfit.training.tensors import Tensors
-
-CHUNK = 4096  # rows of a forward pass without gradients: bounds the memory of activations
 
 
 class Single:
@@ -36,8 +36,8 @@ class Single:
         self.train, self.val = train, val
         self._loss = params.loss
         self._clip_norm = params.optim.clip_norm
-        self._optimizer = build_optimizer(params.optim, self.model)
-        self._trainable = list(self.model.parameters())
+        self._flat = FlatParameters(self.model)
+        self._optimizer = build_optimizer(params.optim, self._flat)
         self._target_std = meta.target_std or 1.0
         self._start_epoch()
 
@@ -55,16 +55,13 @@ class Single:
         """
         for group in self._optimizer.param_groups:
             group["lr"] = float(lr[0])
-        targets = self.train.y[rows[0]]
-        outputs = self.model(self.train.x[rows[0]])
-        self._optimizer.zero_grad()
-        row_losses(self._loss, outputs, targets).mean().backward()
-        # As torch.nn.utils.get_total_norm, which would sort the gradients by device and type in every step.
-        norm = torch.linalg.vector_norm(
-            torch.stack(torch._foreach_norm([p.grad for p in self._trainable if p.grad is not None]))
-        )
+        targets = self.train.y.index_select(0, rows[0])
+        outputs = self.model(self.train.x.index_select(0, rows[0]))
+        self._flat.gradients.zero_()
+        mean_loss(self._loss, outputs, targets).backward()
+        norm = torch.linalg.vector_norm(self._flat.gradients)
         if self._clip_norm is not None:
-            clip_grads_with_norm_(self._trainable, self._clip_norm, norm)
+            clip_grads_with_norm_([self._flat.decayed, self._flat.plain], self._clip_norm, norm)
         self._optimizer.step()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
@@ -104,17 +101,7 @@ class Single:
         return total * batch_size
 
     def _scores(self, outputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        loss = row_losses(self._loss, outputs, targets).mean().cpu().numpy()[None]
+        loss = mean_loss(self._loss, outputs, targets).cpu().numpy()[None]
         if targets.dtype == torch.int64:
             return {"loss": loss} | classification_scores(outputs[None], targets[None])
         return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std)
-
-
-@torch.inference_mode()
-def predict(model: nn.Module, x: Tensor) -> Tensor:
-    """Outputs of a model in evaluation mode, (n, outputs), which is put back into the mode it was in."""
-    was_training = model.training
-    model.eval()
-    outputs = torch.cat([model(chunk) for chunk in x.split(CHUNK)])
-    model.train(was_training)
-    return outputs

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
@@ -48,12 +49,16 @@ def apply_best(params: Params, path: Path, meta: Meta) -> Params:
     way_out = "run `dvc repro tune`, or use --set tune.enabled=false"
     try:
         best = YAML(typ="safe", pure=True).load(path)
+        tuned_on, values = best["data_sha256"], flatten(best["params"])
     except FileNotFoundError:
         raise WellfitError(f"{path} not found, though tune.enabled is true: {way_out}") from None
-    if best["data_sha256"] != meta.sha256:
+    except (YAMLError, ValueError, KeyError, TypeError, AttributeError):
+        raise WellfitError(f"{path} is not as tune wrote it: {way_out}") from None
+    if tuned_on != meta.sha256:
         raise WellfitError(f"{path} was tuned on other data than {meta.name} as it is now: {way_out}")
+    values = {key: value for key, value in values.items() if key in ranges}
+    tuned = params.replace(values, source=str(path))
     old = params.flat()
-    values = {key: value for key, value in flatten(best["params"]).items() if key in ranges}
     changes = [f"{key} {value:.4g} (params.yaml: {old[key]:g})" for key, value in values.items()]
     print(f"tuned values from {path}: " + ", ".join(changes))
-    return params.replace(values)
+    return tuned

@@ -1,0 +1,26 @@
+import pytest
+import torch
+from torch import nn
+
+from wellfit.models import predict as module
+from wellfit.models.predict import predict
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predict_restores_the_mode_it_found(training: bool) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9)).train(training)
+    predict(model, torch.randn(4, 3))
+    assert [layer.training for layer in model.modules()] == [training] * 3
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 20, 100])
+def test_predict_in_chunks_is_predict_at_once(monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(module, "CHUNK", chunk)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 2))
+    x = torch.randn(20, 3)
+    sizes: list[int] = []
+    model.register_forward_hook(lambda layer, inputs, outputs: sizes.append(len(outputs)))
+    outputs = predict(model, x)
+    assert max(sizes) == min(chunk, 20)
+    assert not outputs.requires_grad
+    torch.testing.assert_close(outputs, model.eval()(x), check_device=False)

@@ -1,0 +1,85 @@
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from wellfit.training.flat import ALIGNMENT, FlatParameters
+
+
+def perceptron() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3), nn.ReLU(), nn.Linear(3, 2, bias=False))
+
+
+def convolutions() -> nn.Module:
+    layers = [nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2)]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def linear_without_bias() -> nn.Module:
+    return nn.Linear(5, 2, bias=False)
+
+
+NETS = {perceptron: (6, 5), convolutions: (6, 2, 5, 4), linear_without_bias: (6, 5)}
+
+
+@pytest.fixture(params=list(NETS))
+def net(request: pytest.FixtureRequest) -> nn.Module:
+    torch.manual_seed(0)
+    made: nn.Module = request.param()
+    return made
+
+
+@pytest.mark.parametrize("make", list(NETS))
+def test_outputs_and_gradients_are_those_of_the_plain_model(make: Callable[[], nn.Module]) -> None:
+    plain = make()
+    model = copy.deepcopy(plain)
+    flat = FlatParameters(model)
+    x, y = torch.randn(NETS[make]), torch.randint(2, (6,))
+    for scale in (1, 2):  # cleared in between, a second pass starts anew
+        flat.gradients.zero_()
+        plain.zero_grad()
+        for one in (model, plain):
+            functional.cross_entropy(scale * one(x), y).backward()
+        for (name, ours), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
+            torch.testing.assert_close(ours, theirs, msg=name)
+            torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
+        squares = sum(p.grad.square().sum() for p in plain.parameters() if p.grad is not None)
+        torch.testing.assert_close(torch.linalg.vector_norm(flat.gradients).square(), squares)
+
+
+def test_what_changes_the_vector_changes_the_model(net: nn.Module) -> None:
+    flat = FlatParameters(net)
+    with torch.no_grad():
+        flat.decayed.fill_(2.0)
+        flat.plain.fill_(3.0)
+    for name, parameter in net.named_parameters():
+        assert parameter.unique().tolist() == ([2.0] if parameter.ndim > 1 else [3.0]), name
+
+
+def test_the_gradients_of_the_parts_are_the_whole(net: nn.Module) -> None:
+    flat = FlatParameters(net)
+    flat.gradients.copy_(torch.arange(len(flat.gradients)))
+    assert flat.decayed.grad is not None
+    assert flat.plain.grad is not None
+    assert torch.equal(torch.cat([flat.decayed.grad, flat.plain.grad]), flat.gradients)
+
+
+def test_memory_format_shape_and_device_stay(net: nn.Module) -> None:
+    before = {name: (p.shape, p.stride(), p.dtype, p.device) for name, p in net.named_parameters()}
+    values = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    FlatParameters(net)
+    assert {name: (p.shape, p.stride(), p.dtype, p.device) for name, p in net.named_parameters()} == before
+    assert all(torch.equal(tensor, values[name]) for name, tensor in net.state_dict().items())
+    assert all(p.is_leaf and p.requires_grad for p in net.parameters())
+
+
+def test_each_tensor_begins_at_a_cache_line(net: nn.Module) -> None:
+    flat = FlatParameters(net)
+    starts = [p.storage_offset() for p in net.parameters()]
+    assert all(start % ALIGNMENT == 0 for start in starts)
+    ends = [start + p.numel() for start, p in zip(starts, net.parameters(), strict=True)]
+    assert all(end <= start for end, start in zip(sorted(ends), sorted(starts)[1:], strict=False))
+    assert max(ends) <= len(flat.gradients)
