@@ -2,8 +2,8 @@
 
 Every stage is a process of its own and imports anew what it uses. In a clone of the project, round after round: a
 whole `dvc repro` from nothing, timed stage by stage, and between two of them, for each stage, a process that imports
-the very modules that the stage had imported by its end, and does nothing else. The share is start-up and DVC together,
-divided by the whole.
+the very modules that the stage had imported in a first round, which does not count, and does nothing else. The share
+is start-up and DVC together, divided by the whole.
 
     python benchmarks/startup.py
 """
@@ -24,24 +24,15 @@ STAGES = ("fetch", "preprocess", "tune", "train", "evaluate")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "startup.json"
 
-# Runs a stage and prints the modules it has loaded that can be imported by name.
-TRACE = """
-import contextlib, runpy, sys
-before = set(sys.modules)
-script = sys.argv[1]
-sys.argv = [script]
-with contextlib.suppress(SystemExit):
-    runpy.run_path(script, run_name="__main__")
-specs = {name: getattr(module, "__spec__", None) for name, module in sys.modules.items() if name not in before}
-print("MODULES", *(name for name, spec in specs.items() if spec and spec.name == name))
-"""
-# Imports them again; a few only exist inside others.
+# Imports modules as a stage does (wellfit.cli.run_stage); a few only exist inside others.
 IMPORT = """
-import contextlib, importlib, sys, warnings
+import contextlib, gc, importlib, os, sys, warnings
+gc.set_threshold(100_000)
 warnings.simplefilter("ignore")
-for name in sys.argv[1:]:
+for name in sys.stdin.read().split():
     with contextlib.suppress(Exception):
         importlib.import_module(name)
+os._exit(0)
 """
 
 
@@ -49,16 +40,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "wellfit"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        rounds: list[dict[str, float]] = []
-        modules: dict[str, list[str]] = {}
+        log = Path(folder) / "imports"
+        log.mkdir()
+        recorder = {"PYTHONPATH": str(ROOT / "tests" / "pipeline" / "import_log"), "IMPORT_LOG": str(log)}
+        time_repro(clone, recorder)
+        rounds = []
         for number in range(ROUNDS):
-            for leftover in ("data", "models", "reports", ".wellfit", "mlartifacts", ".dvc/cache", ".dvc/tmp"):
-                shutil.rmtree(clone / leftover, ignore_errors=True)
-            (clone / "mlflow.db").unlink(missing_ok=True)
-            seconds = time_repro(clone)
-            modules = modules or {stage: loaded_modules(clone, stage) for stage in STAGES}
+            seconds = time_repro(clone, {})
             for stage in STAGES:
-                seconds[f"start-up of {stage}"] = time_imports(clone, modules[stage])
+                seconds[f"start-up of {stage}"] = time_imports(clone, (log / stage).read_text())
             rounds.append(seconds)
             print(f"round {number + 1}: dvc repro {seconds['dvc repro']:.1f} s, not work {not_work(seconds):.1f} s")
     report(rounds)
@@ -71,11 +61,20 @@ def environment(clone: Path) -> dict[str, str]:
     return kept | {"PATH": path, "VIRTUAL_ENV": sys.prefix, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(clone / "src")}
 
 
-def time_repro(clone: Path) -> dict[str, float]:
-    """Seconds of `dvc repro` and of each stage's process in it, by when DVC announces and records them."""
+def time_repro(clone: Path, variables: dict[str, str]) -> dict[str, float]:
+    """Seconds of `dvc repro` from nothing and of each stage's process in it, by when DVC announces and records them."""
+    for leftover in ("data", "models", "reports", ".wellfit", "mlartifacts", ".dvc/cache", ".dvc/tmp"):
+        shutil.rmtree(clone / leftover, ignore_errors=True)
+    (clone / "mlflow.db").unlink(missing_ok=True)
+    (clone / "dvc.lock").unlink(missing_ok=True)
     started = perf_counter()
     process = subprocess.Popen(
-        ["dvc", "repro"], cwd=clone, env=environment(clone), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ["dvc", "repro"],
+        cwd=clone,
+        env=environment(clone) | variables,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     assert process.stdout is not None
     seconds: dict[str, float] = {}
@@ -90,15 +89,11 @@ def time_repro(clone: Path) -> dict[str, float]:
     return seconds | {"dvc repro": perf_counter() - started}
 
 
-def loaded_modules(clone: Path, stage: str) -> list[str]:
-    command = [sys.executable, "-c", TRACE, f"pipelines/{stage}.py"]
-    done = subprocess.run(command, cwd=clone, env=environment(clone), capture_output=True, text=True, check=True)
-    return next(line for line in done.stdout.splitlines() if line.startswith("MODULES")).split()[1:]
-
-
-def time_imports(clone: Path, modules: list[str]) -> float:
+def time_imports(clone: Path, modules: str) -> float:
     started = perf_counter()
-    subprocess.run([sys.executable, "-c", IMPORT, *modules], cwd=clone, env=environment(clone), check=True)
+    subprocess.run(
+        [sys.executable, "-c", IMPORT], cwd=clone, env=environment(clone), input=modules, text=True, check=True
+    )
     return perf_counter() - started
 
 

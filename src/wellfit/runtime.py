@@ -6,7 +6,8 @@ import torch
 
 from wellfit.errors import WellfitError
 
-# Below this many multiply-adds a step, threads cost more than they bring (benchmarks/threads in the results).
+# Multiply-adds of a forward pass from which threads pay. Below, two threads were at best 1.2 times as fast as one on an
+# idle machine (benchmarks/threads.py), and beside another busy process they are several times slower.
 THREADS_PAY_FROM = 2e7
 
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,7 +48,6 @@ class Run:
         self._waiting: list[Any] = []
         self._last_flush = time.monotonic()
         self._history = _runs_folder() / run_id / "history.jsonl"
-        self._history.parent.mkdir(parents=True, exist_ok=True)
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Logs dotted keys of ``params.yaml`` and their values."""
@@ -154,7 +153,9 @@ def start_run(
 def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
     """A run that is under way. Its lock tells other processes so: it is free again once this process is gone."""
     run = Run(client, run_id)
-    lock = FileLock(_runs_folder() / run_id / OPEN)
+    folder = _runs_folder() / run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / OPEN)
     lock.acquire()
     try:
         yield run
@@ -167,8 +168,10 @@ def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
         with _unreachable_in_one_line():
             client.set_terminated(run_id, run.status)
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
+        (folder / OPEN).unlink(missing_ok=True)
         lock.release()
+        with suppress(OSError):  # a run with a history keeps its folder
+            folder.rmdir()
 
 
 @contextmanager

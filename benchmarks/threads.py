@@ -1,0 +1,103 @@
+"""From how much work a step on do CPU threads pay? The measurement behind THREADS_PAY_FROM in wellfit.runtime.
+
+Networks from the smallest to a large one take steps with one thread and with as many as there are cores, in alternating
+rounds of one process. Printed for each: multiply-adds of a forward pass over a batch, milliseconds a step, and the
+ratio; above 1 the threads pay.
+
+    python benchmarks/threads.py
+"""
+
+import json
+import os
+import statistics
+import warnings
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wellfit.data.store import Meta
+from wellfit.params import load_params
+from wellfit.training.single import Single
+from wellfit.training.tensors import Tensors
+
+ROUNDS = 7
+SECONDS = 0.3  # of each measurement
+RESULTS = Path(__file__).parent / "results" / "threads.json"
+CASES: list[tuple[str, tuple[int, ...], list[int], int]] = [
+    # model, shape of a sample, widths, batch
+    ("mlp", (2,), [64, 64], 32),
+    ("mlp", (64,), [128, 64], 64),
+    ("mlp", (64,), [256, 256], 64),
+    ("mlp", (64,), [512, 512], 64),
+    ("mlp", (8,), [256, 256, 256], 256),
+    ("mlp", (784,), [512, 512], 100),
+    ("cnn", (1, 8, 8), [16, 32], 64),
+    ("cnn", (1, 8, 8), [32, 64, 128], 64),
+    ("cnn", (1, 28, 28), [8, 16], 64),
+    ("cnn", (1, 28, 28), [32, 64, 128], 64),
+]
+
+
+def main() -> None:
+    rows = [measure(*case) for case in CASES]
+    cores = os.cpu_count() or 1
+    for row in sorted(rows, key=lambda row: row["multiply_adds"]):
+        print(
+            f"{row['network']:<38} {row['multiply_adds']:9.2e} multiply-adds  1 thread {row['one_ms']:7.3f} ms  "
+            f"{cores} threads {row['all_ms']:7.3f} ms  ratio {row['ratio']:.2f} "
+            f"({row['ratio_low']:.2f} to {row['ratio_high']:.2f})"
+        )
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps({"torch": torch.__version__, "cores": cores, "cases": rows}, indent=2) + "\n")
+
+
+def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -> dict[str, float | str]:
+    single = learner(model, shape, widths, batch)
+    times: dict[int, list[float]] = {1: [], os.cpu_count() or 1: []}
+    for number in range(ROUNDS + 1):
+        for threads, seconds in times.items():
+            torch.set_num_threads(threads)
+            taken = seconds_a_step(single, batch)
+            if number:  # the first round warms up
+                seconds.append(taken)
+    one, many = times.values()
+    ratios = sorted(a / b for a, b in zip(one, many, strict=True))
+    return {
+        "network": f"{model} {'x'.join(map(str, shape))} {'-'.join(map(str, widths))} batch {batch}",
+        "multiply_adds": float(single.multiply_adds(batch)),
+        "one_ms": 1000 * statistics.median(one),
+        "all_ms": 1000 * statistics.median(many),
+        "ratio": statistics.median(ratios),
+        "ratio_low": ratios[0],
+        "ratio_high": ratios[-1],
+    }
+
+
+def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -> Single:
+    params = load_params().replace({"model.name": model, "model.hidden": widths, "model.channels": widths})
+    classes = tuple("0123456789")
+    meta = Meta.model_construct(input_shape=shape, class_names=classes, task="classification", target_std=None)
+    rows: Tensor = torch.randn(8 * batch, *shape)
+    data = Tensors(rows, torch.randint(10, (8 * batch,)))
+    return Single(params, meta, data, data)
+
+
+def seconds_a_step(single: Single, batch: int) -> float:
+    rows = [torch.randperm(8 * batch)[:batch][None] for _ in range(8)]
+    lr = np.array([1e-4])
+    started, steps = perf_counter(), 0
+    while perf_counter() - started < SECONDS:
+        for each in rows:
+            single.step(each, lr)
+        steps += len(rows)
+    seconds = (perf_counter() - started) / steps
+    single.finish_epoch()
+    return seconds
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    main()
