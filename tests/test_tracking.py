@@ -255,3 +255,30 @@ def test_an_ended_run_leaves_no_lock(client: MlflowClient, meta: Meta, project: 
     with tracking.start_run("train", "a run", meta):
         assert len(list(project.rglob(tracking.OPEN))) == 1
     assert not list(project.rglob(tracking.OPEN))
+
+
+def test_an_experiment_whose_files_are_behind_a_server_is_refused(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `mlflow ui` makes the experiment Default in a folder without a store.
+    experiment = client.create_experiment("behind", artifact_location="mlflow-artifacts:/7")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    with pytest.raises(WellfitError, match=r"--experiment-name wellfit"):
+        tracking.start_run("train", "a run", meta).__enter__()
+    (run,) = client.search_runs([experiment])
+    assert run.info.status == "FAILED"
+
+
+def test_the_store_that_is_made_before_the_ui_takes_artifacts(
+    tmp_path: Path, meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    tracking._client.cache_clear()
+    tracking.open_store()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    with tracking.start_run("train", "a run", meta) as run:
+        (tmp_path / "file.txt").write_text("text")
+        run.log_file(tmp_path / "file.txt")
+    assert list(tmp_path.rglob(f"{run.id}/artifacts/file.txt"))
+    tracking._client.cache_clear()

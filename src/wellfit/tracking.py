@@ -158,6 +158,7 @@ def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
     lock = FileLock(folder / OPEN)
     lock.acquire()
     try:
+        _check_artifacts(client, run_id)
         yield run
         run.flush()
     except BaseException as error:
@@ -172,6 +173,17 @@ def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
         lock.release()
         with suppress(OSError):  # a run with a history keeps its folder
             folder.rmdir()
+
+
+def _check_artifacts(client: MlflowClient, run_id: str) -> None:
+    """`mlflow ui` in an empty folder makes a store whose experiment *Default* keeps its files behind that server."""
+    with _unreachable_in_one_line():
+        info = client.get_run(run_id).info
+    if str(info.artifact_uri).startswith("mlflow-artifacts:") and store_uri().startswith("sqlite"):
+        raise WellfitError(
+            f"the MLflow experiment of this run keeps its files behind a server, which {store_uri()} is not: choose "
+            f"another with `mlflow run . --experiment-name {EXPERIMENT}`, or name the server in MLFLOW_TRACKING_URI"
+        )
 
 
 @contextmanager
@@ -206,6 +218,11 @@ def reopen_run(run_id: str) -> Run | None:
     """An ended run, to add to it; None where the store does not have it, as after ``dvc pull`` elsewhere."""
     client = _client()
     return Run(client, run_id) if _status(client, run_id) else None
+
+
+def open_store() -> None:
+    """Makes the store where there is none, before `mlflow ui` would, which keeps artifacts of its own elsewhere."""
+    _client()
 
 
 def store_uri() -> str:
