@@ -68,6 +68,13 @@ BAD_VALUES = [
     ("schedule.warmup_epochs", "-1", "must be >= 0, got -1"),
     ("schedule.step_epochs", "0", "must be >= 1, got 0"),
     ("schedule.gamma", "1.0", "must be < 1.0, got 1.0"),
+    ("schedule.milestones", "[]", "must have at least 1 entries, got []"),
+    ("schedule.decay", "1.1", "must be <= 1.0, got 1.1"),
+    ("schedule.power", "0", "must be > 0.0, got 0"),
+    ("schedule.restart_factor", "0", "must be >= 1, got 0"),
+    ("schedule.rise", "1.0", "must be < 1.0, got 1.0"),
+    ("schedule.start_factor", "0", "must be > 0.0, got 0"),
+    ("schedule.end_factor", "2", "must be <= 1.0, got 2"),
     ("train.epochs", "0", "must be >= 1, got 0"),
     ("train.batch_size", "0", "must be >= 1, got 0"),
     ("train.patience", "0", "must be >= 1, got 0"),
@@ -88,7 +95,7 @@ BAD_VALUES = [
     ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
     ("optim.name", "adamm", "must be one of adamw, adam or sgd, got 'adamm'; did you mean 'adam'?"),
     ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
-    ("schedule.name", "zigzag", "must be one of constant, step, cosine or plateau, got 'zigzag' ("),
+    ("schedule.name", "zigzag", "cosine_restarts, one_cycle, cyclic or plateau, got 'zigzag' ("),
     ("train.monitor", "val/los", "got 'val/los'; did you mean 'val/loss'?"),
     ("train.monitor", "test/loss", "got 'test/loss'"),
     ("train.device", "tpu", "must be one of auto, cpu, cuda or mps, got 'tpu'"),
@@ -174,6 +181,10 @@ CONTRADICTIONS = [
     (
         ["schedule.warmup_epochs=10", "train.epochs=10"],
         "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
+    ),
+    (
+        ["schedule.milestones=[5, 5, 9]"],
+        "schedule.milestones must rise, got [5, 5, 9]",
     ),
     (
         ["schedule.min_lr=0.1", "optim.lr=0.01"],

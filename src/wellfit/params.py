@@ -149,8 +149,12 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}",
         ),
         (
-            p.schedule.name in ("cosine", "plateau") and p.schedule.min_lr > lowest_lr,
+            p.schedule.name in ("cosine", "cosine_restarts", "plateau") and p.schedule.min_lr > lowest_lr,
             f"schedule.min_lr must be <= the lowest optim.lr in use, got {p.schedule.min_lr:g} and {lowest_lr:g}",
+        ),
+        (
+            list(p.schedule.milestones) != sorted(set(p.schedule.milestones)),
+            f"schedule.milestones must rise, got {list(p.schedule.milestones)}",
         ),
     ]
 

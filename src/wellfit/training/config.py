@@ -1,10 +1,10 @@
 """The sections ``loss``, ``optim``, ``schedule`` and ``train`` of ``params.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from wellfit.config import Config
+from wellfit.config import Config, Widths
 
 Monitor = Literal["val/loss", "val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/rmse", "val/mae", "val/r2"]
 
@@ -23,10 +23,32 @@ class OptimConfig(Config):
 
 
 class ScheduleConfig(Config):
-    name: Literal["constant", "step", "cosine", "plateau"]
+    name: Literal[
+        "constant",
+        "step",
+        "multi_step",
+        "exponential",
+        "linear",
+        "polynomial",
+        "cosine",
+        "cosine_restarts",
+        "one_cycle",
+        "cyclic",
+        "plateau",
+    ]
     warmup_epochs: int = Field(ge=0)
     step_epochs: int = Field(ge=1)
+    milestones: Annotated[Widths, Field(min_length=1)]
     gamma: float = Field(gt=0, lt=1)
+    decay: float = Field(gt=0, le=1)
+    power: float = Field(gt=0)
+    restart_epochs: int = Field(ge=1)
+    restart_factor: int = Field(ge=1)
+    cycle_epochs: int = Field(ge=1)
+    cycle_mode: Literal["triangular", "triangular2", "exp_range"]
+    rise: float = Field(gt=0, lt=1)
+    start_factor: float = Field(gt=0, le=1)
+    end_factor: float = Field(gt=0, le=1)
     patience: int = Field(ge=0)
     threshold: float = Field(ge=0)
     min_lr: float = Field(ge=0)

@@ -1,6 +1,6 @@
 """Learning rates: a table of one value a step, and the plateau, which looks at the validation metric."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -8,10 +8,15 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
+    ExponentialLR,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    PolynomialLR,
     ReduceLROnPlateau,
-    SequentialLR,
     StepLR,
 )
 
@@ -64,31 +69,73 @@ def lr_table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.n
         steps: optimizer steps an epoch.
 
     Returns:
-        Learning rate of each step, shape (epochs * steps,). Warm-up rises linearly and reaches ``lr`` with the first
-        step after it; ``plateau`` is constant here.
+        Learning rate of each step, shape (epochs * steps,). Warm-up rises linearly and reaches the schedule's own first
+        value with the first step after it; ``plateau`` is constant here.
     """
-    optimizer = SGD([torch.zeros(1)], lr=lr)
-    warmup = config.warmup_epochs * steps
     total = epochs * steps
-    after = _scheduler(config, optimizer, steps, max(1, total - warmup))
-    scheduler: LRScheduler = after
-    if warmup:
-        rise = LinearLR(optimizer, start_factor=1 / (warmup + 1), total_iters=warmup)
-        scheduler = SequentialLR(optimizer, [rise, after], milestones=[warmup])
-    optimizer.step()  # nothing has a gradient: this only tells the schedulers that their order is right
-    table = np.empty(total)
-    for step in range(total):
+    warmup = min(config.warmup_epochs * steps, total)
+    span = total - warmup
+    after = _stepped(lambda optimizer: _scheduler(config, optimizer, steps, max(1, span)), lr, max(1, span))
+    if not warmup:
+        return after
+    full = config.warmup_epochs * steps  # longer than `warmup` where the run ends before it is warm
+    rise = _stepped(lambda optimizer: LinearLR(optimizer, 1 / (full + 1), total_iters=full), float(after[0]), warmup)
+    return np.concatenate([rise, after[:span]])
+
+
+def _stepped(make: Callable[[SGD], LRScheduler], lr: float, steps: int) -> np.ndarray:
+    """What a scheduler does to the learning rate of an optimizer, before each of so many steps."""
+    optimizer = SGD([torch.zeros(1)], lr=lr)
+    scheduler = make(optimizer)
+    optimizer.step()  # nothing has a gradient: this only tells the scheduler that its order is right
+    table = np.empty(steps)
+    for step in range(steps):
         table[step] = optimizer.param_groups[0]["lr"]
-        scheduler.step()
+        if step + 1 < steps:  # OneCycleLR refuses a step past its end
+            scheduler.step()
     return table
 
 
 def _scheduler(config: ScheduleConfig, optimizer: SGD, steps: int, span: int) -> LRScheduler:
-    if config.name == "step":
-        return StepLR(optimizer, step_size=config.step_epochs * steps, gamma=config.gamma)
-    if config.name == "cosine":
-        return CosineAnnealingLR(optimizer, T_max=span, eta_min=config.min_lr)
-    return ConstantLR(optimizer, factor=1.0)
+    lr = optimizer.param_groups[0]["lr"]
+    match config.name:
+        case "step":
+            return StepLR(optimizer, step_size=config.step_epochs * steps, gamma=config.gamma)
+        case "multi_step":
+            return MultiStepLR(optimizer, [epoch * steps for epoch in config.milestones], gamma=config.gamma)
+        case "exponential":
+            return ExponentialLR(optimizer, gamma=config.decay ** (1 / steps))
+        case "linear":
+            return LinearLR(optimizer, start_factor=1.0, end_factor=config.end_factor, total_iters=span)
+        case "polynomial":
+            return PolynomialLR(optimizer, total_iters=span, power=config.power)
+        case "cosine":
+            return CosineAnnealingLR(optimizer, T_max=span, eta_min=config.min_lr)
+        case "cosine_restarts":
+            first = config.restart_epochs * steps
+            return CosineAnnealingWarmRestarts(optimizer, first, T_mult=config.restart_factor, eta_min=config.min_lr)
+        case "one_cycle":
+            return OneCycleLR(
+                optimizer,
+                max_lr=lr,
+                total_steps=max(2, span),  # a cycle of one step would divide by zero
+                pct_start=config.rise,
+                div_factor=1 / config.start_factor,
+                final_div_factor=config.start_factor / config.end_factor,
+                cycle_momentum=False,
+            )
+        case "cyclic":
+            return CyclicLR(
+                optimizer,
+                base_lr=lr * config.start_factor,
+                max_lr=lr,
+                step_size_up=config.cycle_epochs * steps / 2,  # type: ignore[arg-type]  # it takes halves
+                mode=config.cycle_mode,
+                gamma=config.decay ** (1 / steps),
+                cycle_momentum=False,
+            )
+        case "constant" | "plateau":
+            return ConstantLR(optimizer, factor=1.0)
 
 
 def _plateau(config: ScheduleConfig, lr: float, mode: str) -> ReduceLROnPlateau:
