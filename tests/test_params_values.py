@@ -65,6 +65,12 @@ BAD_VALUES = [
     ("optim.weight_decay", "-1", "must be >= 0.0, got -1"),
     ("optim.momentum", "1.0", "must be < 1.0, got 1.0"),
     ("optim.clip_norm", "0", "must be > 0.0, got 0"),
+    ("optim.clip_value", "-1", "must be > 0.0, got -1"),
+    ("optim.max_norm", "0", "must be > 0.0, got 0"),
+    ("optim.l1", "-0.1", "must be >= 0.0, got -0.1"),
+    ("optim.eps", "0", "must be > 0.0, got 0"),
+    ("optim.beta2", "1.0", "must be < 1.0, got 1.0"),
+    ("optim.decay", "weak", "must be one of auto, decoupled or coupled, got 'weak'"),
     ("schedule.warmup_epochs", "-1", "must be >= 0, got -1"),
     ("schedule.step_epochs", "0", "must be >= 1, got 0"),
     ("schedule.gamma", "1.0", "must be < 1.0, got 1.0"),
@@ -93,7 +99,7 @@ BAD_VALUES = [
     ("data.name", "digit", "got 'digit'; did you mean 'digits'?"),
     ("model.name", "mpl", "must be one of mlp or cnn, got 'mpl'; did you mean 'mlp'?"),
     ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
-    ("optim.name", "adamm", "must be one of adamw, adam or sgd, got 'adamm'; did you mean 'adam'?"),
+    ("optim.name", "adamm", "lamb, lion or muon, got 'adamm'; did you mean 'adam'?"),
     ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
     ("schedule.name", "zigzag", "cosine_restarts, one_cycle, cyclic or plateau, got 'zigzag' ("),
     ("train.monitor", "val/los", "got 'val/los'; did you mean 'val/loss'?"),
@@ -181,6 +187,18 @@ CONTRADICTIONS = [
     (
         ["schedule.warmup_epochs=10", "train.epochs=10"],
         "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
+    ),
+    (
+        ["optim.name=adamw", "optim.decay=coupled"],
+        "optim.decay coupled makes adamw adam",
+    ),
+    (
+        ["optim.name=lamb", "optim.decay=decoupled"],
+        "optim.decay must be auto for lamb, whose decay is a part of its update, got decoupled",
+    ),
+    (
+        ["optim.name=sgd", "optim.nesterov=true", "optim.momentum=0.0"],
+        "optim.nesterov true needs optim.momentum > 0, got 0",
     ),
     (
         ["schedule.milestones=[5, 5, 9]"],

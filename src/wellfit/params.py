@@ -145,6 +145,18 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none",
         ),
         (
+            p.optim.name == "adamw" and p.optim.decay == "coupled",
+            "optim.decay coupled makes adamw adam: use optim.name adam, or optim.decay auto",
+        ),
+        (
+            p.optim.name == "lamb" and p.optim.decay != "auto",
+            f"optim.decay must be auto for lamb, whose decay is a part of its update, got {p.optim.decay}",
+        ),
+        (
+            p.optim.name == "sgd" and p.optim.nesterov and p.optim.momentum == 0,
+            "optim.nesterov true needs optim.momentum > 0, got 0",
+        ),
+        (
             p.schedule.warmup_epochs >= p.train.epochs,
             f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}",
         ),

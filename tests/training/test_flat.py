@@ -53,18 +53,29 @@ def test_outputs_and_gradients_are_those_of_the_plain_model(make: Callable[[], n
 def test_what_changes_the_vector_changes_the_model(net: nn.Module) -> None:
     flat = FlatParameters(net)
     with torch.no_grad():
-        flat.decayed.fill_(2.0)
-        flat.plain.fill_(3.0)
+        flat.vector[: flat.n_matrices].fill_(2.0)
+        flat.vector[flat.n_matrices :].fill_(3.0)
     for name, parameter in net.named_parameters():
         assert parameter.unique().tolist() == ([2.0] if parameter.ndim > 1 else [3.0]), name
 
 
-def test_the_gradients_of_the_parts_are_the_whole(net: nn.Module) -> None:
+def test_layers_are_the_matrices_unit_by_unit(net: nn.Module) -> None:
     flat = FlatParameters(net)
     flat.gradients.copy_(torch.arange(len(flat.gradients)))
-    assert flat.decayed.grad is not None
-    assert flat.plain.grad is not None
-    assert torch.equal(torch.cat([flat.decayed.grad, flat.plain.grad]), flat.gradients)
+    matrices = [p for p in net.parameters() if p.ndim > 1]
+    others = [p for p in net.parameters() if p.ndim <= 1]
+    for layer, matrix in zip(flat.layers, matrices, strict=True):
+        assert layer.shape == (len(matrix), matrix[0].numel())
+        assert layer.data_ptr() == matrix.data_ptr()
+        for unit, row in zip(matrix, layer, strict=True):  # the order within a unit is that of the memory format
+            assert torch.equal(unit.flatten().sort().values, row.sort().values)
+    for part, parameter in zip(flat.rest, others, strict=True):
+        assert part.data_ptr() == parameter.data_ptr()
+        assert part.grad is not None
+        assert parameter.grad is not None
+        assert torch.equal(part.grad, parameter.grad)
+    seen = [p.grad.flatten() for p in flat.layers + flat.rest if p.grad is not None]
+    assert torch.cat(seen).unique().numel() == sum(p.numel() for p in net.parameters())
 
 
 def test_memory_format_shape_and_device_stay(net: nn.Module) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,22 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wellfit.training.config import ScheduleConfig
+from wellfit.params import load_params
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
 from wellfit.training.schedule import Schedule, lr_table
 
 CPU = torch.device("cpu")
-WARMED = ScheduleConfig.model_validate(
-    {
-        "name": "cosine",
-        "warmup_epochs": 1,
-        "step_epochs": 1,
-        "gamma": 0.5,
-        "patience": 1,
-        "threshold": 0.0,
-        "min_lr": 0.0,
-    }
-)
+SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml")
+WARMED = SHIPPED.replace({"schedule.name": "cosine", "schedule.warmup_epochs": 1}).schedule
 few = settings(derandomize=True, deadline=None, max_examples=60)
 
 

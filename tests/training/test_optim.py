@@ -1,15 +1,34 @@
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, get_args
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
+from torch.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RAdam, RMSprop
+from torch.optim import Optimizer as TorchOptimizer
 
 from wellfit.training.config import OptimConfig
-from wellfit.training.flat import FlatParameters
-from wellfit.training.optim import build_optimizer
+from wellfit.training.optim import Optimizer
 
-VALUES = {"name": "adamw", "lr": 0.01, "weight_decay": 0.1, "momentum": 0.9, "clip_norm": None}
+VALUES = {
+    "name": "adamw",
+    "lr": 0.01,
+    "weight_decay": 0.1,
+    "decay": "auto",
+    "decay_all": False,
+    "l1": 0.0,
+    "momentum": 0.9,
+    "nesterov": False,
+    "beta1": 0.8,
+    "beta2": 0.95,
+    "alpha": 0.7,
+    "eps": 1e-6,
+    "clip_norm": None,
+    "clip_value": None,
+    "max_norm": None,
+}
+NAMES = get_args(OptimConfig.model_fields["name"].annotation)
 # By name, so that the reference does not decide by the rule under test.
 MATRICES = ["convolution.weight", "linear.weight"]
 
@@ -19,82 +38,253 @@ class Net(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.convolution = nn.Conv2d(1, 2, 3)
+        self.convolution = nn.Conv2d(2, 2, 3)
         self.norm = nn.BatchNorm2d(2)
         self.linear = nn.Linear(2, 3)
+
+
+class Perceptron(nn.Module):
+    """Matrices alone, which is what Muon takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(4, 3, bias=False)
 
 
 def config(**changes: Any) -> OptimConfig:
     return OptimConfig.model_validate(VALUES | changes)
 
 
-def twins() -> tuple[Net, Net]:
+def twins(make: Callable[[], nn.Module] = Net) -> tuple[nn.Module, nn.Module]:
     torch.manual_seed(0)
-    one, two = Net(), Net()
+    one, two = make(), make()
     two.load_state_dict(one.state_dict())
-    return one, two
+    return one.to(memory_format=torch.channels_last), two
 
 
-def reference(name: str, lr: float, decay: float, momentum: float, net: Net) -> list[Optimizer]:
-    """torch's plain optimizers, one for the matrices and one for the rest."""
-    plain: dict[str, Any] = {"lr": lr, "fused": False, "foreach": False}
-    make = {"sgd": SGD, "adam": Adam, "adamw": AdamW}[name]
-    if name == "sgd":
-        plain["momentum"] = momentum
-    parameters = dict(net.named_parameters())
-    rest = [parameter for key, parameter in parameters.items() if key not in MATRICES]
-    return [
-        make([parameters[key] for key in MATRICES], weight_decay=decay, **plain),
-        make(rest, weight_decay=0.0, **plain),
-    ]
+def gradients(net: nn.Module, steps: int = 6) -> Iterator[list[Tensor]]:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(steps):
+        yield [torch.randn(p.shape, generator=generator) for p in net.parameters()]
 
 
+def give(net: nn.Module, values: list[Tensor]) -> None:
+    for parameter, value in zip(net.parameters(), values, strict=True):
+        if parameter.grad is None:
+            parameter.grad = torch.empty_like(value)
+        parameter.grad.copy_(value)
+
+
+def assert_same(ours: nn.Module, theirs: nn.Module) -> None:
+    for (name, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6, msg=name, check_stride=False)
+
+
+# Each optimizer against torch's own, with torch's own weight decay. Ours may not lean on it.
+PLAIN: dict[str, tuple[dict[str, Any], Callable[..., TorchOptimizer]]] = {
+    "sgd": ({"name": "sgd"}, lambda p, **wd: SGD(p, momentum=0.9, **wd)),
+    "sgd without momentum": ({"name": "sgd", "momentum": 0.0}, lambda p, **wd: SGD(p, **wd)),
+    "nesterov": ({"name": "sgd", "nesterov": True}, lambda p, **wd: SGD(p, momentum=0.9, nesterov=True, **wd)),
+    "adam": ({"name": "adam"}, lambda p, **wd: Adam(p, betas=(0.8, 0.95), eps=1e-6, **wd)),
+    "adam, decoupled": (
+        {"name": "adam", "decay": "decoupled"},
+        lambda p, **wd: AdamW(p, betas=(0.8, 0.95), eps=1e-6, **wd),
+    ),
+    "adamw": ({"name": "adamw"}, lambda p, **wd: AdamW(p, betas=(0.8, 0.95), eps=1e-6, **wd)),
+    "nadam": ({"name": "nadam"}, lambda p, **wd: NAdam(p, betas=(0.8, 0.95), eps=1e-6, **wd)),
+    "nadam, decoupled": (
+        {"name": "nadam", "decay": "decoupled"},
+        lambda p, **wd: NAdam(p, betas=(0.8, 0.95), eps=1e-6, decoupled_weight_decay=True, **wd),
+    ),
+    "radam": ({"name": "radam"}, lambda p, **wd: RAdam(p, betas=(0.8, 0.95), eps=1e-6, **wd)),
+    "radam, decoupled": (
+        {"name": "radam", "decay": "decoupled"},
+        lambda p, **wd: RAdam(p, betas=(0.8, 0.95), eps=1e-6, decoupled_weight_decay=True, **wd),
+    ),
+    "rmsprop": ({"name": "rmsprop"}, lambda p, **wd: RMSprop(p, alpha=0.7, eps=1e-6, momentum=0.9, **wd)),
+    "adagrad": ({"name": "adagrad"}, lambda p, **wd: Adagrad(p, eps=1e-6, **wd)),
+}
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-@pytest.mark.parametrize(("name", "momentum"), [("adamw", 0.9), ("adam", 0.9), ("sgd", 0.9), ("sgd", 0.0)])
-def test_it_steps_as_torchs_plain_optimizer_does(name: str, momentum: float, weight_decay: float) -> None:
+@pytest.mark.parametrize("case", list(PLAIN))
+def test_it_steps_as_torchs_own_optimizer_does(case: str, weight_decay: float, decay_all: bool) -> None:
+    changes, make = PLAIN[case]
     ours, theirs = twins()
-    optimizer = build_optimizer(config(name=name, momentum=momentum, weight_decay=weight_decay), FlatParameters(ours))
-    plain = reference(name, 0.01, weight_decay, momentum, theirs)
-    for step in range(6):
-        for group in [*optimizer.param_groups, *(group for one in plain for group in one.param_groups)]:
-            group["lr"] = 0.01 / (step + 1)  # as the loop does
-        for one, two in zip(ours.parameters(), theirs.parameters(), strict=True):
-            two.grad = torch.randn(one.shape)
-            assert one.grad is not None
-            one.grad.copy_(two.grad)
-        optimizer.step()
-        for other in plain:
-            other.step()
-    for (key, one), two in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6, msg=key)
+    optimizer = Optimizer(config(weight_decay=weight_decay, decay_all=decay_all, **changes), ours)
+    parameters = dict(theirs.named_parameters())
+    rest = [p for name, p in parameters.items() if name not in MATRICES]
+    groups = [
+        {"params": [parameters[name] for name in MATRICES], "weight_decay": weight_decay},
+        {"params": rest, "weight_decay": weight_decay if decay_all else 0.0},
+    ]
+    plain = make(groups, lr=1.0)
+    for step, values in enumerate(gradients(theirs)):
+        give(ours, values)
+        give(theirs, values)
+        for group in plain.param_groups:
+            group["lr"] = 0.01 / (step + 1)
+        plain.step()
+        optimizer.step(0.01 / (step + 1))
+        assert_same(ours, theirs)
 
 
-@pytest.mark.parametrize("name", ["adamw", "sgd"])
-def test_without_a_gradient_matrices_shrink_and_nothing_else_moves(name: str) -> None:
-    net, before = twins()
-    optimizer = build_optimizer(config(name=name, lr=0.5, weight_decay=0.1), FlatParameters(net))
-    optimizer.step()
-    for (key, now), then in zip(net.named_parameters(), before.parameters(), strict=True):
-        torch.testing.assert_close(now, then * (1 - 0.5 * 0.1) if key in MATRICES else then, msg=key)
-
-
-def test_the_decay_of_adam_stands_in_the_gradient() -> None:
-    net, before = twins()
-    optimizer = build_optimizer(config(name="adam", lr=0.01, weight_decay=0.1), FlatParameters(net))
-    optimizer.step()
-
-    def first_step(w: Tensor) -> Tensor:
-        return w - 0.01 * torch.sign(w)  # Adam's first step is lr * g / |g|, whatever the size of g
-
-    torch.testing.assert_close(net.linear.weight, first_step(before.linear.weight), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd"])
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_it_is_fused_and_holds_every_parameter_once(name: str, weight_decay: float) -> None:
-    flat = FlatParameters(Net())
-    optimizer = build_optimizer(config(name=name, weight_decay=weight_decay), flat)
-    assert all(group["fused"] for group in optimizer.param_groups)
-    held = [id(parameter) for group in optimizer.param_groups for parameter in group["params"]]
-    assert held == [id(flat.decayed), id(flat.plain)]
-    assert {group["lr"] for group in optimizer.param_groups} == {0.01}
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_muon_is_torchs_for_matrices(nesterov: bool, weight_decay: float) -> None:
+    ours, theirs = twins(Perceptron)
+    optimizer = Optimizer(config(name="muon", weight_decay=weight_decay, nesterov=nesterov), ours)
+    plain = Muon(
+        theirs.parameters(),
+        weight_decay=weight_decay,
+        momentum=0.9,
+        nesterov=nesterov,
+        lr=0.01,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    for values in gradients(theirs):
+        give(ours, values)
+        give(theirs, values)
+        plain.step()
+        optimizer.step(0.01)
+        torch.testing.assert_close(ours.linear.weight, theirs.linear.weight, rtol=1e-4, atol=1e-5)
+
+
+def test_muon_leaves_biases_and_norms_to_adam() -> None:
+    ours, theirs = twins()
+    optimizer = Optimizer(config(name="muon", weight_decay=0.1), ours)
+    rest = [p for name, p in theirs.named_parameters() if name not in MATRICES]
+    plain = Adam(rest, lr=0.01, betas=(0.8, 0.95), eps=1e-6)
+    before = ours.convolution.weight.clone()
+    for values in gradients(theirs):
+        give(ours, values)
+        give(theirs, values)
+        plain.step()
+        optimizer.step(0.01)
+    for name, parameter in ours.named_parameters():
+        if name not in MATRICES:
+            torch.testing.assert_close(parameter, theirs.get_parameter(name), rtol=1e-5, atol=1e-6)
+    assert not torch.equal(ours.convolution.weight, before)
+
+
+def test_lion_is_the_sign_of_its_formula() -> None:
+    """Chen et al. 2023, algorithm 2."""
+    ours, theirs = twins()
+    optimizer = Optimizer(config(name="lion", weight_decay=0.1), ours)
+    memory = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
+    for values in gradients(theirs):
+        give(ours, values)
+        optimizer.step(0.01)
+        with torch.no_grad():
+            for (name, p), g in zip(theirs.named_parameters(), values, strict=True):
+                p.mul_(1 - 0.01 * 0.1 * (name in MATRICES))
+                p.sub_(0.01 * torch.sign(0.8 * memory[name] + 0.2 * g))
+                memory[name] = 0.95 * memory[name] + 0.05 * g
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_lamb_scales_each_layer_by_its_trust_ratio(decay_all: bool) -> None:
+    """You et al. 2020, algorithm 2, without its bias correction."""
+    ours, theirs = twins()
+    optimizer = Optimizer(config(name="lamb", weight_decay=0.1, decay_all=decay_all), ours)
+    first = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
+    second = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
+    for values in gradients(theirs):
+        give(ours, values)
+        optimizer.step(0.01)
+        with torch.no_grad():
+            for (name, p), g in zip(theirs.named_parameters(), values, strict=True):
+                first[name] = 0.8 * first[name] + 0.2 * g
+                second[name] = 0.95 * second[name] + 0.05 * g**2
+                update = first[name] / (second[name].sqrt() + 1e-6)
+                update += 0.1 * (name in MATRICES or decay_all) * p
+                length, reach = p.norm(), update.norm()
+                p.sub_(0.01 * (length / (reach + 1e-6) if length > 0 and reach > 0 else 1.0) * update)
+        assert_same(ours, theirs)
+
+
+# Penalties, clipping, limits
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_l1_and_a_coupled_decay_are_the_elastic_net(decay_all: bool) -> None:
+    ours, theirs = twins()
+    settings = {"name": "sgd", "momentum": 0.0, "l1": 0.02, "weight_decay": 0.1, "decay_all": decay_all}
+    optimizer = Optimizer(config(**settings), ours)
+    plain = SGD(theirs.parameters(), lr=0.1)
+    for values in gradients(theirs):
+        give(ours, values)
+        norm = optimizer.step(0.1)
+        held = [p for name, p in theirs.named_parameters() if name in MATRICES or decay_all]
+        theirs.zero_grad()
+        sum(0.02 * p.abs().sum() for p in held).backward()  # type: ignore[union-attr]
+        for p, value in zip(theirs.parameters(), values, strict=True):
+            p.grad = value if p.grad is None else p.grad + value
+        torch.testing.assert_close(norm, torch.cat([p.grad.flatten() for p in theirs.parameters()]).norm())
+        for p in held:
+            p.grad = p.grad + 0.1 * p.detach()
+        plain.step()
+        assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize(("limit", "value"), [(0.5, None), (1e6, None), (None, 0.3), (2.0, 0.1)])
+def test_clipping_is_torchs_by_norm_and_then_by_value(limit: float | None, value: float | None) -> None:
+    ours, theirs = twins()
+    settings = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip_norm": limit, "clip_value": value}
+    optimizer = Optimizer(config(**settings), ours)
+    plain = SGD(theirs.parameters(), lr=0.1)
+    for values in gradients(theirs):
+        give(ours, values)
+        give(theirs, values)
+        told = clip_grad_norm_(theirs.parameters(), limit or float("inf"))
+        if value is not None:
+            clip_grad_value_(theirs.parameters(), value)
+        plain.step()
+        torch.testing.assert_close(optimizer.step(0.1), told)
+        assert_same(ours, theirs)
+
+
+def test_max_norm_bounds_what_leads_into_a_unit() -> None:
+    ours, theirs = twins()
+    settings = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
+    bounded, free = Optimizer(config(max_norm=0.5, **settings), ours), Optimizer(config(**settings), theirs)
+    (values,) = gradients(theirs, steps=1)
+    for net, optimizer in ((ours, bounded), (theirs, free)):
+        give(net, values)
+        optimizer.step(0.3)
+    for name, now in ours.named_parameters():
+        then = theirs.get_parameter(name).detach()
+        if name in MATRICES:
+            norms = then.flatten(1).norm(dim=1)
+            assert (norms > 0.5).any()
+            factors = (0.5 / norms).clamp(max=1.0)
+            then = then * factors.view(-1, *[1] * (then.ndim - 1))
+        torch.testing.assert_close(now, then, rtol=1e-4, atol=1e-6, check_stride=False, msg=name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_zero_grad_forgets_and_a_still_gradient_moves_nothing_but_by_decay(name: str) -> None:
+    ours, before = twins()
+    optimizer = Optimizer(config(name=name, weight_decay=0.0), ours)
+    give(ours, [torch.ones_like(p) for p in ours.parameters()])
+    optimizer.zero_grad()
+    assert optimizer.step(0.1).item() == 0
+    assert_same(ours, before)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_optimizer_finds_the_bottom_of_a_bowl(name: str) -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(4, 3)
+    goal = torch.randn(3, 4)
+    optimizer = Optimizer(config(name=name, weight_decay=0.0, beta1=0.9, beta2=0.99), net)
+    distances = []
+    for step in range(300):
+        optimizer.zero_grad()
+        distance = (net.weight - goal).square().sum() + net.bias.square().sum()
+        distance.backward()
+        distances.append(distance.item())
+        optimizer.step((0.3 if name in ("adagrad", "muon") else 0.05) * (1 - step / 300))
+    assert distances[-1] < 0.05 * distances[0]

@@ -15,11 +15,28 @@ class LossConfig(Config):
 
 
 class OptimConfig(Config):
-    name: Literal["adamw", "adam", "sgd"]
+    name: Literal["adamw", "adam", "nadam", "radam", "sgd", "rmsprop", "adagrad", "lamb", "lion", "muon"]
     lr: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
+    decay: Literal["auto", "decoupled", "coupled"]
+    decay_all: bool
+    l1: float = Field(ge=0)
     momentum: float = Field(ge=0, lt=1)
+    nesterov: bool
+    beta1: float = Field(ge=0, lt=1)
+    beta2: float = Field(ge=0, lt=1)
+    alpha: float = Field(ge=0, lt=1)
+    eps: float = Field(gt=0)
     clip_norm: float | None = Field(gt=0)
+    clip_value: float | None = Field(gt=0)
+    max_norm: float | None = Field(gt=0)
+
+    @property
+    def is_decoupled(self) -> bool:
+        """Whether weight decay shrinks the weights themselves (Loshchilov and Hutter 2019), or adds to the gradient."""
+        if self.decay == "auto":
+            return self.name in ("adamw", "lion", "muon")
+        return self.decay == "decoupled"
 
 
 class ScheduleConfig(Config):

@@ -5,16 +5,14 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import clip_grads_with_norm_
 
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.predict import predict
 from wellfit.params import Params
-from wellfit.training.flat import FlatParameters
 from wellfit.training.loss import mean_loss
 from wellfit.training.metrics import classification_scores, regression_scores
-from wellfit.training.optim import build_optimizer
+from wellfit.training.optim import Optimizer
 from wellfit.training.tensors import Tensors
 
 
@@ -35,9 +33,7 @@ class Single:
         self.model = build_model(params.model, meta.input_shape, meta.outputs).to(train.x.device)
         self.train, self.val = train, val
         self._loss = params.loss
-        self._clip_norm = params.optim.clip_norm
-        self._flat = FlatParameters(self.model)
-        self._optimizer = build_optimizer(params.optim, self._flat)
+        self._optimizer = Optimizer(params.optim, self.model)
         self._target_std = meta.target_std or 1.0
         self._start_epoch()
 
@@ -53,16 +49,11 @@ class Single:
             rows: (1, B) indices of training rows.
             lr: (1,) learning rate.
         """
-        for group in self._optimizer.param_groups:
-            group["lr"] = float(lr[0])
         targets = self.train.y.index_select(0, rows[0])
         outputs = self.model(self.train.x.index_select(0, rows[0]))
-        self._flat.gradients.zero_()
+        self._optimizer.zero_grad()
         mean_loss(self._loss, outputs, targets).backward()
-        norm = torch.linalg.vector_norm(self._flat.gradients)
-        if self._clip_norm is not None:
-            clip_grads_with_norm_([self._flat.decayed, self._flat.plain], self._clip_norm, norm)
-        self._optimizer.step()
+        norm = self._optimizer.step(float(lr[0]))
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
         self._targets.append(targets)
