@@ -30,6 +30,7 @@ from wellfit.data.fetch import fetch
 from wellfit.data.prepare import prepare
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
+from wellfit.models.head import head_width
 from wellfit.params import Params, load_params
 from wellfit.training.setup import TrainingData, begin, load_training_data
 
@@ -159,7 +160,7 @@ def tutorial_loop(params: Params, data: TrainingData, train: DataLoader, val: Da
     torch.manual_seed(params.train.seed)
     torch.set_num_threads(params.train.threads or 1)
     torch.use_deterministic_algorithms(False)  # ours turns it on
-    model = build_model(params.model, data.meta.input_shape, data.meta.outputs)
+    model = build_model(params.model, data.meta.input_shape, head_width("auto", data.meta))
     optimizer = torch.optim.Adam(model.parameters(), lr=params.optim.lr)
     criterion = nn.CrossEntropyLoss()
     for _ in range(params.train.epochs):

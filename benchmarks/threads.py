@@ -79,7 +79,9 @@ def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -
 def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -> Single:
     params = load_params().replace({"model.name": model, "model.hidden": widths, "model.channels": widths})
     classes = tuple("0123456789")
-    meta = Meta.model_construct(input_shape=shape, class_names=classes, task="classification", target_std=None)
+    meta = Meta.model_construct(
+        input_shape=shape, class_names=classes, task="classification", target_mean=None, target_std=None
+    )
     rows: Tensor = torch.randn(8 * batch, *shape)
     data = Tensors(rows, torch.randint(10, (8 * batch,)))
     return Single(params, meta, data, data)

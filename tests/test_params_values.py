@@ -60,6 +60,12 @@ BAD_VALUES = [
     ("model.dropout", "-0.1", "must be >= 0.0, got -0.1"),
     ("model.channels", "[]", "must have at least 1 entries, got []"),
     ("loss.label_smoothing", "1", "must be < 1.0, got 1"),
+    ("loss.class_weights", "some", "must be none, balanced, or a list of numbers > 0, one for each class, got 'some'"),
+    ("loss.class_weights", "[1, 0]", "one for each class, got [1, 0]"),
+    ("loss.class_weights", "[1, true]", "one for each class, got [1, True]"),
+    ("loss.class_weights", "[]", "one for each class, got []"),
+    ("loss.focal_gamma", "-1", "must be >= 0.0, got -1"),
+    ("loss.delta", "0", "must be > 0.0, got 0"),
     ("optim.lr", "0", "must be > 0.0, got 0"),
     ("optim.lr", "-0.001", "must be > 0.0, got -0.001"),
     ("optim.weight_decay", "-1", "must be >= 0.0, got -1"),
@@ -187,6 +193,22 @@ CONTRADICTIONS = [
     (
         ["schedule.warmup_epochs=10", "train.epochs=10"],
         "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
+    ),
+    (
+        ["loss.name=focal", "loss.label_smoothing=0.1"],
+        "loss.label_smoothing must be 0 with loss.name focal, got 0.1",
+    ),
+    (
+        ["data.name=diabetes", "loss.class_weights=balanced"],
+        "loss.class_weights must be none for a regression (data.name diabetes), got balanced",
+    ),
+    (
+        ["loss.name=huber"],
+        "loss.name huber is for regression, but data.name digits has classes; use cross_entropy or auto",
+    ),
+    (
+        ["data.name=diabetes", "loss.name=bce"],
+        "loss.name bce is for classes, but data.name diabetes is a regression; use mse or auto",
     ),
     (
         ["optim.name=adamw", "optim.decay=coupled"],

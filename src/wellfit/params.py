@@ -124,17 +124,26 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
         ),
         (
-            p.loss.name == "mse" and classes,
-            f"loss.name mse is for regression, but data.name {p.data.name} has classes; use cross_entropy or auto",
+            p.loss.name in ("mse", "mae", "huber", "smooth_l1", "msle") and classes,
+            f"loss.name {p.loss.name} is for regression, but data.name {p.data.name} has classes; use cross_entropy or "
+            "auto",
         ),
         (
-            p.loss.name == "cross_entropy" and not classes,
-            f"loss.name cross_entropy is for classes, but data.name {p.data.name} is a regression; use mse or auto",
+            p.loss.name in ("cross_entropy", "bce", "focal") and not classes,
+            f"loss.name {p.loss.name} is for classes, but data.name {p.data.name} is a regression; use mse or auto",
         ),
         (
             p.loss.label_smoothing > 0 and not classes,
             f"loss.label_smoothing must be 0 for a regression (data.name {p.data.name}), "
             f"got {p.loss.label_smoothing:g}",
+        ),
+        (
+            p.loss.label_smoothing > 0 and p.loss.name == "focal",
+            f"loss.label_smoothing must be 0 with loss.name focal, got {p.loss.label_smoothing:g}",
+        ),
+        (
+            p.loss.class_weights != "none" and not classes,
+            f"loss.class_weights must be none for a regression (data.name {p.data.name}), got {p.loss.class_weights}",
         ),
         (
             p.train.monitor.removeprefix("val/") in wrong_monitors,

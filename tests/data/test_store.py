@@ -163,8 +163,3 @@ def test_the_hash_depends_on_the_manifest() -> None:
 def test_meta_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Meta(**FIELDS, manifest={}).name = "other"  # type: ignore[misc]
-
-
-@pytest.mark.parametrize(("names", "outputs"), [(("a", "b", "c"), 3), ((), 1)])
-def test_outputs_are_one_per_class_or_one(names: tuple[str, ...], outputs: int) -> None:
-    assert Meta(**FIELDS | {"class_names": names}, manifest={}).outputs == outputs

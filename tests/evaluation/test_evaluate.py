@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from sklearn import metrics as sk
@@ -23,9 +24,10 @@ SCORES = {
 }
 
 
-def run(project: Path, prepared: Path, data: str, folder: str | None = None) -> dict[str, float]:
+def run(project: Path, prepared: Path, data: str, *changes: str, folder: str | None = None) -> dict[str, float]:
     """Trains on one data set where that was not done, and evaluates on it or on another."""
-    params = load_params(PARAMS_FILE, [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"])
+    settings = [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"]
+    params = load_params(PARAMS_FILE, [*settings, *changes])
     if not (project / "models").exists():
         train(params, prepared / data, project / "reports/tune", project / "models", project / "reports/train")
     evaluate(params, prepared / (folder or data), project / "models", project / "reports/evaluate")
@@ -57,6 +59,15 @@ def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path) -
     assert metrics["roc_auc"] == pytest.approx(auc, abs=1e-3)  # the file holds six digits
     confusion = list(csv.DictReader((project / "reports/evaluate/confusion.csv").read_text().splitlines()))
     assert [row["actual"] for row in confusion] == actual
+
+
+def test_a_network_with_a_single_logit_gives_both_probabilities(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "moons", "loss.name=bce")
+    rows = predictions(project)
+    upper, lower = (np.array([float(row[f"p_{name}"]) for row in rows]) for name in ("upper", "lower"))
+    assert upper + lower == pytest.approx(np.ones(len(rows)), abs=2e-6)
+    assert [row["predicted"] for row in rows] == np.where(lower > upper, "lower", "upper").tolist()
+    assert metrics["accuracy"] > 0.8
 
 
 def test_regression_is_scored_in_the_targets_unit(project: Path, prepared: Path) -> None:

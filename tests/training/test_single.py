@@ -11,6 +11,7 @@ from torch.optim import SGD, AdamW
 
 from wellfit.data.store import Meta
 from wellfit.models import build_model
+from wellfit.models.head import head_width
 from wellfit.params import Params
 from wellfit.training.loop import BatchOrder
 from wellfit.training.setup import TrainingData, begin, load_training_data
@@ -60,7 +61,7 @@ def plain_scores(outputs: Tensor, targets: Tensor, params: Params, meta: Meta) -
 def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, float]], nn.Module]:
     """The loop of a tutorial: no table of rates, no fused optimizer, every value taken as it comes."""
     torch.manual_seed(params.train.seed)
-    model = build_model(params.model, data.meta.input_shape, data.meta.outputs)
+    model = build_model(params.model, data.meta.input_shape, head_width("auto", data.meta))
     groups: list[dict[str, Any]] = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": params.optim.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
@@ -186,7 +187,7 @@ def test_validation_is_in_evaluation_mode_and_changes_nothing(load: Load, kind: 
     assert all(torch.equal(before[name], after[name]) for name in before)  # running statistics among them
     assert single.validate() == scores
 
-    twin = build_model(params.model, data.meta.input_shape, data.meta.outputs)
+    twin = build_model(params.model, data.meta.input_shape, head_width("auto", data.meta))
     twin.load_state_dict(before)
     twin.eval()
     with torch.no_grad():

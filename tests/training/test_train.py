@@ -13,6 +13,7 @@ from mlflow.entities import Run
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
+from wellfit.models.head import head_width
 from wellfit.models.predict import predict
 from wellfit.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
@@ -50,7 +51,7 @@ def test_the_checkpoint_is_that_of_the_best_epoch(project: Path, prepared: Path,
     assert checkpoint.info["metrics"]["val/loss"] == min(losses)
 
     folder = load_training_data(params, prepared / data)
-    model = build_model(params.model, folder.meta.input_shape, folder.meta.outputs)
+    model = build_model(params.model, folder.meta.input_shape, head_width("auto", folder.meta))
     model.load_state_dict(checkpoint.weights)
     outputs = predict(model, folder.val.x)
     if data == "moons":

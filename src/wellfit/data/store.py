@@ -83,11 +83,6 @@ class Meta(BaseModel):
         """One hash for the whole data set: of all that is said here, the manifest included."""
         return hashlib.sha256(_json(self.model_dump(exclude={"sha256"})).encode()).hexdigest()
 
-    @property
-    def outputs(self) -> int:
-        """How many numbers a model puts out for a row: one per class, or the target."""
-        return len(self.class_names) or 1
-
     def to_json(self) -> str:
         """The text of ``meta.json``: the same fields give the same bytes."""
         return _json(self.model_dump())

@@ -24,6 +24,7 @@ from wellfit.evaluation.style import save
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.models import build_model
 from wellfit.models.config import ModelConfig
+from wellfit.models.head import class_logits, head_width
 from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
@@ -65,11 +66,13 @@ def evaluate(params: Params, data_folder: Path, models: Path, report: Path) -> N
 
 
 def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.float64]:
-    """Raw outputs of the network for all test rows, (n, outputs)."""
-    config = ModelConfig.model_validate(checkpoint.info["config"]["model"])
-    model = build_model(config, meta.input_shape, meta.outputs)
+    """Logits of all classes, or standardized predictions, for all test rows, (n, outputs)."""
+    config = checkpoint.info["config"]
+    width = head_width(config["loss"]["name"], meta)
+    model = build_model(ModelConfig.model_validate(config["model"]), meta.input_shape, width)
     model.load_state_dict(checkpoint.weights)
-    return predict(model, to_tensors(test, meta, torch.device("cpu")).x).double().numpy()
+    outputs = predict(model, to_tensors(test, meta, torch.device("cpu")).x).double()
+    return (outputs if meta.task == "regression" else class_logits(outputs)).numpy()
 
 
 def _evaluate_classes(

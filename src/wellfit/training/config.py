@@ -1,17 +1,32 @@
 """The sections ``loss``, ``optim``, ``schedule`` and ``train`` of ``params.yaml``."""
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, Widths
 
 Monitor = Literal["val/loss", "val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/rmse", "val/mae", "val/r2"]
 
 
+def _class_weights(value: Any) -> Any:
+    if isinstance(value, list) and value:
+        if all(type(v) in (int, float) and 0 < v < math.inf for v in value):
+            return tuple(float(v) for v in value)
+    elif value in ("none", "balanced") or isinstance(value, tuple):
+        return value
+    rule = "must be none, balanced, or a list of numbers > 0, one for each class"
+    raise PydanticCustomError("class_weights", rule)
+
+
 class LossConfig(Config):
-    name: Literal["auto", "cross_entropy", "mse"]
+    name: Literal["auto", "cross_entropy", "bce", "focal", "mse", "mae", "huber", "smooth_l1", "msle"]
     label_smoothing: float = Field(ge=0, lt=1)
+    class_weights: Annotated[Literal["none", "balanced"] | tuple[float, ...], PlainValidator(_class_weights)]
+    focal_gamma: float = Field(ge=0)
+    delta: float = Field(gt=0)
 
 
 class OptimConfig(Config):

@@ -1,23 +1,110 @@
-"""Losses of one model or of each member of a pack."""
+"""Losses, by the name in ``loss.name``."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
 from wellfit.training.config import LossConfig
 
 
-def mean_loss(config: LossConfig, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The mean loss over rows.
+class Loss:
+    """The mean loss over rows, as torch defines it.
 
     Args:
-        config: the section ``loss``; ``auto`` goes by the targets.
-        outputs: (n, C) logits, or (n, 1) predictions of a regression.
-        targets: (n,) class indices int64, or float32 numbers.
+        config: the section ``loss``; ``auto`` is cross-entropy for classes and the squared error for numbers.
+        meta: what is known of the data.
+        device: where outputs and targets are.
 
-    Returns:
-        () float32: cross-entropy (``torch.nn.CrossEntropyLoss``) or squared error (``torch.nn.MSELoss``).
+    Raises:
+        WellfitError: the number of classes does not fit the loss or its weights.
     """
-    if targets.dtype == torch.int64:
-        return functional.cross_entropy(outputs, targets, label_smoothing=config.label_smoothing)
-    return functional.mse_loss(outputs.squeeze(-1), targets)
+
+    def __init__(self, config: LossConfig, meta: Meta, device: torch.device) -> None:
+        self.name = config.name
+        if config.name == "auto":
+            self.name = "cross_entropy" if meta.task == "classification" else "mse"
+        if self.name == "bce" and len(meta.class_names) != 2:
+            raise WellfitError(
+                f"loss.name bce is for two classes, but {meta.name} has {len(meta.class_names)}; use cross_entropy "
+                "(params.yaml)"
+            )
+        self._config = config
+        self._weights = _class_weights(config, meta, device)
+        self._mean, self._std = meta.target_mean or 0.0, meta.target_std or 1.0
+
+    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of a batch or of a whole split.
+
+        Args:
+            outputs: (n, C) logits, (n, 1) the logit of the second class (``bce``), or (n, 1) standardized predictions.
+            targets: (n,) class indices int64, or float32 standardized numbers.
+
+        Returns:
+            () float32. With class weights it is a weighted mean, as ``torch.nn.CrossEntropyLoss`` has it; ``focal``
+            divides by the number of rows (Lin et al. 2017). Losses of numbers are in standard deviations of the
+            target, but for ``msle``.
+        """
+        config = self._config
+        match self.name:
+            case "cross_entropy":
+                smoothing = config.label_smoothing
+                return functional.cross_entropy(outputs, targets, self._weights, label_smoothing=smoothing)
+            case "bce":
+                smoothed = targets * (1 - config.label_smoothing) + config.label_smoothing / 2
+                weight = None if self._weights is None else self._weights[targets]
+                loss = functional.binary_cross_entropy_with_logits(outputs[:, 0], smoothed, weight)
+                return loss if weight is None else loss / weight.mean()
+            case "focal":
+                losses = functional.cross_entropy(outputs, targets, reduction="none")
+                wrong = -torch.expm1(-losses)  # probability of the other classes
+                # At exactly zero a power below 1 has no finite slope.
+                losses = wrong.clamp_min(1e-8) ** config.focal_gamma * losses
+                return (losses if self._weights is None else losses * self._weights[targets]).mean()
+            case "msle":
+                predicted = (outputs[:, 0] * self._std + self._mean).clamp_min(0)
+                return functional.mse_loss(predicted.log1p(), self._in_own_unit(targets).log1p())
+        predicted = outputs.squeeze(-1)
+        match self.name:
+            case "mae":
+                return functional.l1_loss(predicted, targets)
+            case "huber":
+                return functional.huber_loss(predicted, targets, delta=config.delta)
+            case "smooth_l1":
+                return functional.smooth_l1_loss(predicted, targets, beta=config.delta)
+        return functional.mse_loss(predicted, targets)
+
+    def check(self, targets: Tensor) -> None:
+        """Refuses targets that the loss is not made for.
+
+        Args:
+            targets: (n,) of a split.
+
+        Raises:
+            WellfitError: a target below zero, and the loss is ``msle``.
+        """
+        if self.name == "msle" and (lowest := self._in_own_unit(targets).min().item()) < -1e-6 * self._std:
+            raise WellfitError(
+                f"loss.name msle needs targets >= 0, got {lowest:g}; use mse, huber or mae (params.yaml)"
+            )
+
+    def _in_own_unit(self, targets: Tensor) -> Tensor:
+        return targets * self._std + self._mean
+
+
+def _class_weights(config: LossConfig, meta: Meta, device: torch.device) -> Tensor | None:
+    """(C,) weights by class, or None for equal ones."""
+    chosen = config.class_weights
+    if chosen == "none" or meta.task != "classification":
+        return None
+    if chosen == "balanced":  # as scikit-learn's class_weight="balanced": every class weighs the same in total
+        n_rows, n_classes = sum(meta.class_counts), len(meta.class_counts)
+        chosen = tuple(n_rows / (n_classes * count) for count in meta.class_counts)
+    if len(chosen) != len(meta.class_names):
+        names = ", ".join(meta.class_names)
+        raise WellfitError(
+            f"loss.class_weights must have one number for each of the {len(meta.class_names)} classes ({names}), "
+            f"got {len(chosen)} (params.yaml)"
+        )
+    return torch.tensor(chosen, dtype=torch.float32, device=device)

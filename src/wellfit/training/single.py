@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from wellfit.data.store import Meta
 from wellfit.models import build_model
+from wellfit.models.head import class_logits, head_width
 from wellfit.models.predict import predict
 from wellfit.params import Params
-from wellfit.training.loss import mean_loss
+from wellfit.training.loss import Loss
 from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.optim import Optimizer
 from wellfit.training.tensors import Tensors
@@ -30,9 +31,12 @@ class Single:
 
     def __init__(self, params: Params, meta: Meta, train: Tensors, val: Tensors) -> None:
         torch.manual_seed(params.train.seed)
-        self.model = build_model(params.model, meta.input_shape, meta.outputs).to(train.x.device)
+        self.model = build_model(params.model, meta.input_shape, head_width(params.loss.name, meta))
+        self.model.to(train.x.device)
         self.train, self.val = train, val
-        self._loss = params.loss
+        self._loss = Loss(params.loss, meta, train.x.device)
+        self._loss.check(train.y)
+        self._loss.check(val.y)
         self._optimizer = Optimizer(params.optim, self.model)
         self._target_std = meta.target_std or 1.0
         self._start_epoch()
@@ -52,7 +56,7 @@ class Single:
         targets = self.train.y.index_select(0, rows[0])
         outputs = self.model(self.train.x.index_select(0, rows[0]))
         self._optimizer.zero_grad()
-        mean_loss(self._loss, outputs, targets).backward()
+        self._loss(outputs, targets).backward()
         norm = self._optimizer.step(float(lr[0]))
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
@@ -92,7 +96,7 @@ class Single:
         return total * batch_size
 
     def _scores(self, outputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        loss = mean_loss(self._loss, outputs, targets).cpu().numpy()[None]
+        loss = self._loss(outputs, targets).cpu().numpy()[None]
         if targets.dtype == torch.int64:
-            return {"loss": loss} | classification_scores(outputs[None], targets[None])
+            return {"loss": loss} | classification_scores(class_logits(outputs)[None], targets[None])
         return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std)
