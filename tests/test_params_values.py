@@ -103,7 +103,7 @@ BAD_VALUES = [
     ("train.min_delta", ".NaN", "must be a finite number, got nan"),
     # choices
     ("data.name", "digit", "got 'digit'; did you mean 'digits'?"),
-    ("model.name", "mpl", "must be one of mlp or cnn, got 'mpl'; did you mean 'mlp'?"),
+    ("model.name", "mpl", "must be one of mlp, cnn or linear, got 'mpl'; did you mean 'mlp'?"),
     ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
     ("optim.name", "adamm", "lamb, lion or muon, got 'adamm'; did you mean 'adam'?"),
     ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
@@ -193,6 +193,18 @@ CONTRADICTIONS = [
     (
         ["schedule.warmup_epochs=10", "train.epochs=10"],
         "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
+    ),
+    (
+        ["model.norm=instance"],
+        "model.norm instance needs images with a height and a width, not model.name mlp; use layer",
+    ),
+    (
+        ["model.norm=group", "model.groups=3"],
+        "model.groups must divide every width of the network, got 3 and [128, 64]",
+    ),
+    (
+        ["model.residual=true"],
+        "model.residual true needs two neighbours of equal width in model.hidden, got [128, 64]",
     ),
     (
         ["loss.name=focal", "loss.label_smoothing=0.1"],

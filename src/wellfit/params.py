@@ -6,6 +6,7 @@ at once, and turns every mistake into one line that says the rule, the value and
 
 import difflib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -124,6 +125,18 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
         ),
         (
+            p.model.norm == "instance" and p.model.name != "cnn",
+            f"model.norm instance needs images with a height and a width, not model.name {p.model.name}; use layer",
+        ),
+        (
+            p.model.norm == "group" and any(width % p.model.groups for width in _widths(p.model)),
+            f"model.groups must divide every width of the network, got {p.model.groups} and {_widths(p.model)}",
+        ),
+        (
+            p.model.residual and not any(a == b for a, b in pairwise(p.model.hidden)),
+            f"model.residual true needs two neighbours of equal width in model.hidden, got {list(p.model.hidden)}",
+        ),
+        (
             p.loss.name in ("mse", "mae", "huber", "smooth_l1", "msle") and classes,
             f"loss.name {p.loss.name} is for regression, but data.name {p.data.name} has classes; use cross_entropy or "
             "auto",
@@ -178,6 +191,10 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"schedule.milestones must rise, got {list(p.schedule.milestones)}",
         ),
     ]
+
+
+def _widths(model: ModelConfig) -> list[int]:
+    return list({"cnn": model.channels, "mlp": model.hidden, "linear": ()}[model.name])
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

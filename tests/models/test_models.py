@@ -16,9 +16,16 @@ VALUES = {
     "name": "mlp",
     "hidden": [5, 3],
     "channels": [4, 6],
+    "residual": False,
     "dropout": 0.25,
+    "input_dropout": 0.0,
+    "channel_dropout": 0.0,
     "norm": "batch",
+    "groups": 2,
+    "norm_first": True,
     "activation": "relu",
+    "init": "default",
+    "init_std": 0.05,
 }
 
 
@@ -51,6 +58,16 @@ def test_mlp_maps_a_batch_of_any_shape_to_outputs(shape: tuple[int, ...], hidden
         ({"norm": "none"}, "Flatten Linear ReLU Dropout Linear ReLU Dropout Linear"),
         ({"norm": "none", "dropout": 0, "activation": "tanh"}, "Flatten Linear Tanh Linear Tanh Linear"),
         ({"hidden": []}, "Flatten Linear"),
+        ({"name": "linear"}, "Flatten Linear"),
+        ({"name": "linear", "input_dropout": 0.1}, "Flatten Dropout Linear"),
+        ({"hidden": [4], "norm_first": False}, "Flatten Linear ReLU BatchNorm1d Dropout Linear"),
+        ({"hidden": [4], "norm": "layer"}, "Flatten Linear LayerNorm ReLU Dropout Linear"),
+        ({"hidden": [4], "norm": "group"}, "Flatten Linear GroupNorm ReLU Dropout Linear"),
+        ({"hidden": [4], "input_dropout": 0.1}, "Flatten Dropout Linear BatchNorm1d ReLU Dropout Linear"),
+        (
+            {"hidden": [4, 4, 3, 3], "norm": "none", "dropout": 0, "residual": True},
+            "Flatten Linear ReLU Residual Linear ReLU Residual Linear",
+        ),
     ],
 )
 def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
@@ -67,6 +84,14 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
         (
             {"channels": [4, 6], "norm": "none", "dropout": 0, "activation": "silu"},
             "Conv2d SiLU MaxPool2d Conv2d SiLU MaxPool2d AdaptiveAvgPool2d Flatten Linear",
+        ),
+        (
+            {"channels": [4], "channel_dropout": 0.1, "input_dropout": 0.1, "norm": "instance", "norm_first": False},
+            "Dropout Conv2d ReLU InstanceNorm2d MaxPool2d Dropout2d AdaptiveAvgPool2d Flatten Dropout Linear",
+        ),
+        (
+            {"channels": [4], "norm": "layer", "dropout": 0},
+            "Conv2d GroupNorm ReLU MaxPool2d AdaptiveAvgPool2d Flatten Linear",
         ),
     ],
 )
@@ -101,11 +126,14 @@ def test_each_block_of_a_cnn_halves_height_and_width() -> None:
 
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_a_bias_stands_where_no_norm_would_take_it_away(name: str, norm: str) -> None:
-    model = build_model(config(name=name, norm=norm), (1, 8, 8), 2)
+@pytest.mark.parametrize(
+    ("norm", "norm_first", "has_bias"),
+    [("none", True, True), ("none", False, True), ("batch", True, False), ("batch", False, True)],
+)
+def test_a_bias_stands_where_no_norm_would_take_it_away(name: str, norm: str, norm_first: bool, has_bias: bool) -> None:
+    model = build_model(config(name=name, norm=norm, norm_first=norm_first), (1, 8, 8), 2)
     *inner, head = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    assert [layer.bias is not None for layer in inner] == [norm == "none"] * len(inner)
+    assert [layer.bias is not None for layer in inner] == [has_bias] * len(inner)
     assert head.bias is not None
 
 
@@ -118,6 +146,51 @@ def test_dropout_has_the_probability_asked_for_and_is_off_in_evaluation(name: st
     assert not torch.equal(model(x), model(x))
     model.eval()
     assert torch.equal(model(x), model(x))
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "instance", "group"])
+def test_norms_of_a_cnn_make_mean_0_and_variance_1_over_their_axes(norm: str) -> None:
+    settings = {"name": "cnn", "channels": [6], "norm": norm, "groups": 3, "norm_first": False, "activation": "tanh"}
+    model = build_model(config(**settings), (1, 8, 8), 2)
+    kept: list[Tensor] = []
+    model[2].register_forward_hook(lambda layer, inputs, output: kept.append(output))
+    model(5 + 3 * torch.randn(16, 1, 8, 8))
+    axes = {"batch": (0, 3, 4), "layer": (1, 2, 3, 4), "instance": (3, 4), "group": (2, 3, 4)}[norm]
+    grouped = kept[0].view(16, 3, 2, 8, 8)  # images, groups, channels of a group, height, width
+    if norm == "batch":
+        axes = (0, 3, 4)
+    torch.testing.assert_close(grouped.mean(axes), torch.zeros_like(grouped.mean(axes)), atol=1e-5, rtol=0)
+    assert grouped.var(axes, unbiased=False).mean().item() == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("norm", ["layer", "group"])
+def test_norms_of_an_mlp_look_at_one_row_alone(norm: str) -> None:
+    model = build_model(config(hidden=[6, 4], norm=norm, dropout=0), (5,), 2)
+    x = torch.randn(9, 5)
+    torch.testing.assert_close(model(x)[3:4], model(x[3:4]))
+
+
+def test_a_residual_adds_the_input() -> None:
+    model = build_model(config(hidden=[4, 4], residual=True, norm="none", dropout=0), (4,), 4)
+    with torch.no_grad():
+        for parameter in model[3].parameters():
+            parameter.zero_()  # a block that gives nothing leaves its input as it is
+    hidden = torch.randn(3, 4)
+    assert torch.equal(model[3](hidden), hidden)
+    assert not torch.equal(model[1](hidden), hidden)
+
+
+def test_channels_are_dropped_as_a_whole_and_inputs_one_by_one() -> None:
+    settings = {"name": "cnn", "channels": [8], "channel_dropout": 0.5, "input_dropout": 0.5, "norm": "none"}
+    model = build_model(config(**settings), (1, 8, 8), 2)
+    kept: dict[str, Tensor] = {}
+    for layer in model:
+        layer.register_forward_hook(lambda layer, inputs, output: kept.update({type(layer).__name__: output}))
+    model[1].bias.data.fill_(9.0)  # above zero everywhere, so that only dropout makes zeros
+    model(torch.ones(32, 1, 8, 8))
+    is_zero = kept["Dropout2d"] == 0
+    assert 0.3 < is_zero.all(dim=(2, 3)).float().mean() < 0.7
+    assert torch.equal(is_zero.all(dim=(2, 3)), is_zero.any(dim=(2, 3)))
 
 
 @pytest.mark.parametrize(

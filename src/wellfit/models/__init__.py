@@ -21,10 +21,14 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int)
     Returns:
         A module from (B, *input_shape) float32 to (B, outputs) float32.
     """
-    if config.name == "cnn":
-        from wellfit.models.cnn import cnn
-
-        return cnn(config, input_shape[0], outputs)
+    from wellfit.models.cnn import cnn
+    from wellfit.models.init import initialize
     from wellfit.models.mlp import mlp
 
-    return mlp(config, input_shape, outputs)
+    if config.name == "cnn":
+        model = cnn(config, input_shape, outputs)
+    else:
+        hidden = () if config.name == "linear" else config.hidden
+        model = mlp(config.model_copy(update={"hidden": hidden}), input_shape, outputs)
+    initialize(model, config)
+    return model

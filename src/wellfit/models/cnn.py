@@ -4,29 +4,29 @@ import torch
 from torch import nn
 
 from wellfit.models.config import ModelConfig
-from wellfit.models.layers import ACTIVATIONS
+from wellfit.models.layers import has_bias, normed_activation
 
 
-def cnn(config: ModelConfig, in_channels: int, outputs: int) -> nn.Sequential:
+def cnn(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
     """Blocks of a 3 x 3 convolution and a 2 x 2 max-pooling, global average pooling, dropout, a linear head.
 
     Args:
         config: the section ``model``; ``channels`` has one entry a block.
-        in_channels: 1 for grey images, 3 for colour.
+        input_shape: (channels, height, width) of an image, of any size.
         outputs: width of the head.
 
     Returns:
-        A module from (B, in_channels, H, W) to (B, outputs), for any H and W.
+        A module from (B, *input_shape) to (B, outputs).
     """
-    layers: list[nn.Module] = []
-    width = in_channels
+    layers: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout > 0 else []
+    width = input_shape[0]
     for channels in config.channels:
-        layers.append(nn.Conv2d(width, channels, kernel_size=3, padding=1, bias=config.norm == "none"))
-        if config.norm == "batch":
-            layers.append(nn.BatchNorm2d(channels))
-        layers.append(ACTIVATIONS[config.activation]())
+        layers.append(nn.Conv2d(width, channels, kernel_size=3, padding=1, bias=has_bias(config)))
+        layers += normed_activation(config, channels, images=True)
         # ceil_mode: an image of one pixel stays one pixel, whatever the number of blocks.
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
+        if config.channel_dropout > 0:
+            layers.append(nn.Dropout2d(config.channel_dropout))
         width = channels
     layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     if config.dropout > 0:
