@@ -31,7 +31,7 @@ check: setup  ## lint, formatting and types
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000 (PORT=5001)
 	@test -f mlflow.db || $(ACTIVE) python -c 'from wellfit.tracking import open_store; open_store()'
-	@$(ACTIVE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT)
+	@$(ACTIVE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore mlflow ui --host 127.0.0.1 --port $(PORT)
 
 lock:  ## pin again what pyproject.toml asks for (ARGS=--upgrade for the newest versions)
 	@test -x "$(BIN)/uv" || sh setup.sh

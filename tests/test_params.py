@@ -251,7 +251,7 @@ def test_a_number_in_the_file_may_have_an_exponent_without_a_point(edited: Edit)
 
 def test_a_contradiction_within_the_file_names_the_file_alone(edited: Edit) -> None:
     path = edited("train.epochs", "  epochs: 2")
-    assert mistake(path).endswith(f"got 2 and 2 ({path})")
+    assert mistake(path).endswith(f"got 2 and 2; 0 is no warm-up ({path})")
 
 
 # The object

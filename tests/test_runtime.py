@@ -43,8 +43,7 @@ def test_a_device_that_is_not_there_is_one_line(
     machine(monkeypatch, cuda=cuda, mps=mps)
     with pytest.raises(WellfitError) as caught:
         choose_device(name)
-    assert str(caught.value).startswith(f"train.device {name} is not available on this machine, which has: {there} (")
-    assert "\n" not in str(caught.value)
+    assert str(caught.value) == f"train.device {name} is not available on this machine, which has: {there}"
 
 
 def test_a_given_number_of_threads_is_used() -> None:

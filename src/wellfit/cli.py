@@ -2,8 +2,10 @@
 
 import argparse
 import ctypes
+import difflib
 import gc
 import os
+import re
 import signal
 import sys
 import traceback
@@ -94,19 +96,31 @@ def _explain(error: BaseException) -> tuple[int, str]:
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = "--help lists the options, and any key of params.yaml is one: --optim.lr 0.01"
+        if found := re.search(r"unrecognized arguments: --([^\s=]+)", message):
+            meant = difflib.get_close_matches(found[1], [*SHORT_NAMES, "set", "debug"], n=1)
+            hint = f"did you mean --{meant[0]}?" if meant else hint
+        self.exit(2, f"{Path(sys.argv[0]).stem}: {message}; {hint}\n")
+
+
 def _parser(script: str, description: str | None, *, with_sections: bool) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"python pipelines/{script}.py",
         description=description,
         epilog=_sections_read_by(script) if with_sections else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="use VALUE for KEY in place of the one in params.yaml; may be given many times",
+        help="use VALUE for KEY, an empty one leaves that of params.yaml; may be given many times",
     )
     for name, key in SHORT_NAMES.items():
         parser.add_argument(f"--{name}", metavar="VALUE", help=f"short for --set {key}=VALUE")
@@ -158,6 +172,8 @@ def _only_one(script: str) -> Iterator[None]:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
+    # `mlflow run` sends it again, and so does the kernel when the parent dies: once is enough to end in order.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise KeyboardInterrupt("SIGTERM")
 
 

@@ -22,7 +22,7 @@ from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
 from wellfit.models.config import ModelConfig
-from wellfit.training.config import LossConfig, OptimConfig, ScheduleConfig, TrainConfig
+from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
 from wellfit.tuning.config import TuneConfig
 
 PARAMS_FILE = "params.yaml"
@@ -36,6 +36,7 @@ class Params(Config):
     fetch: FetchConfig
     model: ModelConfig
     loss: LossConfig
+    regularize: RegularizeConfig
     optim: OptimConfig
     schedule: ScheduleConfig
     train: TrainConfig
@@ -104,7 +105,9 @@ def _validate(tree: dict[str, Any], path: str, sources: dict[str, str]) -> Param
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
-        raise WellfitError(_one_line(error.errors()[0], path, sources)) from None
+        # A key that is misspelt is also one that is missing: its own name says more.
+        errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        raise WellfitError(_one_line(errors[0], path, sources)) from None
 
 
 def _cross_checks(p: Params) -> list[tuple[bool, str]]:
@@ -167,6 +170,15 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none",
         ),
         (
+            p.regularize.cutmix > 0 and entry.kind != "images",
+            f"regularize.cutmix needs images, but data.name {p.data.name} is a table; use mixup",
+        ),
+        (
+            p.regularize.cutmix > 0 and p.regularize.mixup > 0,
+            f"regularize.mixup and regularize.cutmix exclude each other, got {p.regularize.mixup:g} and "
+            f"{p.regularize.cutmix:g}; set one to 0",
+        ),
+        (
             p.optim.name == "adamw" and p.optim.decay == "coupled",
             "optim.decay coupled makes adamw adam: use optim.name adam, or optim.decay auto",
         ),
@@ -180,7 +192,8 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
         ),
         (
             p.schedule.warmup_epochs >= p.train.epochs,
-            f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}",
+            f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}; "
+            "0 is no warm-up",
         ),
         (
             p.schedule.name in ("cosine", "cosine_restarts", "plateau") and p.schedule.min_lr > lowest_lr,
@@ -303,7 +316,10 @@ def _hint(value: Any, expected: str) -> str:
 
 def _unknown(key: str, source: str, known: Iterable[str]) -> str:
     nearest = _nearest_key(key, list(known))
-    hint = f"did you mean {nearest}?" if nearest else f"sections are {', '.join(Params.model_fields)}"
+    section = key.split(".")[0]
+    siblings = [k for k in _known_keys() if k.startswith(f"{section}.")]
+    listed = f"{section} has {', '.join(siblings)}" if siblings else f"sections are {', '.join(Params.model_fields)}"
+    hint = f"did you mean {nearest}?" if nearest else listed
     return f"{key} is not a key of params.yaml; {hint} ({source})"
 
 

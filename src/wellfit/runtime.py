@@ -22,7 +22,7 @@ def choose_device(name: str) -> torch.device:
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         there = ", ".join(device for device, is_there in available.items() if is_there)
-        raise WellfitError(f"train.device {name} is not available on this machine, which has: {there} (params.yaml)")
+        raise WellfitError(f"train.device {name} is not available on this machine, which has: {there}")
     return torch.device(name)
 
 

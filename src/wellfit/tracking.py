@@ -53,8 +53,11 @@ class Run:
         """Logs dotted keys of ``params.yaml`` and their values."""
         from mlflow.entities import Param
 
-        params = [Param(key, json.dumps(value).strip('"')) for key, value in values.items()]
         with _unreachable_in_one_line():
+            # `mlflow run -P optim.lr=1e-2` has logged that text on its run already, and MLflow takes no other for it.
+            given = self._client.get_run(self.id).data.params
+            texts = {key: json.dumps(value).strip('"') for key, value in values.items()}
+            params = [Param(key, text) for key, text in texts.items() if key not in given]
             for start in range(0, len(params), 100):  # MLflow's limit a request
                 self._client.log_batch(self.id, params=params[start : start + 100])
 
@@ -124,12 +127,12 @@ def start_run(
         name: what the MLflow UI shows.
         meta: the data, logged as the run's input and as tags.
         parent: the study's run, for a trial.
-        again: a run of before that goes on, where the store still has it.
+        again: a run of before that goes on, where the store still has it in the same experiment below the same parent.
     """
     client = _client()
     parent_id = parent.id if parent else os.environ.get(PARENT_RUN_VARIABLE)
     adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() and not parent else None
-    if again and not adopted and _status(client, again):
+    if again and not adopted and _belongs(client, again, parent_id):
         adopted = again
     tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
     with _unreachable_in_one_line():
@@ -147,6 +150,17 @@ def start_run(
         with _unreachable_in_one_line():
             client.log_inputs(run_id, datasets=[_dataset_input(meta)])
         yield run
+
+
+def _belongs(client: MlflowClient, run_id: str, parent_id: str | None) -> bool:
+    """Whether a run of before is where a new one would be."""
+    if not _status(client, run_id):
+        return False
+    with _unreachable_in_one_line():
+        run = client.get_run(run_id)
+        if run.data.tags.get("mlflow.parentRunId") != parent_id:
+            return False
+        return parent_id is not None or run.info.experiment_id == _experiment(client)
 
 
 @contextmanager

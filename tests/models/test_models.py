@@ -79,7 +79,7 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
     [
         (
             {"channels": [4]},
-            "Conv2d BatchNorm2d ReLU MaxPool2d AdaptiveAvgPool2d Flatten Dropout Linear",
+            "Conv2d BatchNorm2d ReLU MaxPool2d Dropout AdaptiveAvgPool2d Flatten Linear",
         ),
         (
             {"channels": [4, 6], "norm": "none", "dropout": 0, "activation": "silu"},
@@ -87,7 +87,7 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
         ),
         (
             {"channels": [4], "channel_dropout": 0.1, "input_dropout": 0.1, "norm": "instance", "norm_first": False},
-            "Dropout Conv2d ReLU InstanceNorm2d MaxPool2d Dropout2d AdaptiveAvgPool2d Flatten Dropout Linear",
+            "Dropout Conv2d ReLU InstanceNorm2d MaxPool2d Dropout2d Dropout AdaptiveAvgPool2d Flatten Linear",
         ),
         (
             {"channels": [4], "norm": "layer", "dropout": 0},
@@ -181,7 +181,14 @@ def test_a_residual_adds_the_input() -> None:
 
 
 def test_channels_are_dropped_as_a_whole_and_inputs_one_by_one() -> None:
-    settings = {"name": "cnn", "channels": [8], "channel_dropout": 0.5, "input_dropout": 0.5, "norm": "none"}
+    settings = {
+        "name": "cnn",
+        "channels": [8],
+        "channel_dropout": 0.5,
+        "input_dropout": 0.5,
+        "norm": "none",
+        "dropout": 0,
+    }
     model = build_model(config(**settings), (1, 8, 8), 2)
     kept: dict[str, Tensor] = {}
     for layer in model:

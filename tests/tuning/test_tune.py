@@ -94,8 +94,12 @@ def test_n_trials_counts_those_of_before(project: Path, prepared: Path, capsys: 
     assert len(more) == 6
     assert "4 trials from before; 2 to go" in capsys.readouterr().out
     assert len(runs("tune")) == 1
+    best = (project / "reports/tune/best_params.yaml").read_bytes()
     fewer = trials_of(run(project, prepared, "tune.n_trials=2"))
-    assert fewer == more  # nothing is thrown away
+    assert fewer == first[:2]  # what a study of two trials would have given
+    again = trials_of(run(project, prepared, "tune.n_trials=6"))
+    assert again == more  # nothing was thrown away
+    assert (project / "reports/tune/best_params.yaml").read_bytes() == best
 
 
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
@@ -119,6 +123,22 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
     parts = run(project, prepared, report="parts")
     for name in ("trials.csv", "best_params.yaml"):
         assert (parts / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_trials_that_are_cut_short_search_the_learning_rate_alone(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = trials_of(run(project, prepared, "tune.max_steps=10"))
+    assert [key for key in trials[0] if "." in key] == ["optim.lr"]
+    said = "too few to judge regularization: optim.weight_decay and model.dropout stay as they are"
+    assert said in capsys.readouterr().out
+    shipped = load_params(PARAMS_FILE)
+    for trial in runs("trial"):
+        assert trial.data.params["model.dropout"] == str(shipped.model.dropout)
+        assert trial.data.params["optim.weight_decay"] == str(shipped.optim.weight_decay)
+    # Where that is all there is to search, it is searched.
+    only = trials_of(run(project, prepared, "tune.max_steps=10", "optim.lr=0.01", "optim.weight_decay=0.01"))
+    assert [key for key in only[0] if "." in key] == ["model.dropout"]
 
 
 def test_a_trial_takes_no_more_than_max_steps(project: Path, prepared: Path) -> None:

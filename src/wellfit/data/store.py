@@ -113,7 +113,9 @@ def load_meta(folder: Path) -> Meta:
     try:
         return Meta.from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise WellfitError(f"{path} not found; `dvc repro preprocess` makes it") from None
+        raise WellfitError(
+            f"{path} not found; `dvc repro preprocess` makes it once params.yaml says data.name {folder.name}"
+        ) from None
     except ValidationError:
         raise WellfitError(f"{path} is damaged or of another version; {_ANEW}") from None
     except ValueError as error:

@@ -8,7 +8,7 @@ from wellfit.models.layers import has_bias, normed_activation
 
 
 def cnn(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
-    """Blocks of a 3 x 3 convolution and a 2 x 2 max-pooling, global average pooling, dropout, a linear head.
+    """Blocks of a 3 x 3 convolution, a 2 x 2 max-pooling and dropout; global average pooling; a linear head.
 
     Args:
         config: the section ``model``; ``channels`` has one entry a block.
@@ -27,10 +27,9 @@ def cnn(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.S
         layers.append(nn.MaxPool2d(2, ceil_mode=True))
         if config.channel_dropout > 0:
             layers.append(nn.Dropout2d(config.channel_dropout))
+        if config.dropout > 0:
+            layers.append(nn.Dropout(config.dropout))
         width = channels
-    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    if config.dropout > 0:
-        layers.append(nn.Dropout(config.dropout))
-    layers.append(nn.Linear(width, outputs))
+    layers += [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, outputs)]
     # The order in memory that convolutions compute in: 1.4 to 1.7 times as fast on a CPU.
     return nn.Sequential(*layers).to(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""The sections ``loss``, ``optim``, ``schedule`` and ``train`` of ``params.yaml``."""
+"""The sections ``loss``, ``regularize``, ``optim``, ``schedule`` and ``train`` of ``params.yaml``."""
 
 import math
 from typing import Annotated, Any, Literal
@@ -84,6 +84,15 @@ class ScheduleConfig(Config):
     patience: int = Field(ge=0)
     threshold: float = Field(ge=0)
     min_lr: float = Field(ge=0)
+
+
+class RegularizeConfig(Config):
+    input_noise: float = Field(ge=0)
+    mixup: float = Field(ge=0)
+    cutmix: float = Field(ge=0)
+    average: Literal["none", "ema", "swa"]
+    ema_decay: float = Field(gt=0, lt=1)
+    swa_start: float = Field(ge=0, lt=1)
 
 
 class TrainConfig(Config):

@@ -30,6 +30,11 @@ class Optimizer:
         self._decayed = self._flat.vector.data[:n_decayed]
         self._decayed_gradients = self._flat.gradients[:n_decayed]
 
+    @property
+    def vector(self) -> Tensor:
+        """All weights of the model."""
+        return self._flat.vector
+
     def zero_grad(self) -> None:
         """Clears the gradients, to which every backward pass adds."""
         self._flat.gradients.zero_()

@@ -11,8 +11,10 @@ from wellfit.models import build_model
 from wellfit.models.head import class_logits, head_width
 from wellfit.models.predict import predict
 from wellfit.params import Params
+from wellfit.training.average import WeightAverage
 from wellfit.training.loss import Loss
 from wellfit.training.metrics import classification_scores, regression_scores
+from wellfit.training.mix import BatchMixer
 from wellfit.training.optim import Optimizer
 from wellfit.training.tensors import Tensors
 
@@ -38,6 +40,9 @@ class Single:
         self._loss.check(train.y)
         self._loss.check(val.y)
         self._optimizer = Optimizer(params.optim, self.model)
+        self._mix = BatchMixer(params.regularize, params.train.seed)
+        self._average = WeightAverage(params.regularize, self.model, self._optimizer.vector, params.train.epochs)
+        self._epochs = 0
         self._target_std = meta.target_std or 1.0
         self._start_epoch()
 
@@ -54,30 +59,42 @@ class Single:
             lr: (1,) learning rate.
         """
         targets = self.train.y.index_select(0, rows[0])
-        outputs = self.model(self.train.x.index_select(0, rows[0]))
+        x, partner, share = self._mix(self.train.x.index_select(0, rows[0]))
+        outputs = self.model(x)
         self._optimizer.zero_grad()
-        self._loss(outputs, targets).backward()
+        loss = self._loss(outputs, targets)
+        if partner is not None:
+            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner])
+        loss.backward()
         norm = self._optimizer.step(float(lr[0]))
+        self._average.after_step()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
         self._targets.append(targets)
         self._grad_norms.append(norm)
 
     def finish_epoch(self) -> dict[str, np.ndarray]:
-        """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (1,)."""
+        """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (1,).
+
+        Mixed rows are scored against their own targets, not their partners'.
+        """
         outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
         norm = torch.stack(self._grad_norms).mean().cpu().numpy()
         self._start_epoch()
+        self._epochs += 1
+        self._average.after_epoch(self._epochs)
         return {f"train/{k}": v for k, v in self._scores(outputs, targets).items()} | {"grad_norm": norm[None]}
 
     def validate(self) -> dict[str, np.ndarray]:
         """``val/...`` metrics of the validation split, each (1,)."""
-        outputs = predict(self.model, self.val.x)
+        with self._average.in_place():
+            outputs = predict(self.model, self.val.x)
         return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y).items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
-        """A copy of the member's weights and buffers."""
-        return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        """A copy of the member's weights and buffers, or of their average, as they were validated."""
+        with self._average.in_place():
+            return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def multiply_adds(self, batch_size: int) -> int:
         """Multiply-adds of linear layers and convolutions in a forward pass over a batch."""

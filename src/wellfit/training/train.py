@@ -15,7 +15,7 @@ from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.tuning.best import apply_best
 
 TIMING = ("seconds", "samples_per_second")  # kept out of the reports, which are the same bytes in every run
-SECTIONS = ("data", "model", "loss", "optim", "schedule", "train")
+SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
 
 
 def train(params: Params, data_folder: Path, tune_report: Path, models: Path, report: Path) -> None:
@@ -81,7 +81,7 @@ def _run_epochs(
             f"training blew up: {failure}; lower optim.lr, now {params.optim.lr:g}, or set optim.clip_norm"
         )
     best_epoch = int(training.members.best_epoch[0])
-    print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4f}")
+    print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
     return history, best_epoch
 
 

@@ -56,6 +56,8 @@ def apply_best(params: Params, path: Path, meta: Meta) -> Params:
         raise WellfitError(f"{path} is not as tune wrote it: {way_out}") from None
     if tuned_on != meta.sha256:
         raise WellfitError(f"{path} was tuned on other data than {meta.name} as it is now: {way_out}")
+    if strange := sorted(set(values) - set(params.flat())):
+        raise WellfitError(f"{path}: {strange[0]} is not a key of params.yaml: {way_out}")
     values = {key: value for key, value in values.items() if key in ranges}
     tuned = params.replace(values, source=str(path))
     old = params.flat()

@@ -1,5 +1,6 @@
 """The section ``tune`` of ``params.yaml``."""
 
+from pathlib import PurePath
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -72,6 +73,13 @@ class TuneConfig(Config):
     pruner_warmup_epochs: int = Field(ge=0)
     seed: int = Field(ge=0, lt=2**32)
     storage: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _stored_inside(self) -> Self:
+        path = PurePath(self.storage)
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"storage must be a folder below the repository's root, got {self.storage!r}")
+        return self
 
     @property
     def ranges(self) -> dict[str, Range]:

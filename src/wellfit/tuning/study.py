@@ -55,14 +55,16 @@ class Study:
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """The trials that have ended, in their order."""
-        return self._study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+        """The trials that have ended, in their order; of a longer study the first ``tune.n_trials``."""
+        ended = self._study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
+        return ended[: self._config.n_trials]
 
     @property
     def best(self) -> FrozenTrial | None:
         """The best complete trial, or None where there is none."""
         complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        return self._study.best_trial if complete else None
+        sign = -1 if self._study.direction == StudyDirection.MAXIMIZE else 1
+        return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
 
     @property
     def run_id(self) -> str | None:

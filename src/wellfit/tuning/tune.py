@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, Trial, TrialState
 from torch import Tensor
 
@@ -25,6 +25,7 @@ from wellfit.training.train import best_metrics, resolved_config
 from wellfit.tuning.best import TRIAL_COLUMNS, write_best
 from wellfit.tuning.study import Study
 
+REGULARIZATION = ("optim.weight_decay", "model.dropout")
 RUN_STATUS = {TrialState.COMPLETE: "FINISHED", TrialState.PRUNED: "KILLED", TrialState.FAIL: "FAILED"}
 
 
@@ -52,10 +53,12 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
     """
     data = load_training_data(params, data_folder)
     base = _shortened(params, data)
+    if base.train.epochs < params.train.epochs:
+        params, base = _without_regularization(params, base)
     current = {key: params.flat()[key] for key in params.tune.ranges}
     higher = is_higher_better(params.train.monitor)
     journal = project_root() / params.tune.storage / f"{data.meta.name}-{fingerprint(base, data.meta.sha256)}.log"
-    with FileLock(_lock_path(journal)):
+    with _locked(journal):
         study = Study(journal, params.tune, current, higher_is_better=higher)
         with tracking.start_run(
             "tune", f"tune {data.meta.name} {params.model.name}", data.meta, again=study.run_id
@@ -99,6 +102,23 @@ def _shortened(params: Params, data: TrainingData) -> Params:
     epochs = min(params.train.epochs, max(1, params.tune.max_steps // steps_per_epoch(params, data)))
     warmup = min(params.schedule.warmup_epochs, epochs - 1)
     return params.replace({"train.epochs": epochs, "schedule.warmup_epochs": warmup})
+
+
+def _without_regularization(params: Params, base: Params) -> tuple[Params, Params]:
+    """Params and those of a trial, with a space of which only what a short trial can judge is left.
+
+    A network that has seen the data once or twice does not over-fit yet: the less regularization, the better it looks,
+    and trained to the end with what won it over-fits. Where nothing else is searched, the space stays.
+    """
+    fixed = [key for key in params.tune.ranges if key in REGULARIZATION]
+    if fixed and len(fixed) < len(params.tune.ranges):
+        print(
+            f"a trial has {base.train.epochs} of {params.train.epochs} epochs (tune.max_steps), too few to judge "
+            f"regularization: {' and '.join(fixed)} stay as they are"
+        )
+        gone = {f"tune.space.{key}": None for key in fixed}
+        return params.replace(gone), base.replace(gone)
+    return params, base
 
 
 def _run_trials(study: Study, base: Params, data: TrainingData, run: tracking.Run, n_trials: int) -> None:
@@ -192,7 +212,14 @@ def _failures(trials: Sequence[FrozenTrial]) -> str:
     return "; ".join(sorted({str(t.user_attrs.get("failure")) for t in trials if t.user_attrs.get("failure")})[:3])
 
 
-def _lock_path(journal: Path) -> Path:
+def _locked(journal: Path) -> FileLock:
+    """Keeps other processes from the study, or waits until they have left it."""
     path = project_root() / ".wellfit" / "locks" / f"{journal.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    return path
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print("another process is at this study: waiting until it has ended", flush=True)
+        lock.acquire()
+    return lock
