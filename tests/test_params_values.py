@@ -80,6 +80,9 @@ BAD_VALUES = [
     ("schedule.warmup_epochs", "-1", "must be >= 0, got -1"),
     ("schedule.step_epochs", "0", "must be >= 1, got 0"),
     ("schedule.gamma", "1.0", "must be < 1.0, got 1.0"),
+    ("regularize.mixup", "-1", "must be >= 0.0, got -1"),
+    ("regularize.swa_start", "1.0", "must be < 1.0, got 1.0"),
+    ("regularize.average", "mean", "must be one of none, ema or swa, got 'mean'"),
     ("schedule.milestones", "[]", "must have at least 1 entries, got []"),
     ("schedule.decay", "1.1", "must be <= 1.0, got 1.1"),
     ("schedule.power", "0", "must be > 0.0, got 0"),
@@ -193,6 +196,14 @@ CONTRADICTIONS = [
     (
         ["schedule.warmup_epochs=10", "train.epochs=10"],
         "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
+    ),
+    (
+        ["data.name=wine", "regularize.cutmix=1.0"],
+        "regularize.cutmix needs images, but data.name wine is a table; use mixup",
+    ),
+    (
+        ["regularize.cutmix=1.0", "regularize.mixup=0.2"],
+        "regularize.mixup and regularize.cutmix exclude each other, got 0.2 and 1; set one to 0",
     ),
     (
         ["model.norm=instance"],

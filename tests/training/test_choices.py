@@ -10,12 +10,13 @@ from torch import Tensor
 
 from wellfit.models.config import ModelConfig
 from wellfit.params import Params
-from wellfit.training.config import LossConfig, OptimConfig, ScheduleConfig, TrainConfig
+from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
 from wellfit.training.setup import begin, load_training_data
 
 SECTIONS = {
     "model": ModelConfig,
     "loss": LossConfig,
+    "regularize": RegularizeConfig,
     "optim": OptimConfig,
     "schedule": ScheduleConfig,
     "train": TrainConfig,
@@ -36,6 +37,11 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "loss.class_weights": "[1, 2, 5]",
     "loss.focal_gamma": ("4.0", ["loss.name=focal"]),
     "loss.delta": ("0.1", ["loss.name=huber"]),
+    "regularize.input_noise": "0.5",
+    "regularize.mixup": "0.4",
+    "regularize.cutmix": ("1.0", ["model.name=cnn"]),
+    "regularize.ema_decay": ("0.5", ["regularize.average=ema"]),
+    "regularize.swa_start": ("0.0", ["regularize.average=swa"]),
     "optim.lr": "0.02",
     "optim.weight_decay": "0.3",
     "optim.decay_all": "true",
@@ -90,6 +96,7 @@ def needs(key: str, value: str) -> list[str]:
     """What a choice wants of the other keys."""
     return {
         ("model.norm", "instance"): ["model.name=cnn"],
+        ("regularize.average", "swa"): ["regularize.swa_start=0.0"],
         ("model.init", "zeros"): ["model.norm=none", "model.hidden=[]"],
         ("schedule.name", "plateau"): ["schedule.patience=0", "schedule.threshold=0.9"],
         ("schedule.name", "step"): ["schedule.step_epochs=1"],

@@ -327,3 +327,43 @@ def test_a_target_that_is_constant_is_no_reason_to_divide_by_zero(load: Load) ->
     single = Single(params, meta, flat, Tensors(data.val.x, torch.zeros(len(data.val.y))))
     single.step(torch.arange(10)[None], np.array([0.01]))
     assert all(np.isfinite(values).all() for values in (single.finish_epoch() | single.validate()).values())
+
+
+# Mixed rows and averaged weights
+
+
+def test_mixed_rows_learn_both_targets(load: Load) -> None:
+    params, data = load("table", "model.dropout=0", "regularize.mixup=0.4", "optim.name=sgd", "optim.momentum=0")
+    single = learner(params, data)
+    twin = learner(params, data)
+    rows = torch.arange(12)
+    x, partner, share = twin._mix(data.train.x[rows])
+    assert partner is not None
+    outputs, y = twin.model(x), data.train.y[rows]
+    loss = share * nn.functional.cross_entropy(outputs, y)
+    loss += (1 - share) * nn.functional.cross_entropy(outputs, y[partner])
+    loss.backward()
+    twin._optimizer.step(0.1)
+    single.step(rows[None], np.array([0.1]))
+    for name, tensor in twin.weights(0).items():
+        torch.testing.assert_close(single.weights(0)[name], tensor, msg=name)
+
+
+def test_averaged_weights_are_validated_and_kept_while_training_goes_on_with_its_own(load: Load) -> None:
+    plain, data = load("table", "model.dropout=0")
+    averaged = plain.replace({"regularize.average": "ema", "regularize.ema_decay": 0.8})
+    one, two = learner(plain, data), learner(averaged, data)
+    for start in (0, 10, 20):
+        for single in (one, two):
+            single.step(torch.arange(start, start + 10)[None], np.array([0.05]))
+            single.validate()
+    live = {name: tensor.clone() for name, tensor in two.model.state_dict().items()}
+    assert all(torch.equal(tensor, live[name]) for name, tensor in one.weights(0).items())
+    kept = two.weights(0)
+    assert not torch.equal(kept["1.weight"], live["1.weight"])
+    twin = build_model(averaged.model, data.meta.input_shape, head_width("auto", data.meta))
+    twin.load_state_dict(kept)
+    twin.eval()
+    with torch.no_grad():
+        expected = nn.functional.cross_entropy(twin(data.val.x), data.val.y).item()
+    assert two.validate()["val/loss"].item() == pytest.approx(expected, rel=1e-5)
