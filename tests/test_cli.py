@@ -282,6 +282,22 @@ def test_an_option_that_is_no_key_is_told_what_was_meant(call: Callable[..., Out
     assert (status, err) == (1, "train: optim.lrr is not a key of params.yaml; did you mean optim.lr? (--set)\n")
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--lerning", "1"], "unrecognized arguments: --lerning 1; --help lists the options"),
+        (["--l", "3"], "unrecognized arguments: --l 3; did you mean --lr?"),
+        (["--epoch=3"], "unrecognized arguments: --epoch=3; did you mean --epochs?"),
+        (["--lr"], "argument --lr: expected one argument; --help"),
+    ],
+)
+def test_a_wrong_option_is_one_line_with_a_hint(call: Callable[..., Outcome], argv: list[str], said: str) -> None:
+    status, out, err = call(never, argv)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"train: {said}")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("argv", [["--sett", "x"], ["--set"], ["x"], ["--optim.lr"]])
 def test_a_wrong_option_is_refused(call: Callable[..., Outcome], argv: list[str]) -> None:
     status, _, err = call(never, argv)

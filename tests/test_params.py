@@ -313,3 +313,12 @@ def test_ranges_are_the_intervals_by_dotted_key(params: Params) -> None:
         "optim.weight_decay": (0.0001, 0.3, True),
         "model.dropout": (0.0, 0.6, False),
     }
+
+
+def test_a_misspelt_key_is_named_before_the_one_that_is_missing(edited: Edit) -> None:
+    assert mistake(edited("optim.lr", "  lrr: 0.003")).startswith("optim.lrr is not a key of params.yaml; did you mean")
+
+
+def test_the_keys_of_a_section_are_listed_where_none_is_near(edited: Edit) -> None:
+    text = mistake(edited("fetch.retries", "  zzzzzz: 3"))
+    assert "fetch.zzzzzz is not a key of params.yaml; fetch has fetch.timeout, fetch.retries" in text

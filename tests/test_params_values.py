@@ -198,6 +198,14 @@ CONTRADICTIONS = [
         "schedule.warmup_epochs must be < train.epochs, got 10 and 10",
     ),
     (
+        ["tune.storage=/tmp/x"],
+        "tune: storage must be a folder below the repository's root, got '/tmp/x'",
+    ),
+    (
+        ["tune.storage=a/../../x"],
+        "tune: storage must be a folder below the repository's root, got 'a/../../x'",
+    ),
+    (
         ["data.name=wine", "regularize.cutmix=1.0"],
         "regularize.cutmix needs images, but data.name wine is a table; use mixup",
     ),

@@ -145,6 +145,38 @@ def test_the_run_of_mlflow_run_is_taken_over(client: MlflowClient, meta: Meta, m
     assert trial.id != given
 
 
+@pytest.mark.parametrize("texts", [{"optim.lr": "1e-2"}, {"model.hidden": "'[32]'", "optim.lr": ""}])
+def test_what_mlflow_run_has_logged_as_text_stays(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch, texts: dict[str, str]
+) -> None:
+    given = client.create_run(client.create_experiment("of the project")).info.run_id
+    for key, text in texts.items():
+        client.log_param(given, key, text)
+    monkeypatch.setenv("MLFLOW_RUN_ID", given)
+    with tracking.start_run("train", "a run", meta) as run:
+        run.log_params({"optim.lr": 0.01, "model.hidden": [32], "train.epochs": 3})
+    logged = client.get_run(given).data.params
+    assert logged == {"optim.lr": "0.01", "model.hidden": "[32]", "train.epochs": "3"} | texts
+
+
+def test_a_study_goes_on_in_its_run_only_where_that_run_belongs(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = client.create_run(client.create_experiment("of the project")).info.run_id
+    with tracking.start_run("tune", "study", meta, again=elsewhere) as first:
+        pass
+    assert first.id != elsewhere
+    with tracking.start_parent_run("pipeline", "moons") as pipeline:
+        monkeypatch.setenv(tracking.PARENT_RUN_VARIABLE, pipeline.id)
+        with tracking.start_run("tune", "study", meta, again=first.id) as nested:
+            pass
+        with tracking.start_run("tune", "study", meta, again=nested.id) as again:
+            pass
+    assert nested.id != first.id
+    assert again.id == nested.id
+    assert client.get_run(nested.id).data.tags["mlflow.parentRunId"] == pipeline.id
+
+
 def test_a_study_that_goes_on_is_one_run(client: MlflowClient, meta: Meta) -> None:
     with tracking.start_run("tune", "study", meta) as first:
         pass

@@ -55,6 +55,13 @@ def test_without_a_tuning_the_way_out_is_named(tmp_path: Path) -> None:
 def test_no_tuning_leaves_all_outputs_of_the_stage(tmp_path: Path) -> None:
     write_no_tuning(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"best_params.yaml", "trials.csv", "plots"}
+    assert (tmp_path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_key_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    write_best(tmp_path / "best_params.yaml", {"optim.lrr": 0.1}, "abc", "best of 3 trials")
+    with pytest.raises(WellfitError, match=r"best_params\.yaml: optim\.lrr is not a key of params\.yaml"):
+        apply(load_params(PARAMS_FILE), tmp_path / "best_params.yaml")
 
 
 @pytest.mark.parametrize("text", ["", "params: {}", "[1, 2]", "a: {b", "data_sha256: abc\nparams: 3", "\x00"])

@@ -63,6 +63,14 @@ def learning_rate(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 @style()
+def no_tuning() -> Figure:
+    """Says that there is nothing to show."""
+    figure = Figure(figsize=(8, 1.2))
+    figure.text(0.5, 0.5, "tuning is off: params.yaml is used as it is", ha="center", va="center")
+    return figure
+
+
+@style()
 def tuning_history(
     values: Sequence[float | None], states: Sequence[str], monitor: str, higher_is_better: bool
 ) -> Figure:

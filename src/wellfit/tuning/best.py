@@ -34,7 +34,11 @@ def write_no_tuning(report: Path) -> None:
     """The outputs of a tuning that is switched off, or that has nothing to search."""
     write_best(report / "best_params.yaml", {}, None, "tuning is off: params.yaml is used as it is")
     write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
-    (report / "plots").mkdir(exist_ok=True)
+    # DVC warns of a folder of plots that is empty.
+    from wellfit.evaluation.curves import no_tuning
+    from wellfit.evaluation.style import save
+
+    save(no_tuning(), report / "plots" / "history.png")
 
 
 def apply_best(params: Params, path: Path, meta: Meta) -> Params:
