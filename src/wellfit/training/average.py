@@ -28,7 +28,7 @@ class WeightAverage:
         self._first_epoch = min(epochs, 1 + int(config.swa_start * epochs))
         statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
         self._live = [vector.detach(), *statistics]
-        self._average = [torch.zeros_like(tensor) for tensor in self._live]
+        self._average = [] if config.average == "none" else [torch.zeros_like(tensor) for tensor in self._live]
         self._weight = 0.0  # what the average has seen: 1 - decay ** steps, or the number of epochs
 
     def after_step(self) -> None:
