@@ -50,10 +50,10 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def call(clone: Path) -> Run:
-    """Calls a program of the environment in the clone, as a user would."""
+def environment(clone: Path) -> dict[str, str]:
+    """As after activating the environment, without settings of the user's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "WELLFIT_", "COV_"))}
-    environment = kept | {
+    return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "VIRTUAL_ENV": sys.prefix,
         "DVC_SITE_CACHE_DIR": str(clone.parent / "site"),
@@ -63,6 +63,11 @@ def call(clone: Path) -> Run:
         "GIT_COMMITTER_NAME": "a",
         "GIT_COMMITTER_EMAIL": "a@example.org",
     }
+
+
+@pytest.fixture(scope="session")
+def call(clone: Path, environment: dict[str, str]) -> Run:
+    """Calls a program of the environment in the clone, as a user would."""
 
     def run(*command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(

@@ -1,7 +1,10 @@
 """The real pipeline in a clone: DVC, experiments, `mlflow run`. The tests build on each other, in this order."""
 
 import json
+import os
 import re
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -170,3 +173,33 @@ def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, repro
     assert failed.returncode != 0
     assert "train: optim.lr must be > 0.0, got -1 (--set)" in failed.stderr
     assert runs(clone)[-1].info.status == "FAILED"
+
+
+def test_an_interrupted_mlflow_run_leaves_nothing_running(
+    clone: Path, environment: dict[str, str], reproduced: str
+) -> None:
+    before = len(runs(clone))
+    command = ["mlflow", "run", ".", "--env-manager", "local", "-P", "n_trials=5000"]
+    with subprocess.Popen(
+        command,
+        cwd=clone,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,  # as in a terminal of its own
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.startswith("tune trial"):
+                os.killpg(process.pid, signal.SIGINT)
+                break
+        process.stdout.read()  # until the last of its processes has ended
+    assert process.returncode != 0
+    pipeline, tune, *trials = runs(clone)[before:]
+    assert tune.info.status == "KILLED"
+    # MLflow marks the run that it made itself FAILED, after our process has marked it KILLED and ended.
+    assert pipeline.info.status in ("KILLED", "FAILED")
+    assert {run.info.status for run in trials} <= {"FINISHED", "KILLED"}
+    assert not list(clone.glob(".wellfit/**/open.lock"))
