@@ -83,7 +83,7 @@ def call(
 ) -> Iterator[Callable[..., Outcome]]:
     """Runs a stage inside this process."""
     monkeypatch.setattr(sys, "argv", ["pipelines/train.py"])
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def run(main: Callable[[Params], None], argv: Sequence[str] = ()) -> Outcome:
         try:
@@ -94,7 +94,8 @@ def call(
         return status, printed.out, printed.err
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def never(params: Params) -> None:
@@ -355,3 +356,21 @@ def test_stages_leave_nothing_but_the_lock(call: Callable[..., Outcome], root: P
     assert call(lambda params: None) == (0, "", "")
     written = [path for path in root.rglob("*") if path.is_file() and path.stat().st_mtime >= begun - 1]
     assert {path.relative_to(root).as_posix() for path in written} <= {"params.yaml", ".wellfit/locks/train.lock"}
+
+
+@pytest.mark.parametrize("first", [signal.SIGINT, signal.SIGTERM])
+def test_what_ends_in_order_is_not_cut_short_by_a_second_signal(start: Stage, first: signal.Signals) -> None:
+    body = f"""try:
+        {WAIT}
+    finally:
+        print("ending", flush=True)
+        time.sleep(1)
+        print("ended", flush=True)"""
+    process = started(start(body))
+    process.send_signal(first)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ending\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "ended\n"
+    status, _, err = finish(process)
+    assert (status, err) == (130 if first == signal.SIGINT else 143, "train: interrupted\n")

@@ -71,7 +71,9 @@ def call_stage(main: Callable[[Params], None], description: str | None, argv: Se
     arguments = _with_keys_as_set(argv)
     args = _parser(script, description, with_sections=bool({"-h", "--help"} & set(arguments))).parse_args(arguments)
     overrides = args.set + [f"{key}={value}" for name, key in SHORT_NAMES.items() if (value := getattr(args, name))]
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has made it ignored
+        signal.signal(signal.SIGINT, _interrupt)
     if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
         _die_with_parent()
     try:
@@ -171,10 +173,13 @@ def _only_one(script: str) -> Iterator[None]:
         lock.release()
 
 
-def _terminate(signum: int, frame: FrameType | None) -> NoReturn:
-    # `mlflow run` sends it again, and so does the kernel when the parent dies: once is enough to end in order.
+def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
+    # After an interruption comes a SIGTERM, from `mlflow run` and from the kernel when the parent has died: it must not
+    # cut short what ends in order.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise KeyboardInterrupt("SIGTERM")
+    if signum == signal.SIGTERM:
+        raise KeyboardInterrupt("SIGTERM")
+    raise KeyboardInterrupt
 
 
 def _die_with_parent() -> None:

@@ -175,13 +175,12 @@ def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
         _check_artifacts(client, run_id)
         yield run
         run.flush()
+        with _unreachable_in_one_line():
+            client.set_terminated(run_id, run.status)
     except BaseException as error:
         run.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         _close_quietly(run)
         raise
-    else:
-        with _unreachable_in_one_line():
-            client.set_terminated(run_id, run.status)
     finally:
         (folder / OPEN).unlink(missing_ok=True)
         lock.release()
