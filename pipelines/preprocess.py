@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from wellfit.cli import run_stage
-from wellfit.data.prepare import prepare
+from wellfit.data.prepare import describe, prepare
 from wellfit.params import Params
 
 
@@ -11,7 +11,8 @@ def main(params: Params) -> None:
     """Writes data/processed/<data.name>/ and says what is in it."""
     meta = prepare(params.data, raw=Path("data/raw"), out=Path("data/processed"))
     sizes = ", ".join(f"{size:,} {name}" for name, size in meta.split_sizes.items())
-    print("\n".join([f"prepared {meta.name} in data/processed/{meta.name}: {sizes} rows", *meta.warnings]))
+    print(f"prepared {meta.name} in data/processed/{meta.name}: {sizes} rows")
+    print("\n".join([*describe(meta), *(f"warning: {sentence}" for sentence in meta.warnings)]))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def meta() -> Meta:
         name="moons",
         kind="table",
         task="classification",
-        feature_names=("a", "b"),
+        columns=(),
         class_names=("0", "1"),
         target_name="moon",
         input_shape=(2,),

@@ -5,6 +5,7 @@ at once, and turns every mistake into one line that says the rule, the value and
 """
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -17,8 +18,8 @@ from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from wellfit.config import Config
-from wellfit.data.catalog import CATALOG
-from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.catalog import CATALOG, Kind, Task
+from wellfit.data.config import OWN_TABLES, DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
 from wellfit.models.config import ModelConfig
@@ -45,10 +46,28 @@ class Params(Config):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        for broken, rule in _cross_checks(self):
+        entry = CATALOG[self.data.name]
+        task: Task | None = entry.task
+        if self.data.task == "classification" or self.data.task == "regression":
+            task = self.data.task
+        for broken, rule in _cross_checks(self, entry.kind, task):
             if broken:
                 raise ValueError(rule)
         return self
+
+    def check_task(self, kind: Kind, task: Task) -> None:
+        """Checks what could not be checked before it was known what the user's own data are.
+
+        Args:
+            kind: images or table.
+            task: classification or regression.
+
+        Raises:
+            WellfitError: a key that does not fit them.
+        """
+        for broken, rule in _cross_checks(self, kind, task):
+            if broken:
+                raise WellfitError(f"{rule} ({PARAMS_FILE})")
 
     def replace(self, changes: dict[str, Any], source: str = PARAMS_FILE) -> "Params":
         """A copy with other values, validated like the file.
@@ -110,21 +129,47 @@ def _validate(tree: dict[str, Any], path: str, sources: dict[str, str]) -> Param
         raise WellfitError(_one_line(errors[0], path, sources)) from None
 
 
-def _cross_checks(p: Params) -> list[tuple[bool, str]]:
-    """Each pair: is the rule broken, and what to say then."""
-    entry = CATALOG[p.data.name]
-    classes = entry.task == "classification"
-    wrong_monitors = ("rmse", "mae", "r2") if classes else ("accuracy", "balanced_accuracy", "macro_f1")
+def _cross_checks(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool, str]]:
+    """Each pair: is the rule broken, and what to say then. The task is None as long as the data have not told it."""
+    classes, numbers = task == "classification", task == "regression"
+    wrong_monitors = {
+        "classification": ("rmse", "mae", "r2"),
+        "regression": ("accuracy", "balanced_accuracy", "macro_f1"),
+        None: (),
+    }[task]
     lr_range = p.tune.ranges.get("optim.lr") if p.tune.enabled else None
     lowest_lr = min(p.optim.lr, lr_range.low) if lr_range else p.optim.lr
     shares = p.data.val_fraction + p.data.test_fraction
+    own_task = CATALOG[p.data.name].task
+    twice = _named_twice(p.data)
     return [
+        (
+            p.data.name in OWN_TABLES and p.data.target is None,
+            f"data.target must name the column to predict, as data.name is {p.data.name}, got null",
+        ),
+        (
+            p.data.task == "binary" and p.data.name != "mnist",
+            f"data.task binary is for mnist, not for data.name {p.data.name}; use auto",
+        ),
+        (
+            own_task is not None and p.data.task not in ("auto", "binary", own_task),
+            f"data.task {p.data.task} does not fit data.name {p.data.name}, which is a {own_task}; use auto",
+        ),
+        (
+            bool(twice),
+            f"a column has one part, but {twice} has two among data.target, id, weight, group, time, drop, numeric and "
+            "categorical",
+        ),
+        (
+            p.data.group is not None and p.data.time is not None,
+            f"data.group and data.time exclude each other, got {p.data.group} and {p.data.time}; set one to null",
+        ),
         (
             shares >= 1,
             f"data.val_fraction + data.test_fraction must be < 1, got {shares:g}",
         ),
         (
-            p.model.name == "cnn" and entry.kind != "images",
+            p.model.name == "cnn" and kind != "images",
             f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
         ),
         (
@@ -145,11 +190,11 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             "auto",
         ),
         (
-            p.loss.name in ("cross_entropy", "bce", "focal") and not classes,
+            p.loss.name in ("cross_entropy", "bce", "focal") and numbers,
             f"loss.name {p.loss.name} is for classes, but data.name {p.data.name} is a regression; use mse or auto",
         ),
         (
-            p.loss.label_smoothing > 0 and not classes,
+            p.loss.label_smoothing > 0 and numbers,
             f"loss.label_smoothing must be 0 for a regression (data.name {p.data.name}), "
             f"got {p.loss.label_smoothing:g}",
         ),
@@ -158,19 +203,19 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"loss.label_smoothing must be 0 with loss.name focal, got {p.loss.label_smoothing:g}",
         ),
         (
-            p.loss.class_weights != "none" and not classes,
+            p.loss.class_weights != "none" and numbers,
             f"loss.class_weights must be none for a regression (data.name {p.data.name}), got {p.loss.class_weights}",
         ),
         (
             p.train.monitor.removeprefix("val/") in wrong_monitors,
-            f"train.monitor {p.train.monitor} is not a score of a {entry.task} (data.name {p.data.name}); use val/loss",
+            f"train.monitor {p.train.monitor} is not a score of a {task} (data.name {p.data.name}); use val/loss",
         ),
         (
             p.model.norm == "batch" and p.train.batch_size == 1,
             "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none",
         ),
         (
-            p.regularize.cutmix > 0 and entry.kind != "images",
+            p.regularize.cutmix > 0 and kind != "images",
             f"regularize.cutmix needs images, but data.name {p.data.name} is a table; use mixup",
         ),
         (
@@ -204,6 +249,12 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"schedule.milestones must rise, got {list(p.schedule.milestones)}",
         ),
     ]
+
+
+def _named_twice(data: DataConfig) -> str:
+    """A column that is to be two things at once, or an empty text."""
+    roles = [data.target, data.id, data.weight, data.group, data.time, *data.drop, *data.numeric, *data.categorical]
+    return next((name for name, count in Counter(roles).items() if name and count > 1), "")
 
 
 def _widths(model: ModelConfig) -> list[int]:

@@ -23,6 +23,9 @@ from cryptography.x509.oid import NameOID
 from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, RawFile
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.data.fetch import fetch
+from wellfit.params import load_params
+
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -112,8 +115,8 @@ def _own_cache_and_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.fixture
 def data_config() -> Callable[..., DataConfig]:
     def make(name: str = "moons", **changes: Any) -> DataConfig:
-        values = {"n_samples": 200, "noise": 0.1, "val_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
-        return DataConfig.model_validate({"name": name, **values, **changes})
+        shipped = load_params(PARAMS_FILE).data.model_dump()
+        return DataConfig.model_validate(shipped | {"name": name, "n_samples": 200, "noise": 0.1} | changes)
 
     return make
 

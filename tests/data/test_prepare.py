@@ -148,7 +148,7 @@ def test_a_publishers_split_with_twins(
     assert ids[0] | ids[1] == set(range(40)) - {3, 5}
     assert any({7, 8} <= part for part in ids)
     assert meta.warnings == (
-        "2 rows of the publisher's train split equal a row of its test split and are left out",
+        "2 rows equal a row of a later split (train, val, test) and are left out",
         "1 rows equal an earlier row; each stands in the same split as the first of its kind",
     )
     assert meta.class_names == ("even", "odd")

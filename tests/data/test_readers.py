@@ -7,11 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes
 
 from wellfit.data.bundled import save_bundled
+from wellfit.data.config import DataConfig
 from wellfit.data.readers import read_idx, read_raw
 from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
+
+Config = Callable[..., DataConfig]
 
 
 def idx(array: np.ndarray) -> bytes:
@@ -52,24 +56,25 @@ def test_a_damaged_idx_file_is_one_line(body: bytes, fault: str, tmp_path: Path)
     assert "\n" not in str(raised.value)
 
 
-def test_a_published_set_keeps_the_order_of_its_rows(published: Any, tmp_path: Path) -> None:
+def test_a_published_set_keeps_the_order_of_its_rows(published: Any, tmp_path: Path, data_config: Config) -> None:
     published.write_raw(tmp_path)
-    raw = read_raw("fashion_mnist", tmp_path)
+    raw = read_raw(data_config("fashion_mnist"), tmp_path)
     np.testing.assert_array_equal(raw.x[:, 0], np.concatenate([published.parts[0], published.parts[2]]))
     np.testing.assert_array_equal(raw.y, np.concatenate([published.parts[1], published.parts[3]]))
     assert (raw.x.dtype, raw.y.dtype) == (np.uint8, np.int64)
-    assert raw.first_test_row == 40
+    assert raw.splits is not None
+    assert raw.splits.tolist() == ["train"] * 40 + ["test"] * 10
     assert raw.class_names == ("even", "odd")
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_a_flipped_bit_in_a_published_file(part: int, published: Any, tmp_path: Path) -> None:
+def test_a_flipped_bit_in_a_published_file(part: int, published: Any, tmp_path: Path, data_config: Config) -> None:
     published.write_raw(tmp_path)
     path = tmp_path / list(published.contents)[part]
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with pytest.raises(WellfitError, match=f"{path.name} is damaged .*`dvc repro --force fetch`"):
-        read_raw("fashion_mnist", tmp_path)
+        read_raw(data_config("fashion_mnist"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -88,12 +93,13 @@ def test_published_files_that_contradict_each_other(
     published: Any,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
+    data_config: Config,
 ) -> None:
     published.parts[part] = change(published.parts[part]).copy()
     published.register(monkeypatch)
     published.write_raw(tmp_path)
     with pytest.raises(WellfitError, match=fault):
-        read_raw("fashion_mnist", tmp_path)
+        read_raw(data_config("fashion_mnist"), tmp_path)
 
 
 def rewrite(folder: Path, **arrays: np.ndarray) -> None:
@@ -106,21 +112,22 @@ def rewrite(folder: Path, **arrays: np.ndarray) -> None:
 
 
 @pytest.fixture
-def diabetes(data_config: Callable[..., Any], tmp_path: Path) -> Path:
+def diabetes(data_config: Config, tmp_path: Path) -> Path:
     save_bundled(data_config("diabetes"), tmp_path)
     return tmp_path
 
 
-def test_a_table_is_float32_in_raw_units(diabetes: Path) -> None:
-    raw = read_raw("diabetes", diabetes)
-    assert (raw.x.dtype, raw.y.dtype) == (np.float32, np.float32)
+def test_a_table_is_a_frame_in_raw_units(diabetes: Path, data_config: Config) -> None:
+    raw = read_raw(data_config("diabetes"), diabetes)
+    assert raw.y.dtype == np.float32
     np.testing.assert_allclose(raw.x, np.load(diabetes / "x.npy"), rtol=1e-6)
+    assert raw.x.columns.tolist() == load_diabetes().feature_names
     assert raw.target_name == "disease_progression"
-    assert raw.first_test_row is None
+    assert raw.splits is None
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
-def test_a_feature_that_is_not_finite_is_named(value: float, diabetes: Path) -> None:
+def test_a_feature_that_is_not_finite_is_named(value: float, diabetes: Path, data_config: Config) -> None:
     x = np.load(diabetes / "x.npy")
     x[17, 2] = value
     rewrite(diabetes, x=x)
@@ -128,53 +135,53 @@ def test_a_feature_that_is_not_finite_is_named(value: float, diabetes: Path) -> 
         WellfitError,
         match=r"x\.npy row 17, bmi: must be a finite float32 number, got " + f"{value:g}".replace("+", r"\+"),
     ):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
 
 
-def test_a_target_that_is_not_finite_is_named(diabetes: Path) -> None:
+def test_a_target_that_is_not_finite_is_named(diabetes: Path, data_config: Config) -> None:
     y = np.load(diabetes / "y.npy")
     y[3] = np.nan
     rewrite(diabetes, y=y)
     with pytest.raises(WellfitError, match=r"y\.npy row 3, disease_progression: must be a finite"):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
 
 
-def test_arrays_that_do_not_fit_together(diabetes: Path) -> None:
+def test_arrays_that_do_not_fit_together(diabetes: Path, data_config: Config) -> None:
     x = np.load(diabetes / "x.npy")
     rewrite(diabetes, x=x[:-1])
     with pytest.raises(WellfitError, match=re.escape("x.npy (441, 10) and y.npy (442,) do not fit together")):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
     rewrite(diabetes, x=x[:, :-1])
     with pytest.raises(WellfitError, match=re.escape("x.npy has 9 columns, names.json 10 names")):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
 
 
 @pytest.mark.parametrize("file", ["x.npy", "y.npy", "names.json"])
-def test_a_missing_file_says_which_stage_makes_it(file: str, diabetes: Path) -> None:
+def test_a_missing_file_says_which_stage_makes_it(file: str, diabetes: Path, data_config: Config) -> None:
     (diabetes / file).unlink()
     with pytest.raises(WellfitError, match=f"{file} not found; `dvc repro fetch` makes it"):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
 
 
 @pytest.mark.parametrize("file", ["x.npy", "y.npy", "names.json"])
 @pytest.mark.parametrize("cut", [0, 50])
-def test_a_truncated_file_is_damaged(file: str, cut: int, diabetes: Path) -> None:
+def test_a_truncated_file_is_damaged(file: str, cut: int, diabetes: Path, data_config: Config) -> None:
     path = diabetes / file
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(WellfitError, match=f"{file} is damaged"):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
 
 
 @pytest.mark.parametrize(
     "text", ["[]", "{}", '{"feature_names": [], "class_names": [], "target_name": "t", "sha256": 1}']
 )
-def test_names_of_another_shape(text: str, diabetes: Path) -> None:
+def test_names_of_another_shape(text: str, diabetes: Path, data_config: Config) -> None:
     (diabetes / "names.json").write_text(text)
     with pytest.raises(WellfitError, match=r"names\.json is damaged"):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)
 
 
-def test_pickled_arrays_are_not_loaded(diabetes: Path) -> None:
+def test_pickled_arrays_are_not_loaded(diabetes: Path, data_config: Config) -> None:
     rewrite(diabetes, y=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
-        read_raw("diabetes", diabetes)
+        read_raw(data_config("diabetes"), diabetes)

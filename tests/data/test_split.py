@@ -1,32 +1,38 @@
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from wellfit.data.config import DataConfig
-from wellfit.data.readers import RawData
+from wellfit.data.raw import RawData, published_splits
 from wellfit.data.split import Assignment, assign_rows, first_twins
 from wellfit.errors import WellfitError
+from wellfit.params import load_params
 
 ROWS = st.integers(60, 400)
 FRACTION = st.floats(0.1, 0.4)
 SEED = st.integers(0, 2**32 - 1)
 
 
-def config(val: float = 0.2, test: float = 0.2, seed: int = 0) -> DataConfig:
-    return DataConfig(name="wine", n_samples=100, noise=0.0, val_fraction=val, test_fraction=test, seed=seed)
+SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").data
 
 
-def table(x: Any, y: Any, first_test_row: int | None = None) -> RawData:
+def config(val: float = 0.2, test: float = 0.2, seed: int = 0, **changes: Any) -> DataConfig:
+    return SHIPPED.model_copy(update={"val_fraction": val, "test_fraction": test, "seed": seed} | changes)
+
+
+def table(x: Any, y: Any, splits: Any = None, groups: Any = None, times: Any = None) -> RawData:
     y = np.asarray(y)
     is_classes = y.dtype.kind == "i"
     names = tuple("abcdefgh"[: y.max() + 1]) if is_classes else ()
-    x = np.asarray(x, dtype=np.float32).reshape(len(y), -1)
-    return RawData(x, y, first_test_row, ("f",) * x.shape[1], names, "t")
+    frame = pd.DataFrame(np.asarray(x, dtype=np.float64).reshape(len(y), -1))
+    return RawData(frame, y, names, "t", splits, groups=groups, times=times)
 
 
 def all_rows(assignment: Assignment) -> list[int]:
@@ -84,18 +90,19 @@ def test_a_publishers_test_split_is_kept_and_its_twins_left_out_of_train(
     twins = rng.choice(n_train, shared, replace=False)
     x[twins] = rng.integers(n_train, n_train + n_test, shared)
     y = np.arange(n_train + n_test) % 2
-    assignment = assign_rows(table(x, y, first_test_row=n_train), config(val, 0.3, seed))
+    assignment = assign_rows(table(x, y, published_splits(n_train, n_test)), config(val, 0.3, seed))
     assert assignment.rows["test"].tolist() == list(range(n_train, n_train + n_test))
     assert all_rows(assignment) == sorted(set(range(n_train + n_test)) - set(twins.tolist()))
     assert assignment.left_out == shared
     assert len(assignment.rows["val"]) == round(val * (n_train - shared)), "a share of the publisher's train split"
 
 
-@given(st.lists(st.tuples(st.sampled_from([0.0, -0.0, 1.5]), st.sampled_from([0.0, 2.0])), min_size=1))
+@given(st.lists(st.tuples(st.sampled_from([0.0, 1.5, None]), st.sampled_from(["a", "b", None])), min_size=1))
 @settings(deadline=None)
-def test_first_twins_are_those_of_a_plain_search(rows: list[tuple[float, float]]) -> None:
-    expected = [rows.index(row) for row in rows]
-    assert first_twins(np.array(rows, dtype=np.float32)).tolist() == expected
+def test_first_twins_are_those_of_a_plain_search(rows: list[tuple[float | None, str | None]]) -> None:
+    numbers, texts = zip(*rows, strict=True)
+    frame = pd.DataFrame({"n": np.array(numbers, float), "t": pd.Categorical(texts, categories=["b", "a"])})
+    assert first_twins(frame).tolist() == [rows.index(row) for row in rows]
 
 
 def test_first_twins_of_images() -> None:
@@ -158,3 +165,78 @@ def test_the_split_is_that_of_scikit_learn(data_config: Callable[..., Any]) -> N
     assert rows["val"].tolist() == sorted(val)
     assert rows["test"].tolist() == sorted(test)
     assert Counter(y[rows["train"]].tolist()).most_common(1)[0][1] <= 17
+
+
+def test_the_publishers_split_can_be_given_up() -> None:
+    raw = table(np.arange(100), np.arange(100) % 2, published_splits(90, 10))
+    rows = assign_rows(raw, config(split="random")).rows
+    assert len(rows["test"]) == 20
+    assert rows["test"].min() < 80
+
+
+def test_given_validation_and_test_rows_are_both_kept() -> None:
+    splits = np.repeat(["val", "train", "test"], [20, 50, 30])
+    x = np.arange(100)
+    x[25] = x[0]  # train and val
+    x[26] = x[99]  # train and test
+    x[1] = x[98]  # val and test
+    assignment = assign_rows(table(x, np.arange(100) % 2, splits), config())
+    assert assignment.rows["val"].tolist() == [0, *range(2, 20)]
+    assert assignment.rows["train"].tolist() == [*range(20, 25), *range(27, 70)]
+    assert assignment.rows["test"].tolist() == list(range(70, 100))
+    assert assignment.left_out == 3
+
+
+def test_a_test_split_is_drawn_where_only_validation_rows_are_given() -> None:
+    splits = np.repeat(["train", "val"], [80, 20])
+    rows = assign_rows(table(np.arange(100), np.arange(100) % 2, splits), config(test=0.25)).rows
+    assert rows["val"].tolist() == list(range(80, 100))
+    assert (len(rows["test"]), len(rows["train"])) == (20, 60)
+
+
+@given(n=ROWS, n_groups=st.integers(20, 50), seed=SEED)
+@settings(deadline=None, max_examples=40)
+def test_groups_and_the_twins_of_their_rows_stay_together(n: int, n_groups: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups, x = rng.integers(0, n_groups, n), np.arange(n)
+    x[n // 2] = x[0]  # links two groups
+    assignment = assign_rows(table(x, np.zeros(n, np.float32), groups=groups), config(seed=seed, group="shop"))
+    assert all_rows(assignment) == list(range(n))
+    of_splits = [set(groups[rows].tolist()) for rows in assignment.rows.values()]
+    assert sum(map(len, of_splits)) == len(set(groups.tolist()))
+    assert any({0, n // 2} <= set(rows.tolist()) for rows in assignment.rows.values())
+
+
+def test_few_groups_are_too_few() -> None:
+    raw = table(np.arange(100), np.zeros(100, np.float32), groups=np.arange(100) % 2)
+    with pytest.raises(WellfitError, match="the val split would be empty, as 2 groups are split by"):
+        assign_rows(raw, config(group="shop"))
+
+
+@given(n=ROWS, distinct=st.integers(5, 400), val=FRACTION, test=FRACTION, seed=SEED)
+@settings(deadline=None, max_examples=60)
+def test_time_goes_forward_from_split_to_split(n: int, distinct: int, val: float, test: float, seed: int) -> None:
+    times = np.random.default_rng(seed).integers(0, distinct, n).astype(float)
+    try:
+        rows = assign_rows(table(np.arange(n), np.zeros(n, np.float32), times=times), config(val, test)).rows
+    except WellfitError:
+        reject()
+    assert times[rows["train"]].max() < times[rows["val"]].min()
+    assert times[rows["val"]].max() < times[rows["test"]].min()
+    assert sum(map(len, rows.values())) == n
+    if distinct >= n:
+        assert len(rows["test"]) >= round(n * test)
+
+
+def test_a_row_that_comes_again_later_is_left_out_of_what_was_before() -> None:
+    x = np.arange(100)
+    x[[3, 70]] = 95
+    assignment = assign_rows(table(x, np.zeros(100, np.float32), times=np.arange(100.0)), config())
+    assert [len(rows) for rows in assignment.rows.values()] == [59, 19, 20]
+    assert assignment.left_out == 2
+
+
+def test_too_few_times_to_split_by() -> None:
+    raw = table(np.arange(100), np.zeros(100, np.float32), times=np.arange(100) % 2 * 1.0)
+    with pytest.raises(WellfitError, match="time year: its 2 different values leave a split without rows"):
+        assign_rows(raw, config(time="year"))

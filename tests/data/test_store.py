@@ -9,6 +9,7 @@ import pytest
 from wellfit.data.store import (
     META_FILE,
     SPLIT_NAMES,
+    Column,
     Meta,
     Split,
     load_meta,
@@ -22,7 +23,10 @@ FIELDS: dict[str, Any] = {
     "name": "wine",
     "kind": "table",
     "task": "classification",
-    "feature_names": ("süße", "b"),
+    "columns": (
+        Column(name="süße", fill=0.5, flags_missing=True, categories=()),
+        Column(name="b", fill=None, flags_missing=False, categories=("x", "ÿ")),
+    ),
     "class_names": ("no", "yes"),
     "target_name": "t",
     "input_shape": (2,),
@@ -62,11 +66,29 @@ def load_all(folder: Path) -> dict[str, Split]:
 
 def test_what_is_saved_is_what_is_loaded(saved: Path, splits: dict[str, Split]) -> None:
     for name, split in load_all(saved).items():
-        for loaded, array in zip(split, splits[name], strict=True):
+        assert split.weights is None
+        for loaded, array in zip(split[:3], splits[name][:3], strict=True):
             np.testing.assert_array_equal(loaded, array)
             assert loaded.dtype == array.dtype
     meta = load_meta(saved)
     assert {name: getattr(meta, name) for name in FIELDS} == FIELDS
+
+
+def test_rows_may_have_names_and_weights(splits: dict[str, Split], tmp_path: Path) -> None:
+    named = splits["val"]._replace(ids=np.array(["a", "ß", "c", "long"]), weights=np.arange(4, dtype=np.float32))
+    manifest = save_split(tmp_path, "val", named)
+    assert set(manifest) == {"x_val.npy", "y_val.npy", "id_val.npy", "weight_val.npy"}
+    loaded = load_split(tmp_path, Meta(**FIELDS, manifest=manifest), "val")
+    assert loaded.ids.tolist() == ["a", "ß", "c", "long"]
+    assert loaded.weights is not None
+    np.testing.assert_array_equal(loaded.weights, [0, 1, 2, 3])
+    (tmp_path / "weight_val.npy").unlink()
+    with pytest.raises(WellfitError, match=r"weight_val\.npy not found"):
+        load_split(tmp_path, Meta(**FIELDS, manifest=manifest), "val")
+
+
+def test_category_counts_are_of_the_last_columns() -> None:
+    assert Meta(**FIELDS, manifest={}).category_counts == (2,)
 
 
 def test_arrays_are_memory_mapped_and_read_only(saved: Path) -> None:

@@ -9,7 +9,7 @@ from wellfit.models.predict import predict
 @pytest.mark.parametrize("training", [True, False])
 def test_predict_restores_the_mode_it_found(training: bool) -> None:
     model = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.9)).train(training)
-    predict(model, torch.randn(4, 3))
+    predict(model, lambda rows: rows, torch.randn(4, 3))
     assert [layer.training for layer in model.modules()] == [training] * 3
 
 
@@ -20,7 +20,7 @@ def test_predict_in_chunks_is_predict_at_once(monkeypatch: pytest.MonkeyPatch, c
     x = torch.randn(20, 3)
     sizes: list[int] = []
     model.register_forward_hook(lambda layer, inputs, outputs: sizes.append(len(outputs)))
-    outputs = predict(model, x)
+    outputs = predict(model, lambda rows: rows * 2, x)
     assert max(sizes) == min(chunk, 20)
     assert not outputs.requires_grad
-    torch.testing.assert_close(outputs, model.eval()(x), check_device=False)
+    torch.testing.assert_close(outputs, model.eval()(x * 2), check_device=False)

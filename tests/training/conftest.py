@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.data.store import SPLIT_NAMES, Meta, Split, save_meta, save_split
+from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, save_meta, save_split
 from wellfit.params import Params, load_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -79,6 +79,10 @@ def rows_of(kind: str, n: int, random: np.random.Generator) -> Split:
     return Split(x, labels, ids)
 
 
+def number(name: str) -> Column:
+    return Column(name=name, fill=0.0, flags_missing=False, categories=())
+
+
 def describe(kind: str, splits: dict[str, Split], manifest: dict[str, str]) -> Meta:
     train = splits["train"]
     axes = (0, 2, 3) if kind == "images" else (0,)
@@ -88,7 +92,7 @@ def describe(kind: str, splits: dict[str, Split], manifest: dict[str, str]) -> M
         name=DATA_NAMES[kind],
         kind="images" if kind == "images" else "table",
         task="regression" if numbers else "classification",
-        feature_names=() if kind == "images" else tuple("abcd"),
+        columns=() if kind == "images" else tuple(number(name) for name in "abcd"),
         class_names=() if numbers else ("p", "q", "r"),
         target_name="y",
         input_shape=train.x.shape[1:],

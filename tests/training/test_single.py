@@ -12,6 +12,7 @@ from torch.optim import SGD, AdamW
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.head import head_width
+from wellfit.models.inputs import Inputs
 from wellfit.params import Params
 from wellfit.training.loop import BatchOrder
 from wellfit.training.setup import TrainingData, begin, load_training_data
@@ -61,7 +62,8 @@ def plain_scores(outputs: Tensor, targets: Tensor, params: Params, meta: Meta) -
 def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, float]], nn.Module]:
     """The loop of a tutorial: no table of rates, no fused optimizer, every value taken as it comes."""
     torch.manual_seed(params.train.seed)
-    model = build_model(params.model, data.meta.input_shape, head_width("auto", data.meta))
+    inputs = Inputs(data.meta, CPU)
+    model = build_model(params.model, Inputs(data.meta, CPU).shape, head_width("auto", data.meta))
     groups: list[dict[str, Any]] = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": params.optim.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
@@ -75,7 +77,7 @@ def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, f
         model.train()
         seen, norms = [], []
         for rows in order.epoch(epoch):
-            x, y = data.train.x[rows[0]], data.train.y[rows[0]]
+            x, y = inputs(data.train.x[rows[0]]), data.train.y[rows[0]]
             optimizer.zero_grad()
             outputs = model(x)
             if data.meta.task == "regression":
@@ -89,7 +91,7 @@ def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, f
             seen.append((outputs.detach(), y))
         model.eval()
         with torch.no_grad():
-            validated = model(data.val.x)
+            validated = model(inputs(data.val.x))
         train = plain_scores(torch.cat([o for o, _ in seen]), torch.cat([y for _, y in seen]), params, data.meta)
         val = plain_scores(validated, data.val.y, params, data.meta)
         history.append(
@@ -187,11 +189,11 @@ def test_validation_is_in_evaluation_mode_and_changes_nothing(load: Load, kind: 
     assert all(torch.equal(before[name], after[name]) for name in before)  # running statistics among them
     assert single.validate() == scores
 
-    twin = build_model(params.model, data.meta.input_shape, head_width("auto", data.meta))
+    twin = build_model(params.model, Inputs(data.meta, CPU).shape, head_width("auto", data.meta))
     twin.load_state_dict(before)
     twin.eval()
     with torch.no_grad():
-        expected = plain_scores(twin(data.val.x), data.val.y, params, data.meta)
+        expected = plain_scores(twin(Inputs(data.meta, CPU)(data.val.x)), data.val.y, params, data.meta)
     assert {name: scores[f"val/{name}"].item() for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert set(scores) == {f"val/{name}" for name in expected}
 
@@ -337,7 +339,7 @@ def test_mixed_rows_learn_both_targets(load: Load) -> None:
     single = learner(params, data)
     twin = learner(params, data)
     rows = torch.arange(12)
-    x, partner, share = twin._mix(data.train.x[rows])
+    x, partner, share = twin._mix(twin._inputs(data.train.x[rows]))
     assert partner is not None
     outputs, y = twin.model(x), data.train.y[rows]
     loss = share * nn.functional.cross_entropy(outputs, y)
@@ -365,5 +367,5 @@ def test_averaged_weights_are_validated_and_kept_while_training_goes_on_with_its
     twin.load_state_dict(kept)
     twin.eval()
     with torch.no_grad():
-        expected = nn.functional.cross_entropy(twin(data.val.x), data.val.y).item()
+        expected = nn.functional.cross_entropy(twin(Inputs(data.meta, CPU)(data.val.x)), data.val.y).item()
     assert two.validate()["val/loss"].item() == pytest.approx(expected, rel=1e-5)

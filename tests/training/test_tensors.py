@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from wellfit.data.store import SplitName, load_meta, load_split
+from wellfit.models.inputs import Inputs
 from wellfit.training.tensors import to_tensors
 
 CPU = torch.device("cpu")
@@ -13,43 +14,31 @@ SPLITS: list[SplitName] = ["train", "val"]
 
 
 @pytest.mark.parametrize("name", SPLITS)
-@pytest.mark.parametrize("kind", ["table", "regression"])
-def test_each_column_of_a_table_is_standardized_by_the_training_rows(
-    processed: Callable[..., Path], kind: str, name: SplitName
-) -> None:
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_rows_stay_as_they_are_stored(processed: Callable[..., Path], kind: str, name: SplitName) -> None:
     folder = processed(kind)
     meta = load_meta(folder)
-    train = np.array(load_split(folder, meta, "train").x, float)
     split = load_split(folder, meta, name)
-    std = train.std(0)
-    std[std == 0] = 1
     tensors = to_tensors(split, meta, CPU)
-    assert tensors.x.dtype == torch.float32
-    np.testing.assert_allclose(tensors.x.numpy(), (split.x - train.mean(0)) / std, rtol=1e-4, atol=1e-5)
+    assert tensors.x.dtype == (torch.uint8 if kind == "images" else torch.float32)
+    np.testing.assert_array_equal(tensors.x.numpy(), split.x)
+    assert tensors.weights is None
 
 
-@pytest.mark.parametrize("name", SPLITS)
-def test_each_channel_of_images_is_standardized_by_the_training_rows(
-    processed: Callable[..., Path], name: SplitName
-) -> None:
-    folder = processed("images")
+def test_weights_come_along(processed: Callable[..., Path]) -> None:
+    folder = processed("table")
     meta = load_meta(folder)
-    train = np.array(load_split(folder, meta, "train").x, float)
-    split = load_split(folder, meta, name)
-    tensors = to_tensors(split, meta, CPU)
-    assert tensors.x.shape == split.x.shape
-    assert tensors.x.dtype == torch.float32
-    for channel in range(2):
-        values = train[:, channel]
-        expected = (split.x[:, channel].astype(float) - values.mean()) / values.std()
-        np.testing.assert_allclose(tensors.x[:, channel].numpy(), expected, atol=1e-5)
+    split = load_split(folder, meta, "val")._replace(weights=np.arange(20, dtype=np.float32))
+    weights = to_tensors(split, meta, CPU).weights
+    assert weights is not None
+    assert weights.tolist() == list(range(20))
 
 
 def test_training_rows_get_mean_0_and_deviation_1_where_they_vary(processed: Callable[..., Path]) -> None:
     folder = processed("regression")
     meta = load_meta(folder)
-    x, y = to_tensors(load_split(folder, meta, "train"), meta, CPU)
-    for values in (*x.T, y):
+    x, y, _ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
+    for values in (*Inputs(meta, CPU)(x).T, y):
         assert values.mean().item() == pytest.approx(0, abs=1e-5)
         assert values.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 
@@ -79,7 +68,7 @@ def test_classes_stay_as_they_are(processed: Callable[..., Path], kind: str) -> 
 def test_tensors_are_a_copy_of_what_is_on_disk(processed: Callable[..., Path], kind: str) -> None:
     folder = processed(kind)
     meta = load_meta(folder)
-    x, y = to_tensors(load_split(folder, meta, "train"), meta, CPU)
+    x, y, _ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
     assert x.is_contiguous()
     x.zero_()
     y.zero_()

@@ -14,6 +14,7 @@ from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.head import head_width
+from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
@@ -51,9 +52,10 @@ def test_the_checkpoint_is_that_of_the_best_epoch(project: Path, prepared: Path,
     assert checkpoint.info["metrics"]["val/loss"] == min(losses)
 
     folder = load_training_data(params, prepared / data)
-    model = build_model(params.model, folder.meta.input_shape, head_width("auto", folder.meta))
+    inputs = Inputs(folder.meta, torch.device("cpu"))
+    model = build_model(params.model, inputs.shape, head_width("auto", folder.meta))
     model.load_state_dict(checkpoint.weights)
-    outputs = predict(model, folder.val.x)
+    outputs = predict(model, inputs, folder.val.x)
     if data == "moons":
         value = (outputs.argmax(1) == folder.val.y).float().mean().item()
     else:

@@ -25,7 +25,7 @@ class Entry(NamedTuple):
 
     Attributes:
         kind: images or table.
-        task: classification or regression.
+        task: classification or regression; None where the data themselves must tell.
         target_name: what is to be predicted.
         source: who made the data, and where they are described.
         licence: under which it may be used.
@@ -35,7 +35,7 @@ class Entry(NamedTuple):
     """
 
     kind: Kind
-    task: Task
+    task: Task | None
     target_name: str
     source: str
     licence: str
@@ -145,4 +145,20 @@ CATALOG: dict[str, Entry] = {
         ),
         addresses=("https://ossci-datasets.s3.amazonaws.com/mnist", "http://yann.lecun.com/exdb/mnist"),
     ),
+    "adult": Entry(
+        kind="table",
+        task="classification",
+        target_name="income",
+        source="Becker and Kohavi 1996, Adult, https://doi.org/10.24432/C5XW20",
+        licence=UCI_LICENCE,
+    ),
+    "california_housing": Entry(
+        kind="table",
+        task="regression",
+        target_name="median house value in 100,000 US dollars",
+        source="Pace and Barry 1997, Sparse Spatial Autoregressions",
+        licence="public (StatLib)",
+    ),
+    "csv": Entry(kind="table", task=None, target_name="data.target", source="your own file", licence="your own"),
+    "parquet": Entry(kind="table", task=None, target_name="data.target", source="your own file", licence="your own"),
 }

@@ -1,18 +1,55 @@
 """The sections ``data`` and ``fetch`` of ``params.yaml``."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from wellfit.config import Config
 
-DatasetName = Literal["digits", "wine", "breast_cancer", "diabetes", "moons", "regression", "fashion_mnist", "mnist"]
+DatasetName = Literal[
+    "digits",
+    "wine",
+    "breast_cancer",
+    "diabetes",
+    "moons",
+    "regression",
+    "fashion_mnist",
+    "mnist",
+    "adult",
+    "california_housing",
+    "csv",
+    "parquet",
+]
+OWN_TABLES = ("csv", "parquet")
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_as_tuple)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 
 
 class DataConfig(Config):
     name: DatasetName
+    path: Name
+    target: Name | None
+    task: Literal["auto", "classification", "regression", "binary"]
+    separator: str = Field(min_length=1, max_length=1)
+    missing: Texts
+    numeric: Names
+    categorical: Names
+    drop: Names
+    id: Name | None
+    weight: Name | None
+    group: Name | None
+    time: Name | None
+    max_categories: int = Field(ge=2, le=10_000)
     n_samples: int = Field(ge=20, le=10_000_000)
     noise: float = Field(ge=0)
+    split: Literal["published", "random"]
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0, lt=2**32)

@@ -11,12 +11,13 @@ from urllib.request import url2pathname
 
 from wellfit.data.bundled import save_bundled
 from wellfit.data.catalog import CATALOG, Entry, RawFile
-from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.config import OWN_TABLES, DataConfig, FetchConfig
 from wellfit.data.download import SourceError, transfer, unpack
 from wellfit.data.publish import replacing
 from wellfit.data.store import file_sha256
+from wellfit.data.tables import check_file
 from wellfit.errors import WellfitError
-from wellfit.files import project_root
+from wellfit.files import project_root, write_json
 
 MIRROR_VARIABLE = "WELLFIT_MIRROR"
 CACHE_VARIABLE = "WELLFIT_CACHE"
@@ -37,6 +38,8 @@ class _Place(NamedTuple):
 def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
     """Makes ``out/<data.name>/``; a failure leaves nothing there, or what was there before.
 
+    The user's own data stay where they are, and a file there says which they are.
+
     Each published file is looked for in the mirror (``WELLFIT_MIRROR``, a folder or a URL that holds
     ``<data set>/<file>``), in the cache (``WELLFIT_CACHE``, by default the user's cache folder), then at the
     publishers' addresses, and taken from the first place where the unpacked content has the right sha256. A download
@@ -55,10 +58,18 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
         print(f"{folder} is already there, verified", flush=True)
         return
     with replacing(folder) as new:
-        if not entry.files:
+        if data.name in OWN_TABLES:
+            _save_source(Path(data.path), new)
+        elif not entry.files:
             save_bundled(data, new)
         for file in entry.files:
             _fetch_file(data.name, file, new, config)
+
+
+def _save_source(path: Path, folder: Path) -> None:
+    """Notes which file the user's own data are: they are read where they lie."""
+    check_file(path)
+    write_json(folder / "source.json", {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)})
 
 
 def _is_complete(folder: Path, entry: Entry) -> bool:

@@ -1,17 +1,20 @@
 """Raw data become three splits, and statistics of the first."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.config import DataConfig
+from wellfit.data.encode import encode, fit_columns
 from wellfit.data.publish import replacing
-from wellfit.data.readers import RawData, read_raw
+from wellfit.data.raw import RawData
+from wellfit.data.readers import read_raw
 from wellfit.data.split import Assignment, assign_rows
-from wellfit.data.store import Meta, Split, SplitName, save_meta, save_split
+from wellfit.data.store import Column, Meta, Split, SplitName, save_meta, save_split
 
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
@@ -37,41 +40,77 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     Raises:
         WellfitError: the raw data are missing, damaged or not finite, or cannot be split as asked.
     """
-    source = read_raw(data.name, raw / data.name)
+    source = read_raw(data, raw / data.name)
     assignment = assign_rows(source, data)
-    splits = {name: Split(source.x[rows], source.y[rows], rows) for name, rows in assignment.rows.items()}
+    columns: tuple[Column, ...] = ()
+    x = source.x
+    if not isinstance(x, np.ndarray):
+        columns = fit_columns(x.iloc[assignment.rows["train"]], data.max_categories)
+        x = encode(columns, x)
     with replacing(out / data.name) as folder:
         manifest: dict[str, str] = {}
-        for name, split in splits.items():
+        sizes: dict[SplitName, int] = {}
+        for name, rows in assignment.rows.items():
+            weights = None if source.weights is None else source.weights[rows]
+            split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights)
             manifest |= save_split(folder, name, split)
-        meta = _describe(data.name, source, splits, _warnings(assignment), manifest)
+            sizes[name] = len(rows)
+        train = assignment.rows["train"]
+        warnings = source.warnings + _warnings(assignment)
+        meta = _describe(data.name, source, x[train], source.y[train], columns, sizes, warnings, manifest)
         save_meta(folder, meta)
     return meta
 
 
 def _describe(
-    name: str, source: RawData, splits: dict[SplitName, Split], warnings: tuple[str, ...], manifest: dict[str, str]
+    name: str,
+    source: RawData,
+    x: NDArray[Any],
+    y: NDArray[Any],
+    columns: tuple[Column, ...],
+    sizes: dict[SplitName, int],
+    warnings: tuple[str, ...],
+    manifest: dict[str, str],
 ) -> Meta:
-    entry, train = CATALOG[name], splits["train"]
-    inputs = channel_statistics(train.x) if entry.kind == "images" else column_statistics(train.x)
-    target = column_statistics(train.y[:, np.newaxis]) if entry.task == "regression" else None
+    """What there is to say; x and y are those of the training rows."""
+    kind = CATALOG[name].kind
+    n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
+    inputs = channel_statistics(x) if kind == "images" else column_statistics(x[:, :n_numbers])
+    target = None if source.class_names else column_statistics(y[:, np.newaxis])
     return Meta(
         name=name,
-        kind=entry.kind,
-        task=entry.task,
-        feature_names=source.feature_names,
+        kind=kind,
+        task="regression" if target else "classification",
+        columns=columns,
         class_names=source.class_names,
         target_name=source.target_name,
-        input_shape=source.x.shape[1:],
-        split_sizes={split: len(rows.ids) for split, rows in splits.items()},
+        input_shape=x.shape[1:],
+        split_sizes=sizes,
         mean=inputs.mean,
         std=inputs.std,
         target_mean=target.mean[0] if target else None,
         target_std=target.std[0] if target else None,
-        class_counts=() if target else tuple(np.bincount(train.y, minlength=len(source.class_names)).tolist()),
+        class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
         warnings=warnings,
         manifest=manifest,
     )
+
+
+def describe(meta: Meta) -> list[str]:
+    """What the columns of a table were taken for, a line each, and what is predicted from them."""
+    lines = []
+    for column in meta.columns:
+        if column.fill is not None:
+            gaps = ", the missing ones flagged" if column.flags_missing else ""
+            lines.append(f"  {column.name}: numbers, median {column.fill:.6g}{gaps}")
+        else:
+            lines.append(f"  {column.name}: {len(column.categories)} categories, {_listed(column.categories)}")
+    what = f"{len(meta.class_names)} classes, {_listed(meta.class_names)}" if meta.class_names else "numbers"
+    return [*lines, f"  to be predicted: {meta.target_name}: {what}"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def column_statistics(table: NDArray[np.float32]) -> Statistics:
@@ -101,9 +140,7 @@ def channel_statistics(images: NDArray[np.uint8]) -> Statistics:
 def _warnings(assignment: Assignment) -> tuple[str, ...]:
     sentences = []
     if assignment.left_out:
-        sentences.append(
-            f"{assignment.left_out} rows of the publisher's train split equal a row of its test split and are left out"
-        )
+        sentences.append(f"{assignment.left_out} rows equal a row of a later split (train, val, test) and are left out")
     if assignment.repeated:
         sentences.append(
             f"{assignment.repeated} rows equal an earlier row; each stands in the same split as the first of its kind"

@@ -3,51 +3,47 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.catalog import CATALOG, Entry
+from wellfit.data.config import DataConfig
+from wellfit.data.own_table import read_own_table
+from wellfit.data.published import read_adult, read_california
+from wellfit.data.raw import RawData, published_splits
 from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 
 IDX_UNSIGNED_BYTE = 0x08  # third byte of the magic number, http://yann.lecun.com/exdb/mnist/
+BINARY_FROM, BINARY_CLASSES = 5, ("0 to 4", "5 to 9")  # mnist with data.task binary
 ANEW = "`dvc repro --force fetch` gets it anew"
 
 
-class RawData(NamedTuple):
-    """A whole data set.
-
-    Attributes:
-        x: uint8 (n, channels, height, width) images, or float32 (n, features) in raw units.
-        y: int64 (n,) class indices, or float32 (n,) targets.
-        first_test_row: where the publisher's test rows begin; None where the publisher made no split.
-        feature_names: one per column; empty for images.
-        class_names: by class index; empty for a regression.
-        target_name: what y means.
-    """
-
-    x: NDArray[Any]
-    y: NDArray[Any]
-    first_test_row: int | None
-    feature_names: tuple[str, ...]
-    class_names: tuple[str, ...]
-    target_name: str
-
-
-def read_raw(name: str, folder: Path) -> RawData:
-    """Reads a data set that `wellfit.data.fetch.fetch` has written.
+def read_raw(data: DataConfig, folder: Path) -> RawData:
+    """Reads a data set that `wellfit.data.fetch.fetch` has got, or the user's own.
 
     Args:
-        name: of the data set.
-        folder: its own folder, such as ``data/raw/digits``.
+        data: the section ``data``.
+        folder: of the data set's raw files, such as ``data/raw/digits``.
 
     Raises:
         WellfitError: a file is missing, damaged, or holds a value that is not a finite number.
     """
-    entry = CATALOG[name]
-    return _read_published(entry, folder) if entry.files else _read_bundled(entry, folder)
+    entry = CATALOG[data.name]
+    for file in entry.files:
+        _verify(folder / file.name, file.sha256)
+    match data.name:
+        case "csv" | "parquet":
+            return read_own_table(data)
+        case "adult":
+            return read_adult(folder, data)
+        case "california_housing":
+            return read_california(folder, data)
+        case "mnist" | "fashion_mnist":
+            return _read_idx_files(entry, folder, binary=data.task == "binary")
+    return _read_bundled(entry, folder)
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
@@ -74,9 +70,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
     return content[header:].reshape(shape)
 
 
-def _read_published(entry: Entry, folder: Path) -> RawData:
-    for file in entry.files:
-        _verify(folder / file.name, file.sha256)
+def _read_idx_files(entry: Entry, folder: Path, *, binary: bool) -> RawData:
     train_x, train_y, test_x, test_y = (
         read_idx(folder / file.name, axes=3 if "images" in file.name else 1) for file in entry.files
     )
@@ -85,7 +79,10 @@ def _read_published(entry: Entry, folder: Path) -> RawData:
             raise WellfitError(f"{folder}: {part} images {x.shape} and labels {y.shape} do not fit together; {ANEW}")
     images = np.concatenate([train_x, test_x])[:, np.newaxis]
     labels = _class_indices(np.concatenate([train_y, test_y]), entry.class_names, folder)
-    return RawData(images, labels, len(train_x), (), entry.class_names, entry.target_name)
+    splits = published_splits(len(train_x), len(test_x))
+    if binary:
+        return RawData(images, (labels >= BINARY_FROM).astype(np.int64), BINARY_CLASSES, "size of the digit", splits)
+    return RawData(images, labels, entry.class_names, entry.target_name, splits)
 
 
 def _read_bundled(entry: Entry, folder: Path) -> RawData:
@@ -100,13 +97,16 @@ def _read_bundled(entry: Entry, folder: Path) -> RawData:
     x, y = (_read_npy(folder / file, sha256) for file, sha256 in hashes.items())
     if len(x) != len(y) or x.ndim != (4 if entry.kind == "images" else 2) or y.ndim != 1:
         raise WellfitError(f"{folder}: x.npy {x.shape} and y.npy {y.shape} do not fit together; {ANEW}")
-    if entry.kind == "table":
-        if x.shape[1] != len(features):
-            raise WellfitError(f"{folder}: x.npy has {x.shape[1]} columns, names.json {len(features)} names; {ANEW}")
-        x = _finite_float32(x, folder / "x.npy", features)
     is_regression = entry.task == "regression"
     y = _finite_float32(y, folder / "y.npy", [target]) if is_regression else _class_indices(y, classes, folder)
-    return RawData(x, y, None, tuple(features), tuple(classes), target)
+    if entry.kind == "images":
+        return RawData(x, y, tuple(classes), target)
+    if x.shape[1] != len(features):
+        raise WellfitError(f"{folder}: x.npy has {x.shape[1]} columns, names.json {len(features)} names; {ANEW}")
+    import pandas as pd
+
+    x = _finite_float32(x, folder / "x.npy", features).astype(np.float64) + 0.0  # no -0.0
+    return RawData(pd.DataFrame(x, columns=features), y, tuple(classes), target)
 
 
 def _read_npy(path: Path, sha256: str) -> NDArray[Any]:

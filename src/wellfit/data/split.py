@@ -1,16 +1,22 @@
 """Which row goes into which split."""
 
-from typing import Any, NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.config import DataConfig
-from wellfit.data.readers import RawData
+from wellfit.data.raw import RawData
 from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Rows = NDArray[np.int64]
+LATER: dict[SplitName, list[SplitName]] = {"train": ["val", "test"], "val": ["test"]}
 
 
 class Assignment(NamedTuple):
@@ -18,8 +24,8 @@ class Assignment(NamedTuple):
 
     Attributes:
         rows: by split.
-        repeated: rows outside the publisher's test split with the x of an earlier one, kept in the split of that one.
-        left_out: rows of the publisher's train split with the x of a row of the publisher's test split.
+        repeated: rows with the x of an earlier one, kept in the split of that one.
+        left_out: rows of a split that was given, not drawn, with the x of a row of a later one.
     """
 
     rows: dict[SplitName, Rows]
@@ -28,85 +34,139 @@ class Assignment(NamedTuple):
 
 
 def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
-    """Splits at random, seeded, and stratified by class for a classification.
+    """Keeps the splits that are given, and draws the others from the rows for training.
 
-    Rows of equal x always stand in the same split: it is the distinct rows that are drawn, and twins follow. A
-    publisher's test split is kept, and rows of the train split with a twin in it are left out.
+    Given are those of a publisher, of the user's folders, or of ``data.time``; a row with a twin in a later split is
+    left out of them. The others are drawn seeded, and stratified by class for a classification. What is drawn are not
+    rows but what belongs together: rows of equal x, and of one group where there are groups.
 
     Args:
         raw: the whole data set.
-        data: shares of the distinct rows (of those of the publisher's train split where there is one) and the seed.
+        data: shares of what is drawn from, and the seed.
 
     Raises:
         WellfitError: a split would be empty, or a class has too few rows to stand in every split.
     """
     twins = first_twins(raw.x)
-    n_rows = len(raw.x)
-    published = np.arange(n_rows if raw.first_test_row is None else raw.first_test_row, n_rows)
-    candidates = np.arange(n_rows - len(published))
-    kept = candidates[~np.isin(twins[candidates], twins[published])]
-    distinct = kept[twins[kept] == kept]
-    drawn = _draw(distinct, raw, data)
-    rows = {name: kept[np.isin(twins[kept], drawn[name])] for name in drawn}
-    if len(published):
-        rows["test"] = published
+    given = _given(raw, data)
+    leaks = np.zeros(len(given), bool)
+    for name, later in LATER.items():
+        leaks |= (given == name) & np.isin(twins, twins[np.isin(given, later)])
+    rows: dict[SplitName, Rows] = {name: np.flatnonzero((given == name) & ~leaks) for name in SPLIT_NAMES}
+    pool, drawn = rows["train"], [name for name in SPLIT_NAMES[1:] if not (given == name).any()]
+    if drawn:
+        units = _units(twins, raw.groups, pool)
+        rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
+    _check_classes(raw, {name: rows[name] for name in (SPLIT_NAMES[0], *drawn)})
     return Assignment(
         {name: rows[name] for name in SPLIT_NAMES},
-        repeated=len(kept) - len(distinct),
-        left_out=len(candidates) - len(kept),
+        repeated=len(pool) - len(np.unique(twins[pool])),
+        left_out=int(leaks.sum()),
     )
 
 
-def first_twins(x: NDArray[Any]) -> Rows:
+def first_twins(x: NDArray[Any] | pd.DataFrame) -> Rows:
     """For each row the number of the first row with equal values.
 
     Args:
-        x: (n, ...), without NaN.
+        x: (n, ...) images, or a table.
     """
-    flat = np.ascontiguousarray(x).reshape(len(x), -1)
-    if flat.dtype.kind == "f":
-        flat = flat + flat.dtype.type(0)  # makes -0.0 the 0.0 that it equals, for bytes are compared below
-    keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
+    keys: NDArray[Any]
+    if isinstance(x, np.ndarray):
+        flat = np.ascontiguousarray(x).reshape(len(x), -1)
+        keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
+    else:
+        import pandas as pd
+
+        # Should two rows have one hash by chance, they stand in one split without need, no more.
+        keys = pd.util.hash_pandas_object(x, index=False).to_numpy()
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     twins: Rows = first[group]
     return twins
 
 
-def _draw(distinct: Rows, raw: RawData, data: DataConfig) -> dict[SplitName, Rows]:
-    """Train, val and (unless the publisher made one) test out of rows that have no twins."""
+def _given(raw: RawData, data: DataConfig) -> NDArray[np.str_]:
+    """The split of each row before anything is drawn, (n,): ``train`` where nobody says otherwise."""
+    if raw.times is not None:
+        return _by_time(raw.times, data)
+    if raw.splits is not None and data.split == "published":
+        return raw.splits
+    return np.full(len(raw.y), "train", dtype="U5")
+
+
+def _by_time(times: NDArray[np.float64], data: DataConfig) -> NDArray[np.str_]:
+    """The oldest rows for training, the newest for test; rows of one time stay together."""
+    latest_first = np.sort(times)[::-1]
+    n_test = round(len(times) * data.test_fraction)
+    n_val = round(len(times) * data.val_fraction)
+    test_from, val_from = latest_first[max(n_test - 1, 0)], latest_first[min(n_test + n_val, len(times)) - 1]
+    splits = np.where(times >= test_from, "test", np.where(times >= val_from, "val", "train"))
+    if len(np.unique(splits)) < len(SPLIT_NAMES):
+        raise WellfitError(
+            f"data.time {data.time}: its {len(np.unique(times))} different values leave a split without rows; change "
+            "data.val_fraction or data.test_fraction, or split otherwise"
+        )
+    return splits
+
+
+def _units(twins: Rows, groups: NDArray[np.int64] | None, pool: Rows) -> Rows:
+    """What each row of the pool belongs to, (len(pool),): its first twin, or the component of all that is linked."""
+    if groups is None:
+        return twins[pool]
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    # Rows are linked with their group, and with their twins.
+    n = len(twins)
+    edges = np.concatenate([pool, pool]), np.concatenate([n + groups[pool], twins[pool]])
+    size = n + int(groups.max()) + 1
+    _, component = connected_components(coo_array((np.ones(len(edges[0]), bool), edges), (size, size)), directed=False)
+    units: Rows = component[pool].astype(np.int64)
+    return units
+
+
+def _draw(units: Rows, pool: Rows, drawn: list[SplitName], raw: RawData, data: DataConfig) -> dict[SplitName, Rows]:
+    """Units of each split that is drawn, and of train, which gets the rest."""
     from sklearn.model_selection import train_test_split
 
-    sizes = _sizes(len(distinct), data, with_test=raw.first_test_row is None)
-    drawn: dict[SplitName, Rows] = {}
-    rest = distinct
-    for name in [name for name in sizes if name != "train"]:
-        labels = raw.y[rest] if raw.class_names else None
+    rest, first = np.unique(units, return_index=True)
+    labels = raw.y[pool[first]] if raw.class_names and raw.groups is None else None
+    sizes = _sizes(len(rest), drawn, data)
+    chosen: dict[SplitName, Rows] = {}
+    for name in drawn:
         try:
-            rest, drawn[name] = train_test_split(rest, test_size=sizes[name], stratify=labels, random_state=data.seed)
+            positions, taken = train_test_split(
+                np.arange(len(rest)), test_size=sizes[name], stratify=labels, random_state=data.seed
+            )
         except ValueError:  # fewer rows than classes, or a class of one row
-            raise _too_small_a_class(raw, distinct, sizes) from None
-    drawn["train"] = rest
-    if any(len(np.unique(raw.y[rows])) < len(raw.class_names) for rows in drawn.values()):
-        raise _too_small_a_class(raw, distinct, sizes)
-    return drawn
+            raise _too_small_a_class(raw, pool[first], sizes) from None
+        rest, chosen[name] = rest[positions], rest[taken]
+        labels = labels[positions] if labels is not None else None
+    return chosen | {"train": rest}
 
 
-def _sizes(n_rows: int, data: DataConfig, *, with_test: bool) -> dict[SplitName, int]:
-    sizes: dict[SplitName, int] = {"val": round(n_rows * data.val_fraction)}
-    if with_test:
-        sizes["test"] = round(n_rows * data.test_fraction)
-    sizes["train"] = n_rows - sum(sizes.values())
+def _sizes(n_units: int, drawn: list[SplitName], data: DataConfig) -> dict[SplitName, int]:
+    fractions: dict[SplitName, float] = {"val": data.val_fraction, "test": data.test_fraction}
+    sizes: dict[SplitName, int] = {name: round(n_units * fractions[name]) for name in drawn}
+    sizes["train"] = n_units - sum(sizes.values())
+    what = "groups" if data.group else "distinct rows"
     for name, size in sizes.items():
         if size < 1:
             raise WellfitError(
-                f"data.name {data.name}: the {name} split would be empty, as {n_rows} distinct rows are split by "
+                f"data.name {data.name}: the {name} split would be empty, as {n_units} {what} are split by "
                 f"data.val_fraction {data.val_fraction:g} and data.test_fraction {data.test_fraction:g}; change these"
             )
     return sizes
 
 
-def _too_small_a_class(raw: RawData, distinct: Rows, sizes: dict[SplitName, int]) -> WellfitError:
-    counts = np.bincount(raw.y[distinct], minlength=len(raw.class_names))
+def _check_classes(raw: RawData, rows: dict[SplitName, Rows]) -> None:
+    sizes = {name: len(part) for name, part in rows.items()}
+    if raw.class_names and any(len(np.unique(raw.y[part])) < len(raw.class_names) for part in rows.values()):
+        raise _too_small_a_class(raw, np.concatenate(list(rows.values())), sizes)
+
+
+def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) -> WellfitError:
+    counts = np.bincount(raw.y[rows], minlength=len(raw.class_names))
     rarest = int(counts.argmin())
     listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
     return WellfitError(

@@ -1,7 +1,8 @@
 """Processed data on disk: memory-mapped arrays and ``meta.json``.
 
 A folder ``data/processed/<name>/`` holds ``x_<split>.npy``, ``y_<split>.npy`` and ``id_<split>.npy`` for each of train,
-val and test, and ``meta.json``, which names every one of them with its sha256. Whatever is read back is checked first.
+val and test, ``weight_<split>.npy`` where rows have weights, and ``meta.json``, which names every one of them with its
+sha256. Whatever is read back is checked first.
 """
 
 import hashlib
@@ -28,14 +29,36 @@ class Split(NamedTuple):
     """The rows of one split, memory-mapped and read-only.
 
     Attributes:
-        x: uint8 (n, channels, height, width) for images, float32 (n, features) in raw units for tables.
+        x: uint8 (n, channels, height, width) for images; float32 (n, columns) for tables: numbers in raw units, then
+            the code of each category, -1 for one that is not told apart (see :attr:`Meta.columns`).
         y: int64 (n,) class indices, or float32 (n,) targets in their own unit.
-        ids: int64 (n,) row numbers in the raw data, ascending; the publisher's test rows go on after the train rows.
+        ids: (n,) int64 row numbers in the raw data, ascending; the publisher's test rows go on after the train rows. Or
+            what the user's own data call their rows, int64 or text.
+        weights: float32 (n,) how much each row counts, or None where all count alike.
     """
 
     x: NDArray[Any]
     y: NDArray[Any]
-    ids: NDArray[np.int64]
+    ids: NDArray[Any]
+    weights: NDArray[np.float32] | None = None
+
+
+class Column(BaseModel):
+    """An input column of a table, as the training rows have it.
+
+    Attributes:
+        name: in the raw data.
+        fill: the median of a column of numbers, which stands in for missing ones; None for categories.
+        flags_missing: whether a column of its own, 1.0 or 0.0, says where a number is missing.
+        categories: what is told apart in a column of categories, by code; empty for numbers.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    name: str
+    fill: float | None
+    flags_missing: bool
+    categories: tuple[str, ...]
 
 
 class Meta(BaseModel):
@@ -45,13 +68,13 @@ class Meta(BaseModel):
         name: of the data set, as in ``data.name``.
         kind: images or table.
         task: classification or regression.
-        feature_names: one per column of a table; empty for images.
+        columns: of a table, numbers first, then categories; empty for images.
         class_names: by class index; empty for a regression.
         target_name: what y means.
         input_shape: of x without its row axis: (channels, height, width) or (features,).
         split_sizes: rows of each split.
-        mean: per feature, or per channel in raw pixel units.
-        std: likewise (population, not sample); 1.0 where a feature is constant.
+        mean: per column of numbers in x, or per channel in raw pixel units.
+        std: likewise (population, not sample); 1.0 where a column is constant.
         target_mean: of y; None for classes.
         target_std: of y, 1.0 where it is constant; None for classes.
         class_counts: rows of each class; empty for a regression.
@@ -64,7 +87,7 @@ class Meta(BaseModel):
     name: str
     kind: Kind
     task: Task
-    feature_names: tuple[str, ...]
+    columns: tuple[Column, ...]
     class_names: tuple[str, ...]
     target_name: str
     input_shape: tuple[int, ...]
@@ -82,6 +105,11 @@ class Meta(BaseModel):
     def sha256(self) -> str:
         """One hash for the whole data set: of all that is said here, the manifest included."""
         return hashlib.sha256(_json(self.model_dump(exclude={"sha256"})).encode()).hexdigest()
+
+    @property
+    def category_counts(self) -> tuple[int, ...]:
+        """How many categories are told apart in each of the last columns of x; the first ones are numbers."""
+        return tuple(len(column.categories) for column in self.columns if column.fill is None)
 
     def to_json(self) -> str:
         """The text of ``meta.json``: the same fields give the same bytes."""
@@ -123,7 +151,7 @@ def load_meta(folder: Path) -> Meta:
 
 
 def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
-    """Opens one split after checking its three files against the manifest.
+    """Opens one split after checking its files against the manifest.
 
     Args:
         folder: the one that ``meta`` was loaded from.
@@ -133,15 +161,18 @@ def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
     Raises:
         WellfitError: a file is missing, or its sha256 is not the one of the manifest.
     """
-    for file in _files(name):
+    files = [file for file in _files(name) if file in meta.manifest or not file.startswith("weight")]
+    for file in files:
         _check(folder / file, meta.manifest.get(file))
-    return Split(*(np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in _files(name)))
+    return Split(*(np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in files))
 
 
 def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
-    """Writes the three files of a split into a folder and returns their part of the manifest."""
+    """Writes the files of a split into a folder and returns their part of the manifest."""
     manifest = {}
     for file, array in zip(_files(name), split, strict=True):
+        if array is None:  # no weights
+            continue
         with (folder / file).open("wb") as stream:
             np.save(stream, array, allow_pickle=False)
             stream.flush()
@@ -161,8 +192,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _files(name: SplitName) -> tuple[str, str, str]:
-    return f"x_{name}.npy", f"y_{name}.npy", f"id_{name}.npy"
+def _files(name: SplitName) -> list[str]:
+    """The file of each field of a `Split`."""
+    return [f"{field}_{name}.npy" for field in ("x", "y", "id", "weight")]
 
 
 def _check(path: Path, expected: str | None) -> None:

@@ -25,6 +25,7 @@ from wellfit.files import read_json, write_csv, write_json
 from wellfit.models import build_model
 from wellfit.models.config import ModelConfig
 from wellfit.models.head import class_logits, head_width
+from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
@@ -69,9 +70,11 @@ def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.floa
     """Logits of all classes, or standardized predictions, for all test rows, (n, outputs)."""
     config = checkpoint.info["config"]
     width = head_width(config["loss"]["name"], meta)
-    model = build_model(ModelConfig.model_validate(config["model"]), meta.input_shape, width)
+    device = torch.device("cpu")
+    inputs = Inputs(meta, device)
+    model = build_model(ModelConfig.model_validate(config["model"]), inputs.shape, width)
     model.load_state_dict(checkpoint.weights)
-    outputs = predict(model, to_tensors(test, meta, torch.device("cpu")).x).double()
+    outputs = predict(model, inputs, to_tensors(test, meta, device).x).double()
     return (outputs if meta.task == "regression" else class_logits(outputs)).numpy()
 
 
@@ -83,7 +86,7 @@ def _evaluate_classes(
     probabilities /= probabilities.sum(1, keepdims=True)
     predicted = probabilities.argmax(1)
     scores = ClassificationScores(y, probabilities, config.calibration_bins)
-    metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed)
+    metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed, test.weights)
 
     rows = [
         [row, names[true], names[guess], *(round(p, 6) for p in chances)]
@@ -109,7 +112,8 @@ def _evaluate_numbers(
     assert meta.target_std is not None
     y = np.asarray(test.y, np.float64)
     prediction = outputs[:, 0] * meta.target_std + meta.target_mean
-    metrics = bootstrap_intervals(partial(regression_scores, y, prediction), len(y), config.resamples, config.seed)
+    scores = partial(regression_scores, y, prediction)
+    metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed, test.weights)
 
     rows = zip(test.ids.tolist(), y.tolist(), prediction.tolist(), strict=True)
     write_csv(report / "predictions.csv", ["id", "actual", "predicted"], rows)

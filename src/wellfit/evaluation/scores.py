@@ -135,7 +135,11 @@ def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray
 
 
 def bootstrap_intervals(
-    scores: Callable[[FloatArray], dict[str, float]], n_rows: int, resamples: int, seed: int
+    scores: Callable[[FloatArray], dict[str, float]],
+    n_rows: int,
+    resamples: int,
+    seed: int,
+    weights: NDArray[np.float32] | None = None,
 ) -> dict[str, float | None]:
     """Scores with 95 % percentile bootstrap intervals over the rows (Efron 1979).
 
@@ -148,16 +152,18 @@ def bootstrap_intervals(
         n_rows: rows to draw from, as many as are drawn.
         resamples: number of resamples.
         seed: of the draws; the same seed gives the same intervals to the last bit.
+        weights: (n_rows,) how much each row counts, or None where all count alike.
 
     Returns:
         ``NAME``, ``NAME_low`` and ``NAME_high`` for each score; all three None where the score is undefined.
     """
     random = np.random.default_rng(seed)
-    estimates = scores(np.ones(n_rows))
+    own = np.ones(n_rows) if weights is None else weights.astype(np.float64)
+    estimates = scores(own)
     drawn = {name: np.empty(resamples) for name in estimates}
     for i in range(resamples):
         counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
-        for name, value in scores(counts.astype(np.float64)).items():
+        for name, value in scores(counts * own).items():
             drawn[name][i] = value
     result: dict[str, float | None] = {}
     for name, estimate in estimates.items():

@@ -3,14 +3,22 @@
 import torch
 from torch import Tensor, nn
 
+from wellfit.models.inputs import Inputs
+
 CHUNK = 4096  # rows of a forward pass: bounds the memory of activations
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, x: Tensor) -> Tensor:
-    """Outputs of a model in evaluation mode, (n, outputs), which is put back into the mode it was in."""
+def predict(model: nn.Module, inputs: Inputs, rows: Tensor) -> Tensor:
+    """Outputs of a model in evaluation mode, (n, outputs), which is put back into the mode it was in.
+
+    Args:
+        model: from encoded rows to outputs.
+        inputs: encodes them.
+        rows: (n, ...) as they are stored.
+    """
     was_training = model.training
     model.eval()
-    outputs = torch.cat([model(chunk) for chunk in x.split(CHUNK)])
+    outputs = torch.cat([model(inputs(chunk)) for chunk in rows.split(CHUNK)])
     model.train(was_training)
     return outputs

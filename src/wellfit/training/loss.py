@@ -34,46 +34,60 @@ class Loss:
         self._weights = _class_weights(config, meta, device)
         self._mean, self._std = meta.target_mean or 0.0, meta.target_std or 1.0
 
-    def __call__(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The loss of a batch or of a whole split.
 
         Args:
             outputs: (n, C) logits, (n, 1) the logit of the second class (``bce``), or (n, 1) standardized predictions.
             targets: (n,) class indices int64, or float32 standardized numbers.
+            weights: (n,) how much each row counts, or None where all count alike.
 
         Returns:
-            () float32. With class weights it is a weighted mean, as ``torch.nn.CrossEntropyLoss`` has it; ``focal``
-            divides by the number of rows (Lin et al. 2017). Losses of numbers are in standard deviations of the
+            () float32, the weighted mean. Class weights weigh rows likewise, as ``torch.nn.CrossEntropyLoss`` has it;
+            ``focal`` does not divide by them (Lin et al. 2017). Losses of numbers are in standard deviations of the
             target, but for ``msle``.
         """
+        losses = self._of_rows(outputs, targets)
+        if weights is None and self._weights is None:
+            return losses.mean()
+        shares = torch.ones_like(losses) if weights is None else weights
+        if self._weights is None:
+            return (losses * shares).sum() / shares.sum()
+        of_class = self._weights[targets]
+        if self.name != "cross_entropy":  # whose losses have it in them already
+            losses = losses * of_class
+        total = shares if self.name == "focal" else shares * of_class
+        return (losses * shares).sum() / total.sum()
+
+    def _of_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The loss of each row, (n,)."""
         config = self._config
         match self.name:
             case "cross_entropy":
                 smoothing = config.label_smoothing
-                return functional.cross_entropy(outputs, targets, self._weights, label_smoothing=smoothing)
+                return functional.cross_entropy(
+                    outputs, targets, self._weights, reduction="none", label_smoothing=smoothing
+                )
             case "bce":
                 smoothed = targets * (1 - config.label_smoothing) + config.label_smoothing / 2
-                weight = None if self._weights is None else self._weights[targets]
-                loss = functional.binary_cross_entropy_with_logits(outputs[:, 0], smoothed, weight)
-                return loss if weight is None else loss / weight.mean()
+                return functional.binary_cross_entropy_with_logits(outputs[:, 0], smoothed, reduction="none")
             case "focal":
                 losses = functional.cross_entropy(outputs, targets, reduction="none")
                 wrong = -torch.expm1(-losses)  # probability of the other classes
                 # At exactly zero a power below 1 has no finite slope.
-                losses = wrong.clamp_min(1e-8) ** config.focal_gamma * losses
-                return (losses if self._weights is None else losses * self._weights[targets]).mean()
+                return wrong.clamp_min(1e-8) ** config.focal_gamma * losses
             case "msle":
                 predicted = (outputs[:, 0] * self._std + self._mean).clamp_min(0)
-                return functional.mse_loss(predicted.log1p(), self._in_own_unit(targets).log1p())
+                return functional.mse_loss(predicted.log1p(), self._in_own_unit(targets).log1p(), reduction="none")
         predicted = outputs.squeeze(-1)
         match self.name:
             case "mae":
-                return functional.l1_loss(predicted, targets)
+                return functional.l1_loss(predicted, targets, reduction="none")
             case "huber":
-                return functional.huber_loss(predicted, targets, delta=config.delta)
+                return functional.huber_loss(predicted, targets, reduction="none", delta=config.delta)
             case "smooth_l1":
-                return functional.smooth_l1_loss(predicted, targets, beta=config.delta)
-        return functional.mse_loss(predicted, targets)
+                return functional.smooth_l1_loss(predicted, targets, reduction="none", beta=config.delta)
+        return functional.mse_loss(predicted, targets, reduction="none")
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.

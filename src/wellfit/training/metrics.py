@@ -12,7 +12,7 @@ def is_higher_better(monitor: str) -> bool:
     return monitor.rsplit("/", 1)[-1] in HIGHER_IS_BETTER
 
 
-def classification_scores(outputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+def classification_scores(outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> dict[str, np.ndarray]:
     """Scores that follow from the confusion matrix.
 
     Args:
@@ -26,7 +26,9 @@ def classification_scores(outputs: Tensor, targets: Tensor) -> dict[str, np.ndar
     members, _, classes = outputs.shape
     member = torch.arange(members, device=outputs.device)[:, None]
     cells = (member * classes + targets) * classes + outputs.argmax(-1)
-    counts = torch.bincount(cells.flatten(), minlength=members * classes**2)
+    counts = torch.bincount(
+        cells.flatten(), None if weights is None else weights.flatten(), minlength=members * classes**2
+    )
     confusion = counts.view(members, classes, classes).cpu().numpy().astype(float)  # rows: true class
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     true, predicted = confusion.sum(2), confusion.sum(1)
@@ -40,7 +42,9 @@ def classification_scores(outputs: Tensor, targets: Tensor) -> dict[str, np.ndar
     }
 
 
-def regression_scores(outputs: Tensor, targets: Tensor, target_std: float) -> dict[str, np.ndarray]:
+def regression_scores(
+    outputs: Tensor, targets: Tensor, target_std: float, weights: Tensor | None = None
+) -> dict[str, np.ndarray]:
     """Errors in the target's own unit.
 
     Args:

@@ -42,6 +42,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
     """
     device = choose_device(params.train.device)
     meta = load_meta(folder)
+    params.check_task(meta.kind, meta.task)
     train, val = (to_tensors(load_split(folder, meta, name), meta, device) for name in ("train", "val"))
     return TrainingData(meta, train, val)
 

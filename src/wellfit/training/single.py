@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.head import class_logits, head_width
+from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.training.average import WeightAverage
@@ -33,7 +34,8 @@ class Single:
 
     def __init__(self, params: Params, meta: Meta, train: Tensors, val: Tensors) -> None:
         torch.manual_seed(params.train.seed)
-        self.model = build_model(params.model, meta.input_shape, head_width(params.loss.name, meta))
+        self._inputs = Inputs(meta, train.x.device)
+        self.model = build_model(params.model, self._inputs.shape, head_width(params.loss.name, meta))
         self.model.to(train.x.device)
         self.train, self.val = train, val
         self._loss = Loss(params.loss, meta, train.x.device)
@@ -48,7 +50,7 @@ class Single:
 
     def _start_epoch(self) -> None:
         self._outputs: list[Tensor] = []
-        self._targets: list[Tensor] = []
+        self._rows: list[Tensor] = []
         self._grad_norms: list[Tensor] = []
 
     def step(self, rows: Tensor, lr: np.ndarray) -> None:
@@ -58,19 +60,20 @@ class Single:
             rows: (1, B) indices of training rows.
             lr: (1,) learning rate.
         """
-        targets = self.train.y.index_select(0, rows[0])
-        x, partner, share = self._mix(self.train.x.index_select(0, rows[0]))
+        targets, weights = self._targets_of(rows[0])
+        x, partner, share = self._mix(self._inputs(self.train.x.index_select(0, rows[0])))
         outputs = self.model(x)
         self._optimizer.zero_grad()
-        loss = self._loss(outputs, targets)
+        loss = self._loss(outputs, targets, weights)
         if partner is not None:
-            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner])
+            others = None if weights is None else weights[partner]
+            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner], others)
         loss.backward()
         norm = self._optimizer.step(float(lr[0]))
         self._average.after_step()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
-        self._targets.append(targets)
+        self._rows.append(rows[0])
         self._grad_norms.append(norm)
 
     def finish_epoch(self) -> dict[str, np.ndarray]:
@@ -78,18 +81,19 @@ class Single:
 
         Mixed rows are scored against their own targets, not their partners'.
         """
-        outputs, targets = torch.cat(self._outputs), torch.cat(self._targets)
+        outputs = torch.cat(self._outputs)
+        targets, weights = self._targets_of(torch.cat(self._rows))
         norm = torch.stack(self._grad_norms).mean().cpu().numpy()
         self._start_epoch()
         self._epochs += 1
         self._average.after_epoch(self._epochs)
-        return {f"train/{k}": v for k, v in self._scores(outputs, targets).items()} | {"grad_norm": norm[None]}
+        return {f"train/{k}": v for k, v in self._scores(outputs, targets, weights).items()} | {"grad_norm": norm[None]}
 
     def validate(self) -> dict[str, np.ndarray]:
         """``val/...`` metrics of the validation split, each (1,)."""
         with self._average.in_place():
-            outputs = predict(self.model, self.val.x)
-        return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y).items()}
+            outputs = predict(self.model, self._inputs, self.val.x)
+        return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y, self.val.weights).items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""
@@ -107,13 +111,19 @@ class Single:
 
         layers = [m for m in self.model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         hooks = [layer.register_forward_hook(count) for layer in layers]
-        predict(self.model, self.train.x[:1])
+        predict(self.model, self._inputs, self.train.x[:1])
         for hook in hooks:
             hook.remove()
         return total * batch_size
 
-    def _scores(self, outputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
-        loss = self._loss(outputs, targets).cpu().numpy()[None]
+    def _targets_of(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Targets and weights of training rows, (n,) each."""
+        weights = self.train.weights
+        return self.train.y.index_select(0, rows), None if weights is None else weights.index_select(0, rows)
+
+    def _scores(self, outputs: Tensor, targets: Tensor, weights: Tensor | None) -> dict[str, np.ndarray]:
+        loss = self._loss(outputs, targets, weights).cpu().numpy()[None]
+        own = None if weights is None else weights[None]
         if targets.dtype == torch.int64:
-            return {"loss": loss} | classification_scores(class_logits(outputs)[None], targets[None])
-        return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std)
+            return {"loss": loss} | classification_scores(class_logits(outputs)[None], targets[None], own)
+        return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std, own)

@@ -1,4 +1,4 @@
-"""A split as tensors on the device, standardized, ready for batches by index."""
+"""A split as tensors on the device, ready for batches by index."""
 
 from typing import NamedTuple
 
@@ -10,21 +10,23 @@ from wellfit.data.store import Meta, Split
 
 
 class Tensors(NamedTuple):
-    """x (n, *input_shape) float32 and y (n,): int64 classes, or the standardized target as float32."""
+    """n rows of a split.
+
+    Attributes:
+        x: as they are stored: uint8 (n, C, H, W) images, or float32 (n, columns).
+        y: (n,) int64 classes, or the standardized target as float32.
+        weights: (n,) float32 how much each row counts, or None where all count alike.
+    """
 
     x: Tensor
     y: Tensor
+    weights: Tensor | None = None
 
 
 def to_tensors(split: Split, meta: Meta, device: torch.device) -> Tensors:
-    """Standardizes a split by the statistics of the training rows and moves it to the device."""
-    # Features of a table stand last, channels of images (n, C, H, W) second.
-    shape = (-1, 1, 1) if meta.kind == "images" else (-1,)
-    mean = np.asarray(meta.mean, np.float32).reshape(shape)
-    std = np.asarray(meta.std, np.float32).reshape(shape)
-    x = np.subtract(split.x, mean, dtype=np.float32)
-    x /= std
+    """Moves a split to the device, and standardizes the target by the statistics of the training rows."""
     y = np.array(split.y)
     if meta.target_mean is not None and meta.target_std is not None:
         y = ((y - meta.target_mean) / meta.target_std).astype(np.float32)
-    return Tensors(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device))
+    weights = None if split.weights is None else torch.tensor(np.array(split.weights), device=device)
+    return Tensors(torch.from_numpy(np.array(split.x)).to(device), torch.from_numpy(y).to(device), weights)

@@ -1,0 +1,152 @@
+"""What the column of a table holds: numbers or categories, told from all of its cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.config import DataConfig
+from wellfit.data.tables import FIRST_ROW
+from wellfit.errors import WellfitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+DATE = r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([T ]\d{1,2}:\d{2}.*)?$"
+# Of the cells of a column: with so many numbers, the rest are taken for mistakes and not for categories.
+MOSTLY = 0.95
+
+
+class Reader:
+    """Turns columns into numbers or categories.
+
+    Args:
+        data: the section ``data``: which texts are missing values, and what is to be read as numbers or categories.
+        path: of the file, for messages.
+        first_row: number of the first row, for messages.
+    """
+
+    def __init__(self, data: DataConfig, path: Path, first_row: int = FIRST_ROW) -> None:
+        self._data, self._path, self._first_row = data, path, first_row
+
+    def feature(self, column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
+        """A column as float64 numbers, NaN where missing, or as a categorical of texts.
+
+        Text that reads as numbers all along is numbers; a boolean is a category. ``data.numeric`` and
+        ``data.categorical`` overrule that.
+
+        Args:
+            column: as `wellfit.data.tables` read it.
+            name: of the column.
+
+        Raises:
+            WellfitError: dates, lists or other types; infinity; or a cell that is no number among numbers.
+        """
+        import pandas as pd
+        from pyarrow import types
+
+        column = self.known(column)
+        if name in self._data.numeric:
+            return pd.Series(self.numbers(column, name))
+        if name in self._data.categorical:
+            return pd.Series(categories(column))
+        kind = column.type
+        if types.is_temporal(kind):
+            self._refuse_dates(column, name)
+        if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+            return pd.Series(self.numbers(column, name))
+        if types.is_boolean(kind) or types.is_null(kind):
+            return pd.Series(categories(column))
+        if not types.is_string(kind):
+            raise WellfitError(
+                f"{self._path} column {name!r}: {kind} is neither numbers nor text; list it in data.drop"
+            )
+        return self._from_text(column, name)
+
+    def known(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The column with null for the texts of ``data.missing``, and text for whatever kind of text it was."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(column.type.value_type)
+        if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
+            column = column.cast(pa.string())
+        if not pa.types.is_string(column.type):
+            return column
+        missing = pc.is_in(column, value_set=pa.array(self._data.missing, pa.string()))
+        return pc.if_else(missing, pa.scalar(None, pa.string()), column)
+
+    def numbers(self, column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+        """A column as float64 numbers, NaN where missing.
+
+        Raises:
+            WellfitError: a cell is not a number, or none that float32 can hold.
+        """
+        import pyarrow as pa
+
+        try:
+            values = column.cast(pa.float64(), safe=False).to_numpy()
+        except pa.ArrowInvalid:
+            self._refuse_text(column, name)
+        except pa.ArrowNotImplementedError:
+            raise WellfitError(f"{self._path} column {name!r}: {column.type} cannot be read as numbers") from None
+        too_large = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
+        if too_large.size:
+            raise WellfitError(
+                f"{self.row(too_large[0])}, column {name!r}: must be a finite float32 number, got "
+                f"{values[too_large[0]]:g}; a text of data.missing stands for a missing one"
+            )
+        numbers: NDArray[np.float64] = values + 0.0  # makes -0.0 the 0.0 that it equals
+        return numbers
+
+    def row(self, index: int) -> str:
+        """Where a row is, for messages."""
+        return f"{self._path} row {self._first_row + int(index)}"
+
+    def _from_text(self, column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
+        import pandas as pd
+        import pyarrow.compute as pc
+
+        known = column.drop_null()
+        if not len(known):
+            return pd.Series(categories(column))
+        share = pc.mean(pc.match_substring_regex(known, NUMBER).cast("float64")).as_py()
+        if share == 1:
+            return pd.Series(self.numbers(column, name))
+        if share > MOSTLY:
+            self._refuse_text(column, name)
+        if pc.all(pc.match_substring_regex(known, DATE)).as_py():
+            self._refuse_dates(column, name)
+        return pd.Series(categories(column))
+
+    def _refuse_text(self, column: pa.ChunkedArray, name: str) -> NoReturn:
+        import pyarrow.compute as pc
+
+        text = column.cast("string")
+        index = pc.index(pc.fill_null(pc.match_substring_regex(text, NUMBER), True), False).as_py()
+        raise WellfitError(
+            f"{self.row(index)}, column {name!r}: {text[index].as_py()!r} is not a number; mend it, add it to "
+            f"data.missing, or list the column in data.categorical"
+        )
+
+    def _refuse_dates(self, column: pa.ChunkedArray, name: str) -> NoReturn:
+        example = column.drop_null()[0] if column.null_count < len(column) else "none"
+        raise WellfitError(
+            f"{self._path} column {name!r}: holds dates ({example}), which are not inputs; make numbers of them (the "
+            "year, the days since a day), split by it with data.time, or list it in data.drop"
+        )
+
+
+def categories(column: pa.ChunkedArray) -> pd.Categorical:
+    """A column as categories, each a text, in the order of their first appearance; missing cells have none."""
+    import pandas as pd
+
+    encoded = column.cast("string").combine_chunks().dictionary_encode()
+    codes = encoded.indices.fill_null(-1).to_numpy()
+    return pd.Categorical.from_codes(codes, categories=encoded.dictionary.to_pylist())

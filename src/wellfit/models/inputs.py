@@ -1,0 +1,47 @@
+"""From rows as they are stored to what a network takes."""
+
+import torch
+from torch import Tensor
+
+from wellfit.data.store import Meta
+
+
+class Inputs:
+    """Standardizes numbers and pixels by the statistics of the training rows, and one-hot encodes categories.
+
+    It is applied to each batch: images stay bytes in memory, categories stay codes.
+
+    Args:
+        meta: what is known of the data.
+        device: where the rows are.
+
+    Attributes:
+        shape: of one row for the network: (channels, height, width), or (features,).
+    """
+
+    def __init__(self, meta: Meta, device: torch.device) -> None:
+        # Features of a table stand last, channels of images (B, C, H, W) second.
+        axes = (-1, 1, 1) if meta.kind == "images" else (-1,)
+        self._mean = torch.tensor(meta.mean, dtype=torch.float32, device=device).view(axes)
+        self._std = torch.tensor(meta.std, dtype=torch.float32, device=device).view(axes)
+        counts = meta.category_counts
+        self._n_numbers, self._n_categories = len(meta.mean), sum(counts)
+        self._first = torch.tensor(counts, device=device).cumsum(0) - torch.tensor(counts, device=device)
+        self.shape = (self._n_numbers + self._n_categories,) if counts else meta.input_shape
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Encodes a batch.
+
+        Args:
+            rows: (B, C, H, W) pixels from 0 to 255, uint8 or float32; or (B, columns) float32 numbers, then codes.
+
+        Returns:
+            (B, *shape) float32. A category that is not told apart, of code -1, is all zeros.
+        """
+        if not self._n_categories:
+            return rows.sub(self._mean).div_(self._std)
+        encoded = torch.zeros(len(rows), *self.shape, device=rows.device)
+        encoded[:, : self._n_numbers] = rows[:, : self._n_numbers].sub(self._mean).div_(self._std)
+        codes = rows[:, self._n_numbers :].long()
+        columns = self._n_numbers + self._first + codes.clamp_min(0)
+        return encoded.scatter_(1, columns, (codes >= 0).float())
