@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from sklearn import metrics as sk
 
 from wellfit import tracking
+from wellfit.data.prepare import prepare
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.evaluation.evaluate import evaluate
@@ -146,3 +147,31 @@ def test_same_checkpoint_same_bytes(project: Path, prepared: Path, data: str) ->
         files = sorted(path for path in (project / "reports/evaluate").rglob("*") if path.is_file())
         seen.append([path.read_bytes() for path in files])
     assert seen[0] == seen[1]
+
+
+def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
+    """Categories, gaps, weights and ids all the way through."""
+    random = np.random.default_rng(0)
+    size, colour = random.normal(50, 9, 300), np.array(["red", "green", "blue"])[random.integers(0, 3, 300)]
+    price = size + 30 * (colour == "red") + random.normal(size=300)
+    rows = [
+        f"h{i},{'' if i % 9 == 0 else s},{'' if i % 8 == 0 else c},{p},{i % 3}"
+        for i, (s, c, p) in enumerate(zip(size, colour, price, strict=True))
+    ]
+    (project / "houses.csv").write_text("\n".join(["house,size,colour,price,weight", *rows]))
+    own = ["data.path=houses.csv", "data.target=price", "data.id=house", "data.weight=weight"]
+    params = load_params(PARAMS_FILE, ["data.name=csv", *own])
+    meta = prepare(params.data, project / "raw", project / "processed")
+    metrics = run(project, project / "processed", "csv", *own, "optim.lr=0.01", "train.epochs=30")
+    assert metrics["r2"] > 0.6
+    written = predictions(project)
+    ids = [row["id"] for row in written]
+    assert len(set(ids)) == meta.split_sizes["test"]
+    index = [int(name[1:]) for name in ids]
+    actual, predicted = ([float(row[key]) for row in written] for key in ("actual", "predicted"))
+    np.testing.assert_allclose(actual, price[index], rtol=1e-6)
+    weights = np.array(index) % 3
+    assert metrics["rmse"] == pytest.approx(
+        sk.root_mean_squared_error(actual, predicted, sample_weight=weights), rel=1e-5
+    )
+    assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(actual, predicted, sample_weight=weights), rel=1e-5)

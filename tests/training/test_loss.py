@@ -153,3 +153,40 @@ def test_msle_refuses_targets_below_zero() -> None:
     loss_of_numbers(name="msle").check(torch.tensor([-2.5, 1.0]))  # zero, in its own unit
     with pytest.raises(WellfitError, match=r"msle needs targets >= 0, got -2; use mse"):
         loss_of_numbers(name="msle").check(torch.tensor([1.0, -3.0]))
+
+
+ALL_CLASS_LOSSES = [
+    {"name": "cross_entropy", "label_smoothing": 0.1},
+    {"name": "cross_entropy", "class_weights": [1.0, 0.5, 4.0]},
+    {"name": "focal"},
+    {"name": "focal", "class_weights": [1.0, 0.5, 4.0]},
+]
+
+
+@pytest.mark.parametrize("changes", ALL_CLASS_LOSSES)
+def test_a_row_of_weight_two_counts_like_two_rows_of_a_class(changes: dict[str, Any]) -> None:
+    outputs, targets = logits_and_classes()
+    loss = loss_of_classes(**changes)
+    weights = torch.randint(0, 4, (40,))
+    # The focal loss of class weights is no weighted mean: it is divided by the number of rows, which repeating changes.
+    repeated = loss(outputs.repeat_interleave(weights, 0), targets.repeat_interleave(weights))
+    torch.testing.assert_close(loss(outputs, targets, weights.float()), repeated)
+    torch.testing.assert_close(loss(outputs, targets, torch.full((40,), 0.3)), loss(outputs, targets))
+
+
+@pytest.mark.parametrize("class_weights", ["none", [1.0, 4.0]])
+def test_a_row_of_weight_two_counts_like_two_rows_of_bce(class_weights: Any) -> None:
+    outputs, targets = torch.randn(40, 1), torch.randint(2, (40,))
+    loss = loss_of_classes(2, name="bce", class_weights=class_weights)
+    weights = torch.randint(0, 4, (40,))
+    repeated = loss(outputs.repeat_interleave(weights, 0), targets.repeat_interleave(weights))
+    torch.testing.assert_close(loss(outputs, targets, weights.float()), repeated)
+
+
+@pytest.mark.parametrize("name", ["mse", "mae", "huber", "smooth_l1", "msle"])
+def test_a_row_of_weight_two_counts_like_two_rows_of_numbers(name: str) -> None:
+    outputs, targets = torch.randn(40, 1), torch.rand(40)
+    loss = loss_of_numbers(name=name)
+    weights = torch.randint(0, 4, (40,))
+    repeated = loss(outputs.repeat_interleave(weights, 0), targets.repeat_interleave(weights))
+    torch.testing.assert_close(loss(outputs, targets, weights.float()), repeated)

@@ -369,3 +369,47 @@ def test_averaged_weights_are_validated_and_kept_while_training_goes_on_with_its
     with torch.no_grad():
         expected = nn.functional.cross_entropy(twin(Inputs(data.meta, CPU)(data.val.x)), data.val.y).item()
     assert two.validate()["val/loss"].item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["table", "regression"])
+def test_a_row_of_weight_two_is_learned_and_scored_like_two_rows(load: Load, kind: str) -> None:
+    params, data = load(kind, "model.dropout=0", "model.norm=none", "loss.name=auto")
+    weights = torch.arange(35) % 3
+    twice = torch.arange(35).repeat_interleave(weights)
+    val_weights = torch.arange(20) % 4
+    val_twice = torch.arange(20).repeat_interleave(val_weights)
+    weighted = Single(
+        params,
+        data.meta,
+        data.train._replace(weights=weights.float()),
+        data.val._replace(weights=val_weights.float()),
+    )
+    repeated = Single(
+        params,
+        data.meta,
+        Tensors(data.train.x[twice], data.train.y[twice]),
+        Tensors(data.val.x[val_twice], data.val.y[val_twice]),
+    )
+    lr = np.array([0.01])
+    for _ in range(3):
+        weighted.step(torch.arange(35)[None], lr)
+        repeated.step(torch.arange(len(twice))[None], lr)
+    for one, two in ((weighted.finish_epoch(), repeated.finish_epoch()), (weighted.validate(), repeated.validate())):
+        assert one.keys() == two.keys()
+        for name in one:
+            assert one[name] == pytest.approx(two[name], rel=1e-4), name
+
+
+def test_mixed_rows_bring_their_weights_along(load: Load) -> None:
+    params, data = load("table", "model.dropout=0", "model.norm=none", "regularize.mixup=0.4")
+    weights = (torch.arange(35) % 3).float()
+    single = Single(params, data.meta, data.train._replace(weights=weights), data.val)
+    twin = Single(params, data.meta, data.train, data.val)
+    rows = torch.arange(35)
+    x, partner, share = twin._mix(twin._inputs(data.train.x))
+    losses = [nn.functional.cross_entropy(twin.model(x), data.train.y[r], reduction="none") for r in (rows, partner)]
+    means = [(each * weights[r]).sum() / weights[r].sum() for each, r in zip(losses, (rows, partner), strict=True)]
+    expected = torch.autograd.grad(share * means[0] + (1 - share) * means[1], list(twin.model.parameters()))
+    single.step(rows[None], np.array([0.0]))
+    for parameter, gradient in zip(single.model.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)

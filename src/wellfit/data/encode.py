@@ -91,7 +91,7 @@ def _transformer(numbers: list[str], texts: list[str], categories: list[list[str
     from sklearn.preprocessing import OrdinalEncoder
 
     fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    name_missing = SimpleImputer(strategy="constant", fill_value=MISSING)
+    name_missing = SimpleImputer(strategy="constant", fill_value=MISSING, keep_empty_features=True)
     number = OrdinalEncoder(categories=categories, handle_unknown="use_encoded_value", unknown_value=OTHER)
     return ColumnTransformer(
         [

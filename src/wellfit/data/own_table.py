@@ -122,6 +122,7 @@ def _is_classification(reader: Reader, column: pa.ChunkedArray, data: DataConfig
 def _ids(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[Any]:
     from pyarrow import types
 
+    column = reader.known(column)
     _refuse_missing(reader, column, f"data.id {name!r}")
     if types.is_integer(column.type):
         ids: NDArray[Any] = column.to_numpy().astype(np.int64)

@@ -57,11 +57,13 @@ def regression_scores(
     """
     error = (outputs.squeeze(-1) - targets).cpu().double()  # mps has no float64
     target = targets.cpu().double()
-    squares = error.square().sum(1)
-    variation = (target - target.mean(1, keepdim=True)).square().sum(1)
+    shares = torch.ones_like(target) if weights is None else weights.cpu().double()
+    shares = shares / shares.sum(1, keepdim=True)
+    squares = (shares * error.square()).sum(1)
+    variation = (shares * (target - (shares * target).sum(1, keepdim=True)).square()).sum(1)
     return {
-        "rmse": (target_std * (squares / error.shape[1]).sqrt()).cpu().numpy(),
-        "mae": (target_std * error.abs().mean(1)).cpu().numpy(),
+        "rmse": (target_std * squares.sqrt()).numpy(),
+        "mae": (target_std * (shares * error.abs()).sum(1)).numpy(),
         # Of a constant target nothing can be explained: 1 for no error at all, else 0, as scikit-learn has it.
-        "r2": torch.where(variation > 0, 1 - squares / variation, (squares == 0).double()).cpu().numpy(),
+        "r2": torch.where(target.amax(1) > target.amin(1), 1 - squares / variation, (squares == 0).double()).numpy(),
     }
