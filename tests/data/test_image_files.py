@@ -71,7 +71,9 @@ def test_only_some_splits_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_class_keeps_its_index_in_a_split_without_an_earlier_class(tmp_path: Path) -> None:
-    found = list_images(make(tmp_path, "train/a/1.png", "train/b/1.png", "train/c/1.png", "val/a/", "val/c/1.png"))
+    found = list_images(
+        make(tmp_path, "train/a/1.png", "train/b/1.png", "train/c/1.png", "val/a/", "val/c/1.png", "val/d/")
+    )
     assert found.labels.tolist() == [0, 1, 2, 2]
     assert found.warnings == ("val has no images of 'a', 'b'",)
 

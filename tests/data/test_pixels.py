@@ -172,6 +172,7 @@ def test_16_bits_of_the_other_byte_order(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", image)
     with Image.open(path) as theirs:
         assert theirs.mode == "I;16B"
+    assert is_grey(path)
     np.testing.assert_array_equal(decode(path, None, grey=True).pixels[0], SIXTEEN >> 8)
 
 
@@ -179,6 +180,7 @@ def test_32_bit_numbers_in_the_range_of_16_bits(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.tif", Image.fromarray(SIXTEEN.astype(np.int32)))
     with Image.open(path) as theirs:
         assert theirs.mode == "I"
+    assert is_grey(path)
     np.testing.assert_array_equal(decode(path, None, grey=True).pixels[0], SIXTEEN >> 8)
 
 

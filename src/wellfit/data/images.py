@@ -156,15 +156,11 @@ def _decode_all(
     n = len(paths)
     tasks = [range(start, min(start + FILES_AT_ONCE, n)) for start in range(0, n, FILES_AT_ONCE)]
     outcomes: list[_Outcome] = []
-    pool = ThreadPoolExecutor(workers)
-    try:
-        with Progress("read", n, "image") as progress:
-            for done in pool.map(work, tasks):
-                for outcome in done:
-                    outcomes.append(outcome)
-                    progress.show(len(outcomes), {})
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
+    with ThreadPoolExecutor(workers) as pool, Progress("read", n, "image") as progress:
+        for done in pool.map(work, tasks):
+            for outcome in done:
+                outcomes.append(outcome)
+                progress.show(len(outcomes), {})
     return outcomes
 
 
