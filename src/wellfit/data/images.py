@@ -1,0 +1,228 @@
+"""A folder of images as one array, decoded in parallel."""
+
+import hashlib
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.image_files import ImageFiles, list_images
+from wellfit.data.pixels import ImageError, Note, decode, is_grey
+from wellfit.errors import WellfitError
+from wellfit.progress import Progress
+
+Channels = Literal["auto", "grey", "rgb"]
+FILES_AT_ONCE = 16  # a task's, so that a million files do not need a million tasks
+FILES_NAMED = 5  # of those that cannot be read
+DIM = 2**15  # 16-bit images whose values all lie below use less than half of their range
+NOTES: dict[Note, str] = {
+    "frames": "has several frames, of which the first is read",
+    "exif": "has EXIF data that cannot be read, so it may not be upright",
+    "transparent": "has transparent parts, which are laid over white",
+    "enlarged": "is smaller than data.image_size and is enlarged",
+    "cropped": "loses more than half of its area where data.image_size crops it",
+}
+
+
+class ImageFolder(NamedTuple):
+    """All images of a folder, in the order of `wellfit.data.image_files.list_images`.
+
+    Attributes:
+        images: uint8 (n, channels, height, width).
+        labels: int64 (n,) class indices.
+        class_names: names of the class folders, sorted as torchvision.datasets.ImageFolder sorts them.
+        splits: (n,) of train, val and test where the folder has such folders, else None.
+        files: path of each image, relative to the folder and with forward slashes: what the row is called.
+        warnings: what the user should know, one sentence each.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    class_names: tuple[str, ...]
+    splits: NDArray[np.str_] | None
+    files: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class _Outcome(NamedTuple):
+    """What became of one file.
+
+    Attributes:
+        fault: why it gave no pixels.
+        other_size: (height, width) that does not fit the array.
+        notes: as in `wellfit.data.pixels.Decoded`.
+        brightest: likewise.
+        pillow: what Pillow warned of.
+        digest: of the pixels.
+    """
+
+    fault: str | None = None
+    other_size: tuple[int, int] | None = None
+    notes: frozenset[Note] = frozenset()
+    brightest: int | None = None
+    pillow: str | None = None
+    digest: bytes = b""
+
+
+def read_image_folder(
+    folder: Path, image_size: tuple[int, int] | None, channels: Channels, workers: int | None = None
+) -> ImageFolder:
+    """Decodes every image once, as `wellfit.data.pixels.decode` does it; the same folder gives the same arrays.
+
+    Args:
+        folder: one folder for each class, as `wellfit.data.image_files.list_images` wants them.
+        image_size: (height, width) in pixels that each image is scaled and cropped to; None where they have one size.
+        channels: grey, rgb, or auto: grey where each image is (see `wellfit.data.pixels.is_grey`), else rgb.
+        workers: threads, by default one for each core; Pillow decodes outside of Python's lock.
+
+    Raises:
+        WellfitError: the folder is not laid out as it should be, a file gives no pixels, the sizes differ, or the
+            images do not fit into memory.
+    """
+    listed = list_images(folder)
+    paths = [folder / file for file in listed.files]
+    with _heard_warnings() as heard:
+        grey = channels == "grey" or (channels == "auto" and all(map(is_grey, paths)))
+        images = _room(len(paths), 1 if grey else 3, image_size or _first_size(paths))
+        outcomes = _decode_all(paths, images, image_size, heard, workers or os.cpu_count() or 1)
+    _check(folder, listed.files, outcomes, images.shape[2:])
+    return ImageFolder(
+        images,
+        listed.labels,
+        listed.class_names,
+        listed.splits,
+        listed.files,
+        (*listed.warnings, *_warnings(listed, outcomes)),
+    )
+
+
+@contextmanager
+def _heard_warnings() -> Iterator[dict[int, str]]:
+    """Keeps the last warning of each thread, by its number, instead of printing it."""
+    heard: dict[int, str] = {}
+
+    def hear(message: Warning | str, *_: Any, **__: Any) -> None:
+        heard[threading.get_ident()] = " ".join(str(message).split())
+
+    with warnings.catch_warnings():  # puts showwarning back too
+        warnings.simplefilter("always")
+        warnings.showwarning = hear
+        yield heard
+
+
+def _first_size(paths: Sequence[Path]) -> tuple[int, int]:
+    for path in paths:
+        with suppress(ImageError):
+            _, height, width = decode(path, None, grey=True).pixels.shape
+            return height, width
+    return 1, 1  # no file can be read, which is told later
+
+
+def _room(n_images: int, channels: int, image_size: tuple[int, int]) -> NDArray[np.uint8]:
+    try:
+        return np.empty((n_images, channels, *image_size), dtype=np.uint8)
+    except (MemoryError, ValueError):  # too large for the machine, or for any
+        gigabytes = n_images * channels * image_size[0] * image_size[1] / 1e9
+        raise WellfitError(
+            f"{n_images} images of {image_size[0]} × {image_size[1]} pixels need {gigabytes:.3g} GB of memory; "
+            "lower data.image_size"
+        ) from None
+
+
+def _decode_all(
+    paths: Sequence[Path],
+    images: NDArray[np.uint8],
+    image_size: tuple[int, int] | None,
+    heard: dict[int, str],
+    workers: int,
+) -> list[_Outcome]:
+    """Fills ``images`` and tells what became of each file, in their order."""
+
+    def work(rows: range) -> list[_Outcome]:
+        done = []
+        for row in rows:
+            heard.pop(threading.get_ident(), None)
+            outcome = _decode_one(paths[row], images[row], image_size)
+            done.append(outcome._replace(pillow=heard.get(threading.get_ident())))
+        return done
+
+    n = len(paths)
+    tasks = [range(start, min(start + FILES_AT_ONCE, n)) for start in range(0, n, FILES_AT_ONCE)]
+    outcomes: list[_Outcome] = []
+    with ThreadPoolExecutor(workers) as pool, Progress("read", n, "image") as progress:
+        for done in pool.map(work, tasks):
+            for outcome in done:
+                outcomes.append(outcome)
+                progress.show(len(outcomes), {})
+    return outcomes
+
+
+def _decode_one(path: Path, room: NDArray[np.uint8], image_size: tuple[int, int] | None) -> _Outcome:
+    try:
+        pixels, notes, brightest = decode(path, image_size, grey=len(room) == 1)
+    except ImageError as fault:
+        return _Outcome(fault=str(fault))
+    if pixels.shape != room.shape:
+        return _Outcome(other_size=pixels.shape[1:])
+    room[...] = pixels
+    return _Outcome(notes=notes, brightest=brightest, digest=hashlib.blake2b(room.tobytes(), digest_size=16).digest())
+
+
+def _check(folder: Path, files: Sequence[str], outcomes: Sequence[_Outcome], size: tuple[int, ...]) -> None:
+    faults = [(file, outcome.fault) for file, outcome in zip(files, outcomes, strict=True) if outcome.fault]
+    if faults:
+        (first, fault), *rest = faults
+        named = ", ".join(file for file, _ in rest[:FILES_NAMED])
+        more = ", ..." if len(rest) > FILES_NAMED else ""
+        others = f" ({len(rest)} more cannot be read: {named}{more})" if rest else ""
+        raise WellfitError(f"{folder / first} {fault}{others}")
+    odd = [(file, outcome.other_size) for file, outcome in zip(files, outcomes, strict=True) if outcome.other_size]
+    if odd:
+        file, (height, width) = odd[0]
+        raise WellfitError(
+            f"{folder / file} is {height} × {width} pixels, but {files[0]} {size[0]} × {size[1]}, and {len(odd)} of "
+            f"{len(files)} images differ so; set data.image_size to the one that all shall have"
+        )
+
+
+def _warnings(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
+    sentences = []
+    for note, text in NOTES.items():
+        rows = [row for row, outcome in enumerate(outcomes) if note in outcome.notes]
+        if rows:
+            sentences.append(f"{listed.files[rows[0]]} {text}{_like_it(rows)}")
+    warned = [row for row, outcome in enumerate(outcomes) if outcome.pillow]
+    if warned:
+        sentences.append(f"{listed.files[warned[0]]} makes Pillow warn: {outcomes[warned[0]].pillow}{_like_it(warned)}")
+    brightest = max((outcome.brightest for outcome in outcomes if outcome.brightest is not None), default=DIM)
+    if brightest < DIM:
+        sentences.append(
+            f"the 16-bit images reach {brightest} of 65535, so that {brightest // 256 + 1} of 256 levels are left in 8 "
+            "bits; stretch their range to have more"
+        )
+    return sentences + _contradictions(listed, outcomes)
+
+
+def _like_it(rows: Sequence[int]) -> str:
+    return f" ({len(rows) - 1} more like it)" if len(rows) > 1 else ""
+
+
+def _contradictions(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
+    """Images of equal pixels in different classes."""
+    first: dict[bytes, int] = {}
+    pairs = [(first.setdefault(outcome.digest, row), row) for row, outcome in enumerate(outcomes)]
+    clashes = [(one, other) for one, other in pairs if listed.labels[one] != listed.labels[other]]
+    if not clashes:
+        return []
+    one, other = clashes[0]
+    return [
+        f"{len(clashes)} images have the same pixels as one of another class, the first is {listed.files[other]} "
+        f"(as {listed.files[one]})"
+    ]
