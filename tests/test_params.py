@@ -322,3 +322,12 @@ def test_a_misspelt_key_is_named_before_the_one_that_is_missing(edited: Edit) ->
 def test_the_keys_of_a_section_are_listed_where_none_is_near(edited: Edit) -> None:
     text = mistake(edited("fetch.retries", "  zzzzzz: 3"))
     assert "fetch.zzzzzz is not a key of params.yaml; fetch has fetch.timeout, fetch.retries" in text
+
+
+def test_what_own_data_are_is_checked_once_they_are_known() -> None:
+    params = load_params(SHIPPED, ["data.name=csv", "data.target=price", "loss.name=mse"])
+    params.check_task("table", "regression")
+    with pytest.raises(
+        WellfitError, match=r"loss\.name mse is for regression, but data\.name csv has classes.*params\.yaml"
+    ):
+        params.check_task("table", "classification")

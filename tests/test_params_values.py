@@ -60,6 +60,16 @@ BAD_VALUES = [
     ("model.dropout", "-0.1", "must be >= 0.0, got -0.1"),
     ("model.channels", "[]", "must have at least 1 entries, got []"),
     ("loss.label_smoothing", "1", "must be < 1.0, got 1"),
+    ("data.separator", "''", "must not be empty, got ''"),
+    ("data.separator", "ab", "must have at most 1 characters, got 'ab'"),
+    ("data.target", "''", "must not be empty, got ''"),
+    ("data.image_size", "[32]", "must have at least 2 entries, got [32]"),
+    ("data.image_size", "[32, 32, 3]", "must have at most 2 entries, got"),
+    ("data.image_size", "32", "must be a list, got 32"),
+    ("data.max_categories", "1", "must be >= 2, got 1"),
+    ("data.name", "../x", "got '../x'"),
+    ("data.task", "regresion", "got 'regresion'; did you mean 'regression'?"),
+    ("data.drop", "price", "must be a list, got 'price'"),
     ("loss.class_weights", "some", "must be none, balanced, or a list of numbers > 0, one for each class, got 'some'"),
     ("loss.class_weights", "[1, 0]", "one for each class, got [1, 0]"),
     ("loss.class_weights", "[1, true]", "one for each class, got [1, True]"),
@@ -178,8 +188,17 @@ def test_a_long_value_is_cut() -> None:
 # Two keys that contradict each other
 
 
+OWN = ["data.name=csv", "data.target=price"]
 CONTRADICTIONS = [
     (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
+    (["data.name=csv"], "data.target must name the column to predict, as data.name is csv, got null"),
+    (["data.task=binary"], "data.task binary is for mnist, not for data.name digits; use auto"),
+    (["data.task=regression"], "data.task regression does not fit data.name digits, which is a classification"),
+    ([*OWN, "data.drop=[price]"], "a column has one part, but price has two among data.target, id, weight, group"),
+    ([*OWN, "data.id=n", "data.group=n"], "a column has one part, but n has two"),
+    ([*OWN, "data.group=g", "data.time=t"], "data.group and data.time exclude each other, got g and t"),
+    ([*OWN, "data.task=regression", "loss.name=bce"], "loss.name bce is for classes, but data.name csv is a regress"),
+    ([*OWN, "model.name=cnn"], "model.name cnn needs images, but data.name csv is a table"),
     (["model.name=cnn", "data.name=wine"], "model.name cnn needs images, but data.name wine is a table; use mlp"),
     (["loss.name=mse"], "loss.name mse is for regression, but data.name digits has classes"),
     ([*TABLE_REGRESSION, "loss.name=cross_entropy"], "loss.name cross_entropy is for classes, but data.name diabetes"),
@@ -281,6 +300,11 @@ def test_keys_that_contradict_each_other(overrides: list[str], rule: str) -> Non
     [
         ["data.val_fraction=0.5", "data.test_fraction=0.49"],
         ["model.name=cnn"],
+        ["data.name=mnist", "data.task=binary"],
+        ["data.name=digits", "data.target=price"],
+        [*OWN, "loss.name=bce"],
+        [*OWN, "loss.name=mse", "train.monitor=val/r2"],
+        ["data.name=images", "model.name=cnn"],
         [*TABLE_REGRESSION, "loss.name=mse", "train.monitor=val/r2"],
         ["loss.name=cross_entropy", "loss.label_smoothing=0.1", "train.monitor=val/macro_f1"],
         ["schedule.warmup_epochs=9", "train.epochs=10"],

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
-from tqdm import tqdm
-
 LINE_SECONDS = 5.0
 
 
@@ -22,6 +20,8 @@ class Progress:
     """
 
     def __init__(self, what: str, total: int, unit: str, done: int = 0) -> None:
+        from tqdm import tqdm
+
         self._what, self._total, self._unit = what, total, unit
         self._is_terminal = sys.stderr.isatty()
         self._bar = tqdm(desc=what, total=total, unit=unit, initial=done, disable=not self._is_terminal, leave=False)

@@ -1,3 +1,5 @@
+import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -337,3 +339,28 @@ def test_the_real_files_of_the_mirror(get: Callable[..., Path]) -> None:
     assert {path.name: path.stat().st_size for path in folder.iterdir()} == {
         file.name: file.size for file in CATALOG["fashion_mnist"].files
     }
+
+
+def test_an_own_file_stays_where_it_is_and_is_noted(get: Callable[..., Path], tmp_path: Path) -> None:
+    source = tmp_path / "own.csv"
+    source.write_text("a,b\n1,2\n")
+    folder = get("csv", path=str(source), target="b")
+    assert [path.name for path in folder.iterdir()] == ["source.json"]
+    sha256 = hashlib.sha256(source.read_bytes()).hexdigest()
+    assert json.loads((folder / "source.json").read_text()) == {"path": str(source), "bytes": 8, "sha256": sha256}
+
+
+def test_an_own_folder_of_images_is_looked_at(get: Callable[..., Path], tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "1.png").touch()
+    folder = get("images", path=str(tmp_path / "pets"))
+    noted = json.loads((folder / "source.json").read_text())
+    assert noted == {"path": str(tmp_path / "pets"), "images": 2, "classes": ["cat", "dog"]}
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet", "images"])
+def test_own_data_that_are_not_there(name: str, get: Callable[..., Path], tmp_path: Path) -> None:
+    with pytest.raises(WellfitError, match=r"data\.path .*gone (not found|does not exist)"):
+        get(name, path=str(tmp_path / "gone"), target="b")
+    assert_nothing_left(tmp_path / "raw")

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_diabetes
 
 from wellfit.data.bundled import save_bundled
+from wellfit.data.catalog import CATALOG
 from wellfit.data.config import DataConfig
 from wellfit.data.readers import read_idx, read_raw
 from wellfit.data.store import file_sha256
@@ -185,3 +187,34 @@ def test_pickled_arrays_are_not_loaded(diabetes: Path, data_config: Config) -> N
     rewrite(diabetes, y=np.array([{}], dtype=object))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         read_raw(data_config("diabetes"), diabetes)
+
+
+def test_mnist_as_two_classes(
+    published: Any, monkeypatch: pytest.MonkeyPatch, data_config: Config, tmp_path: Path
+) -> None:
+    published.parts[1], published.parts[3] = (
+        part % 10 for part in (np.arange(40, dtype=np.uint8), np.arange(10, dtype=np.uint8))
+    )
+    monkeypatch.setitem(CATALOG, "mnist", published.entry._replace(class_names=tuple("0123456789")))
+    published.write_raw(tmp_path)
+    ten = read_raw(data_config("mnist"), tmp_path)
+    two = read_raw(data_config("mnist", task="binary"), tmp_path)
+    assert ten.y.tolist() == [*range(10)] * 5
+    assert two.y.tolist() == ([0] * 5 + [1] * 5) * 5
+    assert two.class_names == ("0 to 4", "5 to 9")
+
+
+def test_an_own_folder_of_images(data_config: Config, tmp_path: Path) -> None:
+    for split, name, value in (("train", "cat", 10), ("train", "dog", 20), ("test", "dog", 30), ("test", "cat", 40)):
+        (tmp_path / split / name).mkdir(parents=True)
+        Image.new("L", (6, 4), value).save(tmp_path / split / name / "a.png")
+    raw = read_raw(data_config("images", path=str(tmp_path), image_size=[2, 3]), tmp_path / "unused")
+    assert raw.x.shape == (4, 1, 2, 3)
+    assert raw.x[:, 0, 0, 0].tolist() == [10, 20, 40, 30]
+    assert raw.ids is not None
+    assert raw.ids.tolist() == ["train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/dog/a.png"]
+    assert raw.splits is not None
+    assert raw.splits.tolist() == ["train", "train", "test", "test"]
+    assert (raw.y.tolist(), raw.class_names) == ([0, 1, 0, 1], ("cat", "dog"))
+    rgb = read_raw(data_config("images", path=str(tmp_path), image_size=None, channels="rgb"), tmp_path / "unused")
+    assert rgb.x.shape == (4, 3, 4, 6)

@@ -161,4 +161,7 @@ CATALOG: dict[str, Entry] = {
     ),
     "csv": Entry(kind="table", task=None, target_name="data.target", source="your own file", licence="your own"),
     "parquet": Entry(kind="table", task=None, target_name="data.target", source="your own file", licence="your own"),
+    "images": Entry(
+        kind="images", task="classification", target_name="class", source="your own folder", licence="your own"
+    ),
 }

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from wellfit.config import Config
+from wellfit.config import Config, Widths
 
 DatasetName = Literal[
     "digits",
@@ -19,8 +19,10 @@ DatasetName = Literal[
     "california_housing",
     "csv",
     "parquet",
+    "images",
 ]
 OWN_TABLES = ("csv", "parquet")
+OWN_DATA = (*OWN_TABLES, "images")
 
 
 def _as_tuple(value: Any) -> Any:
@@ -46,6 +48,8 @@ class DataConfig(Config):
     weight: Name | None
     group: Name | None
     time: Name | None
+    image_size: Annotated[Widths, Field(min_length=2, max_length=2)] | None
+    channels: Literal["auto", "grey", "rgb"]
     max_categories: int = Field(ge=2, le=10_000)
     n_samples: int = Field(ge=20, le=10_000_000)
     noise: float = Field(ge=0)

@@ -11,8 +11,9 @@ from urllib.request import url2pathname
 
 from wellfit.data.bundled import save_bundled
 from wellfit.data.catalog import CATALOG, Entry, RawFile
-from wellfit.data.config import OWN_TABLES, DataConfig, FetchConfig
+from wellfit.data.config import OWN_DATA, OWN_TABLES, DataConfig, FetchConfig
 from wellfit.data.download import SourceError, transfer, unpack
+from wellfit.data.image_files import list_images
 from wellfit.data.publish import replacing
 from wellfit.data.store import file_sha256
 from wellfit.data.tables import check_file
@@ -58,18 +59,24 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
         print(f"{folder} is already there, verified", flush=True)
         return
     with replacing(folder) as new:
-        if data.name in OWN_TABLES:
-            _save_source(Path(data.path), new)
+        if data.name in OWN_DATA:
+            _save_source(data, new)
         elif not entry.files:
             save_bundled(data, new)
         for file in entry.files:
             _fetch_file(data.name, file, new, config)
 
 
-def _save_source(path: Path, folder: Path) -> None:
-    """Notes which file the user's own data are: they are read where they lie."""
-    check_file(path)
-    write_json(folder / "source.json", {"path": str(path), "bytes": path.stat().st_size, "sha256": file_sha256(path)})
+def _save_source(data: DataConfig, folder: Path) -> None:
+    """Notes what the user's own data are: they are read where they lie."""
+    path = Path(data.path)
+    if data.name in OWN_TABLES:
+        check_file(path)
+        found = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+    else:
+        images = list_images(path)
+        found = {"images": len(images.files), "classes": list(images.class_names)}
+    write_json(folder / "source.json", {"path": data.path} | found)
 
 
 def _is_complete(folder: Path, entry: Entry) -> bool:

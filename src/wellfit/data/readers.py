@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.catalog import CATALOG, Entry
 from wellfit.data.config import DataConfig
+from wellfit.data.images import read_image_folder
 from wellfit.data.own_table import read_own_table
 from wellfit.data.published import read_adult, read_california
 from wellfit.data.raw import RawData, published_splits
@@ -37,6 +38,8 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
     match data.name:
         case "csv" | "parquet":
             return read_own_table(data)
+        case "images":
+            return _read_own_images(data)
         case "adult":
             return read_adult(folder, data)
         case "california_housing":
@@ -83,6 +86,20 @@ def _read_idx_files(entry: Entry, folder: Path, *, binary: bool) -> RawData:
     if binary:
         return RawData(images, (labels >= BINARY_FROM).astype(np.int64), BINARY_CLASSES, "size of the digit", splits)
     return RawData(images, labels, entry.class_names, entry.target_name, splits)
+
+
+def _read_own_images(data: DataConfig) -> RawData:
+    size = (data.image_size[0], data.image_size[1]) if data.image_size else None
+    found = read_image_folder(Path(data.path), size, data.channels)
+    return RawData(
+        found.images,
+        found.labels,
+        found.class_names,
+        CATALOG["images"].target_name,
+        splits=found.splits,
+        ids=np.array(found.files),
+        warnings=found.warnings,
+    )
 
 
 def _read_bundled(entry: Entry, folder: Path) -> RawData:
