@@ -124,6 +124,10 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"data.val_fraction + data.test_fraction must be < 1, got {shares:g}",
         ),
         (
+            p.data.augment != "none" and entry.kind != "images",
+            f"data.augment needs images, but data.name {p.data.name} is a table; use none",
+        ),
+        (
             p.model.name == "cnn" and entry.kind != "images",
             f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
         ),

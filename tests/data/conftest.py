@@ -112,7 +112,14 @@ def _own_cache_and_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.fixture
 def data_config() -> Callable[..., DataConfig]:
     def make(name: str = "moons", **changes: Any) -> DataConfig:
-        values = {"n_samples": 200, "noise": 0.1, "val_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
+        values = {
+            "n_samples": 200,
+            "noise": 0.1,
+            "val_fraction": 0.2,
+            "test_fraction": 0.2,
+            "seed": 0,
+            "augment": "none",
+        }
         return DataConfig.model_validate({"name": name, **values, **changes})
 
     return make

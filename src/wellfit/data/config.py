@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from wellfit.config import Config
+from wellfit.data.augmentation import Augmentation
 
 DatasetName = Literal["digits", "wine", "breast_cancer", "diabetes", "moons", "regression", "fashion_mnist", "mnist"]
 
@@ -16,6 +17,7 @@ class DataConfig(Config):
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0, lt=2**32)
+    augment: Augmentation
 
 
 class FetchConfig(Config):
