@@ -94,7 +94,7 @@ class Augment:
             ),
             mirror=mirror,
         )
-        return resample(images.float(), maps).clamp(0, 255)  # weights may add up to a little more than 1
+        return resample(images.float(), maps).clamp_(0, 255)  # weights may add up to a little more than 1
 
 
 class Draws:

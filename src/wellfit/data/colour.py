@@ -12,21 +12,21 @@ LUMA = (0.2989, 0.587, 0.114)  # share of red, green and blue in grey, as in tor
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:
     """Multiplies by a factor (B,): 0 is black, 1 changes nothing."""
-    return (images * factor[:, None, None, None]).clamp(0, 255)
+    return (images * factor[:, None, None, None]).clamp_(0, 255)
 
 
 def adjust_contrast(images: Tensor, factor: Tensor) -> Tensor:
     """Multiplies the distance from the image's mean grey by a factor (B,)."""
     mean = images.mean((2, 3), keepdim=True)
     grey = _grey(mean) if images.shape[1] == 3 else mean
-    return torch.lerp(grey, images, factor[:, None, None, None]).clamp(0, 255)
+    return torch.lerp(grey, images, factor[:, None, None, None]).clamp_(0, 255)
 
 
 def adjust_saturation(images: Tensor, factor: Tensor) -> Tensor:
     """Multiplies the distance from each pixel's grey by a factor (B,)."""
     if images.shape[1] == 1:
         return images
-    return torch.lerp(_grey(images), images, factor[:, None, None, None]).clamp(0, 255)
+    return torch.lerp(_grey(images), images, factor[:, None, None, None]).clamp_(0, 255)
 
 
 def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
@@ -44,8 +44,8 @@ def adjust_hue(images: Tensor, turns: Tensor) -> Tensor:
         torch.where(highest == green, 2 + (blue - red) / divisor, 4 + (red - green) / divisor),
     )
     hue = (hue + 6 * turns[:, None, None]).remainder(6)
-    share = torch.stack([(hue - 3).abs() - 1, 2 - (hue - 2).abs(), 2 - (hue - 4).abs()], 1).clamp(0, 1)
-    return torch.addcmul(lowest[:, None], chroma[:, None], share).clamp(0, 255)
+    share = torch.stack([(hue - 3).abs() - 1, 2 - (hue - 2).abs(), 2 - (hue - 4).abs()], 1).clamp_(0, 1)
+    return torch.addcmul(lowest[:, None], chroma[:, None], share).clamp_(0, 255)
 
 
 def _grey(images: Tensor) -> Tensor:
