@@ -117,6 +117,11 @@ def test_any_shape_stays_and_values_stay_between_0_and_255(
     assert seen.max() <= 255
 
 
+def test_interpolated_white_is_not_whiter_than_white() -> None:
+    seen = augment({"rotate": 90}, {"zoom": [0.5, 1.5]})(torch.full((50, 2, 64, 64), 255, dtype=torch.uint8))
+    assert seen.max() == 255
+
+
 def test_a_crop_as_large_as_the_images_is_refused() -> None:
     with pytest.raises(WellfitError, match=r"crop must be < the sides of the images \(12 x 16 pixels\), got 12; lower"):
         augment({"crop": 12})(noise(2))
@@ -151,7 +156,7 @@ def test_a_flip_with_certainty_is_exact() -> None:
 def test_a_flip_happens_as_often_as_asked_for(name: str, axis: int) -> None:
     images = noise(1000)
     seen = augment({name: 0.25})(images)
-    flipped = (seen == images.flip(axis)).all((1, 2, 3)) if axis == 3 else (seen == images.flip(2)).flatten(1).all(1)
+    flipped = (seen == images.flip(axis)).flatten(1).all(1)
     kept = (seen == images).flatten(1).all(1)
     assert (flipped ^ kept).all()
     assert flipped.float().mean().item() == pytest.approx(0.25, abs=0.05)
@@ -204,11 +209,11 @@ def test_rotation_turns_by_true_angles_within_the_range() -> None:
 
 
 def test_shift_moves_either_way_along_both_sides() -> None:
-    maps = sources({"shift": 0.2})
+    maps = sources({"shift": 0.2}, count=2000)
     assert fill(maps[:, 0, 2], -0.2 * 41, 0.2 * 41)
     assert fill(maps[:, 1, 2], -0.2 * 61, 0.2 * 61)
-    assert torch.corrcoef(maps[:, :, 2].T)[0, 1].abs() < 0.15
-    torch.testing.assert_close(maps[:, :, :2], torch.eye(2).expand(400, -1, -1), rtol=0, atol=1e-4)
+    assert independent(maps[:, 0, 2], maps[:, 1, 2])
+    torch.testing.assert_close(maps[:, :, :2], torch.eye(2).expand(2000, -1, -1), rtol=0, atol=1e-4)
 
 
 def test_zoom_scales_both_sides_alike() -> None:
@@ -241,10 +246,13 @@ def test_the_numbers_of_the_operations_are_independent() -> None:
     angle = torch.atan2(turn[:, 0, 1], turn[:, 0, 0])
     zoom = 1 / torch.linalg.det(turn).sqrt()
     offset = -torch.linalg.solve(turn, maps[:, :, 2])
-    drawn = torch.stack([angle, zoom, offset[:, 0], offset[:, 1]])
-    assert (torch.corrcoef(drawn) - torch.eye(4)).abs().max() < 0.1
+    assert independent(angle, zoom, offset[:, 0], offset[:, 1])
     assert fill(torch.rad2deg(angle), -20, 20)
     assert fill(offset[:, 0], -4.1, 4.1)
+
+
+def independent(*drawn: Tensor) -> bool:
+    return bool((torch.corrcoef(torch.stack(drawn)) - torch.eye(len(drawn))).abs().max() < 0.1)
 
 
 # Erasing
@@ -286,6 +294,9 @@ def test_boxes_differ_in_size_shape_and_place_and_come_as_often_as_asked_for() -
     assert ratio.min() < 0.45
     assert ratio.max() > 2.5
     assert ratio.log().mean().abs() < 0.1
+    top, left = erased.any(2).int().argmax(1), erased.any(1).int().argmax(1)
+    assert independent(erased.float().mean((1, 2)), ratio.log())
+    assert independent(top.float(), left.float())
     often = erased.float().mean(0)  # the border is reached, and the middle is not left out
     assert often[0].mean() > 0
     assert often[:, -1].mean() > 0
@@ -315,6 +326,21 @@ def test_hue_and_saturation_fill_their_ranges() -> None:
     pixels = augment({"colour": {"saturation": 0.4}})(images)[:, :, 1, 1]
     assert fill((pixels[:, 0] - pixels[:, 2]) / 60, 0.6, 1.4)
     assert all(rgb_to_hsv(*(pixel / 255).tolist())[0] == pytest.approx(hue, abs=1e-4) for pixel in pixels)
+
+
+def test_each_change_of_colour_has_a_number_of_its_own() -> None:
+    images = torch.tensor([120, 90, 60], dtype=torch.uint8)[:, None, None].repeat(2000, 1, 4, 4)
+    images[:, :, 2:] += 40
+    colour = {"brightness": 0.2, "contrast": 0.2, "saturation": 0.2}
+    seen = augment({"colour": colour})(images)
+    grey = (seen * torch.tensor([0.2989, 0.587, 0.114])[:, None, None]).sum(1)
+    level, step = grey.mean((1, 2)), grey[:, 3, 3] - grey[:, 0, 0]
+    chroma = seen[:, 0, 0, 0] - seen[:, 2, 0, 0]
+    # Brightness makes the level, contrast the step besides, saturation the chroma besides.
+    assert independent(level, step / level, chroma / step)
+    pixels = augment({"colour": colour | {"hue": 0.05}})(images)[:, :, 0, 0]
+    hue = torch.tensor([rgb_to_hsv(*(pixel / 255).tolist())[0] for pixel in pixels])
+    assert independent(hue, pixels.amax(1) - pixels.amin(1))
 
 
 def test_grey_images_have_no_saturation_and_no_hue_to_change() -> None:

@@ -136,7 +136,7 @@ def _written(value: Any) -> Any:
 Augmentation = Annotated[Literal["none", PresetName] | Operations, PlainValidator(_read), PlainSerializer(_written)]
 
 
-def operations(augmentation: Literal["none", PresetName] | Operations) -> Operations:
+def operations(augmentation: Augmentation) -> Operations:
     """What ``data.augment`` stands for: a preset's operations, the list's own, or none at all."""
     if isinstance(augmentation, Operations):
         return augmentation
