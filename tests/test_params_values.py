@@ -61,7 +61,7 @@ BAD_VALUES = [
     ("model.channels", "[]", "must have at least 1 entries, got []"),
     ("loss.label_smoothing", "1", "must be < 1.0, got 1"),
     ("data.separator", "''", "must not be empty, got ''"),
-    ("data.separator", "ab", "must have at most 1 characters, got 'ab'"),
+    ("data.separator", "ab", "must not be longer than 1, got 'ab'"),
     ("data.target", "''", "must not be empty, got ''"),
     ("data.image_size", "[32]", "must have at least 2 entries, got [32]"),
     ("data.image_size", "[32, 32, 3]", "must have at most 2 entries, got"),

@@ -169,6 +169,10 @@ def _cross_checks(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool, 
             f"data.val_fraction + data.test_fraction must be < 1, got {shares:g}",
         ),
         (
+            p.data.augment != "none" and kind != "images",
+            f"data.augment needs images, but data.name {p.data.name} is a table; use none",
+        ),
+        (
             p.model.name == "cnn" and kind != "images",
             f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
         ),
@@ -349,6 +353,7 @@ def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:
         "too_short": "must have at least {min_length} entries",
         "too_long": "must have at most {max_length} entries",
         "string_too_short": "must not be empty",
+        "string_too_long": "must not be longer than {max_length}",
     }
     rule_text = rules.get(kind, error["msg"][:1].lower() + error["msg"][1:]).format(**context).replace("'", "")
     return f"{key} {rule_text}, got {_shown(value)}{_hint(value, context.get('expected', ''))} ({source})"

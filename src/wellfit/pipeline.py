@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -52,7 +53,12 @@ def _changes(old: Params, new: Params) -> list[str]:
     missing = object()
     before = old.flat()
     changed = {key: value for key, value in new.flat().items() if before.get(key, missing) != value}
-    return [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in changed.items()]
+    return [f"{key}={value if isinstance(value, str) else _hydra(value)}" for key, value in changed.items()]
+
+
+def _hydra(value: Any) -> str:
+    """A value as hydra's grammar has it: JSON, but for the keys, which are not quoted."""
+    return re.sub(r'"(\w+)": ', r"\1: ", json.dumps(value))
 
 
 def _call(command: Sequence[str], variables: dict[str, str]) -> None:

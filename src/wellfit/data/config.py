@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from wellfit.config import Config, Widths
+from wellfit.data.augmentation import Augmentation
 
 DatasetName = Literal[
     "digits",
@@ -57,6 +58,7 @@ class DataConfig(Config):
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0, lt=2**32)
+    augment: Augmentation
 
 
 class FetchConfig(Config):

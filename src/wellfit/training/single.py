@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wellfit.data.augment import Augment
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.head import class_logits, head_width
@@ -42,6 +43,8 @@ class Single:
         self._loss.check(train.y)
         self._loss.check(val.y)
         self._optimizer = Optimizer(params.optim, self.model)
+        # Nothing to do costs nothing.
+        self._augment = None if params.data.augment == "none" else Augment(params.data.augment, params.train.seed)
         self._mix = BatchMixer(params.regularize, params.train.seed)
         self._average = WeightAverage(params.regularize, self.model, self._optimizer.vector, params.train.epochs)
         self._epochs = 0
@@ -61,7 +64,10 @@ class Single:
             lr: (1,) learning rate.
         """
         targets, weights = self._targets_of(rows[0])
-        x, partner, share = self._mix(self._inputs(self.train.x.index_select(0, rows[0])))
+        x = self.train.x.index_select(0, rows[0])
+        if self._augment:
+            x = self._augment(x)
+        x, partner, share = self._mix(self._inputs(x))
         outputs = self.model(x)
         self._optimizer.zero_grad()
         loss = self._loss(outputs, targets, weights)

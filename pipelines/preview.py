@@ -1,0 +1,18 @@
+"""Draws training images of data.name before and after data.augment, into reports/preview.png."""
+
+from pathlib import Path
+
+from wellfit.cli import run_stage
+from wellfit.params import Params
+
+
+def main(params: Params) -> None:
+    from wellfit.data.preview import preview
+
+    out = Path("reports/preview.png")
+    preview(params, Path("data/processed", params.data.name), out)
+    print(f"written to {out}")
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__)
