@@ -220,8 +220,9 @@ def test_all_eight_orientations_are_turned_upright(
         exif = Image.Exif()
         exif[ORIENTATION] = orientation
         image = upright if method is None else upright.transpose(method)
-        for extension in ("png", "tif") if mode != "P" else ("png",):
-            path = saved(tmp_path / f"{orientation}.{extension}", image, exif=exif)
+        for extension in {"P": ["png"], "RGB": ["png", "tif", "webp"]}.get(mode, ["png", "tif"]):
+            options = {"lossless": True} if extension == "webp" else {}
+            path = saved(tmp_path / f"{orientation}.{extension}", image, exif=exif, **options)
             pixels, notes, _ = decode(path, image_size, grey=False)
             np.testing.assert_array_equal(pixels, expected, err_msg=f"{orientation} {extension}")
             assert "exif" not in notes

@@ -62,9 +62,9 @@ def decode(path: Path, image_size: tuple[int, int] | None, *, grey: bool) -> Dec
         if image_size:
             image.draft(None, (2 * max(image_size), 2 * max(image_size)))
         image.load()
-        upright = _upright(image, notes)
-        upright, brightest = _eight_bits(upright)
-        picture = _opaque(upright, notes).convert("L" if grey else "RGB")
+        _turn_upright(image, notes)
+        shallow, brightest = _eight_bits(image)
+        picture = _opaque(shallow, notes).convert("L" if grey else "RGB")
         if image_size:
             picture = _fitted(picture, image_size, notes)
         pixels = np.asarray(picture)
@@ -117,12 +117,11 @@ def _reason(error: Exception) -> str:
     return f"is damaged ({' '.join(str(error).split()) or type(error).__name__})"
 
 
-def _upright(image: Image.Image, notes: set[Note]) -> Image.Image:
+def _turn_upright(image: Image.Image, notes: set[Note]) -> None:
     try:
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # the pixels are there; damaged EXIF data make Pillow raise all kinds
         notes.add("exif")
-        return image
 
 
 def _eight_bits(image: Image.Image) -> tuple[Image.Image, int | None]:
