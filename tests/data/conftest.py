@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, RawFile
+from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, Package, RawFile
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.data.fetch import fetch
 
@@ -112,7 +112,14 @@ def _own_cache_and_no_proxy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 @pytest.fixture
 def data_config() -> Callable[..., DataConfig]:
     def make(name: str = "moons", **changes: Any) -> DataConfig:
-        values = {"n_samples": 200, "noise": 0.1, "val_fraction": 0.2, "test_fraction": 0.2, "seed": 0}
+        values = {
+            "n_samples": 200,
+            "noise": 0.1,
+            "minority_share": 0.1,
+            "val_fraction": 0.2,
+            "test_fraction": 0.2,
+            "seed": 0,
+        }
         return DataConfig.model_validate({"name": name, **values, **changes})
 
     return make
@@ -136,8 +143,19 @@ class Published:
 
     @property
     def entry(self) -> Entry:
-        files = tuple(RawFile(name, len(b), hashlib.sha256(b).hexdigest()) for name, b in self.contents.items())
-        return Entry("images", "classification", "t", "s", "l", ("even", "odd"), files, (self.address,))
+        return self.entry_at(self.address)
+
+    def entry_at(self, *addresses: str) -> Entry:
+        packages = tuple(
+            Package(
+                name=f"{name}.gz",
+                container="gzip",
+                files=(RawFile(name, len(body), f"sha256:{hashlib.sha256(body).hexdigest()}"),),
+                addresses=tuple(f"{address}/{name}.gz" for address in addresses),
+            )
+            for name, body in self.contents.items()
+        )
+        return Entry("images", "classification", "t", "s", "l", ("even", "odd"), packages)
 
     def write_packed(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,9 @@ SEED = st.integers(0, 2**32 - 1)
 
 
 def config(val: float = 0.2, test: float = 0.2, seed: int = 0) -> DataConfig:
-    return DataConfig(name="wine", n_samples=100, noise=0.0, val_fraction=val, test_fraction=test, seed=seed)
+    return DataConfig(
+        name="wine", n_samples=100, noise=0.0, minority_share=0.1, val_fraction=val, test_fraction=test, seed=seed
+    )
 
 
 def table(x: Any, y: Any, first_test_row: int | None = None) -> RawData:

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.catalog import CATALOG, Entry
-from wellfit.data.store import file_sha256
+from wellfit.data.catalog import CATALOG, Entry, has_digest
 from wellfit.errors import WellfitError
 
 IDX_UNSIGNED_BYTE = 0x08  # third byte of the magic number, http://yann.lecun.com/exdb/mnist/
@@ -76,7 +75,7 @@ def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
 
 def _read_published(entry: Entry, folder: Path) -> RawData:
     for file in entry.files:
-        _verify(folder / file.name, file.sha256)
+        _verify(folder / file.name, file.digest)
     train_x, train_y, test_x, test_y = (
         read_idx(folder / file.name, axes=3 if "images" in file.name else 1) for file in entry.files
     )
@@ -110,18 +109,18 @@ def _read_bundled(entry: Entry, folder: Path) -> RawData:
 
 
 def _read_npy(path: Path, sha256: str) -> NDArray[Any]:
-    _verify(path, sha256)
+    _verify(path, f"sha256:{sha256}")
     array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array
 
 
-def _verify(path: Path, sha256: str) -> None:
+def _verify(path: Path, digest: str) -> None:
     try:
-        actual = file_sha256(path)
+        intact = has_digest(path, digest)
     except (FileNotFoundError, NotADirectoryError):
         raise WellfitError(f"{path} not found; `dvc repro fetch` makes it") from None
-    if actual != sha256:
-        raise WellfitError(f"{path} is damaged (its sha256 is not the one it was fetched with); {ANEW}")
+    if not intact:
+        raise WellfitError(f"{path} is damaged (its digest is not the one it was fetched with); {ANEW}")
 
 
 def _finite_float32(values: NDArray[Any], path: Path, names: list[str]) -> NDArray[np.float32]:
