@@ -22,7 +22,15 @@ from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
 from wellfit.models.config import ModelConfig
-from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
+from wellfit.training.config import (
+    ClassMonitor,
+    LossConfig,
+    NumberMonitor,
+    OptimConfig,
+    RegularizeConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
 from wellfit.tuning.config import TuneConfig
 
 PARAMS_FILE = "params.yaml"
@@ -114,7 +122,7 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
     """Each pair: is the rule broken, and what to say then."""
     entry = CATALOG[p.data.name]
     classes = entry.task == "classification"
-    wrong_monitors = ("rmse", "mae", "r2") if classes else ("accuracy", "balanced_accuracy", "macro_f1")
+    wrong_monitors = get_args(NumberMonitor if classes else ClassMonitor)
     lr_range = p.tune.ranges.get("optim.lr") if p.tune.enabled else None
     lowest_lr = min(p.optim.lr, lr_range.low) if lr_range else p.optim.lr
     shares = p.data.val_fraction + p.data.test_fraction
@@ -162,7 +170,7 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"loss.class_weights must be none for a regression (data.name {p.data.name}), got {p.loss.class_weights}",
         ),
         (
-            p.train.monitor.removeprefix("val/") in wrong_monitors,
+            p.train.monitor in wrong_monitors,
             f"train.monitor {p.train.monitor} is not a score of a {entry.task} (data.name {p.data.name}); use val/loss",
         ),
         (

@@ -43,7 +43,7 @@ class Single:
         self._mix = BatchMixer(params.regularize, params.train.seed)
         self._average = WeightAverage(params.regularize, self.model, self._optimizer.vector, params.train.epochs)
         self._epochs = 0
-        self._target_std = meta.target_std or 1.0
+        self._target_std, self._target_mean = meta.target_std or 1.0, meta.target_mean or 0.0
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -83,13 +83,15 @@ class Single:
         self._start_epoch()
         self._epochs += 1
         self._average.after_epoch(self._epochs)
-        return {f"train/{k}": v for k, v in self._scores(outputs, targets).items()} | {"grad_norm": norm[None]}
+        # To rank the training rows of many classes would take a tenth of an epoch; the validation rows are few.
+        scores = self._scores(outputs, targets, ranked=outputs.shape[-1] <= 2)
+        return {f"train/{k}": v for k, v in scores.items()} | {"grad_norm": norm[None]}
 
     def validate(self) -> dict[str, np.ndarray]:
         """``val/...`` metrics of the validation split, each (1,)."""
         with self._average.in_place():
             outputs = predict(self.model, self.val.x)
-        return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y).items()}
+        return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y, ranked=True).items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""
@@ -112,8 +114,9 @@ class Single:
             hook.remove()
         return total * batch_size
 
-    def _scores(self, outputs: Tensor, targets: Tensor) -> dict[str, np.ndarray]:
+    def _scores(self, outputs: Tensor, targets: Tensor, *, ranked: bool) -> dict[str, np.ndarray]:
         loss = self._loss(outputs, targets).cpu().numpy()[None]
         if targets.dtype == torch.int64:
-            return {"loss": loss} | classification_scores(class_logits(outputs)[None], targets[None])
-        return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std)
+            return {"loss": loss} | classification_scores(class_logits(outputs)[None], targets[None], ranked=ranked)
+        scores = regression_scores(outputs[None], targets[None], self._target_std, self._target_mean)
+        return {"loss": loss} | scores
