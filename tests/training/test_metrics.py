@@ -147,8 +147,10 @@ def test_outputs_that_blew_up_are_scored_without_a_warning() -> None:
         regression_scores(torch.full((1, 4, 1), value), torch.randn(1, 4), 1.0, 10.0)
 
 
-def test_half_precision_is_scored() -> None:
-    outputs, targets = pack(1, 100, 3)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_half_precision_is_scored(classes: int) -> None:
+    outputs, targets = pack(1, 100, classes + 1)
+    outputs = outputs[..., :classes]
     half = classification_scores(outputs.bfloat16(), targets)
     single = classification_scores(outputs.bfloat16().float(), targets)
     assert half == single
@@ -218,10 +220,12 @@ def test_rounding_of_the_standardized_target_makes_no_target_negative(seed: int)
     assert "msle" in regression_scores(targets[..., None], targets, std, mean)
 
 
+@pytest.mark.parametrize("value", [0.25, 0.1])
+@pytest.mark.parametrize("weighting", ["none", "of each row"])
 @pytest.mark.parametrize("error", [0.0, 0.5])
-def test_r2_of_a_constant_target_is_scikit_learns(error: float) -> None:
-    targets = torch.full((1, 6), 0.25)
-    scores = regression_scores((targets + error)[..., None], targets, 2.0, 0.0)
+def test_r2_of_a_constant_target_is_scikit_learns(error: float, weighting: str, value: float) -> None:
+    targets = torch.full((1, 6), value)
+    scores = regression_scores((targets + error)[..., None], targets, 2.0, 0.0, weights_of(weighting, 1, 6))
     expected = metrics.r2_score(targets[0].numpy(), (targets[0] + error).numpy())
     assert scores["r2"][0] == expected
     assert np.isfinite(scores["r2"]).all()  # or the loop would take it for a training that blew up

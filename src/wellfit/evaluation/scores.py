@@ -94,6 +94,7 @@ class ClassificationScores:
         confusion = np.bincount(self._cell, weights, minlength=self._classes**2).reshape(self._classes, self._classes)
         hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
         precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
+        areas = [ranking.areas(weights) for ranking in self._rankings]
         counted = true + predicted > 0
         reported = np.array([False, True]) if self._classes == 2 else counted
         return {
@@ -102,12 +103,12 @@ class ClassificationScores:
             "macro_f1": float(f1[counted].mean()),
             "weighted_f1": float((f1 * true).sum() / total),
             "log_loss": float((self._row_loss * weights).sum() / total),
-            "roc_auc": _mean_of_defined([ranking.area(weights) for ranking in self._rankings]),
+            "roc_auc": _mean_of_defined([area for area, _ in areas]),
             "ece": float(np.abs(np.bincount(self._bin, self._overconfidence * weights)).sum() / total),
             "precision": float(precision[reported].mean()),
             "recall": float(recall[reported].mean()),
             "f1": float(f1[reported].mean()),
-            "average_precision": _mean_of_defined([ranking.average_precision(weights) for ranking in self._rankings]),
+            "average_precision": _mean_of_defined([area for _, area in areas]),
         }
 
 
@@ -218,24 +219,24 @@ class _Ranking(NamedTuple):
     below_or_tied: IntArray  # (p,)
     positives_below: IntArray  # (p,) how many positives score lower than each
 
-    def area(self, weights: FloatArray) -> float:
-        """Weighted share of the pairs of a positive and a negative that stand in the right order; ties are half."""
-        positive = weights[self.positives]
-        cumulated = _cumulated(weights[self.negatives])
-        pairs = positive.sum() * cumulated[-1]
-        if pairs == 0:
-            return float("nan")
-        return float((positive * (cumulated[self.below] + cumulated[self.below_or_tied])).sum() / (2 * pairs))
+    def areas(self, weights: FloatArray) -> tuple[float, float]:
+        """Areas under the ROC curve and, as average precision sums it up, under that of precision and recall.
 
-    def average_precision(self, weights: FloatArray) -> float:
-        """Weighted mean over the positives of the precision among the rows that score as high as each, or higher."""
+        The first is the weighted share of the pairs of a positive and a negative that stand in the right order, where
+        ties are half; the second the mean over the positives of the precision among the rows that score as high as
+        each, or higher. NaN where there are no such pairs or positives.
+        """
         positive = weights[self.positives]
-        true, total = _cumulated(positive), positive.sum()
-        if total == 0:
-            return float("nan")
-        others = _cumulated(weights[self.negatives])
-        as_high = true[-1] - true[self.positives_below]
-        return float((positive * _ratio(as_high, as_high + others[-1] - others[self.below])).sum() / total)
+        hits, misses = _cumulated(positive), _cumulated(weights[self.negatives])
+        n_hits, n_misses, below = hits[-1], misses[-1], misses[self.below]
+        if n_hits == 0:
+            return float("nan"), float("nan")
+        hits_as_high = n_hits - hits[self.positives_below]
+        average_precision = (positive * _ratio(hits_as_high, hits_as_high + n_misses - below)).sum() / n_hits
+        if n_misses == 0:
+            return float("nan"), float(average_precision)
+        pairs_in_order = (positive * (below + misses[self.below_or_tied])).sum() / 2
+        return float(pairs_in_order / (n_hits * n_misses)), float(average_precision)
 
 
 def _cumulated(weights: FloatArray) -> FloatArray:

@@ -98,11 +98,12 @@ def regression_scores(
     squares = (weight * error**2).sum(1)
     mean = (weight * target).sum(1) / total
     variation = (weight * (target - mean[:, np.newaxis]) ** 2).sum(1)
+    varies = (variation > 0) & (np.ptp(target, axis=1) > 0)  # rounding can leave a constant one with some variation
     scores = {
         "rmse": target_std * np.sqrt(squares / total),
         "mae": target_std * (weight * np.abs(error)).sum(1) / total,
         # Of a constant target nothing can be explained: 1 for no error at all, else 0, as scikit-learn has it.
-        "r2": np.where(variation > 0, 1 - _ratio(squares, variation), squares == 0),
+        "r2": np.where(varies, 1 - _ratio(squares, variation), squares == 0),
     }
     own_unit = target * target_std + target_mean
     rounding = 1e-6 * (target_std + abs(target_mean))  # of the standardized targets, which are float32
@@ -116,12 +117,13 @@ def regression_scores(
 def _ranking_scores(outputs: Tensor, targets: Tensor, weights: FloatArray | None) -> dict[str, FloatArray]:
     """``roc_auc`` and ``average_precision`` of every member and class at once, from the rows in falling order."""
     members, rows, classes = outputs.shape
+    outputs = outputs.float()
     if classes == 2:  # in the order of the probability, which itself rounds to 1 and so makes ties
         score, is_class = outputs[..., 1] - outputs[..., 0], targets == 1
     else:
-        score = outputs.float().log_softmax(-1).transpose(1, 2)
+        score = outputs.log_softmax(-1).transpose(1, 2)
         is_class = targets[:, None] == torch.arange(classes, device=targets.device)[:, None]
-    unsorted = -score.float().contiguous().cpu().numpy().reshape(-1, rows)  # (K * classes or K, n)
+    unsorted = -score.contiguous().cpu().numpy().reshape(-1, rows)  # (K * classes or K, n)
     order = np.argsort(unsorted, axis=1) + rows * np.arange(len(unsorted))[:, np.newaxis]
     hit = is_class.contiguous().cpu().numpy().take(order)
     weight = None if weights is None else np.repeat(weights, len(unsorted) // members, axis=0).take(order)
