@@ -206,6 +206,9 @@ CONTRADICTIONS = [
     (["train.monitor=val/rmse"], "train.monitor val/rmse is not a score of a classification (data.name digits)"),
     (["train.monitor=val/mae"], "train.monitor val/mae is not a score of a classification"),
     (["train.monitor=val/r2"], "train.monitor val/r2 is not a score of a classification"),
+    (["train.monitor=val/msle"], "train.monitor val/msle is not a score of a classification"),
+    ([*TABLE_REGRESSION, "train.monitor=val/recall"], "train.monitor val/recall is not a score of a regression"),
+    ([*TABLE_REGRESSION, "train.monitor=val/roc_auc"], "train.monitor val/roc_auc is not a score of a regression"),
     ([*TABLE_REGRESSION, "train.monitor=val/accuracy"], "train.monitor val/accuracy is not a score of a regression"),
     ([*TABLE_REGRESSION, "train.monitor=val/macro_f1"], "train.monitor val/macro_f1 is not a score of a regression"),
     (

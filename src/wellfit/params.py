@@ -23,7 +23,15 @@ from wellfit.data.config import OWN_TABLES, DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
 from wellfit.models.config import ModelConfig
-from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
+from wellfit.training.config import (
+    ClassMonitor,
+    LossConfig,
+    NumberMonitor,
+    OptimConfig,
+    RegularizeConfig,
+    ScheduleConfig,
+    TrainConfig,
+)
 from wellfit.tuning.config import TuneConfig
 
 PARAMS_FILE = "params.yaml"
@@ -132,11 +140,7 @@ def _validate(tree: dict[str, Any], path: str, sources: dict[str, str]) -> Param
 def _cross_checks(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool, str]]:
     """Each pair: is the rule broken, and what to say then. The task is None as long as the data have not told it."""
     classes, numbers = task == "classification", task == "regression"
-    wrong_monitors = {
-        "classification": ("rmse", "mae", "r2"),
-        "regression": ("accuracy", "balanced_accuracy", "macro_f1"),
-        None: (),
-    }[task]
+    wrong_monitors = get_args(NumberMonitor) if classes else get_args(ClassMonitor) if numbers else ()
     lr_range = p.tune.ranges.get("optim.lr") if p.tune.enabled else None
     lowest_lr = min(p.optim.lr, lr_range.low) if lr_range else p.optim.lr
     shares = p.data.val_fraction + p.data.test_fraction
@@ -211,7 +215,7 @@ def _cross_checks(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool, 
             f"loss.class_weights must be none for a regression (data.name {p.data.name}), got {p.loss.class_weights}",
         ),
         (
-            p.train.monitor.removeprefix("val/") in wrong_monitors,
+            p.train.monitor in wrong_monitors,
             f"train.monitor {p.train.monitor} is not a score of a {task} (data.name {p.data.name}); use val/loss",
         ),
         (

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, RawFile
+from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, Package, RawFile
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.data.fetch import fetch
 from wellfit.params import load_params
@@ -139,8 +139,19 @@ class Published:
 
     @property
     def entry(self) -> Entry:
-        files = tuple(RawFile(name, len(b), hashlib.sha256(b).hexdigest()) for name, b in self.contents.items())
-        return Entry("images", "classification", "t", "s", "l", ("even", "odd"), files, (self.address,))
+        return self.entry_at(self.address)
+
+    def entry_at(self, *addresses: str) -> Entry:
+        packages = tuple(
+            Package(
+                name=f"{name}.gz",
+                container="gzip",
+                files=(RawFile(name, len(body), f"sha256:{hashlib.sha256(body).hexdigest()}"),),
+                addresses=tuple(f"{address}/{name}.gz" for address in addresses),
+            )
+            for name, body in self.contents.items()
+        )
+        return Entry("images", "classification", "t", "s", "l", ("even", "odd"), packages)
 
     def write_packed(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -83,3 +83,21 @@ def test_regression_is_linear_in_ten_features_but_for_the_noise(noise: float, sa
     coefficients = np.linalg.lstsq(x, y)[0]
     assert (np.abs(coefficients) > 1).all(), "every feature informs"
     assert (y - x @ coefficients).std() == pytest.approx(noise, rel=0.1, abs=1e-9)
+
+
+@pytest.mark.parametrize(("n_samples", "share"), [(2000, 0.1), (2000, 0.01), (1000, 0.5), (333, 0.3)])
+def test_the_minority_has_its_share(n_samples: int, share: float, save: Callable[..., Any]) -> None:
+    x, y, names = save("imbalanced", n_samples=n_samples, minority_share=share)
+    assert x.shape == (n_samples, 10)
+    assert len(names["feature_names"]) == 10
+    assert names["class_names"] == ["majority", "minority"]
+    assert abs(int(y.sum()) - share * n_samples) <= 2
+
+
+def test_the_noise_of_imbalanced_data_is_on_the_features_alone(save: Callable[..., Any]) -> None:
+    clean_x, clean_y, _ = save("imbalanced", noise=0.0)
+    x, y, _ = save("imbalanced", noise=0.5)
+    np.testing.assert_array_equal(y, clean_y)
+    assert (x - clean_x).std() == pytest.approx(0.5, rel=0.05)
+    assert np.linalg.matrix_rank(clean_x - clean_x.mean(axis=0)) == 7, "three features repeat others"
+    assert np.linalg.matrix_rank(x - x.mean(axis=0)) == 10

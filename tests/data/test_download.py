@@ -1,66 +1,21 @@
 import errno
 import gzip
-import hashlib
 import io
 import sys
 import threading
 import time
-import tracemalloc
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from wellfit.data import download
-from wellfit.data.catalog import CATALOG, RawFile
-from wellfit.data.download import SourceError, transfer, unpack
+from wellfit.data.catalog import CATALOG
+from wellfit.data.download import SourceError, transfer
 from wellfit.errors import WellfitError
 
 BODY = bytes(range(256)) * 40
-FILE = RawFile("file", len(BODY), hashlib.sha256(BODY).hexdigest())
-
-
-def test_unpack_gives_the_content(tmp_path: Path) -> None:
-    (tmp_path / "file.gz").write_bytes(gzip.compress(BODY))
-    unpack(tmp_path / "file.gz", tmp_path / "file", FILE)
-    assert (tmp_path / "file").read_bytes() == BODY
-
-
-def test_a_gzip_bomb_stops_one_byte_beyond_the_expected_size(tmp_path: Path) -> None:
-    (tmp_path / "file.gz").write_bytes(gzip.compress(bytes(200_000_000), compresslevel=1))
-    tracemalloc.start()
-    start = time.monotonic()
-    with pytest.raises(SourceError, match=f"{len(BODY) + 1} bytes unpacked, not {len(BODY)}"):
-        unpack(tmp_path / "file.gz", tmp_path / "file", FILE)
-    assert time.monotonic() - start < 1
-    assert tracemalloc.get_traced_memory()[1] < 5_000_000
-    tracemalloc.stop()
-    assert (tmp_path / "file").stat().st_size == len(BODY) + 1
-
-
-def test_unpack_from_a_place_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="not there") as missing:
-        unpack(tmp_path / "file.gz", tmp_path / "file", FILE)
-    with pytest.raises(SourceError, match="cannot be read: Is a directory") as folder:
-        unpack(tmp_path, tmp_path / "file", FILE)
-    assert not missing.value.retry
-    assert not folder.value.retry
-
-
-@pytest.mark.parametrize("place", ["header", "middle", "checksum"])
-def test_every_bit_of_a_container_counts_or_is_without_meaning(place: str, tmp_path: Path) -> None:
-    whole = gzip.compress(BODY, mtime=0)
-    start = {"header": 0, "middle": len(whole) // 2, "checksum": len(whole) - 8}[place]
-    for position in range(start, start + 8):
-        for bit in range(8):
-            damaged = bytearray(whole)
-            damaged[position] ^= 1 << bit
-            (tmp_path / "file.gz").write_bytes(damaged)
-            with suppress(SourceError):
-                unpack(tmp_path / "file.gz", tmp_path / "file", FILE)
-                assert (tmp_path / "file").read_bytes() == BODY
 
 
 def test_transfer_refuses_more_than_was_announced(server: Any, tmp_path: Path) -> None:
@@ -161,7 +116,7 @@ def test_a_redirect_from_https_to_http_is_refused(
     second_server.use_tls(*certificate)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate[0]))
     address = f"{second_server.url}/secure"
-    monkeypatch.setitem(CATALOG, "fashion_mnist", published.entry._replace(addresses=(address,)))
+    monkeypatch.setitem(CATALOG, "fashion_mnist", published.entry_at(address))
     second_server.answers[f"/secure/{published.first}.gz"] = [
         second_server.content(b"", status=302, Location=f"{server.url}{published.first_path}")
     ]
@@ -200,8 +155,7 @@ def test_an_unknown_certificate_is_not_accepted(
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     second_server.use_tls(*certificate)
-    entry = published.entry._replace(addresses=(second_server.url,))
-    monkeypatch.setitem(CATALOG, "fashion_mnist", entry)
+    monkeypatch.setitem(CATALOG, "fashion_mnist", published.entry_at(second_server.url))
     with pytest.raises(WellfitError, match="certificate was not accepted"):
         get()
     assert not second_server.requests

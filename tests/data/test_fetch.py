@@ -1,5 +1,9 @@
+import gzip
 import hashlib
+import io
 import json
+import shutil
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +11,7 @@ from typing import Any
 import pytest
 
 from wellfit.data import fetch as module
-from wellfit.data.catalog import CATALOG
+from wellfit.data.catalog import CATALOG, Entry, Package, RawFile
 from wellfit.errors import WellfitError
 
 
@@ -102,8 +106,7 @@ def test_bad_answers_for_ever_are_one_line_and_leave_nothing(
 def test_404_is_not_asked_for_again_and_the_next_address_is(
     published: Any, server: Any, monkeypatch: pytest.MonkeyPatch, get: Callable[..., Path]
 ) -> None:
-    addresses = (f"{server.url}/gone", published.address)
-    monkeypatch.setitem(CATALOG, "fashion_mnist", published.entry._replace(addresses=addresses))
+    monkeypatch.setitem(CATALOG, "fashion_mnist", published.entry_at(f"{server.url}/gone", published.address))
     assert contents(get()) == published.contents
     assert server.requests[f"/gone/{published.first}.gz"] == 1
 
@@ -323,7 +326,7 @@ def test_pauses_double_up_to_a_limit(
     assert pauses == [1, 2, 4, 5, 5]
 
 
-@pytest.mark.parametrize("name", ["moons", "regression"])
+@pytest.mark.parametrize("name", ["moons", "regression", "imbalanced"])
 def test_generated_data_depend_on_their_params_alone(name: str, get: Callable[..., Path], tmp_path: Path) -> None:
     first = contents(get(name))
     assert contents(get(name)) == first
@@ -333,11 +336,108 @@ def test_generated_data_depend_on_their_params_alone(name: str, get: Callable[..
     assert [path.name for path in (tmp_path / "raw").iterdir()] == [name]
 
 
-@pytest.mark.real_data
-def test_the_real_files_of_the_mirror(get: Callable[..., Path]) -> None:
-    folder = get()
-    assert {path.name: path.stat().st_size for path in folder.iterdir()} == {
-        file.name: file.size for file in CATALOG["fashion_mnist"].files
+PLAIN = {"adult.data": b"39, State-gov\n" * 50, "adult.test": b"|1x3 Cross validator\n" * 20}
+BATCHES = {name: name.encode() * 400 for name in ("data_batch_1", "data_batch_2", "test_batch", "batches.meta")}
+ARCHIVE = "cifar-10-python.tar.gz"
+
+
+def raw_file(name: str, body: bytes, algorithm: str = "sha256") -> RawFile:
+    return RawFile(name, len(body), f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
+
+
+def packed_as_tar(contents: dict[str, bytes], folder: str = "inside") -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, body in {"readme.html": b"hello", **contents}.items():
+            info = tarfile.TarInfo(f"{folder}/{name}")
+            info.size = len(body)
+            archive.addfile(info, io.BytesIO(body))
+    return gzip.compress(stream.getvalue(), mtime=0)
+
+
+@pytest.fixture
+def plain(server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """Two small files that are published as they are, under the name adult."""
+    packages = tuple(
+        Package(name, "plain", (raw_file(name, body),), (f"{server.url}/uci/{name}",)) for name, body in PLAIN.items()
+    )
+    monkeypatch.setitem(CATALOG, "adult", Entry("table", "classification", "t", "s", "l", (), packages))
+    for name, body in PLAIN.items():
+        server.answers[f"/uci/{name}"] = [server.content(body)]
+    return PLAIN
+
+
+@pytest.fixture
+def archive(server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """A small archive under the name cifar10; its address does not end in its name."""
+    files = tuple(raw_file(name, body, "md5") for name, body in BATCHES.items())
+    package = Package(ARCHIVE, "tar", files, (f"{server.url}/files/1",), "inside")
+    monkeypatch.setitem(CATALOG, "cifar10", Entry("images", "classification", "t", "s", "l", (), (package,)))
+    server.answers["/files/1"] = [server.content(packed_as_tar(BATCHES))]
+    return BATCHES
+
+
+def test_plain_files_are_published_and_kept_in_the_cache_as_they_are(
+    plain: dict[str, bytes], server: Any, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert contents(get("adult")) == plain == contents(tmp_path / "cache" / "adult")
+    assert server.requests == {"/uci/adult.data": 1, "/uci/adult.test": 1}
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (PLAIN["adult.data"][:-1], "699 bytes unpacked, not 700"),
+        (PLAIN["adult.data"] + b"x", "701 bytes unpacked, not 700"),
+        (flipped(PLAIN["adult.data"]), "wrong content: sha256"),
+        (b"", "0 bytes unpacked"),
+    ],
+)
+def test_a_plain_file_with_other_content(
+    body: bytes, fault: str, plain: dict[str, bytes], server: Any, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    right = server.answers["/uci/adult.data"][0]
+    server.answers["/uci/adult.data"] = [server.content(body)]
+    with pytest.raises(WellfitError, match=rf"adult/adult.data could not be fetched .*{fault}.* \(3 tries\)"):
+        get("adult")
+    assert_nothing_left(tmp_path / "raw")
+    server.answers["/uci/adult.data"] = [server.content(body), right]
+    assert contents(get("adult")) == plain
+
+
+def test_an_archive_with_several_files_is_downloaded_once_and_kept_as_it_is(
+    archive: dict[str, bytes], server: Any, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    assert contents(get("cifar10")) == archive
+    assert server.requests == {"/files/1": 1}
+    assert contents(tmp_path / "cache" / "cifar10") == {ARCHIVE: packed_as_tar(archive)}
+    shutil.rmtree(tmp_path / "raw")
+    assert contents(get("cifar10")) == archive, "out of the cache"
+    assert contents(get("cifar10")) == archive, "as it is there"
+    assert server.requests == {"/files/1": 1}
+
+
+def test_an_archive_behind_redirects(archive: dict[str, bytes], server: Any, get: Callable[..., Path]) -> None:
+    server.answers["/elsewhere"] = server.answers["/files/1"]
+    server.answers["/files/1"] = [server.content(b"", status=302, Location="/elsewhere")]
+    assert contents(get("cifar10")) == archive
+
+
+def bad_archives(archive: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
+    whole = packed_as_tar(archive)
+    damaged = bytearray(whole)
+    damaged[len(whole) // 2] ^= 0x10
+    last = flipped(archive["batches.meta"])
+    return {
+        "truncated": (whole[:-20], "damaged: "),
+        "flipped byte": (bytes(damaged), "damaged: |wrong content: "),
+        "flipped byte inside": (packed_as_tar({**archive, "batches.meta": last}), "wrong content: md5"),
+        "missing member": (packed_as_tar(dict(list(archive.items())[:-1])), "no inside/batches.meta in it"),
+        "another folder": (packed_as_tar(archive, "outside"), "no inside/data_batch_1 in it"),
+        "a way out": (packed_as_tar({"../../out": b"x", **archive}), "no file or folder below it"),
+        "too long inside": (packed_as_tar({"zeros": bytes(1_000_000), **archive}), "more than .* bytes unpacked"),
+        "endless": (bytes(1_000_000), "wrong content: more than"),
+        "web page": (b"<html>log in to the hotel's network</html>", "damaged: "),
     }
 
 
@@ -364,3 +464,131 @@ def test_own_data_that_are_not_there(name: str, get: Callable[..., Path], tmp_pa
     with pytest.raises(WellfitError, match=r"data\.path .*gone (not found|does not exist)"):
         get(name, path=str(tmp_path / "gone"), target="b")
     assert_nothing_left(tmp_path / "raw")
+
+
+@pytest.mark.parametrize("fault", bad_archives(BATCHES))
+def test_a_bad_archive_is_followed_by_another_try_or_leaves_nothing(
+    fault: str, archive: dict[str, bytes], server: Any, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    body, reason = bad_archives(archive)[fault]
+    right = server.answers["/files/1"][0]
+    server.answers["/files/1"] = [server.content(body)]
+    with pytest.raises(
+        WellfitError, match=rf"cifar10/{ARCHIVE} could not be fetched .*({reason}).*\(2 tries\)"
+    ) as raised:
+        get("cifar10", retries=1)
+    assert "\n" not in str(raised.value)
+    assert_nothing_left(tmp_path / "raw")
+    assert not (tmp_path / "cache").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["raw"]
+    server.answers["/files/1"] = [server.content(body), right]
+    assert contents(get("cifar10")) == archive
+
+
+@pytest.mark.parametrize("place", ["mirror", "cache"])
+def test_a_mirror_folder_and_the_cache_may_hold_files_unpacked(
+    place: str,
+    archive: dict[str, bytes],
+    published: Any,
+    server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    get: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    published.write_raw(tmp_path / place / "fashion_mnist")
+    (tmp_path / place / "cifar10").mkdir()
+    for name, body in archive.items():
+        (tmp_path / place / "cifar10" / name).write_bytes(body)
+    monkeypatch.setenv("WELLFIT_MIRROR", str(tmp_path / "mirror"))
+    assert contents(get()) == published.contents
+    assert contents(get("cifar10")) == archive
+    assert not server.requests
+    shown = capsys.readouterr().out
+    assert f"mirror {tmp_path}/mirror/cifar10/{ARCHIVE}: not there\n" in shown
+    assert f"{place} {tmp_path}/{place}/cifar10/test_batch\n" in shown, "where it came from after all"
+
+
+def test_a_mirror_url_may_hold_files_unpacked(
+    archive: dict[str, bytes],
+    server: Any,
+    second_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    get: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    for name, body in archive.items():
+        second_server.answers[f"/cifar10/{name}"] = [second_server.content(body)]
+    monkeypatch.setenv("WELLFIT_MIRROR", second_server.url)
+    assert contents(get("cifar10")) == archive == contents(tmp_path / "cache" / "cifar10")
+    assert not server.requests
+    monkeypatch.delenv("WELLFIT_MIRROR")
+    shutil.rmtree(tmp_path / "raw")
+    assert contents(get("cifar10")) == archive, "out of the cache"
+    assert not server.requests
+
+
+def test_a_mirror_may_hold_the_archive(
+    archive: dict[str, bytes], server: Any, monkeypatch: pytest.MonkeyPatch, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mirror" / "cifar10").mkdir(parents=True)
+    (tmp_path / "mirror" / "cifar10" / ARCHIVE).write_bytes(packed_as_tar(archive))
+    monkeypatch.setenv("WELLFIT_MIRROR", str(tmp_path / "mirror"))
+    assert contents(get("cifar10")) == archive
+    assert not server.requests
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_mirror_with_some_of_the_files_unpacked_is_completed_by_the_publisher(
+    archive: dict[str, bytes], server: Any, monkeypatch: pytest.MonkeyPatch, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "mirror" / "cifar10").mkdir(parents=True)
+    (tmp_path / "mirror" / "cifar10" / "data_batch_1").write_bytes(archive["data_batch_1"])
+    (tmp_path / "mirror" / "cifar10" / "data_batch_2").write_bytes(flipped(archive["data_batch_2"]))
+    monkeypatch.setenv("WELLFIT_MIRROR", str(tmp_path / "mirror"))
+    assert contents(get("cifar10")) == archive
+    assert server.requests == {"/files/1": 1}
+
+
+def test_a_bad_archive_in_the_cache_is_replaced(
+    archive: dict[str, bytes], server: Any, get: Callable[..., Path], tmp_path: Path
+) -> None:
+    cached = tmp_path / "cache" / "cifar10" / ARCHIVE
+    cached.parent.mkdir(parents=True)
+    cached.write_bytes(packed_as_tar({**archive, "batches.meta": b"other"}))
+    assert contents(get("cifar10")) == archive
+    assert cached.read_bytes() == packed_as_tar(archive)
+
+
+def test_a_bad_download_before_a_good_place_leaves_nothing_behind(
+    archive: dict[str, bytes],
+    server: Any,
+    second_server: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    get: Callable[..., Path],
+) -> None:
+    second_server.answers[f"/cifar10/{ARCHIVE}"] = [second_server.content(packed_as_tar({}))]
+    monkeypatch.setenv("WELLFIT_MIRROR", second_server.url)
+    assert contents(get("cifar10")) == archive
+    assert second_server.requests == {f"/cifar10/{ARCHIVE}": 3}, "not asked for other forms of what it has"
+
+
+def test_files_with_an_md5_are_fetched_anew_when_they_are_damaged(
+    archive: dict[str, bytes], server: Any, get: Callable[..., Path]
+) -> None:
+    folder = get("cifar10")
+    (folder / "test_batch").write_bytes(flipped(archive["test_batch"]))
+    assert contents(get("cifar10")) == archive
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["fashion_mnist", "adult", "california_housing"])
+def test_the_real_files_of_the_mirror(
+    name: str, get: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = get(name)
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
+    assert sizes == {file.name: file.size for file in CATALOG[name].files}
+    hashes = [f"sha256:{hashlib.sha256((folder / file.name).read_bytes()).hexdigest()}" for file in CATALOG[name].files]
+    assert hashes == [file.digest for file in CATALOG[name].files]
+    assert "publisher" not in capsys.readouterr().out

@@ -20,8 +20,20 @@ from wellfit.training.train import train
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 SCORES = {
-    "moons": ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"],
-    "diabetes": ["rmse", "mae", "r2"],
+    "moons": [
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "log_loss",
+        "roc_auc",
+        "ece",
+        "precision",
+        "recall",
+        "f1",
+        "average_precision",
+    ],
+    "diabetes": ["rmse", "mae", "r2", "msle"],
 }
 
 

@@ -34,11 +34,16 @@ def predictions(seed, n=400, classes=4, decimals=None):
     return y, odds / odds.sum(axis=1, keepdims=True)
 
 
+NAMES = ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"]
+NAMES += ["precision", "recall", "f1", "average_precision"]
+
+
 def sklearn_scores(y, probabilities, weights):
     predicted = probabilities.argmax(axis=1)
     labels = np.arange(probabilities.shape[1])
     ranked = probabilities[:, 1] if len(labels) == 2 else probabilities
     w = {"sample_weight": weights}
+    p = {"average": "binary" if len(labels) == 2 else "macro", "zero_division": 0} | w
     return {
         "accuracy": metrics.accuracy_score(y, predicted, **w),
         "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted, **w),
@@ -47,6 +52,10 @@ def sklearn_scores(y, probabilities, weights):
         "log_loss": metrics.log_loss(y, probabilities, labels=labels, **w),
         "roc_auc": metrics.roc_auc_score(y, ranked, multi_class="ovr", average="macro", **w),
         "ece": slow_ece(y, probabilities, np.ones(len(y)) if weights is None else weights, BINS),
+        "precision": metrics.precision_score(y, predicted, **p),
+        "recall": metrics.recall_score(y, predicted, **p),
+        "f1": metrics.f1_score(y, predicted, **p),
+        "average_precision": metrics.average_precision_score(y, ranked, **w),
     }
 
 
@@ -73,7 +82,7 @@ def test_classification_scores_equal_scikit_learn(classes, decimals, weighting):
     weights = {"none": None, "fractions": random.random(len(y)), "powers": 10.0 ** random.integers(-3, 4, len(y))}
     scores = classification_scores(y, probabilities, weights[weighting], BINS)
     assert scores == pytest.approx(sklearn_scores(y, probabilities, weights[weighting]), rel=1e-12)
-    assert list(scores) == ["accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"]
+    assert list(scores) == NAMES
     assert {type(value) for value in scores.values()} == {float}
 
 
@@ -109,12 +118,30 @@ def test_roc_auc_of_a_single_class_is_nan(classes):
     probabilities = np.full((5, classes), 1 / classes)
     scores = classification_scores(y, probabilities, None, BINS)
     assert math.isnan(scores.pop("roc_auc"))
+    average_precision = scores.pop("average_precision")
+    assert math.isnan(average_precision) if classes == 2 else average_precision == 1.0  # of class 1, or of those there
     assert all(math.isfinite(value) for value in scores.values())
 
 
 def test_roc_auc_of_ties_is_a_half():
     scores = classification_scores(np.array([0, 1, 0, 1, 1]), np.full((5, 2), 0.5), None, BINS)
     assert scores["roc_auc"] == 0.5
+    assert scores["average_precision"] == 0.6
+
+
+def test_a_class_that_is_never_predicted_has_precision_zero():
+    scores = classification_scores(np.array([0, 1, 0, 1]), np.array([[0.9, 0.1]] * 4), None, BINS)
+    assert (scores["precision"], scores["recall"], scores["f1"]) == (0.0, 0.0, 0.0)
+    three = classification_scores(np.array([0, 1, 0, 1]), np.array([[0.8, 0.1, 0.1]] * 4), None, BINS)
+    assert (three["precision"], three["recall"], three["f1"]) == pytest.approx((0.25, 0.5, 1 / 3))
+
+
+def test_average_precision_is_over_the_classes_that_occur():
+    y, probabilities = predictions(seed=4, classes=4)
+    kept = y != 2
+    scores = classification_scores(y, probabilities, kept.astype(float), BINS)
+    each = [metrics.average_precision_score(y[kept] == c, probabilities[kept, c]) for c in (0, 1, 3)]
+    assert scores["average_precision"] == pytest.approx(np.mean(each), rel=1e-12)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below():
@@ -141,9 +168,19 @@ def test_regression_scores_equal_scikit_learn(weighted):
             "rmse": metrics.root_mean_squared_error(y, prediction, sample_weight=weights),
             "mae": metrics.mean_absolute_error(y, prediction, sample_weight=weights),
             "r2": metrics.r2_score(y, prediction, sample_weight=weights),
+            "msle": metrics.mean_squared_log_error(y, prediction, sample_weight=weights),
         },
         rel=1e-10,
     )
+
+
+def test_msle_takes_a_negative_prediction_for_zero_and_is_not_of_negative_values():
+    y = np.array([0.0, 3.0])
+    assert regression_scores(y, np.array([-5.0, 3.0]), None)["msle"] == 0.0
+    assert regression_scores(y, np.array([0.0, -1.0]), None)["msle"] == pytest.approx(math.log(4) ** 2 / 2)
+    scores = regression_scores(np.array([-1.0, 3.0]), np.array([-1.0, 3.0]), None)
+    assert math.isnan(scores["msle"])
+    assert scores["rmse"] == 0.0
 
 
 @pytest.mark.parametrize("y", [[0.1, 0.1, 0.1], [7.0]])
@@ -206,7 +243,7 @@ def test_the_seed_alone_decides():
 def test_intervals_of_a_perfect_classifier_have_no_width(classes):
     y = np.arange(60) % classes
     intervals = bootstrap_intervals(ClassificationScores(y, np.eye(classes)[y], BINS), 60, 200, seed=0)
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "roc_auc"):
+    for name in set(NAMES) - {"log_loss", "ece"}:
         assert (intervals[name], intervals[f"{name}_low"], intervals[f"{name}_high"]) == (1.0, 1.0, 1.0)
     assert intervals["ece_high"] == 0.0
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wellfit.errors import WellfitError
 from wellfit.params import load_params
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
 from wellfit.training.schedule import Schedule, lr_table
@@ -213,6 +214,12 @@ def test_a_member_that_blows_up_stops_alone_and_says_why(name: str, bad: float) 
 def test_only_the_first_failure_is_told() -> None:
     members, _ = run([[1, 1], [math.nan, 1], [math.inf, 1]])
     assert members.failure == ["val/loss is nan in epoch 2", None]
+
+
+def test_a_monitor_that_is_not_defined_is_one_line() -> None:
+    members = Members(1, "val/msle", None, 0.0)
+    with pytest.raises(WellfitError, match=r"^train\.monitor val/msle is not defined .* use val/loss \(params.yaml\)$"):
+        members.observe(1, {"val/loss": np.zeros(1), "val/rmse": np.zeros(1)})
 
 
 def test_a_training_that_blows_up_at_once_ends_at_once() -> None:

@@ -16,20 +16,144 @@ def pack(members: int, n: int, classes: int, seed: int = 0) -> tuple[Tensor, Ten
     return outputs + 1.5 * torch.nn.functional.one_hot(targets, classes), targets
 
 
+def weights_of(kind: str, members: int, n: int) -> Tensor | None:
+    random = torch.Generator().manual_seed(1)
+    drawn = torch.rand(members, n, generator=random) + 0.01
+    return {"none": None, "of each row": drawn[0], "of each member": drawn}[kind]
+
+
+def row_weights(weights: Tensor | None, member: int) -> np.ndarray | None:
+    if weights is None:
+        return None
+    return (weights[member] if weights.ndim == 2 else weights).double().numpy()
+
+
 @pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
+@pytest.mark.parametrize("weighting", ["none", "of each row", "of each member"])
 @pytest.mark.parametrize("members", [1, 4])
 @pytest.mark.parametrize("classes", [2, 3, 10])
 @pytest.mark.parametrize("n", [1, 12, 300])
-def test_class_scores_are_scikit_learns(members: int, n: int, classes: int) -> None:
+def test_class_scores_are_scikit_learns(members: int, n: int, classes: int, weighting: str) -> None:
     outputs, targets = pack(members, n, classes)
-    scores = classification_scores(outputs, targets)
-    assert set(scores) == {"accuracy", "balanced_accuracy", "macro_f1"}
+    weights = weights_of(weighting, members, n)
+    scores = classification_scores(outputs, targets, weights, ranked=False)
+    names = ["accuracy", "balanced_accuracy", "precision", "recall", "f1", "macro_f1"]
+    assert list(scores) == names
     for k in range(members):
         true, predicted = targets[k].numpy(), outputs[k].argmax(-1).numpy()
-        assert scores["accuracy"][k] == pytest.approx(metrics.accuracy_score(true, predicted))
-        assert scores["balanced_accuracy"][k] == pytest.approx(metrics.balanced_accuracy_score(true, predicted))
-        assert scores["macro_f1"][k] == pytest.approx(metrics.f1_score(true, predicted, average="macro"))
+        w = {"sample_weight": row_weights(weights, k)}
+        p = {"average": "binary" if classes == 2 else "macro", "zero_division": 0} | w
+        expected = {
+            "accuracy": metrics.accuracy_score(true, predicted, **w),
+            "balanced_accuracy": metrics.balanced_accuracy_score(true, predicted, **w),
+            "precision": metrics.precision_score(true, predicted, **p),
+            "recall": metrics.recall_score(true, predicted, **p),
+            "f1": metrics.f1_score(true, predicted, **p),
+            "macro_f1": metrics.f1_score(true, predicted, average="macro", **w),
+        }
+        assert {name: scores[name][k] for name in names} == pytest.approx(expected)
     assert all(values.shape == (members,) for values in scores.values())
+
+
+@pytest.mark.parametrize("weighting", ["none", "of each row", "of each member"])
+@pytest.mark.parametrize("members", [1, 4])
+@pytest.mark.parametrize("classes", [2, 3, 10])
+@pytest.mark.parametrize("decimals", [None, 0])
+def test_scores_of_the_order_are_scikit_learns(
+    members: int, classes: int, decimals: int | None, weighting: str
+) -> None:
+    n = 200
+    outputs, targets = pack(members, n, classes + 1)
+    outputs = outputs[..., :classes]  # so that each class occurs
+    if decimals is not None:  # ties: whole numbers, and rows that stand there twice
+        outputs = outputs.round(decimals=decimals)
+        outputs[:, n // 2 :] = outputs[:, : n // 2]
+    weights = weights_of(weighting, members, n)
+    scores = classification_scores(outputs, targets, weights)
+    assert list(scores)[-2:] == ["roc_auc", "average_precision"]
+    for k in range(members):
+        true, w = targets[k].numpy(), {"sample_weight": row_weights(weights, k)}
+        ranked = (outputs[k, :, 1] - outputs[k, :, 0]).numpy() if classes == 2 else outputs[k].log_softmax(-1).numpy()
+        each = range(classes) if classes > 2 else [1]
+        for name, score in (
+            ("roc_auc", metrics.roc_auc_score),
+            ("average_precision", metrics.average_precision_score),
+        ):
+            of_class = [score(true == c, ranked[:, c] if classes > 2 else ranked, **w) for c in each]
+            assert scores[name][k] == pytest.approx(np.mean(of_class))
+    assert all(values.shape == (members,) for values in scores.values())
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_scores_of_the_order_are_those_of_the_probabilities(classes: int) -> None:
+    outputs, targets = pack(1, 400, classes + 1)
+    outputs = outputs[..., :classes]
+    probabilities, true = outputs[0].double().softmax(-1).numpy(), targets[0].numpy()
+    ranked = probabilities[:, 1] if classes == 2 else probabilities
+    scores = classification_scores(outputs, targets)
+    assert scores["roc_auc"][0] == pytest.approx(metrics.roc_auc_score(true, ranked, multi_class="ovr"))
+    assert scores["average_precision"][0] == pytest.approx(metrics.average_precision_score(true, ranked))
+
+
+def test_rows_that_are_sure_still_have_an_order() -> None:
+    logit = torch.tensor([[20.0, 30.0, 40.0, 50.0]])  # probabilities of 1 in float32
+    scores = classification_scores(torch.stack([-logit, logit], -1), torch.tensor([[0, 1, 0, 1]]))
+    assert scores["roc_auc"] == [0.75]
+
+
+def test_equal_outputs_are_one_tie() -> None:
+    scores = classification_scores(torch.zeros(1, 5, 2), torch.tensor([[0, 1, 0, 1, 1]]))
+    assert scores["roc_auc"] == [0.5]
+    assert scores["average_precision"] == pytest.approx([0.6])
+
+
+def test_classes_for_which_a_score_is_not_defined_are_left_out_of_it() -> None:
+    outputs, targets = pack(2, 60, 5)  # of five classes the last does not occur
+    scores = classification_scores(outputs, targets)
+    for k in range(2):
+        true, ranked = targets[k].numpy(), outputs[k].log_softmax(-1).numpy()
+        areas = [metrics.roc_auc_score(true == c, ranked[:, c]) for c in range(4)]
+        assert scores["roc_auc"][k] == pytest.approx(np.mean(areas))
+        precisions = [metrics.average_precision_score(true == c, ranked[:, c]) for c in range(4)]
+        assert scores["average_precision"][k] == pytest.approx(np.mean(precisions))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("single", [0, 1])
+def test_a_score_that_is_not_defined_is_left_out(classes: int, single: int) -> None:
+    outputs = torch.randn(2, 8, classes)
+    targets = torch.full((2, 8), single)
+    scores = classification_scores(outputs, targets)
+    assert "roc_auc" not in scores
+    assert ("average_precision" in scores) == (classes == 3 or single == 1)
+    assert all(np.isfinite(values).all() for values in scores.values())
+    targets[1, :4] = 1 - single  # defined for one member alone, which cannot be told of a pack
+    assert "roc_auc" not in classification_scores(outputs, targets)
+
+
+def test_rows_that_weigh_nothing_do_not_count() -> None:
+    outputs, targets = pack(3, 100, 4)
+    kept = torch.arange(100) < 60
+    weighted = classification_scores(outputs, targets, kept.float())
+    without = classification_scores(outputs[:, kept], targets[:, kept])
+    for name, values in without.items():
+        np.testing.assert_allclose(weighted[name], values, rtol=1e-12)
+
+
+def test_outputs_that_blew_up_are_scored_without_a_warning() -> None:
+    for value in (float("nan"), float("inf")):
+        for classes in (2, 3):
+            classification_scores(torch.full((1, 6, classes), value), torch.tensor([[0, 1, 1, 0, 1, 0]]))
+        regression_scores(torch.full((1, 4, 1), value), torch.randn(1, 4), 1.0, 10.0)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_half_precision_is_scored(classes: int) -> None:
+    outputs, targets = pack(1, 100, classes + 1)
+    outputs = outputs[..., :classes]
+    half = classification_scores(outputs.bfloat16(), targets)
+    single = classification_scores(outputs.bfloat16().float(), targets)
+    assert half == single
 
 
 def test_a_class_that_neither_occurs_nor_is_predicted_does_not_count() -> None:
@@ -53,28 +177,55 @@ def test_perfect_and_hopeless() -> None:
     targets = torch.tensor([[0, 1, 2, 1]])
     right = torch.nn.functional.one_hot(targets, 3).float()
     assert {v[0] for v in classification_scores(right, targets).values()} == {1.0}
-    assert {v[0] for v in classification_scores(right.roll(1, -1), targets).values()} == {0.0}
+    assert {v[0] for v in classification_scores(right.roll(1, -1), targets, ranked=False).values()} == {0.0}
 
 
+@pytest.mark.parametrize("weighting", ["none", "of each row", "of each member"])
 @pytest.mark.parametrize("members", [1, 4])
-@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1e4, 50.0)])
-def test_number_scores_are_scikit_learns_in_the_targets_unit(members: int, mean: float, std: float) -> None:
+@pytest.mark.parametrize(("mean", "std"), [(20.0, 1.0), (1e4, 50.0)])
+def test_number_scores_are_scikit_learns_in_the_targets_unit(
+    members: int, mean: float, std: float, weighting: str
+) -> None:
     targets = torch.randn(members, 200)
     outputs = (targets + 0.3 * torch.randn(members, 200) + 0.1)[..., None]
-    scores = regression_scores(outputs, targets, std)
-    assert set(scores) == {"rmse", "mae", "r2"}
+    weights = weights_of(weighting, members, 200)
+    scores = regression_scores(outputs, targets, std, mean, weights)
+    assert list(scores) == ["rmse", "mae", "r2", "msle"]
     for k in range(members):
         true, predicted = mean + std * targets[k].double().numpy(), mean + std * outputs[k, :, 0].double().numpy()
-        assert scores["rmse"][k] == pytest.approx(metrics.root_mean_squared_error(true, predicted), rel=1e-5)
-        assert scores["mae"][k] == pytest.approx(metrics.mean_absolute_error(true, predicted), rel=1e-5)
-        assert scores["r2"][k] == pytest.approx(metrics.r2_score(true, predicted), rel=1e-5)
+        w = {"sample_weight": row_weights(weights, k)}
+        assert scores["rmse"][k] == pytest.approx(metrics.root_mean_squared_error(true, predicted, **w), rel=1e-5)
+        assert scores["mae"][k] == pytest.approx(metrics.mean_absolute_error(true, predicted, **w), rel=1e-5)
+        assert scores["r2"][k] == pytest.approx(metrics.r2_score(true, predicted, **w), rel=1e-5)
+        assert scores["msle"][k] == pytest.approx(metrics.mean_squared_log_error(true, predicted, **w), rel=1e-5)
     assert all(values.shape == (members,) for values in scores.values())
 
 
+def test_msle_takes_a_negative_prediction_for_zero_and_is_left_out_for_negative_targets() -> None:
+    mean, std = 1000.0, 500.0
+    own_unit = torch.tensor([0.0, 500.0, 2500.0], dtype=torch.float64)
+    targets = ((own_unit - mean) / std).float()[None]
+    outputs = targets[..., None].clone()
+    outputs[0, 0] -= 3.0  # a prediction of -1500 for a target of 0
+    assert regression_scores(outputs, targets, std, mean)["msle"] == pytest.approx([0.0])
+    assert "msle" not in regression_scores(outputs, targets, std, mean - 1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rounding_of_the_standardized_target_makes_no_target_negative(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    own_unit = np.append(random.gamma(2.0, 1e5 * random.random(), 50), 0.0)
+    mean, std = own_unit.mean(), own_unit.std()
+    targets = torch.from_numpy(((own_unit - mean) / std).astype(np.float32))[None]
+    assert "msle" in regression_scores(targets[..., None], targets, std, mean)
+
+
+@pytest.mark.parametrize("value", [0.25, 0.1])
+@pytest.mark.parametrize("weighting", ["none", "of each row"])
 @pytest.mark.parametrize("error", [0.0, 0.5])
-def test_r2_of_a_constant_target_is_scikit_learns(error: float) -> None:
-    targets = torch.full((1, 6), 0.25)
-    scores = regression_scores((targets + error)[..., None], targets, 2.0)
+def test_r2_of_a_constant_target_is_scikit_learns(error: float, weighting: str, value: float) -> None:
+    targets = torch.full((1, 6), value)
+    scores = regression_scores((targets + error)[..., None], targets, 2.0, 0.0, weights_of(weighting, 1, 6))
     expected = metrics.r2_score(targets[0].numpy(), (targets[0] + error).numpy())
     assert scores["r2"][0] == expected
     assert np.isfinite(scores["r2"]).all()  # or the loop would take it for a training that blew up
@@ -83,5 +234,7 @@ def test_r2_of_a_constant_target_is_scikit_learns(error: float) -> None:
 def test_every_metric_that_can_be_monitored_has_its_direction() -> None:
     monitors = TrainConfig.model_fields["monitor"].annotation.__args__  # type: ignore[union-attr]
     higher = {monitor for monitor in monitors if is_higher_better(monitor)}
-    assert higher == {"val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/r2"}
-    assert set(monitors) - higher == {"val/loss", "val/rmse", "val/mae"}
+    errors = {"val/loss", "val/rmse", "val/mae", "val/msle"}
+    assert set(monitors) - higher == errors
+    scores = {*classification_scores(*pack(1, 50, 3)), *regression_scores(torch.ones(1, 4, 1), torch.ones(1, 4), 1, 1)}
+    assert set(monitors) == {"val/loss", *(f"val/{name}" for name in scores)}

@@ -41,13 +41,14 @@ def learner(params: Params, data: TrainingData) -> Single:
 def plain_scores(outputs: Tensor, targets: Tensor, params: Params, meta: Meta) -> dict[str, float]:
     """What scikit-learn and torch's losses say of outputs."""
     if meta.task == "regression":
-        std = meta.target_std or 1.0
-        true, predicted = targets.double() * std, outputs[:, 0].double() * std
+        mean, std = meta.target_mean or 0.0, meta.target_std or 1.0
+        true, predicted = targets.double() * std + mean, outputs[:, 0].double() * std + mean
         return {
             "loss": nn.functional.mse_loss(outputs[:, 0], targets).item(),
             "rmse": metrics.root_mean_squared_error(true, predicted),
             "mae": metrics.mean_absolute_error(true, predicted),
             "r2": metrics.r2_score(true, predicted),
+            "msle": metrics.mean_squared_log_error(true, predicted.clamp_min(0)),
         }
     smoothing = params.loss.label_smoothing
     predicted = outputs.argmax(1)
@@ -55,7 +56,21 @@ def plain_scores(outputs: Tensor, targets: Tensor, params: Params, meta: Meta) -
         "loss": nn.functional.cross_entropy(outputs, targets, label_smoothing=smoothing).item(),
         "accuracy": metrics.accuracy_score(targets, predicted),
         "balanced_accuracy": metrics.balanced_accuracy_score(targets, predicted),
+        "precision": metrics.precision_score(targets, predicted, average="macro", zero_division=0),
+        "recall": metrics.recall_score(targets, predicted, average="macro", zero_division=0),
+        "f1": metrics.f1_score(targets, predicted, average="macro"),
         "macro_f1": metrics.f1_score(targets, predicted, average="macro"),
+    }
+
+
+def plain_ranking(outputs: Tensor, targets: Tensor, meta: Meta) -> dict[str, float]:
+    """What scikit-learn says of the order of the rows, which is asked of the validation split."""
+    if meta.task == "regression":
+        return {}
+    probabilities = outputs.double().softmax(1).numpy()
+    return {
+        "roc_auc": metrics.roc_auc_score(targets, probabilities, multi_class="ovr"),
+        "average_precision": metrics.average_precision_score(targets, probabilities),
     }
 
 
@@ -94,6 +109,7 @@ def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, f
             validated = model(inputs(data.val.x))
         train = plain_scores(torch.cat([o for o, _ in seen]), torch.cat([y for _, y in seen]), params, data.meta)
         val = plain_scores(validated, data.val.y, params, data.meta)
+        val |= plain_ranking(validated, data.val.y, data.meta)
         history.append(
             {f"train/{name}": value for name, value in train.items()}
             | {f"val/{name}": value for name, value in val.items()}
@@ -193,7 +209,8 @@ def test_validation_is_in_evaluation_mode_and_changes_nothing(load: Load, kind: 
     twin.load_state_dict(before)
     twin.eval()
     with torch.no_grad():
-        expected = plain_scores(twin(Inputs(data.meta, CPU)(data.val.x)), data.val.y, params, data.meta)
+        outputs = twin(Inputs(data.meta, CPU)(data.val.x))
+    expected = plain_scores(outputs, data.val.y, params, data.meta) | plain_ranking(outputs, data.val.y, data.meta)
     assert {name: scores[f"val/{name}"].item() for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert set(scores) == {f"val/{name}" for name in expected}
 
@@ -413,3 +430,36 @@ def test_mixed_rows_bring_their_weights_along(load: Load) -> None:
     single.step(rows[None], np.array([0.0]))
     for parameter, gradient in zip(single.model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-6)
+
+
+# Scores
+
+
+@pytest.mark.parametrize(
+    ("monitor", "kind"),
+    [
+        ("val/roc_auc", "table"),
+        ("val/average_precision", "images"),
+        ("val/precision", "table"),
+        ("val/msle", "regression"),
+    ],
+)
+def test_the_score_that_is_monitored_decides(load: Load, monitor: str, kind: str) -> None:
+    params, data = load(kind, f"train.monitor={monitor}", "train.epochs=3", "schedule.warmup_epochs=0")
+    training = begin(params, data)
+    values = [epoch.metrics[monitor][0] for epoch in training.epochs]
+    best = min(values) if monitor == "val/msle" else max(values)
+    assert training.members.best[0] == best
+    assert training.members.best_epoch[0] == 1 + values.index(best)
+
+
+def test_training_rows_are_ranked_where_there_are_two_classes(load: Load) -> None:
+    params, data = load("table")
+    two = data.meta.model_copy(update={"class_names": ("p", "q"), "class_counts": (24, 11)})
+    train, val = (tensors._replace(y=(tensors.y > 1).long()) for tensors in (data.train, data.val))
+    pairs = [(params, data), (params.replace({"loss.name": "bce"}), TrainingData(two, train, val))]
+    for (params, data), is_ranked in zip(pairs, (False, True), strict=True):
+        single = learner(params, data)
+        single.step(torch.arange(35)[None], np.array([0.01]))
+        assert ("train/roc_auc" in single.finish_epoch()) == is_ranked
+        assert "val/roc_auc" in single.validate()

@@ -33,7 +33,8 @@ def save_bundled(data: DataConfig, folder: Path) -> None:
     """Writes ``x.npy``, ``y.npy`` and ``names.json``, which also holds the sha256 of the two.
 
     Args:
-        data: ``name``; for generated data also ``n_samples``, ``noise`` and ``seed``.
+        data: ``name``; for generated data also ``n_samples``, ``noise`` and ``seed``, for imbalanced ones
+            ``minority_share`` too.
         folder: an empty folder.
     """
     loaded = _load(data)
@@ -72,8 +73,35 @@ def _load(data: DataConfig) -> Bundled:
             x, y = datasets.make_regression(
                 data.n_samples, n_features=10, n_informative=10, noise=data.noise, random_state=data.seed
             )
-            return Bundled(x, y, [f"x{column}" for column in range(1, 11)], [])
+            return Bundled(x, y, _numbered(10), [])
+        case "imbalanced":
+            return _imbalanced(data)
     raise ValueError(f"scikit-learn does not ship {data.name}")
+
+
+def _imbalanced(data: DataConfig) -> Bundled:
+    """Two classes, each of two clusters in ten features, of which two tell nothing and three repeat the other five.
+
+    ``data.noise`` is added to the features and not to the labels, as `flip_y` would do it: labels flipped at random are
+    mostly of the majority, and would drown a small minority.
+    """
+    from sklearn import datasets
+
+    x, y = datasets.make_classification(
+        data.n_samples,
+        n_features=10,
+        n_informative=5,
+        n_redundant=3,
+        weights=[1 - data.minority_share],
+        flip_y=0,
+        random_state=data.seed,
+    )
+    x += np.random.default_rng(data.seed).normal(scale=data.noise, size=x.shape)
+    return Bundled(x, y, _numbered(10), list(CATALOG["imbalanced"].class_names))
+
+
+def _numbered(n_features: int) -> list[str]:
+    return [f"x{column}" for column in range(1, n_features + 1)]
 
 
 def _table(bunch: Any) -> Bundled:

@@ -14,10 +14,12 @@ DatasetName = Literal[
     "diabetes",
     "moons",
     "regression",
-    "fashion_mnist",
-    "mnist",
+    "imbalanced",
     "adult",
     "california_housing",
+    "fashion_mnist",
+    "mnist",
+    "cifar10",
     "csv",
     "parquet",
     "images",
@@ -54,6 +56,7 @@ class DataConfig(Config):
     max_categories: int = Field(ge=2, le=10_000)
     n_samples: int = Field(ge=20, le=10_000_000)
     noise: float = Field(ge=0)
+    minority_share: float = Field(gt=0, le=0.5)
     split: Literal["published", "random"]
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)

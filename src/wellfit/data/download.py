@@ -1,24 +1,17 @@
-"""One file from one place: transfer over HTTP, unpack, verify."""
+"""One file over HTTP."""
 
-import gzip
-import hashlib
 import io
-import os
 import threading
-import zlib
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
-
-from wellfit.data.catalog import RawFile
 
 if TYPE_CHECKING:
     import requests
 
 SLOWEST_BYTES_PER_SECOND = 32 * 1024
 CHUNK = 1 << 16  # bytes
-GZIP_MAGIC = b"\x1f\x8b"
 
 
 class SourceError(Exception):
@@ -31,6 +24,13 @@ class SourceError(Exception):
     def __init__(self, reason: str, *, retry: bool) -> None:
         super().__init__(reason)
         self.retry = retry
+
+
+class NotThereError(SourceError):
+    """The place has no such file."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, retry=False)
 
 
 def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
@@ -71,40 +71,6 @@ def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-
-
-def unpack(packed: Path, target: Path, file: RawFile) -> None:
-    """Unpacks a gzip file and verifies what was in it.
-
-    Some servers declare the gzip container as a transfer encoding, which takes it off on the way; so a file that
-    arrives without one is verified as it is.
-
-    Args:
-        packed: the file as published.
-        target: the file to write; what stands there after a failure is of no use.
-        file: size and sha256 that the content must have.
-
-    Raises:
-        SourceError: the file is missing, cannot be read or unpacked, or holds something else.
-    """
-    try:
-        source = packed.open("rb")
-    except FileNotFoundError:
-        raise SourceError("not there", retry=False) from None
-    except OSError as error:
-        raise SourceError(f"cannot be read: {error.strerror}", retry=False) from None
-    with source, target.open("wb") as out:
-        is_packed = source.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC)
-        try:
-            digest, size = _copy(gzip.GzipFile(fileobj=source) if is_packed else source, out, file.size)
-        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise SourceError(f"damaged: {error}", retry=True) from None
-        out.flush()
-        os.fsync(out.fileno())
-    if size != file.size:
-        raise SourceError(f"wrong content: {size} bytes unpacked, not {file.size}", retry=True)
-    if digest != file.sha256:
-        raise SourceError(f"wrong content: sha256 {digest[:12]}..., not {file.sha256[:12]}...", retry=True)
 
 
 class _Sink(io.FileIO):
@@ -152,16 +118,6 @@ def _refuse_downgrade(response: "requests.Response") -> None:
             raise SourceError(f"refused: it redirects from https to {target.scheme}", retry=False)
 
 
-def _copy(source: Any, out: io.BufferedWriter, size: int) -> tuple[str, int]:
-    """Copies until the end or one byte beyond ``size``, so that a gzip bomb stays small."""
-    digest, copied = hashlib.sha256(), 0
-    while chunk := source.read(min(CHUNK, size + 1 - copied)):
-        out.write(chunk)
-        digest.update(chunk)
-        copied += len(chunk)
-    return digest.hexdigest(), copied
-
-
 def _translated(error: Exception, timeout: float) -> Exception:
     """What went wrong in a few words; an exception that is not about the transfer (a full disk) stays what it is."""
     from requests import exceptions
@@ -169,6 +125,8 @@ def _translated(error: Exception, timeout: float) -> Exception:
     match error:
         case exceptions.HTTPError(response=response) if response is not None:
             status = response.status_code
+            if status in (404, 410):
+                return NotThereError(f"HTTP {status} {response.reason}")
             return SourceError(f"HTTP {status} {response.reason}", retry=status == 429 or status >= 500)
         case exceptions.SSLError():
             return SourceError("its certificate was not accepted", retry=False)

@@ -10,13 +10,14 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from wellfit.data.bundled import save_bundled
-from wellfit.data.catalog import CATALOG, Entry, RawFile
+from wellfit.data.catalog import CATALOG, Entry, Package, RawFile, has_digest
 from wellfit.data.config import OWN_DATA, OWN_TABLES, DataConfig, FetchConfig
-from wellfit.data.download import SourceError, transfer, unpack
+from wellfit.data.download import NotThereError, SourceError, transfer
 from wellfit.data.image_files import list_images
 from wellfit.data.publish import replacing
 from wellfit.data.store import file_sha256
 from wellfit.data.tables import check_file
+from wellfit.data.unpack import most_bytes, unpack
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, write_json
 
@@ -27,10 +28,17 @@ LONGEST_PAUSE = 60.0  # seconds
 
 
 class _Place(NamedTuple):
-    """Where a file may be: ``where`` is a file here or a URL."""
+    """Where a file may be.
+
+    Attributes:
+        kind: mirror, cache or publisher.
+        where: a file here or a URL.
+        package: what should be there.
+    """
 
     kind: str
     where: Path | str
+    package: Package
 
     def __str__(self) -> str:
         return f"{self.kind} {self.where if isinstance(self.where, Path) else _without_password(self.where)}"
@@ -41,10 +49,10 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
 
     The user's own data stay where they are, and a file there says which they are.
 
-    Each published file is looked for in the mirror (``WELLFIT_MIRROR``, a folder or a URL that holds
-    ``<data set>/<file>``), in the cache (``WELLFIT_CACHE``, by default the user's cache folder), then at the
-    publishers' addresses, and taken from the first place where the unpacked content has the right sha256. A download
-    is kept in the cache.
+    Each file is looked for in the mirror (``WELLFIT_MIRROR``, a folder or a URL that holds ``<data set>/<file>``), in
+    the cache (``WELLFIT_CACHE``, by default the user's cache folder), then at the publishers' addresses, and taken from
+    the first place where the unpacked content has the right digest. A mirror may hold it as it was published or
+    unpacked. A download is kept in the cache.
 
     Args:
         data: which data set; for generated ones also their size, noise and seed.
@@ -63,8 +71,10 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
             _save_source(data, new)
         elif not entry.files:
             save_bundled(data, new)
-        for file in entry.files:
-            _fetch_file(data.name, file, new, config)
+        for package in entry.packages:
+            for file in package.files:
+                if not (new / file.name).exists():  # it may have come with another one
+                    _fetch_file(data.name, package, file, new, config)
 
 
 def _save_source(data: DataConfig, folder: Path) -> None:
@@ -80,44 +90,57 @@ def _save_source(data: DataConfig, folder: Path) -> None:
 
 
 def _is_complete(folder: Path, entry: Entry) -> bool:
-    wanted = {folder / file.name: file.sha256 for file in entry.files}
-    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in wanted.items())
+    wanted = {folder / file.name: file.digest for file in entry.files}
+    return all(path.is_file() and has_digest(path, digest) for path, digest in wanted.items())
 
 
-def _fetch_file(name: str, file: RawFile, folder: Path, config: FetchConfig) -> None:
-    published = f"{name}/{file.name}.gz"
-    target, cached = folder / file.name, _cache() / published
-    failures = []
-    for place in _places(name, file, cached):
+def _fetch_file(name: str, package: Package, file: RawFile, folder: Path, config: FetchConfig) -> None:
+    """Takes a file, and what else is in its package, from the first place that gives it."""
+    published = f"{name}/{package.name}"
+    failures: list[str] = []
+    is_absent = False
+    for place in _places(name, package, file):
+        is_published_form = place.package is package
+        if not is_published_form and not is_absent:
+            continue  # the other form counts only where the published one is not
         try:
-            if isinstance(place.where, str):
-                _download(place, file, target, cached, config)
-            else:
-                unpack(place.where, target, file)
+            _take(place, _cache() / name / place.package.name, folder, config)
+            if failures and isinstance(place.where, Path):
+                print(place, flush=True)
             return
         except SourceError as fault:
-            failures.append(f"{place}: {fault}")
-            if place.kind != "cache":
-                print(failures[-1], flush=True)
-            elif fault.retry:
-                print(f"{failures[-1]}; dropped", flush=True)
-                with suppress(OSError):
-                    cached.unlink()
+            is_absent = isinstance(fault, NotThereError)
+            if is_published_form or not is_absent:
+                failures.append(f"{place}: {fault}")
+                _report(place, fault)
     raise WellfitError(
         f"{published} could not be fetched ({'; '.join(failures)}); set {MIRROR_VARIABLE}=<folder or URL> to a place "
         f"that holds {published}"
     )
 
 
-def _places(name: str, file: RawFile, cached: Path) -> list[_Place]:
-    packed = f"{file.name}.gz"
-    publishers = [_Place("publisher", f"{address}/{packed}") for address in CATALOG[name].addresses]
-    places = [_Place("cache", cached), *publishers]
+def _report(place: _Place, fault: SourceError) -> None:
+    if place.kind != "cache":
+        print(f"{place}: {fault}", flush=True)
+    elif fault.retry and isinstance(place.where, Path):
+        print(f"{place}: {fault}; dropped", flush=True)
+        with suppress(OSError):
+            place.where.unlink()
+
+
+def _places(name: str, package: Package, file: RawFile) -> list[_Place]:
+    """The nearest first; a mirror and the cache may hold the file as it was published, or unpacked."""
+    unpacked = Package(file.name, "plain", (file,))
+    forms = [package] if package.container == "plain" else [package, unpacked]
+    roots: list[tuple[str, Path | str]] = [("cache", _cache())]
     if mirror := os.environ.get(MIRROR_VARIABLE):
-        root = _mirror_root(mirror)
-        where = root / name / packed if isinstance(root, Path) else f"{root}/{name}/{packed}"
-        places.insert(0, _Place("mirror", where))
-    return places
+        roots.insert(0, ("mirror", _mirror_root(mirror)))
+    near = [
+        _Place(kind, root / name / form.name if isinstance(root, Path) else f"{root}/{name}/{form.name}", form)
+        for kind, root in roots
+        for form in forms
+    ]
+    return near + [_Place("publisher", address, package) for address in package.addresses]
 
 
 def _mirror_root(mirror: str) -> Path | str:
@@ -147,23 +170,34 @@ def _from_root(path: str) -> Path:
     return project_root() / Path(path).expanduser()
 
 
-def _download(place: _Place, file: RawFile, target: Path, cached: Path, config: FetchConfig) -> None:
-    packed = target.with_name(f"{target.name}.gz")
-    max_bytes = file.size + file.size // 100 + 4096  # gzip adds less than that to what it cannot compress
+def _take(place: _Place, cached: Path, folder: Path, config: FetchConfig) -> None:
+    if isinstance(place.where, Path):
+        unpack(place.where, folder, place.package)
+        return
+    packed = folder / f".{place.package.name}.download"
+    try:
+        _download(place, place.where, packed, config)
+        _keep(packed, cached)
+    finally:
+        packed.unlink(missing_ok=True)
+
+
+def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> None:
+    """Downloads a package and unpacks it beside itself, and tries again where that may help."""
     for retry in range(config.retries + 1):
         print(place, flush=True)
         try:
-            transfer(str(place.where), packed, max_bytes=max_bytes, timeout=config.timeout)
-            unpack(packed, target, file)
-            break
+            transfer(url, packed, max_bytes=most_bytes(place.package), timeout=config.timeout)
+            unpack(packed, packed.parent, place.package)
+            return
         except SourceError as fault:
             if not fault.retry or retry == config.retries:
-                raise SourceError(f"{fault} ({retry + 1} tries)" if retry else str(fault), retry=False) from None
+                if retry == 0:
+                    raise
+                raise SourceError(f"{fault} ({retry + 1} tries)", retry=False) from None
             pause = min(FIRST_PAUSE * 2**retry, LONGEST_PAUSE)
             print(f"{fault}; next try in {pause:g} s", flush=True)
             time.sleep(pause)
-    _keep(packed, cached)
-    packed.unlink()
 
 
 def _keep(packed: Path, cached: Path) -> None:

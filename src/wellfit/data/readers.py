@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.catalog import CATALOG, Entry
+from wellfit.data.catalog import CATALOG, Entry, has_digest
+from wellfit.data.cifar import read_cifar10
 from wellfit.data.config import DataConfig
 from wellfit.data.images import read_image_folder
 from wellfit.data.own_table import read_own_table
 from wellfit.data.published import read_adult, read_california
 from wellfit.data.raw import RawData, published_splits
-from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 
 IDX_UNSIGNED_BYTE = 0x08  # third byte of the magic number, http://yann.lecun.com/exdb/mnist/
@@ -34,7 +34,7 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
     """
     entry = CATALOG[data.name]
     for file in entry.files:
-        _verify(folder / file.name, file.sha256)
+        _verify(folder / file.name, file.digest)
     match data.name:
         case "csv" | "parquet":
             return read_own_table(data)
@@ -44,6 +44,10 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
             return read_adult(folder, data)
         case "california_housing":
             return read_california(folder, data)
+        case "cifar10":
+            cifar = read_cifar10(folder)
+            splits = published_splits(cifar.first_test_row, len(cifar.labels) - cifar.first_test_row)
+            return RawData(cifar.images, cifar.labels, cifar.class_names, entry.target_name, splits)
         case "mnist" | "fashion_mnist":
             return _read_idx_files(entry, folder, binary=data.task == "binary")
     return _read_bundled(entry, folder)
@@ -127,18 +131,18 @@ def _read_bundled(entry: Entry, folder: Path) -> RawData:
 
 
 def _read_npy(path: Path, sha256: str) -> NDArray[Any]:
-    _verify(path, sha256)
+    _verify(path, f"sha256:{sha256}")
     array: NDArray[Any] = np.load(path, allow_pickle=False)
     return array
 
 
-def _verify(path: Path, sha256: str) -> None:
+def _verify(path: Path, digest: str) -> None:
     try:
-        actual = file_sha256(path)
+        intact = has_digest(path, digest)
     except (FileNotFoundError, NotADirectoryError):
         raise WellfitError(f"{path} not found; `dvc repro fetch` makes it") from None
-    if actual != sha256:
-        raise WellfitError(f"{path} is damaged (its sha256 is not the one it was fetched with); {ANEW}")
+    if not intact:
+        raise WellfitError(f"{path} is damaged (its digest is not the one it was fetched with); {ANEW}")
 
 
 def _finite_float32(values: NDArray[Any], path: Path, names: list[str]) -> NDArray[np.float32]:

@@ -85,26 +85,31 @@ class ClassificationScores:
             ``accuracy``, ``balanced_accuracy`` (mean recall of the classes that occur), ``macro_f1`` (over the classes
             that occur or are predicted), ``weighted_f1``, ``log_loss`` (nats), ``roc_auc`` (two classes: of class 1;
             more: mean of one class against the rest; NaN where a single class occurs) and ``ece``, the expected
-            calibration error: |accuracy - mean confidence| of a bin, averaged over the rows (Guo et al. 2017).
+            calibration error: |accuracy - mean confidence| of a bin, averaged over the rows (Guo et al. 2017);
+            ``precision``, ``recall`` and ``f1`` (two classes: of class 1; more: mean over the classes that occur or are
+            predicted; 0 where there is nothing to divide by) and ``average_precision`` (two classes: of class 1; more:
+            mean of one class against the rest over those that occur; NaN where class 1 of two does not).
         """
         total = weights.sum()
         confusion = np.bincount(self._cell, weights, minlength=self._classes**2).reshape(self._classes, self._classes)
         hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-        recall = hits[true > 0] / true[true > 0]
-        f1 = _ratio(2 * hits, true + predicted)
+        precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
+        areas = [ranking.areas(weights) for ranking in self._rankings]
+        counted = true + predicted > 0
+        reported = np.array([False, True]) if self._classes == 2 else counted
         return {
             "accuracy": float(hits.sum() / total),
-            "balanced_accuracy": float(recall.mean()),
-            "macro_f1": float(f1[true + predicted > 0].mean()),
+            "balanced_accuracy": float(recall[true > 0].mean()),
+            "macro_f1": float(f1[counted].mean()),
             "weighted_f1": float((f1 * true).sum() / total),
             "log_loss": float((self._row_loss * weights).sum() / total),
-            "roc_auc": self._roc_auc(weights),
+            "roc_auc": _mean_of_defined([area for area, _ in areas]),
             "ece": float(np.abs(np.bincount(self._bin, self._overconfidence * weights)).sum() / total),
+            "precision": float(precision[reported].mean()),
+            "recall": float(recall[reported].mean()),
+            "f1": float(f1[reported].mean()),
+            "average_precision": _mean_of_defined([area for _, area in areas]),
         }
-
-    def _roc_auc(self, weights: FloatArray) -> float:
-        areas = [area for area in (ranking.area(weights) for ranking in self._rankings) if not np.isnan(area)]
-        return float(np.mean(areas)) if areas else float("nan")
 
 
 def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray | None) -> dict[str, float]:
@@ -116,7 +121,8 @@ def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray
         weights: (n,) not negative, not all zero, or None for equal weights.
 
     Returns:
-        ``rmse``, ``mae`` and ``r2`` as ``sklearn.metrics`` defines them; ``r2`` is NaN where ``y`` does not vary.
+        ``rmse``, ``mae``, ``r2`` and ``msle`` as ``sklearn.metrics`` defines them; ``r2`` is NaN where ``y`` does not
+        vary. ``msle`` takes a prediction below 0 for 0, and is NaN where a value of ``y`` is below 0.
 
     Raises:
         WellfitError: there are no rows, or a prediction is NaN or infinite.
@@ -131,6 +137,7 @@ def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray
         "rmse": float(np.sqrt(squares / total)),
         "mae": float((weights * np.abs(error)).sum() / total),
         "r2": float(1 - squares / variation) if varies else float("nan"),
+        "msle": float("nan") if (y < 0).any() else float((weights * _log_error(y, prediction) ** 2).sum() / total),
     }
 
 
@@ -210,30 +217,59 @@ def confidence_bins(probabilities: FloatArray, bins: int) -> tuple[FloatArray, I
 
 
 class _Ranking(NamedTuple):
-    """The rows of one class and the others, in an order that makes the area under the ROC curve a cumulative sum."""
+    """The rows of one class and the others, in an order that makes areas under curves cumulative sums."""
 
-    positives: IntArray  # (p,) rows of the class
+    positives: IntArray  # (p,) rows of the class, by rising score
     negatives: IntArray  # (m,) other rows, by rising score
     below: IntArray  # (p,) how many negatives score lower than each positive
     below_or_tied: IntArray  # (p,)
+    positives_below: IntArray  # (p,) how many positives score lower than each
 
-    def area(self, weights: FloatArray) -> float:
-        """Weighted share of the pairs of a positive and a negative that stand in the right order; ties are half."""
+    def areas(self, weights: FloatArray) -> tuple[float, float]:
+        """Areas under the ROC curve and, as average precision sums it up, under that of precision and recall.
+
+        The first is the weighted share of the pairs of a positive and a negative that stand in the right order, where
+        ties are half; the second the mean over the positives of the precision among the rows that score as high as
+        each, or higher. NaN where there are no such pairs or positives.
+        """
         positive = weights[self.positives]
-        cumulated = np.zeros(len(self.negatives) + 1)
-        np.cumsum(weights[self.negatives], out=cumulated[1:])
-        pairs = positive.sum() * cumulated[-1]
-        if pairs == 0:
-            return float("nan")
-        return float((positive * (cumulated[self.below] + cumulated[self.below_or_tied])).sum() / (2 * pairs))
+        hits, misses = _cumulated(positive), _cumulated(weights[self.negatives])
+        n_hits, n_misses, below = hits[-1], misses[-1], misses[self.below]
+        if n_hits == 0:
+            return float("nan"), float("nan")
+        hits_as_high = n_hits - hits[self.positives_below]
+        average_precision = (positive * _ratio(hits_as_high, hits_as_high + n_misses - below)).sum() / n_hits
+        if n_misses == 0:
+            return float("nan"), float(average_precision)
+        pairs_in_order = (positive * (below + misses[self.below_or_tied])).sum() / 2
+        return float(pairs_in_order / (n_hits * n_misses)), float(average_precision)
+
+
+def _cumulated(weights: FloatArray) -> FloatArray:
+    """Sums of the first 0, 1, 2, ... weights."""
+    sums = np.zeros(len(weights) + 1)
+    np.cumsum(weights, out=sums[1:])
+    return sums
 
 
 def _rank(is_class: NDArray[np.bool_], score: FloatArray) -> _Ranking:
-    positives, others = np.flatnonzero(is_class), np.flatnonzero(~is_class)
-    negatives = others[np.argsort(score[others])]
+    positives, negatives = (
+        rows[np.argsort(score[rows])] for rows in (np.flatnonzero(is_class), np.flatnonzero(~is_class))
+    )
     below = np.searchsorted(score[negatives], score[positives], side="left")
     below_or_tied = np.searchsorted(score[negatives], score[positives], side="right")
-    return _Ranking(positives, negatives, below, below_or_tied)
+    positives_below = np.searchsorted(score[positives], score[positives], side="left")
+    return _Ranking(positives, negatives, below, below_or_tied, positives_below)
+
+
+def _mean_of_defined(values: list[float]) -> float:
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
+
+
+def _log_error(y: FloatArray, prediction: FloatArray) -> FloatArray:
+    error: FloatArray = np.log1p(y) - np.log1p(prediction.clip(0))
+    return error
 
 
 def _interval(estimate: float, drawn: FloatArray) -> tuple[float | None, float | None]:

@@ -8,7 +8,18 @@ from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, Widths
 
-Monitor = Literal["val/loss", "val/accuracy", "val/balanced_accuracy", "val/macro_f1", "val/rmse", "val/mae", "val/r2"]
+ClassMonitor = Literal[
+    "val/accuracy",
+    "val/balanced_accuracy",
+    "val/precision",
+    "val/recall",
+    "val/f1",
+    "val/macro_f1",
+    "val/roc_auc",
+    "val/average_precision",
+]
+NumberMonitor = Literal["val/rmse", "val/mae", "val/r2", "val/msle"]
+Monitor = Literal["val/loss", ClassMonitor, NumberMonitor]
 
 
 def _class_weights(value: Any) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wellfit.errors import WellfitError
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.schedule import Schedule
 
@@ -60,7 +61,15 @@ class Members:
 
         Returns:
             Which members have a new best, (K,) bool.
+
+        Raises:
+            WellfitError: the validation rows leave ``train.monitor`` undefined.
         """
+        if self.monitor not in metrics:
+            raise WellfitError(
+                f"train.monitor {self.monitor} is not defined for these validation rows (msle: a target is below 0; "
+                "roc_auc: a single class occurs); use val/loss (params.yaml)"
+            )
         for name, values in metrics.items():
             for k in np.flatnonzero(self.active & ~np.isfinite(values)):
                 self.failure[k] = f"{name} is {values[k]} in epoch {epoch}"

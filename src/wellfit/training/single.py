@@ -48,7 +48,7 @@ class Single:
         self._mix = BatchMixer(params.regularize, params.train.seed)
         self._average = WeightAverage(params.regularize, self.model, self._optimizer.vector, params.train.epochs)
         self._epochs = 0
-        self._target_std = meta.target_std or 1.0
+        self._target_std, self._target_mean = meta.target_std or 1.0, meta.target_mean or 0.0
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -93,13 +93,16 @@ class Single:
         self._start_epoch()
         self._epochs += 1
         self._average.after_epoch(self._epochs)
-        return {f"train/{k}": v for k, v in self._scores(outputs, targets, weights).items()} | {"grad_norm": norm[None]}
+        # To rank the training rows of many classes would take a tenth of an epoch; the validation rows are few.
+        scores = self._scores(outputs, targets, weights, ranked=outputs.shape[-1] <= 2)
+        return {f"train/{k}": v for k, v in scores.items()} | {"grad_norm": norm[None]}
 
     def validate(self) -> dict[str, np.ndarray]:
         """``val/...`` metrics of the validation split, each (1,)."""
         with self._average.in_place():
             outputs = predict(self.model, self._inputs, self.val.x)
-        return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y, self.val.weights).items()}
+        scores = self._scores(outputs, self.val.y, self.val.weights, ranked=True)
+        return {f"val/{k}": v for k, v in scores.items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""
@@ -127,9 +130,10 @@ class Single:
         weights = self.train.weights
         return self.train.y.index_select(0, rows), None if weights is None else weights.index_select(0, rows)
 
-    def _scores(self, outputs: Tensor, targets: Tensor, weights: Tensor | None) -> dict[str, np.ndarray]:
-        loss = self._loss(outputs, targets, weights).cpu().numpy()[None]
-        own = None if weights is None else weights[None]
+    def _scores(
+        self, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
+    ) -> dict[str, np.ndarray]:
+        loss = {"loss": self._loss(outputs, targets, weights).cpu().numpy()[None]}
         if targets.dtype == torch.int64:
-            return {"loss": loss} | classification_scores(class_logits(outputs)[None], targets[None], own)
-        return {"loss": loss} | regression_scores(outputs[None], targets[None], self._target_std, own)
+            return loss | classification_scores(class_logits(outputs)[None], targets[None], weights, ranked=ranked)
+        return loss | regression_scores(outputs[None], targets[None], self._target_std, self._target_mean, weights)
