@@ -178,7 +178,7 @@ CATALOG: dict[str, Entry] = {
     "california_housing": Entry(
         kind="table",
         task="regression",
-        target_name="medianHouseValue",
+        target_name="median house value in 100,000 US dollars",
         source="Pace and Barry 1997, Sparse Spatial Autoregressions, https://doi.org/10.1016/S0167-7152(96)00140-X",
         licence="public (StatLib)",
         packages=(

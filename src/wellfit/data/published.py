@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wellfit.data.catalog import CATALOG
 from wellfit.data.columns import Reader
 from wellfit.data.config import DataConfig
 from wellfit.data.raw import RawData, published_splits
@@ -26,7 +27,6 @@ ADULT_COLUMNS = (
     "hours-per-week",
     "native-country",
 )
-ADULT_CLASSES = ("<=50K", ">50K")
 # Pace and Barry 1997, with the names that scikit-learn gives them.
 CALIFORNIA_COLUMNS = (
     "Longitude",
@@ -58,8 +58,10 @@ def read_adult(folder: Path, data: DataConfig) -> RawData:
     reader = Reader(data, folder)
     features = pd.DataFrame({name: reader.feature(table.column(name), name) for name in ADULT_COLUMNS})
     labels = table.column("income").to_pandas().str.removesuffix(".")
-    y = pd.Categorical(labels, categories=list(ADULT_CLASSES)).codes.astype(np.int64)
-    return RawData(features, y, ADULT_CLASSES, "income", published_splits(len(parts[0]), len(parts[1])))
+    entry = CATALOG["adult"]
+    y = pd.Categorical(labels, categories=list(entry.class_names)).codes.astype(np.int64)
+    splits = published_splits(len(parts[0]), len(parts[1]))
+    return RawData(features, y, entry.class_names, entry.target_name, splits)
 
 
 def read_california(folder: Path, data: DataConfig) -> RawData:
@@ -87,4 +89,4 @@ def read_california(folder: Path, data: DataConfig) -> RawData:
         "Longitude": raw["Longitude"],
     }
     target = (raw["MedianHouseValue"] / 100_000).astype(np.float32)
-    return RawData(pd.DataFrame(features), target, (), "median house value in 100,000 US dollars")
+    return RawData(pd.DataFrame(features), target, (), CATALOG["california_housing"].target_name)
