@@ -22,7 +22,15 @@ from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
 from wellfit.models.config import ModelConfig
-from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
+from wellfit.training.config import (
+    LossConfig,
+    LrFindConfig,
+    OptimConfig,
+    RegularizeConfig,
+    ScheduleConfig,
+    TrackConfig,
+    TrainConfig,
+)
 from wellfit.tuning.config import TuneConfig
 
 PARAMS_FILE = "params.yaml"
@@ -40,6 +48,8 @@ class Params(Config):
     optim: OptimConfig
     schedule: ScheduleConfig
     train: TrainConfig
+    track: TrackConfig
+    lr_find: LrFindConfig
     tune: TuneConfig
     evaluate: EvaluateConfig
 

@@ -12,6 +12,7 @@ from wellfit.models.head import class_logits, head_width
 from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.training.average import WeightAverage
+from wellfit.training.layers import LayerStatistics
 from wellfit.training.loss import Loss
 from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.mix import BatchMixer
@@ -27,9 +28,13 @@ class Single:
         meta: what is known of the data.
         train: training rows on the device.
         val: validation rows on the device.
+
+    Attributes:
+        layers: takes in the gradients of each step, where somebody wants to know.
     """
 
     size = 1
+    layers: LayerStatistics | None = None
 
     def __init__(self, params: Params, meta: Meta, train: Tensors, val: Tensors) -> None:
         torch.manual_seed(params.train.seed)
@@ -66,6 +71,8 @@ class Single:
         if partner is not None:
             loss = share * loss + (1 - share) * self._loss(outputs, targets[partner])
         loss.backward()
+        if self.layers is not None:
+            self.layers.after_backward()
         norm = self._optimizer.step(float(lr[0]))
         self._average.after_step()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
