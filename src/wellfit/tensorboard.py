@@ -1,11 +1,13 @@
 """TensorBoard event files, for ``track.tensorboard``."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from torch import Tensor
 
+BINS = 64  # of a histogram; TensorBoard's own 1500 make files of hundreds of megabytes
 
 class EventFiles:
     """The event files of one training: the scalars of each epoch under their names in MLflow, and its weights.
@@ -20,7 +22,7 @@ class EventFiles:
         self._writer = SummaryWriter(str(folder))
 
     def write(self, epoch: int, values: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
-        """Adds an epoch.
+        """Adds an epoch. What is not finite is left out, as in MLflow.
 
         Args:
             epoch: counted from 1.
@@ -28,9 +30,11 @@ class EventFiles:
             weights: tensors by name, each of which becomes a histogram.
         """
         for name, value in values.items():
-            self._writer.add_scalar(name, value, epoch)
+            if math.isfinite(value):
+                self._writer.add_scalar(name, value, epoch)
         for name, tensor in weights.items():
-            self._writer.add_histogram(f"weights/{name}", tensor.detach(), epoch)
+            if tensor.isfinite().all():
+                self._writer.add_histogram(f"weights/{name}", tensor.detach(), epoch, bins=BINS)
 
     def close(self) -> None:
         """Writes what has gathered."""

@@ -32,7 +32,7 @@ def layer_statistics(layers: Sequence[Mapping[str, Mapping[str, float]]]) -> Fig
     # From the first layer to the last as from dark to light: neighbours look alike, as they are.
     colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(names)))
     epochs = np.arange(1, len(layers) + 1)
-    panels = figure.subplots(2, 2, sharex=True).flat
+    panels = figure.subplots(2, 2).flat
     for axes, (statistic, (title, unit)) in zip(panels, PANELS.items(), strict=True):
         for number, (name, color) in enumerate(zip(names, colors, strict=True)):
             values = [epoch[name][statistic] for epoch in layers]

@@ -65,9 +65,14 @@ class Curves:
         self.train_skill, self.val_skill = ((s - self.constant_score) / (1 - self.constant_score) for s in scores)
 
     @property
+    def are_far_apart(self) -> bool:
+        """Whether the kept weights know the training rows much better than others."""
+        return self.train_skill - max(0.0, self.val_skill) > GAP
+
+    @property
     def has_learned(self) -> bool:
-        """Whether the kept weights know more than a constant. With heavy dropout or mixup only validation shows it."""
-        return max(self.train_skill, self.val_skill) >= HARDLY
+        """Whether the kept weights know more than a constant, were it by heart. Mixup hides it in the training rows."""
+        return self.val_skill >= HARDLY or self.are_far_apart
 
     @property
     def val_has_risen(self) -> bool:
@@ -123,7 +128,7 @@ def over_fitting(curves: Curves) -> str | None:
             f"the end while train/loss fell from {then:.3g} to {end:.3g} (the weights of epoch {curves.best_epoch} are "
             f"kept): {advice}"
         )
-    if curves.train_skill - curves.val_skill > GAP:
+    if curves.are_far_apart:
         return f"in epoch {curves.best_epoch}, whose weights are kept, {curves.scores}: {advice}"
     return None
 
