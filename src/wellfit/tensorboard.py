@@ -9,6 +9,7 @@ from torch import Tensor
 
 BINS = 64  # of a histogram; TensorBoard's own 1500 make files of hundreds of megabytes
 
+
 class EventFiles:
     """The event files of one training: the scalars of each epoch under their names in MLflow, and its weights.
 

@@ -108,16 +108,15 @@ def suggest(curve: LrCurve) -> Suggestion:
         WellfitError: it has no fall to read.
     """
     smoothed = curve.smoothed
-    start = min(SETTLED, len(smoothed)) - 1
     lowest = int(smoothed.argmin()) if len(smoothed) else 0
-    if lowest <= start:
+    if lowest < SETTLED:
         raise WellfitError(
             f"the loss fell at no learning rate from lr_find.low on ({len(smoothed)} steps until it exploded or the "
             "test ended): lower lr_find.low, or look at the data and at model.init (params.yaml)"
         )
     # The steepest place of the fall itself: before it has begun, slopes are chance.
-    begun = smoothed[lowest] + BEGUN * (smoothed[start] - smoothed[lowest])
-    first = start + int(np.flatnonzero(smoothed[start : lowest + 1] >= begun)[-1])
+    begun = smoothed[lowest] + BEGUN * (smoothed[SETTLED - 1] - smoothed[lowest])
+    first = int(np.flatnonzero(smoothed[: lowest + 1] >= begun)[-1])
     slopes = np.gradient(smoothed, np.log(curve.lr))[first : lowest + 1]
     return Suggestion(float(curve.lr[first + int(slopes.argmin())]), float(curve.lr[lowest]) / 10)
 
