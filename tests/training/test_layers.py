@@ -143,6 +143,13 @@ def test_an_activation_belongs_to_the_layer_that_ran_before_it() -> None:
     assert {name: values["dead_share"] for name, values in found.items()} == {"second": 0.5, "first": 1.0}
 
 
+def test_a_layer_that_another_follows_at_once_has_no_activation() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.ReLU(), nn.Tanh())
+    first, second = LayerStatistics(model, torch.randn(4, 2)).finish_epoch().values()
+    assert first["dead_share"] != first["dead_share"]  # NaN
+    assert second["dead_share"] >= 0
+
+
 def test_without_an_activation_it_is_the_layers_own_output() -> None:
     model = nn.Sequential(nn.Linear(1, 1))
     model[0].weight.data, model[0].bias.data = torch.tensor([[2.0]]), torch.tensor([1.0])

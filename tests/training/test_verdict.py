@@ -178,6 +178,7 @@ def test_dead_units() -> None:
         {"layers": with_layers()},
         {"train_loss": FALLING + 0.3, "val_loss": FALLING},  # dropout: the training loss lies above
         {"val_loss": FALLING + np.linspace(0, 0.02, EPOCHS)},  # a little over its best when early stopping ends it
+        {"train_loss": FALLING + 0.9, "val_loss": FALLING + 1 + np.linspace(0, 0.4, EPOCHS)},  # of a noisy target
         {"train_loss": FALLING[::-1], "scores": (0.5, 0.95)},  # mixup: the training rows are not scored as they are
         {"grad_norm": FALLING**3},  # three orders of magnitude down, as it should be
         {"scores": (0.6, 0.4), "classes": 0},  # a noisy target
