@@ -92,10 +92,6 @@ class LayerStatistics:
         values = torch.stack(rows).tolist() if rows else []  # the one wait for the device
         return {name: dict(zip(STATISTICS, row, strict=True)) for name, row in zip(self._matrices, values, strict=True)}
 
-    def weights(self) -> dict[str, Tensor]:
-        """The matrix or kernel of each layer, by its name."""
-        return {name: matrix.detach() for name, matrix in self._matrices.items()}
-
     @torch.no_grad()
     def _activations(self) -> dict[nn.Module, Tensor]:
         """(4,) mean, standard deviation, flat share and dead share of what each layer's activation puts out."""
