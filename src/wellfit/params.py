@@ -26,10 +26,12 @@ from wellfit.models.config import ModelConfig
 from wellfit.training.config import (
     ClassMonitor,
     LossConfig,
+    LrFindConfig,
     NumberMonitor,
     OptimConfig,
     RegularizeConfig,
     ScheduleConfig,
+    TrackConfig,
     TrainConfig,
 )
 from wellfit.tuning.config import TuneConfig
@@ -49,6 +51,8 @@ class Params(Config):
     optim: OptimConfig
     schedule: ScheduleConfig
     train: TrainConfig
+    track: TrackConfig
+    lr_find: LrFindConfig
     tune: TuneConfig
     evaluate: EvaluateConfig
 

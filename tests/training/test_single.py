@@ -356,7 +356,7 @@ def test_mixed_rows_learn_both_targets(load: Load) -> None:
     single = learner(params, data)
     twin = learner(params, data)
     rows = torch.arange(12)
-    x, partner, share = twin._mix(twin._inputs(data.train.x[rows]))
+    x, partner, share = twin._mix(twin.inputs(data.train.x[rows]))
     assert partner is not None
     outputs, y = twin.model(x), data.train.y[rows]
     loss = share * nn.functional.cross_entropy(outputs, y)
@@ -423,7 +423,7 @@ def test_mixed_rows_bring_their_weights_along(load: Load) -> None:
     single = Single(params, data.meta, data.train._replace(weights=weights), data.val)
     twin = Single(params, data.meta, data.train, data.val)
     rows = torch.arange(35)
-    x, partner, share = twin._mix(twin._inputs(data.train.x))
+    x, partner, share = twin._mix(twin.inputs(data.train.x))
     losses = [nn.functional.cross_entropy(twin.model(x), data.train.y[r], reduction="none") for r in (rows, partner)]
     means = [(each * weights[r]).sum() / weights[r].sum() for each, r in zip(losses, (rows, partner), strict=True)]
     expected = torch.autograd.grad(share * means[0] + (1 - share) * means[1], list(twin.model.parameters()))

@@ -78,7 +78,73 @@ def test_everything_is_in_mlflow_when_the_run_ends(project: Path, prepared: Path
     logged = artifacts / "checkpoint" / "best.safetensors"
     assert logged.read_bytes() == (project / "models/best.safetensors").read_bytes()
     assert len((artifacts / "history.jsonl").read_text().splitlines()) == 8
-    assert {path.name for path in (artifacts / "train/plots").iterdir()} == {"learning_curves.png", "learning_rate.png"}
+    plots = {path.name for path in (artifacts / "train/plots").iterdir()}
+    assert plots == {"learning_curves.png", "learning_rate.png", "layers.png"}
+
+
+def test_layers_are_in_a_table_and_in_mlflow(project: Path, prepared: Path) -> None:
+    run(project, prepared)
+    rows = list(csv.DictReader((project / "reports/train/layers.csv").read_text().splitlines()))
+    assert [(row["epoch"], row["layer"]) for row in rows[:3]] == [
+        ("1", "1.linear"),
+        ("1", "5.linear"),
+        ("2", "1.linear"),
+    ]
+    assert len(rows) == 2 * 8
+    client, found = MlflowClient(tracking.store_uri()), trained(project)
+    for name in ("grad_norm", "weight_std", "activation_mean", "dead_share"):
+        logged = client.get_metric_history(found.info.run_id, f"layers/1.linear/{name}")
+        assert [m.value for m in logged] == [float(row[name]) for row in rows if row["layer"] == "1.linear"]
+        assert [m.step for m in logged] == list(range(1, 9))
+    assert rows[1]["dead_share"] == ""  # the head has no activation
+    assert "layers/5.linear/dead_share" not in found.data.metrics
+
+
+def test_without_layers_the_training_is_the_same(project: Path, prepared: Path) -> None:
+    run(project, prepared)
+    kept = ("models/best.safetensors", "reports/train/history.csv", "reports/train/metrics.json", "models/config.yaml")
+    before = [(project / file).read_bytes() for file in kept]
+    run(project, prepared, "track.layers=false", "track.tensorboard=true")
+    assert [(project / file).read_bytes() for file in kept] == before
+    (header,) = (project / "reports/train/layers.csv").read_text().splitlines()
+    assert header.startswith("epoch,layer,grad_norm")
+    assert not (project / "reports/train/plots/layers.png").exists()
+    assert not [name for name in trained(project).data.metrics if name.startswith("layers/")]
+
+
+def test_tensorboard_has_what_mlflow_has(project: Path, prepared: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(project, prepared)
+    assert not (project / ".wellfit/tensorboard").exists()
+    run(project, prepared, "track.tensorboard=true")
+    found = trained(project)
+    events = EventAccumulator(str(project / ".wellfit/tensorboard" / found.info.run_id))
+    events.Reload()
+    names = {name for name in found.data.metrics if not name.startswith("best")}
+    assert set(events.Tags()["scalars"]) == names
+    assert "weights/1.weight" in events.Tags()["histograms"]
+    client = MlflowClient(tracking.store_uri())
+    for name in ("val/loss", "lr", "layers/1.linear/grad_norm"):
+        logged, seen = client.get_metric_history(found.info.run_id, name), events.Scalars(name)
+        assert [e.step for e in seen] == [m.step for m in logged]
+        assert [e.value for e in seen] == pytest.approx([m.value for m in logged])
+
+
+def test_the_verdict_is_printed_kept_and_tagged(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, prepared, "optim.lr=1e-6")
+    (warning,) = json.loads((project / "reports/train/verdict.json").read_text())["warnings"]
+    assert warning["kind"] == "under-fitting"
+    text = f"under-fitting: {warning['text']}"
+    assert f"warning: {text}\n" in capsys.readouterr().out
+    assert trained(project).data.tags["wellfit.verdict"] == text
+
+    run(project, prepared, "optim.lr=0.03", "train.epochs=30")
+    assert json.loads((project / "reports/train/verdict.json").read_text()) == {"warnings": []}
+    assert trained(project).data.tags["wellfit.verdict"] == "no warning"
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_same_params_same_bytes(project: Path, prepared: Path) -> None:
@@ -100,7 +166,13 @@ def test_early_stopping_ends_the_run(project: Path, prepared: Path) -> None:
 
 
 def test_a_training_that_blows_up_fails_in_one_line(project: Path, prepared: Path) -> None:
-    blow_up = ["optim.name=sgd", "optim.lr=1e30", "model.norm=none", "schedule.warmup_epochs=0"]
+    blow_up = [
+        "optim.name=sgd",
+        "optim.lr=1e30",
+        "model.norm=none",
+        "schedule.warmup_epochs=0",
+        "track.tensorboard=true",
+    ]
     with pytest.raises(WellfitError, match=r"training blew up: .* is (nan|inf).*lower optim\.lr, now 1e\+30") as caught:
         run(project, prepared, *blow_up)
     assert "\n" not in str(caught.value)

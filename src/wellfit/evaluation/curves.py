@@ -27,13 +27,13 @@ def learning_curves(history: Mapping[str, Sequence[float]], best_epoch: int, sco
         epochs = np.arange(1, len(validation) + 1)
         best = validation[best_epoch - 1]
         axes.axvline(best_epoch, color=GREY, linewidth=1, linestyle=":")
-        axes.plot(epochs, training, color=ORANGE, marker=_marker(epochs), label="training, during the epoch")
-        axes.plot(epochs, validation, color=BLUE, marker=_marker(epochs), label="validation, after it")
+        axes.plot(epochs, training, color=ORANGE, marker=marker(epochs), label="training, during the epoch")
+        axes.plot(epochs, validation, color=BLUE, marker=marker(epochs), label="validation, after it")
         axes.plot(best_epoch, best, "o", color=BLUE, label=f"weights kept: epoch {best_epoch}")
         axes.set_title(f"Validation {name} {best:.4g} with the weights kept")
         axes.set_ylabel("loss (mean over rows)" if name == "loss" else name)
         spread_values(axes, [*training, *validation])
-        _count_epochs(axes, len(validation))
+        count_epochs(axes, len(validation))
     handles, labels = axes.get_legend_handles_labels()  # both panels have the same
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
@@ -50,15 +50,15 @@ def learning_rate(history: Mapping[str, Sequence[float]]) -> Figure:
     upper, lower = figure.subplots(2, 1, sharex=True)
     lr, norm = history["lr"], history["grad_norm"]
     epochs = np.arange(1, len(lr) + 1)
-    upper.plot(epochs, lr, color=BLUE, marker=_marker(epochs))
+    upper.plot(epochs, lr, color=BLUE, marker=marker(epochs))
     upper.set_title(f"Learning rate: {max(lr):.3g} at most, {lr[-1]:.3g} in the last epoch")
     upper.set_ylabel("learning rate")
     upper.set_ylim(bottom=0)
-    lower.plot(epochs, norm, color=BLUE, marker=_marker(epochs))
+    lower.plot(epochs, norm, color=BLUE, marker=marker(epochs))
     lower.set_title("Gradient norm: mean over the epoch's steps, before clipping")
     lower.set_ylabel("gradient norm")
     spread_values(lower, norm)
-    _count_epochs(lower, len(lr))
+    count_epochs(lower, len(lr))
     return figure
 
 
@@ -164,11 +164,13 @@ class _Trials:
             axes.plot(*winner, "o", color=RED, label="best trial", markersize=11, fillstyle="none", markeredgewidth=1.8)
 
 
-def _marker(epochs: np.ndarray) -> str | None:
+def marker(epochs: np.ndarray) -> str | None:
+    """Of a curve over epochs."""
     return "." if len(epochs) == 1 else None  # one epoch is no line
 
 
-def _count_epochs(axes: Axes, epochs: int) -> None:
+def count_epochs(axes: Axes, epochs: int) -> None:
+    """Labels the x axis with whole epochs, from the first to the last."""
     axes.set_xlim(0.5, epochs + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.set_xlabel("epoch")

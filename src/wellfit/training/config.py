@@ -1,9 +1,9 @@
-"""The sections ``loss``, ``regularize``, ``optim``, ``schedule`` and ``train`` of ``params.yaml``."""
+"""Sections of ``params.yaml``: ``loss``, ``regularize``, ``optim``, ``schedule``, ``train``, ``track``, ``lr_find``."""
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, Widths
@@ -115,3 +115,20 @@ class TrainConfig(Config):
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int | None = Field(ge=1)
+
+
+class TrackConfig(Config):
+    layers: bool
+    tensorboard: bool
+
+
+class LrFindConfig(Config):
+    low: float = Field(gt=0)
+    high: float
+    steps: int = Field(ge=50, le=100_000)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be < high, got low {self.low:g} and high {self.high:g}")
+        return self

@@ -14,6 +14,7 @@ from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.training.average import WeightAverage
+from wellfit.training.layers import LayerStatistics
 from wellfit.training.loss import Loss
 from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.mix import BatchMixer
@@ -29,14 +30,19 @@ class Single:
         meta: what is known of the data.
         train: training rows on the device.
         val: validation rows on the device.
+
+    Attributes:
+        inputs: encodes stored rows for the model.
+        layers: takes in the gradients of each step, where somebody wants to know.
     """
 
     size = 1
+    layers: LayerStatistics | None = None
 
     def __init__(self, params: Params, meta: Meta, train: Tensors, val: Tensors) -> None:
         torch.manual_seed(params.train.seed)
-        self._inputs = Inputs(meta, train.x.device)
-        self.model = build_model(params.model, self._inputs.shape, head_width(params.loss.name, meta))
+        self.inputs = Inputs(meta, train.x.device)
+        self.model = build_model(params.model, self.inputs.shape, head_width(params.loss.name, meta))
         self.model.to(train.x.device)
         self.train, self.val = train, val
         self._loss = Loss(params.loss, meta, train.x.device)
@@ -67,7 +73,7 @@ class Single:
         x = self.train.x.index_select(0, rows[0])
         if self._augment:
             x = self._augment(x)
-        x, partner, share = self._mix(self._inputs(x))
+        x, partner, share = self._mix(self.inputs(x))
         outputs = self.model(x)
         self._optimizer.zero_grad()
         loss = self._loss(outputs, targets, weights)
@@ -75,6 +81,8 @@ class Single:
             others = None if weights is None else weights[partner]
             loss = share * loss + (1 - share) * self._loss(outputs, targets[partner], others)
         loss.backward()
+        if self.layers is not None:
+            self.layers.after_backward()
         norm = self._optimizer.step(float(lr[0]))
         self._average.after_step()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
@@ -100,7 +108,7 @@ class Single:
     def validate(self) -> dict[str, np.ndarray]:
         """``val/...`` metrics of the validation split, each (1,)."""
         with self._average.in_place():
-            outputs = predict(self.model, self._inputs, self.val.x)
+            outputs = predict(self.model, self.inputs, self.val.x)
         scores = self._scores(outputs, self.val.y, self.val.weights, ranked=True)
         return {f"val/{k}": v for k, v in scores.items()}
 
@@ -120,7 +128,7 @@ class Single:
 
         layers = [m for m in self.model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
         hooks = [layer.register_forward_hook(count) for layer in layers]
-        predict(self.model, self._inputs, self.train.x[:1])
+        predict(self.model, self.inputs, self.train.x[:1])
         for hook in hooks:
             hook.remove()
         return total * batch_size

@@ -1,21 +1,38 @@
 """The train stage: one training from params to a checkpoint, with all its records."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.evaluation.curves import learning_curves, learning_rate
+from wellfit.evaluation.diagnostics import layer_statistics
 from wellfit.evaluation.style import save
-from wellfit.files import write_csv, write_json, write_yaml
+from wellfit.files import project_root, write_csv, write_json, write_yaml
 from wellfit.params import Params, flatten
 from wellfit.progress import Progress
+from wellfit.tensorboard import event_files
 from wellfit.training.checkpoint import save_checkpoint
+from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
 from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.verdict import Finding, verdict
 from wellfit.tuning.best import apply_best
 
 TIMING = ("seconds", "samples_per_second")  # kept out of the reports, which are the same bytes in every run
 SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
+
+
+class Records(NamedTuple):
+    """What a training leaves: the metrics of each epoch, without timing, the layers of each, and the best epoch."""
+
+    history: list[dict[str, float]]
+    layers: list[Layers]
+    best_epoch: int
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The metrics of the best epoch."""
+        return self.history[self.best_epoch - 1]
 
 
 def train(params: Params, data_folder: Path, tune_report: Path, models: Path, report: Path) -> None:
@@ -26,7 +43,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         data_folder: ``data/processed/<name>``.
         tune_report: the folder of ``best_params.yaml``, whose values replace those of ``params.yaml``.
         models: gets ``best.safetensors``, ``config.yaml`` and ``run.json``.
-        report: gets ``metrics.json``, ``history.csv`` and the pictures.
+        report: gets ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv`` and the pictures.
 
     Raises:
         WellfitError: missing data, or a training that blew up.
@@ -37,17 +54,14 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config))
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
-        history, best_epoch = _run_epochs(params, data, config, models / "best.safetensors", run)
-        best = history[best_epoch - 1]
-        metrics = {"best_epoch": best_epoch, "epochs": len(history)} | best
-        write_json(report / "metrics.json", metrics)
-        write_csv(report / "history.csv", ["epoch", *best], ([i, *e.values()] for i, e in enumerate(history, 1)))
-        columns = {name: [epoch[name] for epoch in history] for name in best}
-        score = "accuracy" if data.meta.task == "classification" else "rmse"
-        save(learning_curves(columns, best_epoch, score), report / "plots" / "learning_curves.png")
-        save(learning_rate(columns), report / "plots" / "learning_rate.png")
+        records = _run_epochs(params, data, config, models / "best.safetensors", run)
+        findings = verdict(*records, params.train.epochs, len(data.meta.class_names))
+        for finding in findings:
+            print(f"warning: {finding.kind}: {finding.text}")
+        _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse")
 
-        run.log_metrics(best_metrics(best) | {"best_epoch": best_epoch})
+        run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch})
+        run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
         run.log_history()
         for name in ("best.safetensors", "config.yaml"):
             run.log_file(models / name, "checkpoint")
@@ -57,15 +71,24 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
 
 def _run_epochs(
     params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, run: tracking.Run
-) -> tuple[list[dict[str, float]], int]:
-    """Trains to the end; returns the metrics of each epoch, without timing, and the best epoch."""
+) -> Records:
+    """Trains to the end, and keeps the checkpoint of the best epoch."""
     training = begin(params, data)
+    learner = training.learner
+    learner.layers = LayerStatistics(learner.model, data.val.x, learner.inputs) if params.track.layers else None
+    events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None
     history: list[dict[str, float]] = []
-    with Progress("train", params.train.epochs, "epoch") as progress:
+    layers: list[Layers] = []
+    with Progress("train", params.train.epochs, "epoch") as progress, event_files(events_folder) as events:
         for epoch in training.epochs:
             metrics = epoch.of(member=0)
-            run.log_epoch(epoch.number, metrics)
             history.append({k: v for k, v in metrics.items() if k not in TIMING})
+            if learner.layers is not None:
+                layers.append(learner.layers.finish_epoch())
+                metrics |= as_metrics(layers[-1])
+            run.log_epoch(epoch.number, metrics)
+            if events is not None:
+                events.write(epoch.number, metrics, dict(learner.model.named_parameters()))
             if epoch.improved[0]:
                 info = {
                     "config": config,
@@ -73,7 +96,7 @@ def _run_epochs(
                     "epoch": epoch.number,
                     "metrics": {k: v for k, v in history[-1].items() if k.startswith("val/")},
                 }
-                save_checkpoint(checkpoint, training.learner.weights(0), info)
+                save_checkpoint(checkpoint, learner.weights(0), info)
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
             progress.show(epoch.number, {name: metrics[name] for name in shown})
     if failure := training.members.failure[0]:
@@ -82,7 +105,29 @@ def _run_epochs(
         )
     best_epoch = int(training.members.best_epoch[0])
     print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
-    return history, best_epoch
+    return Records(history, layers, best_epoch)
+
+
+def _write_report(report: Path, records: Records, findings: list[Finding], score: str) -> None:
+    history, best = records.history, records.best
+    write_json(report / "metrics.json", {"best_epoch": records.best_epoch, "epochs": len(history)} | best)
+    write_json(report / "verdict.json", {"warnings": [finding._asdict() for finding in findings]})
+    write_csv(report / "history.csv", ["epoch", *best], ([i, *e.values()] for i, e in enumerate(history, 1)))
+    rows = (
+        [number, name, *statistics.values()]
+        for number, layers in enumerate(records.layers, 1)
+        for name, statistics in layers.items()
+    )
+    write_csv(report / "layers.csv", ["epoch", "layer", *STATISTICS], rows)
+
+    plots = report / "plots"
+    columns = {name: [epoch[name] for epoch in history] for name in best}
+    save(learning_curves(columns, records.best_epoch, score), plots / "learning_curves.png")
+    save(learning_rate(columns), plots / "learning_rate.png")
+    if records.layers:
+        save(layer_statistics(records.layers), plots / "layers.png")
+    else:
+        (plots / "layers.png").unlink(missing_ok=True)  # of a training before
 
 
 def best_metrics(best: dict[str, float]) -> dict[str, float]:

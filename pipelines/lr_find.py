@@ -1,0 +1,16 @@
+"""Finds which learning rates are worth trying: a short training whose rate rises from lr_find.low to lr_find.high."""
+
+from pathlib import Path
+
+from wellfit.cli import run_stage
+from wellfit.params import Params
+
+
+def main(params: Params) -> None:
+    from wellfit.training.lr_find import lr_find
+
+    lr_find(params, Path("data/processed", params.data.name), report=Path("reports/lr_find"))
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__)

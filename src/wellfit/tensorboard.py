@@ -1,0 +1,55 @@
+"""TensorBoard event files, for ``track.tensorboard``."""
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+BINS = 64  # of a histogram; TensorBoard's own 1500 make files of hundreds of megabytes
+
+
+class EventFiles:
+    """The event files of one training: the scalars of each epoch under their names in MLflow, and its weights.
+
+    Args:
+        folder: of this training alone; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # here: it costs half a second, and most trainings do without
+
+        self._writer = SummaryWriter(str(folder))
+
+    def write(self, epoch: int, values: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
+        """Adds an epoch. What is not finite is left out, as in MLflow.
+
+        Args:
+            epoch: counted from 1.
+            values: metrics by name.
+            weights: tensors by name, each of which becomes a histogram.
+        """
+        for name, value in values.items():
+            if math.isfinite(value):
+                self._writer.add_scalar(name, value, epoch)
+        for name, tensor in weights.items():
+            if tensor.isfinite().all():
+                self._writer.add_histogram(f"weights/{name}", tensor.detach(), epoch, bins=BINS)
+
+    def close(self) -> None:
+        """Writes what has gathered."""
+        self._writer.close()
+
+
+@contextmanager
+def event_files(folder: Path | None) -> Iterator[EventFiles | None]:
+    """Event files that are complete on every way out, or None where no folder is given."""
+    if folder is None:
+        yield None
+        return
+    files = EventFiles(folder)
+    try:
+        yield files
+    finally:
+        files.close()
