@@ -21,7 +21,7 @@ from wellfit.data.catalog import CATALOG
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
-from wellfit.models.config import ModelConfig
+from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
 from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
 from wellfit.tuning.config import TuneConfig
 
@@ -124,12 +124,34 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
             f"data.val_fraction + data.test_fraction must be < 1, got {shares:g}",
         ),
         (
-            p.model.name == "cnn" and entry.kind != "images",
-            f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
+            p.model.name not in ("mlp", "linear") and entry.kind != "images",
+            f"model.name {p.model.name} needs images, but data.name {p.data.name} is a table; use mlp",
         ),
         (
             p.model.norm == "instance" and p.model.name != "cnn",
-            f"model.norm instance needs images with a height and a width, not model.name {p.model.name}; use layer",
+            f"model.norm instance is for model.name cnn, got {p.model.name}; use layer",
+        ),
+        (
+            p.model.norm == "none" and p.model.name in TORCHVISION and p.model.name != "vgg11",
+            f"model.name {p.model.name} does not learn without norms; use model.norm batch, layer or group",
+        ),
+        (
+            not p.model.norm_first and p.model.name in TORCHVISION,
+            f"model.norm_first false is for mlp and cnn, got model.name {p.model.name}",
+        ),
+        (
+            p.model.activation != BUILT_WITH.get(p.model.name, p.model.activation),
+            f"model.name {p.model.name} is built with {BUILT_WITH.get(p.model.name)}: set model.activation to it, got "
+            f"{p.model.activation}",
+        ),
+        (
+            p.model.channel_dropout > 0 and p.model.name != "cnn",
+            f"model.channel_dropout is for model.name cnn, got {p.model.channel_dropout:g} and {p.model.name}; set it "
+            "to 0, or use model.dropout",
+        ),
+        (
+            p.model.residual and p.model.name != "mlp",
+            f"model.residual true is for model.name mlp, got {p.model.name}",
         ),
         (
             p.model.norm == "group" and any(width % p.model.groups for width in _widths(p.model)),
@@ -207,7 +229,9 @@ def _cross_checks(p: Params) -> list[tuple[bool, str]]:
 
 
 def _widths(model: ModelConfig) -> list[int]:
-    return list({"cnn": model.channels, "mlp": model.hidden, "linear": ()}[model.name])
+    if model.name in TORCHVISION:
+        return [TORCHVISION[model.name]]
+    return list({"cnn": model.channels, "mlp": model.hidden}.get(model.name, ()))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

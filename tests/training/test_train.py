@@ -15,7 +15,9 @@ from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.head import head_width
 from wellfit.models.predict import predict
+from wellfit.models.summary import Summary
 from wellfit.params import Params, load_params
+from wellfit.training import train as stage
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.setup import load_training_data
 from wellfit.training.train import train
@@ -81,14 +83,42 @@ def test_everything_is_in_mlflow_when_the_run_ends(project: Path, prepared: Path
 
 def test_same_params_same_bytes(project: Path, prepared: Path) -> None:
     files = ("models/best.safetensors", "models/config.yaml", "reports/train/metrics.json", "reports/train/history.csv")
-    seen = []
+    seen, summaries = [], []
     for changes in ((), (), ("train.seed=1",)):
         run(project, prepared, *changes)
         seen.append([(project / file).read_bytes() for file in files])
         pictures = [path.read_bytes() for path in sorted((project / "reports/train/plots").iterdir())]
         seen[-1] += pictures
+        summaries.append((project / "reports/train/summary.txt").read_bytes())
     assert seen[0] == seen[1]
     assert all(a != b for a, b in zip(seen[0], seen[2], strict=True))
+    assert len(set(summaries)) == 1  # of the same network, whatever its weights
+
+
+def test_the_network_is_described_before_it_trains(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, prepared, "train.epochs=3")
+    n_parameters = 2 * 16 + 2 * 16 + 16 * 2 + 2
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"mlp: {n_parameters} parameters, ")
+    assert printed[2].split() == ["Linear", "16", "32"]
+    table = (project / "reports/train/summary.txt").read_text(encoding="utf-8")
+    assert table.startswith(printed[0])
+    found = trained(project)
+    assert found.data.metrics["n_parameters"] == n_parameters
+    assert (Path(found.info.artifact_uri.removeprefix("file://")) / "train/summary.txt").is_file()
+
+
+def test_the_description_leaves_the_training_as_it_is(
+    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, prepared, "model.dropout=0.5")
+    described = load_checkpoint(project / "models/best.safetensors").weights
+    monkeypatch.setattr(stage, "summarize", lambda *_: Summary(0, "", (), ""))
+    run(project, prepared, "model.dropout=0.5")
+    plain = load_checkpoint(project / "models/best.safetensors").weights
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in described.items())
 
 
 def test_early_stopping_ends_the_run(project: Path, prepared: Path) -> None:

@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor, nn
+
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.evaluation.curves import learning_curves, learning_rate
 from wellfit.evaluation.style import save
-from wellfit.files import write_csv, write_json, write_yaml
+from wellfit.files import write_csv, write_json, write_text, write_yaml
+from wellfit.models.summary import summarize
 from wellfit.params import Params, flatten
 from wellfit.progress import Progress
 from wellfit.training.checkpoint import save_checkpoint
@@ -26,7 +29,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         data_folder: ``data/processed/<name>``.
         tune_report: the folder of ``best_params.yaml``, whose values replace those of ``params.yaml``.
         models: gets ``best.safetensors``, ``config.yaml`` and ``run.json``.
-        report: gets ``metrics.json``, ``history.csv`` and the pictures.
+        report: gets ``summary.txt``, ``metrics.json``, ``history.csv`` and the pictures.
 
     Raises:
         WellfitError: missing data, or a training that blew up.
@@ -37,7 +40,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config))
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
-        history, best_epoch = _run_epochs(params, data, config, models / "best.safetensors", run)
+        history, best_epoch = _run_epochs(params, data, config, models / "best.safetensors", report, run)
         best = history[best_epoch - 1]
         metrics = {"best_epoch": best_epoch, "epochs": len(history)} | best
         write_json(report / "metrics.json", metrics)
@@ -56,10 +59,11 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
 
 
 def _run_epochs(
-    params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, run: tracking.Run
+    params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, report: Path, run: tracking.Run
 ) -> tuple[list[dict[str, float]], int]:
     """Trains to the end; returns the metrics of each epoch, without timing, and the best epoch."""
     training = begin(params, data)
+    _describe(training.learner.model, params.model.name, data.train.x[:1], report / "summary.txt", run)
     history: list[dict[str, float]] = []
     with Progress("train", params.train.epochs, "epoch") as progress:
         for epoch in training.epochs:
@@ -83,6 +87,14 @@ def _run_epochs(
     best_epoch = int(training.members.best_epoch[0])
     print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
     return history, best_epoch
+
+
+def _describe(model: nn.Module, name: str, row: Tensor, file: Path, run: tracking.Run) -> None:
+    """Says what the network is made of: on the screen, in a file, and its size in MLflow."""
+    summary = summarize(name, model, row)
+    print(summary.headline, *summary.layers, sep="\n  ")
+    write_text(file, summary.table)
+    run.log_metrics({"n_parameters": summary.n_parameters})
 
 
 def best_metrics(best: dict[str, float]) -> dict[str, float]:
