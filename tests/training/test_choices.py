@@ -73,17 +73,18 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "schedule.min_lr": ("0.002", ["schedule.name=cosine"]),
     "train.epochs": "4",
     "train.batch_size": "16",
+    "train.accumulate": "2",
     "train.patience": ("1", ["optim.lr=1.0", "optim.name=sgd"]),
     "train.min_delta": ("5.0", ["train.patience=1"]),
     "train.seed": "1",
 }
 # What decides where and how fast, not what: tests of runtime.py and of the loop show them.
-ELSEWHERE = {"train.device", "train.threads", "train.monitor"}
-# A choice that is only another name for the default on these data.
+ELSEWHERE = {"train.device", "train.threads", "train.monitor", "train.compile"}
 # Networks that take long, and what makes all of torchvision's train in a moment.
 SLOW = ("resnet34", "resnet50")
 BRIEFLY = ["train.epochs=2", "train.batch_size=16", "optim.lr=0.001"]
-SAME = {("loss.name", "cross_entropy"), ("loss.name", "mse"), ("optim.decay", "coupled")}
+# A choice that is only another name for the default on these data.
+SAME = {("loss.name", "cross_entropy"), ("loss.name", "mse"), ("optim.decay", "coupled"), ("train.precision", "auto")}
 Train = Callable[..., tuple[list[dict[str, float]], dict[str, Tensor]]]
 
 

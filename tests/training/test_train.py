@@ -10,7 +10,7 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from wellfit import tracking
+from wellfit import runtime, tracking
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.head import head_width
@@ -103,11 +103,24 @@ def test_the_network_is_described_before_it_trains(
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith(f"mlp: {n_parameters} parameters, ")
     assert printed[2].split() == ["Linear", "16", "32"]
+    assert "computes in fp32 on cpu" in printed
+    assert trained(project).data.tags["wellfit.precision"] == "fp32"
     table = (project / "reports/train/summary.txt").read_text(encoding="utf-8")
     assert table.startswith(printed[0])
     found = trained(project)
     assert found.data.metrics["n_parameters"] == n_parameters
     assert (Path(found.info.artifact_uri.removeprefix("file://")) / "train/summary.txt").is_file()
+
+
+def test_what_auto_chose_is_told(
+    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtime, "BF16_PAYS_FROM", 0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    run(project, prepared, "train.epochs=3", "train.precision=auto")
+    assert "computes in bf16 on cpu" in capsys.readouterr().out.splitlines()
+    assert trained(project).data.tags["wellfit.precision"] == "bf16"
+    assert trained(project).data.params["train.precision"] == "auto"
 
 
 def test_the_description_leaves_the_training_as_it_is(

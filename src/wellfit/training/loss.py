@@ -75,6 +75,16 @@ class Loss:
                 return functional.smooth_l1_loss(predicted, targets, beta=config.delta)
         return functional.mse_loss(predicted, targets)
 
+    def mass(self, targets: Tensor) -> Tensor:
+        """What rows weigh in the mean, (): the mean over all is that of batches, each weighed by its mass.
+
+        Args:
+            targets: (n,) of the rows.
+        """
+        if self._weights is None or self.name == "focal":
+            return torch.tensor(float(len(targets)), device=targets.device)
+        return self._weights[targets].sum()
+
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.
 

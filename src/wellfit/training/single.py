@@ -11,7 +11,9 @@ from wellfit.models import build_model
 from wellfit.models.head import class_logits, head_width
 from wellfit.models.predict import predict
 from wellfit.params import Params
+from wellfit.runtime import autocast, choose_precision, compiled
 from wellfit.training.average import WeightAverage
+from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
 from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.mix import BatchMixer
@@ -36,6 +38,10 @@ class Single:
         self.model = build_model(params.model, meta.input_shape, head_width(params.loss.name, meta))
         self.model.to(train.x.device)
         self.train, self.val = train, val
+        self._config = params.train
+        work = self.multiply_adds(params.train.batch_size)
+        self.precision = choose_precision(params.train.precision, train.x.device, work)
+        self._forward = compiled(self.model) if params.train.compile else self.model
         self._loss = Loss(params.loss, meta, train.x.device)
         self._loss.check(train.y)
         self._loss.check(val.y)
@@ -52,26 +58,44 @@ class Single:
         self._grad_norms: list[Tensor] = []
 
     def step(self, rows: Tensor, lr: np.ndarray) -> None:
-        """One optimizer step.
+        """One optimizer step, from the gradients of one batch or of ``train.accumulate`` of them.
 
         Args:
             rows: (1, B) indices of training rows.
             lr: (1,) learning rate.
         """
-        targets = self.train.y.index_select(0, rows[0])
-        x, partner, share = self._mix(self.train.x.index_select(0, rows[0]))
-        outputs = self.model(x)
         self._optimizer.zero_grad()
+        if self._config.accumulate == 1:
+            self._backward(rows[0])
+        else:
+            mass = self._loss.mass(self.train.y.index_select(0, rows[0]))
+            for batch in rows[0].split(batch_sizes(rows.shape[1], self._config.batch_size)):
+                self._backward(batch, mass)
+        norm = self._optimizer.step(float(lr[0]))
+        self._average.after_step()
+        self._grad_norms.append(norm)
+
+    def _backward(self, rows: Tensor, mass: Tensor | None = None) -> None:
+        """Adds the gradients of a batch.
+
+        Args:
+            rows: (B,) indices of training rows.
+            mass: of all rows of the step, of which the batch is a part; None: it is all of them.
+        """
+        targets = self.train.y.index_select(0, rows)
+        x, partner, share = self._mix(self.train.x.index_select(0, rows))
+        with autocast(self.precision, x.device):
+            outputs = self._forward(x)
+        outputs = outputs.float()  # losses and scores are in float32
         loss = self._loss(outputs, targets)
         if partner is not None:
             loss = share * loss + (1 - share) * self._loss(outputs, targets[partner])
+        if mass is not None:
+            loss = loss * (self._loss.mass(targets) / mass)
         loss.backward()
-        norm = self._optimizer.step(float(lr[0]))
-        self._average.after_step()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
         self._targets.append(targets)
-        self._grad_norms.append(norm)
 
     def finish_epoch(self) -> dict[str, np.ndarray]:
         """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (1,).
@@ -86,9 +110,9 @@ class Single:
         return {f"train/{k}": v for k, v in self._scores(outputs, targets).items()} | {"grad_norm": norm[None]}
 
     def validate(self) -> dict[str, np.ndarray]:
-        """``val/...`` metrics of the validation split, each (1,)."""
-        with self._average.in_place():
-            outputs = predict(self.model, self.val.x)
+        """``val/...`` metrics of the validation split, each (1,), in the precision of the training."""
+        with self._average.in_place(), autocast(self.precision, self.val.x.device):
+            outputs = predict(self.model, self.val.x).float()
         return {f"val/{k}": v for k, v in self._scores(outputs, self.val.y).items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:

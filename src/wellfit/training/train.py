@@ -64,6 +64,8 @@ def _run_epochs(
     """Trains to the end; returns the metrics of each epoch, without timing, and the best epoch."""
     training = begin(params, data)
     _describe(training.learner.model, params.model.name, data.train.x[:1], report / "summary.txt", run)
+    print(f"computes in {training.learner.precision} on {data.train.x.device.type}")
+    run.tag("wellfit.precision", training.learner.precision)  # what train.precision auto chose
     history: list[dict[str, float]] = []
     with Progress("train", params.train.epochs, "epoch") as progress:
         for epoch in training.epochs:
