@@ -154,7 +154,7 @@ def _own_inductor(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 def test_a_compiler_that_is_not_there_is_one_line() -> None:
     from torch._inductor import config
 
-    model = nn.Linear(2, 2)
+    model = nn.Sequential(nn.Linear(2, 2), nn.Tanh())
     with config.patch({"cpp.cxx": (None, "/no/compiler")}), pytest.raises(WellfitError) as caught:
         compiled(model)(torch.randn(3, 2))
     assert str(caught.value).startswith("train.compile true: InvalidCxxCompiler: No working C++ compiler found")
