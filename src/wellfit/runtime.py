@@ -13,7 +13,7 @@ from wellfit.errors import WellfitError
 # idle machine (benchmarks/threads.py), and beside another busy process they are several times slower.
 THREADS_PAY_FROM = 2e7
 # The same for bf16 on hardware made for it: below, to convert costs more than it saves (benchmarks/precision.py).
-BF16_PAYS_FROM = 2e7
+BF16_PAYS_FROM = 4e7
 
 
 def choose_device(name: str) -> torch.device:
@@ -77,8 +77,9 @@ def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """
     import torch._dynamo as dynamo
 
-    # In this process: no worker processes to end.
-    forward = torch.compile(model, options={"compile_threads": 1})
+    # In this process, so that no workers are left to end, and with the random numbers of the plain model, which gives
+    # dropout the same masks (on a CPU torch's generator is also faster than the one that is compiled in).
+    forward = torch.compile(model, options={"compile_threads": 1, "fallback_random": True})
 
     def run(x: Tensor) -> Tensor:
         dynamo.maybe_mark_dynamic(x, 0)

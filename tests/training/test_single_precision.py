@@ -203,7 +203,7 @@ def _own_inductor(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 def test_a_compiled_training_is_the_plain_one_and_keeps_the_names_of_weights(load: Load, kind: str, model: str) -> None:
     from torch._dynamo.utils import counters
 
-    params, data = load(kind, f"model.name={model}", "model.dropout=0", "optim.name=sgd", "optim.lr=0.05")
+    params, data = load(kind, f"model.name={model}", "model.dropout=0.5", "optim.name=sgd", "optim.lr=0.05")
     expected, plain = trained(params, data)
     counters.clear()
     history, fast = trained(params.replace({"train.compile": True}), data)  # batches of 8 rows, the last of 3
