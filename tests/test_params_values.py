@@ -102,6 +102,9 @@ BAD_VALUES = [
     ("schedule.end_factor", "2", "must be <= 1.0, got 2"),
     ("train.epochs", "0", "must be >= 1, got 0"),
     ("train.batch_size", "0", "must be >= 1, got 0"),
+    ("train.accumulate", "0", "must be >= 1, got 0"),
+    ("train.precision", "fp16", "must be one of fp32, bf16 or auto, got 'fp16'; did you mean '"),
+    ("train.compile", "1", "must be true or false, got 1"),
     ("train.patience", "0", "must be >= 1, got 0"),
     ("train.seed", "-1", "must be >= 0, got -1"),
     ("tune.n_trials", "0", "must be >= 1, got 0"),
@@ -116,7 +119,7 @@ BAD_VALUES = [
     ("train.min_delta", ".NaN", "must be a finite number, got nan"),
     # choices
     ("data.name", "digit", "got 'digit'; did you mean 'digits'?"),
-    ("model.name", "mpl", "must be one of mlp, cnn or linear, got 'mpl'; did you mean 'mlp'?"),
+    ("model.name", "mpl", "mobilenet_v3_small or efficientnet_b0, got 'mpl'; did you mean 'mlp'?"),
     ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
     ("optim.name", "adamm", "lamb, lion or muon, got 'adamm'; did you mean 'adam'?"),
     ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
@@ -237,7 +240,7 @@ CONTRADICTIONS = [
     ),
     (
         ["model.norm=instance"],
-        "model.norm instance needs images with a height and a width, not model.name mlp; use layer",
+        "model.norm instance is for model.name cnn, got mlp; use layer",
     ),
     (
         ["model.norm=group", "model.groups=3"],
@@ -246,6 +249,36 @@ CONTRADICTIONS = [
     (
         ["model.residual=true"],
         "model.residual true needs two neighbours of equal width in model.hidden, got [128, 64]",
+    ),
+    (
+        ["model.name=resnet18", "data.name=wine"],
+        "model.name resnet18 needs images, but data.name wine is a table; use mlp",
+    ),
+    (["model.name=cnn", "model.residual=true"], "model.residual true is for model.name mlp, got cnn"),
+    (["model.channel_dropout=0.1"], "model.channel_dropout is for model.name cnn, got 0.1 and mlp; set it to 0, or"),
+    (
+        ["model.name=resnet18", "model.norm=none"],
+        "model.name resnet18 does not learn without norms; use model.norm batch, layer or group",
+    ),
+    (
+        ["model.name=resnet18", "model.norm=instance"],
+        "model.norm instance is for model.name cnn, got resnet18; use layer",
+    ),
+    (
+        ["model.name=vgg11", "model.norm_first=false"],
+        "model.norm_first false is for mlp and cnn, got model.name vgg11",
+    ),
+    (
+        ["model.name=efficientnet_b0"],
+        "model.name efficientnet_b0 is built with silu: set model.activation to it, got relu",
+    ),
+    (
+        ["model.name=mobilenet_v3_small", "model.activation=silu"],
+        "model.name mobilenet_v3_small is built with hardswish: set model.activation to it, got silu",
+    ),
+    (
+        ["model.name=resnet18", "model.norm=group", "model.groups=3"],
+        "model.groups must divide every width of the network, got 3 and [64]",
     ),
     (
         ["loss.name=focal", "loss.label_smoothing=0.1"],
@@ -308,6 +341,10 @@ def test_keys_that_contradict_each_other(overrides: list[str], rule: str) -> Non
         [*OWN, "loss.name=bce"],
         [*OWN, "loss.name=mse", "train.monitor=val/r2"],
         ["data.name=images", "model.name=cnn"],
+        ["model.name=cnn", "model.channel_dropout=0.1"],
+        ["model.name=resnet18", "model.norm=group"],
+        ["model.name=vgg11", "model.norm=none", "model.activation=tanh"],
+        ["model.name=efficientnet_b0", "model.activation=silu"],
         [*TABLE_REGRESSION, "loss.name=mse", "train.monitor=val/r2"],
         ["loss.name=cross_entropy", "loss.label_smoothing=0.1", "train.monitor=val/macro_f1"],
         ["schedule.warmup_epochs=9", "train.epochs=10"],

@@ -22,7 +22,7 @@ from wellfit.data.catalog import CATALOG, Kind, Task
 from wellfit.data.config import OWN_TABLES, DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
-from wellfit.models.config import ModelConfig
+from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
 from wellfit.training.config import (
     ClassMonitor,
     LossConfig,
@@ -181,12 +181,34 @@ def _cross_checks(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool, 
             f"data.augment needs images, but data.name {p.data.name} is a table; use none",
         ),
         (
-            p.model.name == "cnn" and kind != "images",
-            f"model.name cnn needs images, but data.name {p.data.name} is a table; use mlp",
+            p.model.name not in ("mlp", "linear") and kind != "images",
+            f"model.name {p.model.name} needs images, but data.name {p.data.name} is a table; use mlp",
         ),
         (
             p.model.norm == "instance" and p.model.name != "cnn",
-            f"model.norm instance needs images with a height and a width, not model.name {p.model.name}; use layer",
+            f"model.norm instance is for model.name cnn, got {p.model.name}; use layer",
+        ),
+        (
+            p.model.norm == "none" and p.model.name in TORCHVISION and p.model.name != "vgg11",
+            f"model.name {p.model.name} does not learn without norms; use model.norm batch, layer or group",
+        ),
+        (
+            not p.model.norm_first and p.model.name in TORCHVISION,
+            f"model.norm_first false is for mlp and cnn, got model.name {p.model.name}",
+        ),
+        (
+            p.model.activation != BUILT_WITH.get(p.model.name, p.model.activation),
+            f"model.name {p.model.name} is built with {BUILT_WITH.get(p.model.name)}: set model.activation to it, got "
+            f"{p.model.activation}",
+        ),
+        (
+            p.model.channel_dropout > 0 and p.model.name != "cnn",
+            f"model.channel_dropout is for model.name cnn, got {p.model.channel_dropout:g} and {p.model.name}; set it "
+            "to 0, or use model.dropout",
+        ),
+        (
+            p.model.residual and p.model.name != "mlp",
+            f"model.residual true is for model.name mlp, got {p.model.name}",
         ),
         (
             p.model.norm == "group" and any(width % p.model.groups for width in _widths(p.model)),
@@ -270,7 +292,9 @@ def _named_twice(data: DataConfig) -> str:
 
 
 def _widths(model: ModelConfig) -> list[int]:
-    return list({"cnn": model.channels, "mlp": model.hidden, "linear": ()}[model.name])
+    if model.name in TORCHVISION:
+        return [TORCHVISION[model.name]]
+    return list({"cnn": model.channels, "mlp": model.hidden}.get(model.name, ()))
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -1,14 +1,19 @@
-"""Where and how to compute: device, threads, determinism."""
+"""Where and how to compute: device, precision, threads, compilation, determinism."""
 
 import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor, nn
 
 from wellfit.errors import WellfitError
 
 # Multiply-adds of a forward pass from which threads pay. Below, two threads were at best 1.2 times as fast as one on an
 # idle machine (benchmarks/threads.py), and beside another busy process they are several times slower.
 THREADS_PAY_FROM = 2e7
+# The same for bf16 on hardware made for it: below, to convert costs more than it saves (benchmarks/precision.py).
+BF16_PAYS_FROM = 4e7
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,6 +29,68 @@ def choose_device(name: str) -> torch.device:
         there = ", ".join(device for device, is_there in available.items() if is_there)
         raise WellfitError(f"train.device {name} is not available on this machine, which has: {there}")
     return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device, multiply_adds: float) -> str:
+    """``fp32`` or ``bf16``, for ``train.precision``.
+
+    Args:
+        name: the setting. ``auto`` goes by the hardware and the work of a step, not by a stopwatch, so that two runs
+            agree: bf16 on GPUs of compute capability 8 or more and on CPUs with AMX or AVX-512 instructions for it.
+        device: where the network is.
+        multiply_adds: of one forward pass over a batch.
+
+    Raises:
+        WellfitError: bf16 on a device where it is untried.
+    """
+    if name == "bf16" and device.type not in ("cpu", "cuda"):
+        raise WellfitError(f"train.precision bf16 is for cpu and cuda, but the device is {device.type}; use fp32")
+    if name != "auto":
+        return name
+    return "bf16" if multiply_adds >= BF16_PAYS_FROM and _computes_in_bf16(device) else "fp32"
+
+
+def _computes_in_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    flags = torch.cpu.get_capabilities() if device.type == "cpu" else {}
+    return bool(flags.get("amx_bf16") or flags.get("avx512_bf16"))
+
+
+def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Forward passes inside compute in a precision; weights stay float32, and so do sums that need it.
+
+    Args:
+        precision: ``fp32``, which changes nothing, or ``bf16``: matrix products and convolutions are in bfloat16.
+        device: where the network is.
+    """
+    return torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext()
+
+
+def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The forward pass of a model as ``torch.compile`` makes it, once for batches of all sizes.
+
+    The model itself, its weights and their names stay as they are.
+
+    Raises:
+        WellfitError: when it is first called, where there is no compiler.
+    """
+    import torch._dynamo as dynamo
+
+    # In this process, so that no workers are left to end, and with the random numbers of the plain model, which gives
+    # dropout the same masks (on a CPU torch's generator is also faster than the one that is compiled in).
+    forward = torch.compile(model, options={"compile_threads": 1, "fallback_random": True})
+
+    def run(x: Tensor) -> Tensor:
+        dynamo.maybe_mark_dynamic(x, 0)
+        try:
+            outputs: Tensor = forward(x)
+        except dynamo.exc.TorchDynamoException as error:
+            reason = str(error).strip().split("\n")[0]
+            raise WellfitError(f"train.compile true: {reason}; set it to false (params.yaml)") from error
+        return outputs
+
+    return run
 
 
 def be_deterministic() -> None:

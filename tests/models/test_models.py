@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.config import ModelConfig
 from wellfit.models.layers import ACTIVATIONS
@@ -16,6 +17,7 @@ VALUES = {
     "name": "mlp",
     "hidden": [5, 3],
     "channels": [4, 6],
+    "convolutions": 1,
     "residual": False,
     "dropout": 0.25,
     "input_dropout": 0.0,
@@ -90,6 +92,11 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
             "Dropout Conv2d ReLU InstanceNorm2d MaxPool2d Dropout2d Dropout AdaptiveAvgPool2d Flatten Linear",
         ),
         (
+            {"channels": [4, 6], "convolutions": 2, "dropout": 0},
+            "Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU MaxPool2d Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU "
+            "MaxPool2d AdaptiveAvgPool2d Flatten Linear",
+        ),
+        (
             {"channels": [4], "norm": "layer", "dropout": 0},
             "Conv2d GroupNorm ReLU MaxPool2d AdaptiveAvgPool2d Flatten Linear",
         ),
@@ -97,6 +104,34 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
 )
 def test_layers_of_a_cnn(changes: dict[str, Any], layers: str) -> None:
     assert kinds(build_model(config(name="cnn", **changes), (1, 8, 8), 2)) == layers.split()
+
+
+def test_a_cnn_of_four_blocks_from_32_to_256_channels() -> None:
+    model = build_model(config(name="cnn", channels=[32, 64, 128, 256], dropout=0.3), (3, 32, 32), 10)
+    block = "Conv2d BatchNorm2d ReLU MaxPool2d Dropout "
+    assert kinds(model) == (4 * block + "AdaptiveAvgPool2d Flatten Linear").split()
+    convolutions = [layer for layer in model.children() if isinstance(layer, nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels) for c in convolutions] == [(3, 32), (32, 64), (64, 128), (128, 256)]
+    assert {c.kernel_size for c in convolutions} == {(3, 3)}
+    head = list(model.children())[-1]
+    assert (head.in_features, head.out_features) == (256, 10)
+    assert model[:-3](torch.randn(2, 3, 32, 32)).shape == (2, 256, 2, 2)  # what the average is taken over
+
+
+def test_convolutions_of_a_block_follow_each_other_at_its_width() -> None:
+    model = build_model(config(name="cnn", channels=[4, 6], convolutions=3), (2, 8, 8), 5)
+    convolutions = [layer for layer in model.children() if isinstance(layer, nn.Conv2d)]
+    assert [(c.in_channels, c.out_channels) for c in convolutions] == [(2, 4), (4, 4), (4, 4), (4, 6), (6, 6), (6, 6)]
+
+
+@pytest.mark.parametrize(("shape", "blocks"), [((1, 8, 8), 4), ((1, 2, 1), 2)])
+def test_instance_norm_of_one_pixel_is_one_line(shape: tuple[int, ...], blocks: int) -> None:
+    settings = {"name": "cnn", "norm": "instance", "dropout": 0}
+    message = f"model.channels has {blocks} blocks, which leave an image of {shape[1]} x {shape[2]} pixels one pixel"
+    with pytest.raises(WellfitError, match=message):
+        build_model(config(channels=[4] * blocks, **settings), shape, 2)
+    model = build_model(config(channels=[4] * (blocks - 1), **settings), shape, 2)
+    assert model(torch.randn(3, *shape)).isfinite().all()
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 8, 8), (3, 5, 7), (1, 28, 28)])
@@ -209,6 +244,7 @@ def test_channels_are_dropped_as_a_whole_and_inputs_one_by_one() -> None:
         ("sigmoid", lambda x: 1 / (1 + math.exp(-x))),
         ("gelu", lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2),
         ("silu", lambda x: x / (1 + math.exp(-x))),
+        ("hardswish", lambda x: x * min(max(x + 3, 0), 6) / 6),
     ],
 )
 def test_activations_are_what_their_names_say(name: str, formula: Callable[[float], float]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wellfit.models.config import ModelConfig
+from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
 from wellfit.params import Params
 from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
 from wellfit.training.setup import begin, load_training_data
@@ -26,6 +26,7 @@ NUMBERS = ("mse", "mae", "huber", "smooth_l1", "msle", "val/rmse", "val/mae", "v
 CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "model.hidden": "[8, 8]",
     "model.channels": ("[4, 4]", ["model.name=cnn"]),
+    "model.convolutions": ("2", ["model.name=cnn"]),
     "model.dropout": "0.5",
     "model.residual": ("true", ["model.hidden=[8, 8]"]),
     "model.input_dropout": "0.3",
@@ -72,14 +73,18 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "schedule.min_lr": ("0.002", ["schedule.name=cosine"]),
     "train.epochs": "4",
     "train.batch_size": "16",
+    "train.accumulate": "2",
     "train.patience": ("1", ["optim.lr=1.0", "optim.name=sgd"]),
     "train.min_delta": ("5.0", ["train.patience=1"]),
     "train.seed": "1",
 }
 # What decides where and how fast, not what: tests of runtime.py and of the loop show them.
-ELSEWHERE = {"train.device", "train.threads", "train.monitor"}
+ELSEWHERE = {"train.device", "train.threads", "train.monitor", "train.compile"}
+# Networks that take long, and what makes all of torchvision's train in a moment.
+SLOW = ("resnet34", "resnet50")
+BRIEFLY = ["train.epochs=2", "train.batch_size=16", "optim.lr=0.001"]
 # A choice that is only another name for the default on these data.
-SAME = {("loss.name", "cross_entropy"), ("loss.name", "mse"), ("optim.decay", "coupled")}
+SAME = {("loss.name", "cross_entropy"), ("loss.name", "mse"), ("optim.decay", "coupled"), ("train.precision", "auto")}
 Train = Callable[..., tuple[list[dict[str, float]], dict[str, Tensor]]]
 
 
@@ -94,6 +99,8 @@ def choices() -> Iterator[tuple[str, str]]:
 
 def needs(key: str, value: str) -> list[str]:
     """What a choice wants of the other keys."""
+    if key == "model.name" and value in TORCHVISION:
+        return [*BRIEFLY, f"model.activation={BUILT_WITH.get(value, 'relu')}"]
     return {
         ("model.norm", "instance"): ["model.name=cnn"],
         ("regularize.average", "swa"): ["regularize.swa_start=0.0"],
@@ -138,9 +145,13 @@ def test_every_key_is_tried() -> None:
     assert not set(CHANGES) & fixed
 
 
-@pytest.mark.parametrize(("key", "value"), [c for c in choices() if c[0] not in ELSEWHERE])
+def marked(key: str, value: str) -> Any:
+    return pytest.param(key, value, marks=[pytest.mark.slow] if value in SLOW else [])
+
+
+@pytest.mark.parametrize(("key", "value"), [marked(*c) for c in choices() if c[0] not in ELSEWHERE])
 def test_every_choice_trains_and_differs_from_the_first(key: str, value: str, train: Train) -> None:
-    kind = "regression" if value in NUMBERS else "images" if value in ("cnn", "instance") else "table"
+    kind = "regression" if value in NUMBERS else "images" if value in ("cnn", "instance", *TORCHVISION) else "table"
     if (key, value) == ("loss.name", "bce"):
         return  # for two classes: tests/evaluation/test_evaluate.py
     base = needs(key, value)

@@ -1,12 +1,17 @@
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from wellfit.models.vision import vision_model
+from wellfit.params import load_params
 from wellfit.training.flat import ALIGNMENT, FlatParameters
+
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
 def perceptron() -> nn.Module:
@@ -22,7 +27,31 @@ def linear_without_bias() -> nn.Module:
     return nn.Linear(5, 2, bias=False)
 
 
-NETS = {perceptron: (6, 5), convolutions: (6, 2, 5, 4), linear_without_bias: (6, 5)}
+def depthwise() -> nn.Module:
+    layers = [
+        nn.Conv2d(2, 6, 1, bias=False),
+        nn.Conv2d(6, 6, 3, groups=6, bias=False),
+        nn.Conv2d(6, 4, 3, groups=2, padding=1),
+        nn.GroupNorm(2, 4),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 2),
+    ]
+    return nn.Sequential(*layers).to(memory_format=torch.channels_last)
+
+
+def torchvisions() -> nn.Module:
+    overrides = ["model.name=mobilenet_v3_small", "model.activation=hardswish", "model.dropout=0"]
+    return vision_model(load_params(SHIPPED, overrides).model, (2, 5, 4), 2)
+
+
+NETS = {
+    perceptron: (6, 5),
+    convolutions: (6, 2, 5, 4),
+    linear_without_bias: (6, 5),
+    depthwise: (6, 2, 5, 4),
+    torchvisions: (6, 2, 5, 4),
+}
 
 
 @pytest.fixture(params=list(NETS))
@@ -46,8 +75,8 @@ def test_outputs_and_gradients_are_those_of_the_plain_model(make: Callable[[], n
         for (name, ours), theirs in zip(model.named_parameters(), plain.parameters(), strict=True):
             torch.testing.assert_close(ours, theirs, msg=name)
             torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
-        squares = sum(p.grad.square().sum() for p in plain.parameters() if p.grad is not None)
-        torch.testing.assert_close(torch.linalg.vector_norm(flat.gradients).square(), squares)
+        squares = sum(p.grad.double().square().sum() for p in plain.parameters() if p.grad is not None)
+        torch.testing.assert_close(torch.linalg.vector_norm(flat.gradients.double()).square(), squares)
 
 
 def test_what_changes_the_vector_changes_the_model(net: nn.Module) -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torchinfo
 from sklearn import metrics
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
@@ -337,6 +339,20 @@ def test_multiply_adds_of_a_cnn(load: Load) -> None:
     first = 2 * 4 * 9 * 5 * 6  # images of 2 channels and 5 x 6 pixels
     second = 4 * 6 * 9 * 3 * 3
     assert learner(params, data).multiply_adds(3) == 3 * (first + second + 6 * 3)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])  # the latter's convolutions are depthwise
+def test_multiply_adds_of_torchvisions_networks(load: Load, name: str) -> None:
+    activation = {"mobilenet_v3_small": "hardswish"}.get(name, "relu")
+    params, data = load("images", f"model.name={name}", f"model.activation={activation}", "model.norm=group")
+    single = learner(params, data)
+    found = torchinfo.summary(single.model, input_data=data.train.x[:1], mode="eval", verbose=0)
+    layers = [info for info in found.summary_list if info.class_name in ("Conv2d", "Linear")]
+    biases = 0  # which torchinfo counts
+    for info in layers:
+        if info.module.bias is not None:
+            biases += info.module.bias.numel() * math.prod(info.output_size[2:])
+    assert single.multiply_adds(2) == 2 * (sum(info.macs for info in layers) - biases)
 
 
 def test_a_target_that_is_constant_is_no_reason_to_divide_by_zero(load: Load) -> None:

@@ -10,13 +10,15 @@ import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from wellfit import tracking
+from wellfit import runtime, tracking
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
+from wellfit.models.summary import Summary
 from wellfit.params import Params, load_params
+from wellfit.training import train as stage
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.setup import load_training_data
 from wellfit.training.train import train
@@ -149,14 +151,55 @@ def test_the_verdict_is_printed_kept_and_tagged(
 
 def test_same_params_same_bytes(project: Path, prepared: Path) -> None:
     files = ("models/best.safetensors", "models/config.yaml", "reports/train/metrics.json", "reports/train/history.csv")
-    seen = []
+    seen, summaries = [], []
     for changes in ((), (), ("train.seed=1",)):
         run(project, prepared, *changes)
         seen.append([(project / file).read_bytes() for file in files])
         pictures = [path.read_bytes() for path in sorted((project / "reports/train/plots").iterdir())]
         seen[-1] += pictures
+        summaries.append((project / "reports/train/summary.txt").read_bytes())
     assert seen[0] == seen[1]
     assert all(a != b for a, b in zip(seen[0], seen[2], strict=True))
+    assert len(set(summaries)) == 1  # of the same network, whatever its weights
+
+
+def test_the_network_is_described_before_it_trains(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, prepared, "train.epochs=3")
+    n_parameters = 2 * 16 + 2 * 16 + 16 * 2 + 2
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith(f"mlp: {n_parameters} parameters, ")
+    assert printed[2].split() == ["Linear", "16", "32"]
+    assert "computes in fp32 on cpu" in printed
+    assert trained(project).data.tags["wellfit.precision"] == "fp32"
+    table = (project / "reports/train/summary.txt").read_text(encoding="utf-8")
+    assert table.startswith(printed[0])
+    found = trained(project)
+    assert found.data.metrics["n_parameters"] == n_parameters
+    assert (Path(found.info.artifact_uri.removeprefix("file://")) / "train/summary.txt").is_file()
+
+
+def test_what_auto_chose_is_told(
+    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtime, "BF16_PAYS_FROM", 0)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+    run(project, prepared, "train.epochs=3", "train.precision=auto")
+    assert "computes in bf16 on cpu" in capsys.readouterr().out.splitlines()
+    assert trained(project).data.tags["wellfit.precision"] == "bf16"
+    assert trained(project).data.params["train.precision"] == "auto"
+
+
+def test_the_description_leaves_the_training_as_it_is(
+    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(project, prepared, "model.dropout=0.5")
+    described = load_checkpoint(project / "models/best.safetensors").weights
+    monkeypatch.setattr(stage, "summarize", lambda *_: Summary(0, "", (), ""))
+    run(project, prepared, "model.dropout=0.5")
+    plain = load_checkpoint(project / "models/best.safetensors").weights
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in described.items())
 
 
 def test_early_stopping_ends_the_run(project: Path, prepared: Path) -> None:

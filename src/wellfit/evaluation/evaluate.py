@@ -67,7 +67,10 @@ def evaluate(params: Params, data_folder: Path, models: Path, report: Path) -> N
 
 
 def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.float64]:
-    """Logits of all classes, or standardized predictions, for all test rows, (n, outputs)."""
+    """Logits of all classes, or standardized predictions, for all test rows, (n, outputs).
+
+    On the CPU in fp32, whatever the training computed in: the test scores are those of the weights that are kept.
+    """
     config = checkpoint.info["config"]
     width = head_width(config["loss"]["name"], meta)
     device = torch.device("cpu")

@@ -22,11 +22,15 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int)
         A module from (B, *input_shape) float32 to (B, outputs) float32.
     """
     from wellfit.models.cnn import cnn
+    from wellfit.models.config import TORCHVISION
     from wellfit.models.init import initialize
     from wellfit.models.mlp import mlp
+    from wellfit.models.vision import vision_model
 
     if config.name == "cnn":
-        model = cnn(config, input_shape, outputs)
+        model: nn.Module = cnn(config, input_shape, outputs)
+    elif config.name in TORCHVISION:
+        model = vision_model(config, input_shape, outputs)
     else:
         hidden = () if config.name == "linear" else config.hidden
         model = mlp(config.model_copy(update={"hidden": hidden}), input_shape, outputs)

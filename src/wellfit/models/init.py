@@ -15,6 +15,7 @@ KINDS: dict[str, Kind] = {
     "sigmoid": "sigmoid",
     "gelu": "relu",
     "silu": "relu",
+    "hardswish": "relu",
 }
 
 
@@ -23,7 +24,7 @@ def initialize(model: nn.Module, config: ModelConfig) -> None:
     """Draws the weights of linear layers and convolutions anew, and sets their biases to zero.
 
     ``default`` leaves everything as torch makes it. Gains are those of the activation, as
-    ``torch.nn.init.calculate_gain`` has them; gelu and silu count as relu.
+    ``torch.nn.init.calculate_gain`` has them; gelu, silu and hardswish count as relu.
 
     Args:
         model: any network.

@@ -11,6 +11,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "sigmoid": nn.Sigmoid,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
+    "hardswish": nn.Hardswish,
 }
 
 
@@ -25,7 +26,7 @@ def normed_activation(config: ModelConfig, width: int, *, images: bool) -> list[
     activation = ACTIVATIONS[config.activation]()
     if config.norm == "none":
         return [activation]
-    norm = _norm(config, width, images=images)
+    norm = norm_layer(config, width, images=images)
     return [norm, activation] if config.norm_first else [activation, norm]
 
 
@@ -34,8 +35,17 @@ def has_bias(config: ModelConfig) -> bool:
     return config.norm == "none" or not config.norm_first
 
 
-def _norm(config: ModelConfig, width: int, *, images: bool) -> nn.Module:
+def norm_layer(config: ModelConfig, width: int, *, images: bool) -> nn.Module:
+    """The norm of ``model.norm``.
+
+    Args:
+        config: the section ``model``.
+        width: units, or channels of an image.
+        images: whether what is normed has a height and a width.
+    """
     match config.norm:
+        case "none":
+            return nn.Identity()
         case "batch":
             return nn.BatchNorm2d(width) if images else nn.BatchNorm1d(width)
         case "layer":  # of an image over channels, height and width, which is a group norm of one group

@@ -109,12 +109,20 @@ class RegularizeConfig(Config):
 class TrainConfig(Config):
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    accumulate: int = Field(ge=1)
     patience: int | None = Field(ge=1)
     min_delta: float = Field(ge=0)
     monitor: Monitor
     seed: int = Field(ge=0, lt=2**32)
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int | None = Field(ge=1)
+    precision: Literal["fp32", "bf16", "auto"]
+    compile: bool
+
+    @property
+    def rows_per_step(self) -> int:
+        """Rows whose gradients make an optimizer step."""
+        return self.batch_size * self.accumulate
 
 
 class TrackConfig(Config):

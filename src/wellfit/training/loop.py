@@ -83,6 +83,14 @@ class Members:
         return improved
 
 
+def batch_sizes(rows: int, batch_size: int) -> list[int]:
+    """Sizes of the batches that rows are cut into; the last one holds what is left."""
+    full, rest = divmod(rows, batch_size)
+    if rest == 1 and full:  # batch norm cannot learn from one row: it joins the batch before
+        return [batch_size] * (full - 1) + [batch_size + 1]
+    return [batch_size] * full + [rest] * (rest > 0)
+
+
 class BatchOrder:
     """The order in which each member sees the training rows: a fresh permutation for every epoch.
 
@@ -90,16 +98,13 @@ class BatchOrder:
 
     Args:
         rows: number of training rows.
-        batch_size: rows a step; the last batch of an epoch holds what is left.
+        batch_size: rows a step; the last step of an epoch has what is left.
         seeds: one for each member.
     """
 
     def __init__(self, rows: int, batch_size: int, seeds: Sequence[int], device: torch.device) -> None:
         self.rows, self._seeds, self._device = rows, seeds, device
-        full, rest = divmod(rows, batch_size)
-        self._sizes = [batch_size] * full + [rest] * (rest > 0)
-        if rest == 1 and full:  # batch norm cannot learn from one row: it joins the batch before
-            self._sizes[-2:] = [batch_size + 1]
+        self._sizes = batch_sizes(rows, batch_size)
         self.steps = len(self._sizes)
 
     def epoch(self, number: int) -> Iterator[Tensor]:

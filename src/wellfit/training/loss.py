@@ -48,16 +48,13 @@ class Loss:
             target, but for ``msle``.
         """
         losses = self._of_rows(outputs, targets)
-        if weights is None and self._weights is None:
+        if self._weights is None and weights is None:
             return losses.mean()
-        shares = torch.ones_like(losses) if weights is None else weights
-        if self._weights is None:
-            return (losses * shares).sum() / shares.sum()
-        of_class = self._weights[targets]
-        if self.name != "cross_entropy":  # whose losses have it in them already
-            losses = losses * of_class
-        total = shares if self.name == "focal" else shares * of_class
-        return (losses * shares).sum() / total.sum()
+        if self._weights is not None and self.name != "cross_entropy":  # whose losses have it in them already
+            losses = losses * self._weights[targets]
+        if weights is not None:
+            losses = losses * weights
+        return losses.sum() / self.mass(targets, weights)
 
     def _of_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """The loss of each row, (n,)."""
@@ -88,6 +85,18 @@ class Loss:
             case "smooth_l1":
                 return functional.smooth_l1_loss(predicted, targets, reduction="none", beta=config.delta)
         return functional.mse_loss(predicted, targets, reduction="none")
+
+    def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """What rows weigh in the mean, (): the mean over all is that of batches, each weighed by its mass.
+
+        Args:
+            targets: (n,) of the rows.
+            weights: (n,) how much each row counts, or None where all count alike.
+        """
+        masses = torch.ones(len(targets), device=targets.device) if weights is None else weights
+        if self._weights is not None and self.name != "focal":
+            masses = masses * self._weights[targets]
+        return masses.sum()
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.

@@ -16,8 +16,8 @@ from wellfit.params import Params, flatten
 from wellfit.progress import Progress
 from wellfit.training.config import LrFindConfig
 from wellfit.training.loop import BatchOrder, Learner
+from wellfit.training.record import resolved_config
 from wellfit.training.setup import begin, load_training_data
-from wellfit.training.train import resolved_config
 
 # Each loss weighs 0.9 times as much as the one after it, so the curve trails the losses by ten steps: a third of a
 # power of ten with the shipped values. fastai's 0.98 trails by fifty.

@@ -49,7 +49,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
 
 def steps_per_epoch(params: Params, data: TrainingData) -> int:
     """Optimizer steps of an epoch."""
-    return BatchOrder(len(data.train.y), params.train.batch_size, [], data.train.x.device).steps
+    return BatchOrder(len(data.train.y), params.train.rows_per_step, [], data.train.x.device).steps
 
 
 def begin(params: Params, data: TrainingData) -> Training:
@@ -57,7 +57,7 @@ def begin(params: Params, data: TrainingData) -> Training:
     be_deterministic()
     learner = Single(params, data.meta, data.train, data.val)
     set_threads(params.train.threads, learner.multiply_adds(params.train.batch_size))
-    order = BatchOrder(len(data.train.y), params.train.batch_size, [params.train.seed], data.train.x.device)
+    order = BatchOrder(len(data.train.y), params.train.rows_per_step, [params.train.seed], data.train.x.device)
     schedule = Schedule(
         params.schedule,
         [params.optim.lr],

@@ -13,8 +13,10 @@ from wellfit.models.head import class_logits, head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
+from wellfit.runtime import autocast, choose_precision, compiled
 from wellfit.training.average import WeightAverage
 from wellfit.training.layers import LayerStatistics
+from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
 from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.mix import BatchMixer
@@ -45,6 +47,10 @@ class Single:
         self.model = build_model(params.model, self.inputs.shape, head_width(params.loss.name, meta))
         self.model.to(train.x.device)
         self.train, self.val = train, val
+        self._config = params.train
+        work = self.multiply_adds(params.train.batch_size)
+        self.precision = choose_precision(params.train.precision, train.x.device, work)
+        self._forward = compiled(self.model) if params.train.compile else self.model
         self._loss = Loss(params.loss, meta, train.x.device)
         self._loss.check(train.y)
         self._loss.check(val.y)
@@ -63,32 +69,50 @@ class Single:
         self._grad_norms: list[Tensor] = []
 
     def step(self, rows: Tensor, lr: np.ndarray) -> None:
-        """One optimizer step.
+        """One optimizer step, from the gradients of one batch or of ``train.accumulate`` of them.
 
         Args:
             rows: (1, B) indices of training rows.
             lr: (1,) learning rate.
         """
-        targets, weights = self._targets_of(rows[0])
-        x = self.train.x.index_select(0, rows[0])
-        if self._augment:
-            x = self._augment(x)
-        x, partner, share = self._mix(self.inputs(x))
-        outputs = self.model(x)
         self._optimizer.zero_grad()
-        loss = self._loss(outputs, targets, weights)
-        if partner is not None:
-            others = None if weights is None else weights[partner]
-            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner], others)
-        loss.backward()
+        if self._config.accumulate == 1:
+            self._backward(rows[0])
+        else:
+            mass = self._loss.mass(*self._targets_of(rows[0]))
+            for batch in rows[0].split(batch_sizes(rows.shape[1], self._config.batch_size)):
+                self._backward(batch, mass)
         if self.layers is not None:
             self.layers.after_backward()
         norm = self._optimizer.step(float(lr[0]))
         self._average.after_step()
+        self._grad_norms.append(norm)
+
+    def _backward(self, rows: Tensor, mass: Tensor | None = None) -> None:
+        """Adds the gradients of a batch.
+
+        Args:
+            rows: (B,) indices of training rows.
+            mass: of all rows of the step, of which the batch is a part; None: it is all of them.
+        """
+        targets, weights = self._targets_of(rows)
+        x = self.train.x.index_select(0, rows)
+        if self._augment:
+            x = self._augment(x)
+        x, partner, share = self._mix(self.inputs(x))
+        with autocast(self.precision, x.device):
+            outputs = self._forward(x)
+        outputs = outputs.float()  # losses and scores are in float32
+        loss = self._loss(outputs, targets, weights)
+        if partner is not None:
+            others = None if weights is None else weights[partner]
+            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner], others)
+        if mass is not None:
+            loss = loss * (self._loss.mass(targets, weights) / mass)
+        loss.backward()
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs.append(outputs.detach())
-        self._rows.append(rows[0])
-        self._grad_norms.append(norm)
+        self._rows.append(rows)
 
     def finish_epoch(self) -> dict[str, np.ndarray]:
         """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (1,).
@@ -106,9 +130,9 @@ class Single:
         return {f"train/{k}": v for k, v in scores.items()} | {"grad_norm": norm[None]}
 
     def validate(self) -> dict[str, np.ndarray]:
-        """``val/...`` metrics of the validation split, each (1,)."""
-        with self._average.in_place():
-            outputs = predict(self.model, self.inputs, self.val.x)
+        """``val/...`` metrics of the validation split, each (1,), in the precision of the training."""
+        with self._average.in_place(), autocast(self.precision, self.val.x.device):
+            outputs = predict(self.model, self.inputs, self.val.x).float()
         scores = self._scores(outputs, self.val.y, self.val.weights, ranked=True)
         return {f"val/{k}": v for k, v in scores.items()}
 

@@ -3,23 +3,26 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor, nn
+
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.evaluation.curves import learning_curves, learning_rate
 from wellfit.evaluation.diagnostics import layer_statistics
 from wellfit.evaluation.style import save
-from wellfit.files import project_root, write_csv, write_json, write_yaml
+from wellfit.files import project_root, write_csv, write_json, write_text, write_yaml
+from wellfit.models.summary import summarize
 from wellfit.params import Params, flatten
 from wellfit.progress import Progress
 from wellfit.tensorboard import event_files
 from wellfit.training.checkpoint import save_checkpoint
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
+from wellfit.training.record import best_metrics, resolved_config
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
 from wellfit.tuning.best import apply_best
 
 TIMING = ("seconds", "samples_per_second")  # kept out of the reports, which are the same bytes in every run
-SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
 
 
 class Records(NamedTuple):
@@ -43,7 +46,8 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         data_folder: ``data/processed/<name>``.
         tune_report: the folder of ``best_params.yaml``, whose values replace those of ``params.yaml``.
         models: gets ``best.safetensors``, ``config.yaml`` and ``run.json``.
-        report: gets ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv`` and the pictures.
+        report: gets ``summary.txt``, ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv`` and the
+            pictures.
 
     Raises:
         WellfitError: missing data, or a training that blew up.
@@ -54,7 +58,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config))
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
-        records = _run_epochs(params, data, config, models / "best.safetensors", run)
+        records = _run_epochs(params, data, config, models / "best.safetensors", report, run)
         findings = verdict(*records, params.train.epochs, len(data.meta.class_names))
         for finding in findings:
             print(f"warning: {finding.kind}: {finding.text}")
@@ -70,11 +74,14 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
 
 
 def _run_epochs(
-    params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, run: tracking.Run
+    params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, report: Path, run: tracking.Run
 ) -> Records:
     """Trains to the end, and keeps the checkpoint of the best epoch."""
     training = begin(params, data)
     learner = training.learner
+    _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), report / "summary.txt", run)
+    print(f"computes in {learner.precision} on {data.train.x.device.type}")
+    run.tag("wellfit.precision", learner.precision)  # what train.precision auto chose
     learner.layers = LayerStatistics(learner.model, data.val.x, learner.inputs) if params.track.layers else None
     events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None
     history: list[dict[str, float]] = []
@@ -130,12 +137,9 @@ def _write_report(report: Path, records: Records, findings: list[Finding], score
         (plots / "layers.png").unlink(missing_ok=True)  # of a training before
 
 
-def best_metrics(best: dict[str, float]) -> dict[str, float]:
-    """``best/...`` metrics of a run, so that runs compare by their best epoch and not by their last."""
-    return {f"best/{name}": value for name, value in best.items() if name.startswith(("train/", "val/"))}
-
-
-def resolved_config(params: Params) -> dict[str, Any]:
-    """The sections that decide what a model becomes, as a tree that YAML and JSON can hold."""
-    tree = params.model_dump(mode="json")
-    return {section: tree[section] for section in SECTIONS}
+def _describe(model: nn.Module, name: str, row: Tensor, file: Path, run: tracking.Run) -> None:
+    """Says what the network is made of: on the screen, in a file, and its size in MLflow."""
+    summary = summarize(name, model, row)
+    print(summary.headline, *summary.layers, sep="\n  ")
+    write_text(file, summary.table)
+    run.log_metrics({"n_parameters": summary.n_parameters})

@@ -20,8 +20,8 @@ from wellfit.params import Params, flatten
 from wellfit.progress import Progress
 from wellfit.training.checkpoint import save_checkpoint
 from wellfit.training.metrics import is_higher_better
+from wellfit.training.record import best_metrics, resolved_config
 from wellfit.training.setup import TrainingData, begin, load_training_data, steps_per_epoch
-from wellfit.training.train import best_metrics, resolved_config
 from wellfit.tuning.best import TRIAL_COLUMNS, write_best
 from wellfit.tuning.study import Study
 
@@ -88,7 +88,7 @@ def fingerprint(params: Params, data_sha256: str) -> str:
     ``tune.n_trials`` may change: that is what going on means.
     """
     code = hashlib.sha256()
-    for package in ("models", "training", "tuning"):
+    for package in ("data", "models", "training", "tuning"):
         for file in sorted((Path(wellfit.__file__).parent / package).glob("*.py")):
             code.update(file.read_bytes())
     text = json.dumps([study_config(params), data_sha256, code.hexdigest()], sort_keys=True)
