@@ -112,6 +112,19 @@ def test_every_norm_is_the_one_asked_for(name: str, norm: str, groups: int) -> N
     torch.testing.assert_close(model(x)[2:3], model(x[2:3]), rtol=1e-3, atol=1e-4)  # an image is normed by itself
 
 
+@pytest.mark.parametrize("name", LIGHT)
+def test_running_statistics_are_of_use_after_a_few_steps(name: str) -> None:
+    model, x = made(name, 1, 8, 8), 5 + torch.randn(64, 1, 8, 8)
+    first = all_of(model, nn.BatchNorm2d)[0]
+    seen: list[Tensor] = []
+    first.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].mean((0, 2, 3))))
+    with torch.no_grad():
+        for _ in range(60):
+            model(x)
+    torch.testing.assert_close(first.running_mean, seen[-1], rtol=0.01, atol=0.01)
+    assert {layer.momentum for layer in all_of(model, nn.BatchNorm2d)} == {0.1}
+
+
 def test_vgg_goes_without_norms() -> None:
     model = made("vgg11", 1, 8, 8, norm="none")
     assert not all_of(model, nn.BatchNorm2d)

@@ -93,6 +93,9 @@ def _mobile(config: ModelConfig, channels: int, small: bool, outputs: int) -> nn
     stem = model.features[0]
     stem[0] = nn.Conv2d(channels, stem[0].out_channels, kernel_size=3, stride=2, padding=1, bias=False)
     _draw(stem[0])
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 0.1  # torch's own: with MobileNet's 0.01, statistics take hundreds of steps to be of use
     if small:
         halving = [layer for layer in model.modules() if isinstance(layer, nn.Conv2d) and layer.stride == (2, 2)]
         for layer in halving[:2]:
