@@ -97,12 +97,13 @@ def test_importing_params_does_not_import_what_is_slow() -> None:
 
 
 def comment_of(key: str) -> str:
-    """The comment on a key's line, or on that of the key it stands below."""
+    """The comment on a key's line and the lines of comment below, or on that of the key it stands below."""
     parts = key.split(".")
     for depth in range(len(parts), 1, -1):
-        line = TEXT.splitlines()[line_number(".".join(parts[:depth]))]
-        if "#" in line:
-            return line.split("#", 1)[1].strip()
+        first, *rest = TEXT.splitlines()[line_number(".".join(parts[:depth])) :]
+        if "#" in first:
+            more = itertools.takewhile(lambda line: line.lstrip().startswith("#"), rest)
+            return " ".join(line.split("#", 1)[1].strip() for line in (first, *more))
     return ""
 
 

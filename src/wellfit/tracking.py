@@ -135,6 +135,8 @@ def start_run(
     if again and not adopted and _belongs(client, again, parent_id):
         adopted = again
     tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
+    if meta.warnings:
+        tags["wellfit.data_warnings"] = "\n".join(meta.warnings)
     with _unreachable_in_one_line():
         if adopted:
             run_id = adopted

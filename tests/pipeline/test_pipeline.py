@@ -97,6 +97,23 @@ def test_only_evaluate_depends_on_its_params(call: Run, reproduced: str) -> None
     call("dvc", "checkout", "--quiet")
 
 
+def test_an_own_table_is_run_like_the_others(clone: Path, call: Run, reproduced: str, tmp_path: Path) -> None:
+    rows = [f"{i % 7},{'red' if i % 3 else 'blue'},{'yes' if i % 7 > 3 else 'no'}" for i in range(200)]
+    own = tmp_path / "own.csv"
+    own.write_text("\n".join(["size,colour,sold", *rows]) + "\n")
+    keys = {"data.name": "csv", "data.path": str(own), "data.target": "sold", "tune.enabled": "false"}
+    settings = [part for key, value in keys.items() for part in ("--set-param", f"{key}={value}")]
+    done = call("dvc", "exp", "run", "--temp", "--name", "own", *settings)
+    assert ran(done.stdout) == STAGES
+    assert "colour: 2 categories, blue, red" in done.stdout
+    scores = YAML(typ="safe", pure=True).load(call("git", "show", "own:reports/evaluate/metrics.json").stdout)
+    assert scores["accuracy"] > 0.9
+    own.write_text("size,colour,sold\n1,red,yes\n2,blue\n")
+    failed = call("dvc", "exp", "run", "--temp", *settings, check=False)
+    assert failed.returncode != 0
+    assert f"preprocess: {own} row 3: 2 cells, but 3 columns" in failed.stderr
+
+
 def test_experiments_reach_the_store_of_the_root(clone: Path, call: Run, reproduced: str) -> None:
     before = len(runs(clone))
     apart = call("dvc", "exp", "run", "--temp", "--name", "apart", "--set-param", "optim.lr=0.02")

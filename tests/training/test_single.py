@@ -11,6 +11,7 @@ from sklearn import metrics
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 
+from wellfit.data.augment import Augment
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.head import head_width
@@ -346,7 +347,7 @@ def test_multiply_adds_of_torchvisions_networks(load: Load, name: str) -> None:
     activation = {"mobilenet_v3_small": "hardswish"}.get(name, "relu")
     params, data = load("images", f"model.name={name}", f"model.activation={activation}", "model.norm=group")
     single = learner(params, data)
-    found = torchinfo.summary(single.model, input_data=data.train.x[:1], mode="eval", verbose=0)
+    found = torchinfo.summary(single.model, input_data=single.inputs(data.train.x[:1]), mode="eval", verbose=0)
     layers = [info for info in found.summary_list if info.class_name in ("Conv2d", "Linear")]
     biases = 0  # which torchinfo counts
     for info in layers:
@@ -479,3 +480,21 @@ def test_training_rows_are_ranked_where_there_are_two_classes(load: Load) -> Non
         single.step(torch.arange(35)[None], np.array([0.01]))
         assert ("train/roc_auc" in single.finish_epoch()) == is_ranked
         assert "val/roc_auc" in single.validate()
+
+
+# Augmentation
+
+
+def test_training_images_are_augmented_before_they_are_standardized(load: Load) -> None:
+    params, data = load("images", "data.augment=[{rotate: 10}]", "model.name=cnn", "model.dropout=0")
+    single, twin = learner(params, data), learner(params, data)
+    images = Augment(params.data.augment, params.train.seed)(data.train.x)
+    expected = nn.functional.cross_entropy(twin.model(twin.inputs(images)), data.train.y)
+    single.step(torch.arange(35)[None], np.array([0.0]))
+    assert single.finish_epoch()["train/loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_validation_images_are_never_augmented(load: Load) -> None:
+    params, data = load("images", "data.augment=[{rotate: 10}]", "model.name=cnn")
+    plain = params.replace({"data.augment": "none"})
+    assert learner(params, data).validate() == learner(plain, data).validate()

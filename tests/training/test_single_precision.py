@@ -86,8 +86,13 @@ def test_the_mass_of_the_rows_is_their_weight_in_the_mean(load: Load) -> None:
         loss, y = learner(params, data)._loss, data.train.y
         outputs = torch.randn(33, 3)
         parts = [slice(0, 7), slice(7, 33)]
-        mean = sum(loss(outputs[part], y[part]) * loss.mass(y[part]) for part in parts) / loss.mass(y)
+        mean = sum(loss(outputs[part], y[part]) * loss.mass(y[part], None) for part in parts) / loss.mass(y, None)
         torch.testing.assert_close(mean, loss(outputs, y))
+        own = torch.rand(33)
+        masses = [loss.mass(y[part], own[part]) for part in parts]
+        means = [loss(outputs[part], y[part], own[part]) for part in parts]
+        mean = sum(each * mass for each, mass in zip(means, masses, strict=True)) / loss.mass(y, own)
+        torch.testing.assert_close(mean, loss(outputs, y, own))
 
 
 # bf16
@@ -130,14 +135,14 @@ def test_a_step_in_bf16_is_that_of_torchs_autocast(load: Load) -> None:
         single.step(rows[None], np.array([0.01]))
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
-            loss = nn.functional.cross_entropy(model(data.train.x[rows]), data.train.y[rows])
+            loss = nn.functional.cross_entropy(model(single.inputs(data.train.x[rows])), data.train.y[rows])
         loss.backward()
         optimizer.step()
     for name, tensor in model.state_dict().items():
         torch.testing.assert_close(single.weights(0)[name], tensor, msg=name)
     model.eval()
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        expected = nn.functional.cross_entropy(model(data.val.x), data.val.y).item()
+        expected = nn.functional.cross_entropy(model(single.inputs(data.val.x)), data.val.y).item()
     assert single.validate()["val/loss"].item() == pytest.approx(expected, rel=1e-5)
 
 
