@@ -67,14 +67,15 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def project(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The working folder of a project of its own, with an MLflow store at its root."""
     from wellfit import tracking
+    from wellfit.tracking.store import open_client
 
     monkeypatch.chdir(tmp_path)
     shutil.copy(new_store, tmp_path / "mlflow.db")
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     monkeypatch.delenv(tracking.PARENT_RUN_VARIABLE, raising=False)
-    tracking._client.cache_clear()
+    open_client.cache_clear()
     yield tmp_path
-    tracking._client.cache_clear()
+    open_client.cache_clear()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,13 +1,8 @@
-"""MLflow: the one place that imports it.
-
-Local files are the truth and MLflow is a copy: a run appends each epoch to its ``history.jsonl`` first and sends what
-has gathered in batches, so that neither a slow nor a lost server costs more than a warning while training goes on.
-"""
+"""Runs: opened, filled and closed on every way out."""
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 import subprocess
@@ -18,24 +13,31 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
-from wellfit.files import project_root
+from wellfit.tracking.store import (
+    EXPERIMENT,
+    OPEN,
+    experiment_id,
+    first_line,
+    open_client,
+    runs_folder,
+    status_of,
+    store_uri,
+    unreachable_in_one_line,
+)
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
     from wellfit.data.store import Meta
 
-EXPERIMENT = "wellfit"
 PARENT_RUN_VARIABLE = "WELLFIT_PARENT_RUN_ID"  # set by pipelines/run.py for the stages below it
 BATCH = 1000  # metrics a request, MLflow's limit
 FLUSH_SECONDS = 5.0
-OPEN = "open.lock"  # held in the folder of a run while it is under way
 
 
 class Run:
@@ -47,13 +49,13 @@ class Run:
         self._client = client
         self._waiting: list[Any] = []
         self._last_flush = time.monotonic()
-        self._history = _runs_folder() / run_id / "history.jsonl"
+        self._history = runs_folder() / run_id / "history.jsonl"
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Logs dotted keys of ``params.yaml`` and their values."""
         from mlflow.entities import Param
 
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             # `mlflow run -P optim.lr=1e-2` has logged that text on its run already, and MLflow takes no other for it.
             given = self._client.get_run(self.id).data.params
             texts = {key: json.dumps(value).strip('"') for key, value in values.items()}
@@ -87,7 +89,7 @@ class Run:
 
     def flush(self) -> None:
         """Sends what has gathered."""
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             while self._waiting:
                 self._client.log_batch(self.id, metrics=self._waiting[:BATCH])
                 del self._waiting[:BATCH]
@@ -99,17 +101,17 @@ class Run:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copies a file into the run's artifacts, below ``folder``."""
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             self._client.log_artifact(self.id, str(path), folder)
 
     def log_files(self, directory: Path, folder: str | None = None) -> None:
         """Copies all files of a directory into the run's artifacts, below ``folder``."""
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             self._client.log_artifacts(self.id, str(directory), folder)
 
     def tag(self, key: str, value: object) -> None:
         """Sets a tag."""
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             self._client.set_tag(self.id, key, value)
 
 
@@ -129,7 +131,7 @@ def start_run(
         parent: the study's run, for a trial.
         again: a run of before that goes on, where the store still has it in the same experiment below the same parent.
     """
-    client = _client()
+    client = open_client()
     parent_id = parent.id if parent else os.environ.get(PARENT_RUN_VARIABLE)
     adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() and not parent else None
     if again and not adopted and _belongs(client, again, parent_id):
@@ -137,7 +139,7 @@ def start_run(
     tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
     if meta.warnings:
         tags["wellfit.data_warnings"] = "\n".join(meta.warnings)
-    with _unreachable_in_one_line():
+    with unreachable_in_one_line():
         if adopted:
             run_id = adopted
             client.update_run(run_id, status="RUNNING")
@@ -146,30 +148,30 @@ def start_run(
         else:
             if parent_id:
                 tags["mlflow.parentRunId"] = parent_id
-            experiment = client.get_run(parent_id).info.experiment_id if parent_id else _experiment(client)
+            experiment = client.get_run(parent_id).info.experiment_id if parent_id else experiment_id(client)
             run_id = client.create_run(experiment, tags=tags, run_name=name).info.run_id
     with _open(client, run_id) as run:
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             client.log_inputs(run_id, datasets=[_dataset_input(meta)])
         yield run
 
 
 def _belongs(client: MlflowClient, run_id: str, parent_id: str | None) -> bool:
     """Whether a run of before is where a new one would be."""
-    if not _status(client, run_id):
+    if not status_of(client, run_id):
         return False
-    with _unreachable_in_one_line():
+    with unreachable_in_one_line():
         run = client.get_run(run_id)
         if run.data.tags.get("mlflow.parentRunId") != parent_id:
             return False
-        return parent_id is not None or run.info.experiment_id == _experiment(client)
+        return parent_id is not None or run.info.experiment_id == experiment_id(client)
 
 
 @contextmanager
 def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
     """A run that is under way. Its lock tells other processes so: it is free again once this process is gone."""
     run = Run(client, run_id)
-    folder = _runs_folder() / run_id
+    folder = runs_folder() / run_id
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / OPEN)
     lock.acquire()
@@ -177,7 +179,7 @@ def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
         _check_artifacts(client, run_id)
         yield run
         run.flush()
-        with _unreachable_in_one_line():
+        with unreachable_in_one_line():
             client.set_terminated(run_id, run.status)
     except BaseException as error:
         run.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
@@ -192,7 +194,7 @@ def _open(client: MlflowClient, run_id: str) -> Iterator[Run]:
 
 def _check_artifacts(client: MlflowClient, run_id: str) -> None:
     """`mlflow ui` in an empty folder makes a store whose experiment *Default* keeps its files behind that server."""
-    with _unreachable_in_one_line():
+    with unreachable_in_one_line():
         info = client.get_run(run_id).info
     if str(info.artifact_uri).startswith("mlflow-artifacts:") and store_uri().startswith("sqlite"):
         raise WellfitError(
@@ -204,11 +206,11 @@ def _check_artifacts(client: MlflowClient, run_id: str) -> None:
 @contextmanager
 def start_parent_run(name: str, dataset: str) -> Iterator[Run]:
     """Opens the run that the stages of a pipeline nest under: that of ``mlflow run``, or a new one."""
-    client = _client()
-    with _unreachable_in_one_line():
+    client = open_client()
+    with unreachable_in_one_line():
         run_id = os.environ.get("MLFLOW_RUN_ID")
         if not run_id:
-            run_id = client.create_run(_experiment(client), run_name=name).info.run_id
+            run_id = client.create_run(experiment_id(client), run_name=name).info.run_id
         for key, value in (_tags("pipeline") | {"wellfit.dataset": dataset}).items():
             client.set_tag(run_id, key, value)
     with _open(client, run_id) as run:
@@ -222,8 +224,8 @@ def is_project_run() -> bool:
 
 def has_children(run_id: str) -> bool:
     """Whether a run has others nested below it."""
-    client = _client()
-    with _unreachable_in_one_line():
+    client = open_client()
+    with unreachable_in_one_line():
         experiment = client.get_run(run_id).info.experiment_id
         query = f"tags.`mlflow.parentRunId` = '{run_id}'"
         return bool(client.search_runs([experiment], query, max_results=1))
@@ -231,30 +233,8 @@ def has_children(run_id: str) -> bool:
 
 def reopen_run(run_id: str) -> Run | None:
     """An ended run, to add to it; None where the store does not have it, as after ``dvc pull`` elsewhere."""
-    client = _client()
-    return Run(client, run_id) if _status(client, run_id) else None
-
-
-def open_store() -> None:
-    """Makes the store where there is none, before `mlflow ui` would, which keeps artifacts of its own elsewhere."""
-    _client()
-
-
-def store_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the repository's root, where ``mlflow ui`` looks."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///" + quote(str(project_root() / "mlflow.db"))
-
-
-def _status(client: MlflowClient, run_id: str) -> str | None:
-    from mlflow.exceptions import MlflowException
-
-    with _unreachable_in_one_line():
-        try:
-            return str(client.get_run(run_id).info.status)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return None
-            raise
+    client = open_client()
+    return Run(client, run_id) if status_of(client, run_id) else None
 
 
 def _close_quietly(run: Run) -> None:
@@ -263,60 +243,7 @@ def _close_quietly(run: Run) -> None:
         run.flush()
         run._client.set_terminated(run.id, run.status)
     except Exception as error:
-        print(f"warning: run {run.id} could not be closed in MLflow: {_first_line(error)}", file=sys.stderr)
-
-
-@cache
-def _client() -> MlflowClient:
-    # A server that is gone must not hold training up for minutes.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    from mlflow.tracking import MlflowClient
-
-    for noisy in ("alembic", "mlflow.store.db.utils"):  # they tell of every migration of a new store
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    lock = project_root() / ".wellfit" / "locks" / "mlflow.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes that open a new sqlite store at once both run its migrations and destroy it.
-    with FileLock(lock), _unreachable_in_one_line():
-        client = MlflowClient(tracking_uri=store_uri())
-        client.search_experiments(max_results=1)
-        _close_abandoned(client)
-    return client
-
-
-def _close_abandoned(client: MlflowClient) -> None:
-    """Ends the runs of processes that died without a word, by SIGKILL or with the machine: nobody holds their lock."""
-    for path in sorted(_runs_folder().glob(f"*/{OPEN}")):
-        run_id = path.parent.name
-        try:
-            with FileLock(path, timeout=0):
-                status = _status(client, run_id)
-                if status == "RUNNING":
-                    client.set_terminated(run_id, "KILLED")
-                    print(f"run {run_id} is KILLED: its process died without ending it")
-                if status:  # else it is in another store, whose turn comes when that one is opened
-                    path.unlink()
-        except Timeout:  # alive
-            continue
-
-
-def _runs_folder() -> Path:
-    return project_root() / ".wellfit" / "runs"
-
-
-def _experiment(client: MlflowClient) -> str:
-    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return given
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-    with FileLock(project_root() / ".wellfit" / "locks" / "mlflow.lock"):
-        found = client.get_experiment_by_name(name)
-        if found:
-            return str(found.experiment_id)
-        local = store_uri().startswith("sqlite")
-        artifacts = (project_root() / "mlartifacts").as_uri() if local else None
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        print(f"warning: run {run.id} could not be closed in MLflow: {first_line(error)}", file=sys.stderr)
 
 
 def _tags(stage: str) -> dict[str, str]:
@@ -354,20 +281,3 @@ def _dataset_input(meta: Meta) -> Any:
         profile=json.dumps(dict(meta.split_sizes)),
     )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
-
-
-@contextmanager
-def _unreachable_in_one_line() -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except (MlflowException, OSError) as error:
-        raise WellfitError(
-            f"MLflow at {store_uri()} did not take the run: {_first_line(error)} (set by MLFLOW_TRACKING_URI; "
-            "unset it to use mlflow.db)"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]

@@ -1,9 +1,6 @@
 """MLflow runs: how they end, where they nest, what they hold. All against a real sqlite store."""
 
-import os
 import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,47 +10,8 @@ from mlflow import MlflowClient
 from wellfit import tracking
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-
-
-@pytest.fixture
-def meta() -> Meta:
-    return Meta(
-        name="moons",
-        kind="table",
-        task="classification",
-        columns=(),
-        class_names=("0", "1"),
-        target_name="moon",
-        input_shape=(2,),
-        split_sizes={"train": 6, "val": 2, "test": 2},
-        mean=(0.0, 0.0),
-        std=(1.0, 1.0),
-        target_mean=None,
-        target_std=None,
-        class_counts=(3, 3),
-        warnings=(),
-        manifest={},
-    )
-
-
-@pytest.fixture
-def client(project: Path) -> MlflowClient:
-    return tracking._client()
-
-
-def test_the_store_is_mlflow_db_at_the_root(client: MlflowClient, meta: Meta, tmp_path: Path) -> None:
-    with tracking.start_run("train", "a run", meta) as run:
-        (tmp_path / "file.txt").write_text("text")
-        run.log_file(tmp_path / "file.txt", "folder")
-    assert (tmp_path / "mlflow.db").is_file()
-    assert list((tmp_path / "mlartifacts").rglob("folder/file.txt"))
-    assert not (tmp_path / "mlruns").exists()
-
-
-def test_inside_an_experiment_folder_the_store_is_at_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert tracking.store_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+from wellfit.tracking import run as run_module
+from wellfit.tracking.store import OPEN
 
 
 @pytest.mark.parametrize(
@@ -103,15 +61,15 @@ def test_a_run_says_what_it_is_of(client: MlflowClient, meta: Meta, monkeypatch:
 
 def test_the_git_commit_is_a_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    tracking._git_commit.cache_clear()
-    assert tracking._git_commit() == ""
+    run_module._git_commit.cache_clear()
+    assert run_module._git_commit() == ""
     subprocess.run(["git", "init", "--quiet"], check=True)
     identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
     subprocess.run(["git", *identity, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
-    tracking._git_commit.cache_clear()
+    run_module._git_commit.cache_clear()
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
-    assert tracking._git_commit() == head
-    tracking._git_commit.cache_clear()
+    assert run_module._git_commit() == head
+    run_module._git_commit.cache_clear()
 
 
 def test_trials_and_stages_nest(client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,25 +163,13 @@ def test_a_run_that_is_not_in_the_store(client: MlflowClient) -> None:
     assert tracking.reopen_run("0" * 32) is None
 
 
-def test_a_server_that_is_not_there_is_one_line(meta: Meta, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    tracking._client.cache_clear()
-    started = time.monotonic()
-    with pytest.raises(WellfitError, match=r"MLflow at http://127\.0\.0\.1:9 .*MLFLOW_TRACKING_URI") as caught:
-        tracking.start_run("train", "a run", meta).__enter__()
-    assert "\n" not in str(caught.value)
-    assert time.monotonic() - started < 60
-    tracking._client.cache_clear()
-
-
 def test_a_server_that_goes_away_does_not_stop_the_training(
     client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def gone(*args: Any, **kwargs: Any) -> None:
         raise ConnectionError("connection refused")
 
-    monkeypatch.setattr(tracking, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "FLUSH_SECONDS", 0.0)
     with tracking.start_run("train", "a run", meta) as run:
         with monkeypatch.context() as outage:
             outage.setattr(client, "log_batch", gone)
@@ -232,61 +178,10 @@ def test_a_server_that_goes_away_does_not_stop_the_training(
     assert client.get_run(run.id).data.metrics == {"val/loss": 1.0}  # sent once it was back
 
 
-def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
-    code = "from wellfit import tracking\nwith tracking.start_parent_run('a', 'moons') as run: print(run.id)"
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-    ids = {process.communicate(timeout=120)[0].strip() for process in processes}
-    assert [process.returncode for process in processes] == [0] * 2
-    assert len(ids) == 2
-
-
-DIES = """
-import os, signal, sys, time
-from wellfit import tracking
-with tracking.start_parent_run("a", "moons") as run:
-    print(run.id, flush=True)
-    if sys.argv[1] == "dies":
-        os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(60)
-"""
-
-
-@pytest.mark.parametrize(("what", "status"), [("dies", "KILLED"), ("lives", "RUNNING")])
-def test_the_run_of_a_process_that_died_is_closed_at_the_next_start(
-    project: Path, what: str, status: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
-    with subprocess.Popen(
-        [sys.executable, "-c", DIES, what], cwd=project, env=environment, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        run_id = process.stdout.readline().strip()
-        if what == "dies":
-            process.wait()
-        for _ in range(2):  # the second finds nothing left to do
-            tracking._client.cache_clear()
-            assert tracking._client().get_run(run_id).info.status == status
-        process.kill()
-    assert capsys.readouterr().out.count(run_id) == (what == "dies")
-
-
-def test_a_run_of_another_store_is_left_alone(client: MlflowClient, project: Path) -> None:
-    lock = project / ".wellfit" / "runs" / ("0" * 32) / tracking.OPEN
-    lock.parent.mkdir(parents=True)
-    lock.touch()
-    tracking._client.cache_clear()
-    tracking._client()
-    assert lock.exists()
-
-
 def test_an_ended_run_leaves_no_lock(client: MlflowClient, meta: Meta, project: Path) -> None:
     with tracking.start_run("train", "a run", meta):
-        assert len(list(project.rglob(tracking.OPEN))) == 1
-    assert not list(project.rglob(tracking.OPEN))
+        assert len(list(project.rglob(OPEN))) == 1
+    assert not list(project.rglob(OPEN))
 
 
 def test_an_experiment_whose_files_are_behind_a_server_is_refused(
@@ -299,18 +194,3 @@ def test_an_experiment_whose_files_are_behind_a_server_is_refused(
         tracking.start_run("train", "a run", meta).__enter__()
     (run,) = client.search_runs([experiment])
     assert run.info.status == "FAILED"
-
-
-def test_the_store_that_is_made_before_the_ui_takes_artifacts(
-    tmp_path: Path, meta: Meta, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    tracking._client.cache_clear()
-    tracking.open_store()
-    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
-    with tracking.start_run("train", "a run", meta) as run:
-        (tmp_path / "file.txt").write_text("text")
-        run.log_file(tmp_path / "file.txt")
-    assert list(tmp_path.rglob(f"{run.id}/artifacts/file.txt"))
-    tracking._client.cache_clear()

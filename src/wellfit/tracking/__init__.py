@@ -1,0 +1,28 @@
+"""MLflow: the one package that imports it.
+
+Local files are the truth and MLflow is a copy: a run appends each epoch to its ``history.jsonl`` first and sends what
+has gathered in batches, so that neither a slow nor a lost server costs more than a warning while training goes on.
+"""
+
+from wellfit.tracking.run import (
+    PARENT_RUN_VARIABLE,
+    Run,
+    has_children,
+    is_project_run,
+    reopen_run,
+    start_parent_run,
+    start_run,
+)
+from wellfit.tracking.store import open_store, store_uri
+
+__all__ = [
+    "PARENT_RUN_VARIABLE",
+    "Run",
+    "has_children",
+    "is_project_run",
+    "open_store",
+    "reopen_run",
+    "start_parent_run",
+    "start_run",
+    "store_uri",
+]

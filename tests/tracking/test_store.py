@@ -1,0 +1,108 @@
+"""MLflow runs: how they end, where they nest, what they hold. All against a real sqlite store."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from wellfit import tracking
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+from wellfit.tracking.store import OPEN, open_client
+
+
+def test_the_store_is_mlflow_db_at_the_root(client: MlflowClient, meta: Meta, tmp_path: Path) -> None:
+    with tracking.start_run("train", "a run", meta) as run:
+        (tmp_path / "file.txt").write_text("text")
+        run.log_file(tmp_path / "file.txt", "folder")
+    assert (tmp_path / "mlflow.db").is_file()
+    assert list((tmp_path / "mlartifacts").rglob("folder/file.txt"))
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_inside_an_experiment_folder_the_store_is_at_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert tracking.store_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_a_server_that_is_not_there_is_one_line(meta: Meta, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    open_client.cache_clear()
+    started = time.monotonic()
+    with pytest.raises(WellfitError, match=r"MLflow at http://127\.0\.0\.1:9 .*MLFLOW_TRACKING_URI") as caught:
+        tracking.start_run("train", "a run", meta).__enter__()
+    assert "\n" not in str(caught.value)
+    assert time.monotonic() - started < 60
+    open_client.cache_clear()
+
+
+def test_two_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    code = "from wellfit import tracking\nwith tracking.start_parent_run('a', 'moons') as run: print(run.id)"
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    ids = {process.communicate(timeout=120)[0].strip() for process in processes}
+    assert [process.returncode for process in processes] == [0] * 2
+    assert len(ids) == 2
+
+
+DIES = """
+import os, signal, sys, time
+from wellfit import tracking
+with tracking.start_parent_run("a", "moons") as run:
+    print(run.id, flush=True)
+    if sys.argv[1] == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(("what", "status"), [("dies", "KILLED"), ("lives", "RUNNING")])
+def test_the_run_of_a_process_that_died_is_closed_at_the_next_start(
+    project: Path, what: str, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
+    with subprocess.Popen(
+        [sys.executable, "-c", DIES, what], cwd=project, env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        run_id = process.stdout.readline().strip()
+        if what == "dies":
+            process.wait()
+        for _ in range(2):  # the second finds nothing left to do
+            open_client.cache_clear()
+            assert open_client().get_run(run_id).info.status == status
+        process.kill()
+    assert capsys.readouterr().out.count(run_id) == (what == "dies")
+
+
+def test_a_run_of_another_store_is_left_alone(client: MlflowClient, project: Path) -> None:
+    lock = project / ".wellfit" / "runs" / ("0" * 32) / OPEN
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    open_client.cache_clear()
+    open_client()
+    assert lock.exists()
+
+
+def test_the_store_that_is_made_before_the_ui_takes_artifacts(
+    tmp_path: Path, meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    open_client.cache_clear()
+    tracking.open_store()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
+    with tracking.start_run("train", "a run", meta) as run:
+        (tmp_path / "file.txt").write_text("text")
+        run.log_file(tmp_path / "file.txt")
+    assert list(tmp_path.rglob(f"{run.id}/artifacts/file.txt"))
+    open_client.cache_clear()
