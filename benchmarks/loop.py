@@ -31,6 +31,7 @@ from wellfit.data.prepare import prepare
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.head import head_width
+from wellfit.models.inputs import Inputs
 from wellfit.params import Params, load_params
 from wellfit.training.setup import TrainingData, begin, load_training_data
 
@@ -135,8 +136,9 @@ def our_loop(params: Params, data: TrainingData) -> None:
 
 
 def tutorial_loaders(case: Case, folder: Path, data: TrainingData) -> tuple[DataLoader, DataLoader]:
-    train: Dataset = TensorDataset(*data.train)
-    val: Dataset = TensorDataset(*data.val)
+    inputs = Inputs(data.meta, torch.device("cpu"))
+    train: Dataset = TensorDataset(inputs(data.train.x), data.train.y)
+    val: Dataset = TensorDataset(inputs(data.val.x), data.val.y)
     if case.dataset == "fashion_mnist":
         train, val = fashion_mnist(folder, len(data.train.y), len(data.val.y))
     return DataLoader(train, batch_size=case.batch_size, shuffle=True), DataLoader(val, batch_size=1000)

@@ -17,19 +17,17 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from synthetic import learner
 
-from wellfit.data.store import Meta
-from wellfit.params import load_params
 from wellfit.training.single import Single
-from wellfit.training.tensors import Tensors
 
 ROUNDS = 5
 SECONDS = 0.3  # of each measurement
 RESULTS = Path(__file__).parent / "results" / "precision.json"
 VARIANTS = {
-    "fp32": {"train.precision": "fp32"},
-    "bf16": {"train.precision": "bf16"},
-    "compiled": {"train.precision": "fp32", "train.compile": True},
+    "fp32": {"precision": "fp32"},
+    "bf16": {"precision": "bf16"},
+    "compiled": {"precision": "fp32", "compile": True},
 }
 CASES: list[tuple[str, tuple[int, ...], list[int], int]] = [
     # model, shape of a sample, widths, batch
@@ -56,7 +54,7 @@ def main() -> None:
 
 
 def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -> dict[str, float | str]:
-    singles = {name: learner(model, shape, widths, batch, changes) for name, changes in VARIANTS.items()}
+    singles = {name: learner(model, shape, widths, batch, **changes) for name, changes in VARIANTS.items()}
     started = perf_counter()
     singles["compiled"].step(torch.arange(batch)[None], np.array([1e-4]))
     row: dict[str, float | str] = {
@@ -87,19 +85,6 @@ def shown(row: dict[str, float | str]) -> str:
     return (
         f"{row['network']:<34} {work:8.1e} multiply-adds  fp32 {row['fp32_ms']:.2f} ms  {ratios}, first {first:.0f} s"
     )
-
-
-def learner(
-    model: str, shape: tuple[int, ...], widths: list[int], batch: int, changes: dict[str, str | bool]
-) -> Single:
-    network = {"model.name": model, "model.hidden": widths, "model.channels": widths, "train.batch_size": batch}
-    params = load_params().replace(network | changes)
-    classes = tuple("0123456789")
-    meta = Meta.model_construct(
-        input_shape=shape, class_names=classes, task="classification", target_mean=None, target_std=None
-    )
-    data = Tensors(torch.randn(8 * batch, *shape), torch.randint(10, (8 * batch,)))
-    return Single(params, meta, data, data)
 
 
 def seconds_a_step(single: Single, batch: int) -> float:

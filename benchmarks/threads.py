@@ -16,12 +16,9 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import Tensor
+from synthetic import learner
 
-from wellfit.data.store import Meta
-from wellfit.params import load_params
 from wellfit.training.single import Single
-from wellfit.training.tensors import Tensors
 
 ROUNDS = 7
 SECONDS = 0.3  # of each measurement
@@ -74,17 +71,6 @@ def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -
         "ratio_low": ratios[0],
         "ratio_high": ratios[-1],
     }
-
-
-def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -> Single:
-    params = load_params().replace({"model.name": model, "model.hidden": widths, "model.channels": widths})
-    classes = tuple("0123456789")
-    meta = Meta.model_construct(
-        input_shape=shape, class_names=classes, task="classification", target_mean=None, target_std=None
-    )
-    rows: Tensor = torch.randn(8 * batch, *shape)
-    data = Tensors(rows, torch.randint(10, (8 * batch,)))
-    return Single(params, meta, data, data)
 
 
 def seconds_a_step(single: Single, batch: int) -> float:

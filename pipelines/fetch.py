@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wellfit.cli import run_stage
 from wellfit.data.catalog import CATALOG
+from wellfit.data.config import OWN_DATA
 from wellfit.data.fetch import fetch
 from wellfit.params import Params
 
@@ -12,6 +13,9 @@ def main(params: Params) -> None:
     """Writes data/raw/<data.name>/ and says where the data come from."""
     fetch(params.data, params.fetch, out=Path("data/raw"))
     name, entry = params.data.name, CATALOG[params.data.name]
+    if name in OWN_DATA:
+        print(f"{params.data.path} is there, and is read where it lies")
+        return
     print(f"raw data of {name} are in data/raw/{name} (source: {entry.source}; licence: {entry.licence})")
 
 

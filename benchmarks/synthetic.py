@@ -1,0 +1,37 @@
+"""Networks on random rows, for benchmarks of a step."""
+
+from typing import Any
+
+import torch
+
+from wellfit.data.store import Meta
+from wellfit.params import load_params
+from wellfit.training.single import Single
+from wellfit.training.tensors import Tensors
+
+
+def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int, **changes: Any) -> Single:
+    """A network that classifies rows of a shape into ten classes.
+
+    Args:
+        model: ``model.name``.
+        shape: (features,) or (channels, height, width).
+        widths: of the hidden layers, or channels of the blocks.
+        batch: rows a step; there are eight times as many.
+        changes: of ``train``, such as ``precision="bf16"``.
+    """
+    network = {"model.name": model, "model.hidden": widths, "model.channels": widths, "train.batch_size": batch}
+    params = load_params().replace(network | {f"train.{key}": value for key, value in changes.items()})
+    meta = Meta.model_construct(
+        kind="images" if len(shape) == 3 else "table",
+        columns=(),
+        input_shape=shape,
+        mean=(0.0,) * shape[0],
+        std=(1.0,) * shape[0],
+        class_names=tuple("0123456789"),
+        task="classification",
+        target_mean=None,
+        target_std=None,
+    )
+    data = Tensors(torch.randn(8 * batch, *shape), torch.randint(10, (8 * batch,)))
+    return Single(params, meta, data, data)
