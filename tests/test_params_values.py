@@ -199,6 +199,8 @@ CONTRADICTIONS = [
     (["data.task=regression"], "data.task regression does not fit data.name digits, which is a classification"),
     ([*OWN, "data.drop=[price]"], "a column has one part, but price has two among data.target, id, weight, group"),
     ([*OWN, "data.id=n", "data.group=n"], "a column has one part, but n has two"),
+    (["data.group=g"], "data.group names a column of a csv or parquet file, but data.name is digits; set it to null"),
+    (["data.name=images", "data.time=t"], "data.time names a column of a csv or parquet file, but data.name is images"),
     ([*OWN, "data.group=g", "data.time=t"], "data.group and data.time exclude each other, got g and t"),
     ([*OWN, "data.task=regression", "loss.name=bce"], "loss.name bce is for classes, but data.name csv is a regress"),
     ([*OWN, "model.name=cnn"], "model.name cnn needs images, but data.name csv is a table"),

@@ -37,6 +37,11 @@ SHORT_NAMES = {
     "tune": "tune.enabled",
     "n_trials": "tune.n_trials",
 }
+# What scripts read that are no stages of dvc.yaml, which lists it for those.
+SECTIONS_OF_SCRIPTS = {
+    "lr_find": ("data", "model", "loss", "regularize", "optim", "train", "lr_find"),
+    "preview": ("data", "train"),
+}
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -144,11 +149,12 @@ def _with_keys_as_set(argv: Sequence[str]) -> list[str]:
     return arguments
 
 
-def _sections_read_by(stage: str) -> str:
-    """The parts of ``params.yaml`` that dvc.yaml lists for the stage, comments included."""
+def _sections_read_by(script: str) -> str:
+    """The parts of ``params.yaml`` that dvc.yaml lists for the script's stage, comments included."""
     try:
-        pipeline = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))
-        listed = pipeline["stages"][stage]["params"]
+        listed = SECTIONS_OF_SCRIPTS.get(script)
+        if listed is None:
+            listed = YAML(typ="safe", pure=True).load(Path("dvc.yaml"))["stages"][script]["params"]
         text = Path(PARAMS_FILE).read_text(encoding="utf-8")
     except (OSError, KeyError, TypeError, ValueError, YAMLError):  # help does without
         return ""

@@ -6,14 +6,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
 
 
 class Config(BaseModel):
-    """A frozen, strict section: unknown keys, wrong types, NaN and infinity are errors, nothing has a default."""
+    """A frozen, strict section: unknown keys, wrong types, NaN and infinity are errors, and no key has a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """A list as a tuple, for fields of frozen objects."""
     return tuple(value) if isinstance(value, list) else value
 
 
 # YAML has lists only; a frozen object wants tuples.
-Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(_as_tuple)]
+Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(as_tuple)]

@@ -38,6 +38,13 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
             p.data.name in OWN_TABLES and p.data.target is None,
             f"data.target must name the column to predict, as data.name is {p.data.name}, got null",
         ),
+        *(
+            (
+                p.data.name not in OWN_TABLES and getattr(p.data, key) is not None,
+                f"data.{key} names a column of a csv or parquet file, but data.name is {p.data.name}; set it to null",
+            )
+            for key in ("id", "weight", "group", "time")
+        ),
         (
             p.data.task == "binary" and p.data.name != "mnist",
             f"data.task binary is for mnist, not for data.name {p.data.name}; use auto",

@@ -53,12 +53,20 @@ def _changes(old: Params, new: Params) -> list[str]:
     missing = object()
     before = old.flat()
     changed = {key: value for key, value in new.flat().items() if before.get(key, missing) != value}
-    return [f"{key}={value if isinstance(value, str) else _hydra(value)}" for key, value in changed.items()]
+    return [f"{key}={_hydra(value)}" for key, value in changed.items()]
 
 
 def _hydra(value: Any) -> str:
-    """A value as hydra's grammar has it: JSON, but for the keys, which are not quoted."""
-    return re.sub(r'"(\w+)": ', r"\1: ", json.dumps(value))
+    """A value in hydra's grammar: that of YAML in one line, but for its quotes."""
+    match value:
+        case str():
+            # Backslashes count only before a quote, where each is written twice.
+            return "'" + re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + (m[2] and "\\'"), value) + "'"
+        case list():
+            return f"[{', '.join(map(_hydra, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{key}: {_hydra(each)}' for key, each in value.items())}}}"
+    return json.dumps(value)
 
 
 def _call(command: Sequence[str], variables: dict[str, str]) -> None:

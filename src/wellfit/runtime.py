@@ -79,6 +79,7 @@ def compiled(model: nn.Module) -> Callable[[Tensor], Tensor]:
 
     # In this process, so that no workers are left to end, and with the random numbers of the plain model, which gives
     # dropout the same masks (on a CPU torch's generator is also faster than the one that is compiled in).
+    dynamo.reset()  # it compiles a network's code a few times only, then gives up: each trial has a network of its own
     forward = torch.compile(model, options={"compile_threads": 1, "fallback_random": True})
 
     def run(x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from wellfit.data.config import DataConfig
+from wellfit.data.encode import encode, fit_columns
 from wellfit.data.own_table import read_own_table
 from wellfit.data.raw import RawData
 from wellfit.errors import WellfitError
@@ -82,7 +83,7 @@ def test_the_task_follows_from_the_target(target: list[str], names: tuple[str, .
 
 
 def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) -> None:
-    rows = "x,price\n" + "".join(f"{i * i % 7},{i}\n" for i in range(21))
+    rows = "x,price\n" + "".join(f"{i * i % 7},{i % 21}\n" for i in range(63))
     assert read(rows).class_names == ()
     assert len(read(rows, task="classification").class_names) == 21
     assert read("x,price\n1,0\n2,1\n2,0\n", task="regression").class_names == ()
@@ -101,6 +102,13 @@ def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) 
         ("a,price\n1,2.5\n3,1e400\n", {}, r"row 3, column 'price': must be a finite float32 number, got inf"),
         ("a,price\n1,2.5\n3,x\n", {"task": "regression"}, r"row 3, column 'price': 'x' is not a number"),
         ("a,price\n1,2024-01-01\n3,2024-01-02\n", {}, r"column 'price': holds dates"),
+        (
+            "a,price\n" + "".join(f"{i},name {i}\n" for i in range(30)),
+            {},
+            r"target has 30 classes in 30 rows; name anothe",
+        ),
+        ("a,price,n\n1,2,x\n3,4," + "y" * 201 + "\n", {"id": "n"}, r"row 3, data\.id 'n': must have at most 200 char"),
+        ("a,price\n1,1700000000\n3,1700000001\n", {"task": "regression"}, r"so close to it that float32 sees no diff"),
         ("a,price,w\n1,2,1\n3,4,-1\n", {"weight": "w"}, r"row 3, data\.weight 'w': must be >= 0, got -1"),
         ("a,price,w\n1,2,1\n3,4,\n", {"weight": "w"}, r"row 3: data\.weight 'w' is missing"),
         ("a,price,g\n1,2,\n3,4,1\n", {"group": "g"}, r"row 2: data\.group 'g' is missing"),
@@ -146,3 +154,33 @@ def test_ids_that_are_numbers_stay_numbers(read: Read) -> None:
     raw = read(pd.DataFrame({"a": [1, 5, 2], "price": [0.5, 1.5, 9.5], "n": [2**60 + 1, 7, 8]}), id="n")
     assert raw.ids is not None
     assert raw.ids.tolist() == [2**60 + 1, 7, 8]
+
+
+def test_nan_in_a_parquet_file_is_missing_in_every_part(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 4.0], "price": [0.0, 1.0, float("nan")]})
+    for changes in (
+        {},
+        {"task": "classification"},
+        {"target": "a", "time": "price"},
+        {"target": "a", "weight": "price"},
+    ):
+        with pytest.raises(WellfitError, match=r"row 4: data\.[a-z]+ 'price' is missing"):
+            read(frame, **changes)
+
+
+def test_durations_are_no_times(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1, 2], "price": [0.5, 1.5], "t": pd.to_timedelta([1, 2], "s")})
+    with pytest.raises(WellfitError, match=r"column 't': duration.* cannot be read as numbers"):
+        read(frame, time="t")
+
+
+def test_the_row_numbers_of_pandas_are_no_column(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 5, 3], "price": [0.5, 1.5, 0.1, 9.0]})
+    assert list(read(frame.sample(frac=1, random_state=0)).x) == ["a"]
+
+
+def test_a_cell_that_reads_like_the_mark_of_missing_ones(read: Read) -> None:
+    raw = read("a,colour,price\n" + "".join(f"{i},{['(missing)', '', 'red'][i % 3]},{i * i}.5\n" for i in range(9)))
+    columns = fit_columns(raw.x, 100)
+    assert columns[1].categories == ("(missing)", "red")
+    assert encode(columns, raw.x)[:3, 1].tolist() == [0, 0, 1]

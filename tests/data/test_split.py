@@ -35,6 +35,12 @@ def table(x: Any, y: Any, splits: Any = None, groups: Any = None, times: Any = N
     return RawData(frame, y, names, "t", splits, groups=groups, times=times)
 
 
+def images(x: Any, splits: Any = None) -> RawData:
+    """Images of one row of two pixels."""
+    pixels = np.stack(np.divmod(np.asarray(x), 256), axis=1).astype(np.uint8)[:, None, None]
+    return RawData(pixels, np.zeros(len(pixels), np.float32), (), "t", splits)
+
+
 def all_rows(assignment: Assignment) -> list[int]:
     return sorted(np.concatenate(list(assignment.rows.values())).tolist())
 
@@ -71,13 +77,14 @@ def test_a_regression_is_split_at_random(n: int, val: float, test: float, seed: 
 @settings(deadline=None, max_examples=40)
 def test_equal_rows_never_stand_in_two_splits(n: int, distinct: int, seed: int) -> None:
     x = np.random.default_rng(seed).integers(0, distinct, n)
-    assignment = assign_rows(table(x, np.zeros(n, dtype=np.float32)), config(seed=seed))
+    assignment = assign_rows(images(x), config(seed=seed))
     assert all_rows(assignment) == list(range(n)), "twins follow, they are not dropped"
     values = {name: set(x[rows].tolist()) for name, rows in assignment.rows.items()}
     assert sum(map(len, values.values())) == len(set(x.tolist()))
     assert len(values["val"]) == round(0.2 * len(set(x.tolist())))
-    assert assignment.repeated == n - len(set(x.tolist()))
-    assert assignment.left_out == 0
+    repeated = n - len(set(x.tolist()))
+    sentence = f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind"
+    assert assignment.warnings == (sentence,) * (repeated > 0)
 
 
 @given(n_train=ROWS, n_test=st.integers(1, 40), shared=st.integers(0, 10), val=FRACTION, seed=SEED)
@@ -90,10 +97,12 @@ def test_a_publishers_test_split_is_kept_and_its_twins_left_out_of_train(
     twins = rng.choice(n_train, shared, replace=False)
     x[twins] = rng.integers(n_train, n_train + n_test, shared)
     y = np.arange(n_train + n_test) % 2
-    assignment = assign_rows(table(x, y, published_splits(n_train, n_test)), config(val, 0.3, seed))
+    raw = images(x, published_splits(n_train, n_test))._replace(y=y, class_names=("a", "b"))
+    assignment = assign_rows(raw, config(val, 0.3, seed))
     assert assignment.rows["test"].tolist() == list(range(n_train, n_train + n_test))
     assert all_rows(assignment) == sorted(set(range(n_train + n_test)) - set(twins.tolist()))
-    assert assignment.left_out == shared
+    left_out = f"{shared} rows equal a row of a later split (train, val, test) and are left out"
+    assert assignment.warnings[: shared > 0] == (left_out,) * (shared > 0)
     assert len(assignment.rows["val"]) == round(val * (n_train - shared)), "a share of the publisher's train split"
 
 
@@ -137,10 +146,44 @@ def test_a_class_must_stand_in_every_split() -> None:
 
 
 def test_a_class_counts_by_its_distinct_rows() -> None:
-    x = [*range(50), *[99] * 50]
-    y = np.array([0] * 50 + [1] * 50)
+    raw = images([*range(50), *[99] * 50])._replace(y=np.array([0] * 50 + [1] * 50), class_names=("a", "b"))
     with pytest.raises(WellfitError, match="class 'b' has 1 distinct rows"):
-        assign_rows(table(x, y), config())
+        assign_rows(raw, config())
+
+
+@pytest.mark.parametrize("how", ["random", "group", "time"])
+def test_equal_rows_that_are_the_rule_are_rows_like_any_others(how: str) -> None:
+    """Three columns of four categories tell 64 kinds of a thousand rows apart."""
+    random = np.random.default_rng(0)
+    groups, times = np.arange(1000) % 200, np.arange(1000.0)
+    raw = table(random.integers(0, 4, (1000, 3)), random.integers(0, 2, 1000))
+    raw = raw._replace(groups=groups if how == "group" else None, times=times if how == "time" else None)
+    assignment = assign_rows(raw, config(**{how: "c"} if how != "random" else {}))
+    assert [len(rows) for rows in assignment.rows.values()] == [600, 200, 200]
+    (sentence,) = assignment.warnings
+    assert "of 1000 rows equal an earlier row in all their columns, so equal rows may stand in different" in sentence
+
+
+def test_a_given_split_that_only_repeats_another_is_refused() -> None:
+    splits = np.repeat(["train", "val", "test"], [40, 10, 10])
+    raw = images([*range(40), *range(100, 110), *range(100, 110)], splits)
+    with pytest.raises(WellfitError, match="every row of the val split equals one of a later split"):
+        assign_rows(raw, config())
+
+
+def test_a_class_of_one_group_may_be_missing_from_val_and_test_but_not_from_train() -> None:
+    groups = np.arange(200) % 20
+    y = np.where(groups == 3, 1, 0)
+    outcomes = set()
+    for seed in range(20):
+        try:
+            assignment = assign_rows(table(np.arange(200), y, groups=groups), config(seed=seed, group="shop"))
+        except WellfitError as error:
+            outcomes.add(str(error)[:43])
+        else:
+            assert len(assignment.warnings) == 2
+            outcomes.add(assignment.warnings[0])
+    assert outcomes == {"class 'b' does not occur in the 120 trainin", "the val split has no rows of class 'b'"}
 
 
 @pytest.mark.parametrize(("val", "test", "empty"), [(0.001, 0.2, "val"), (0.2, 0.001, "test"), (0.499, 0.499, "train")])
@@ -184,7 +227,7 @@ def test_given_validation_and_test_rows_are_both_kept() -> None:
     assert assignment.rows["val"].tolist() == [0, *range(2, 20)]
     assert assignment.rows["train"].tolist() == [*range(20, 25), *range(27, 70)]
     assert assignment.rows["test"].tolist() == list(range(70, 100))
-    assert assignment.left_out == 3
+    assert assignment.warnings[0] == "3 rows equal a row of a later split (train, val, test) and are left out"
 
 
 def test_a_test_split_is_drawn_where_only_validation_rows_are_given() -> None:
@@ -233,7 +276,7 @@ def test_a_row_that_comes_again_later_is_left_out_of_what_was_before() -> None:
     x[[3, 70]] = 95
     assignment = assign_rows(table(x, np.zeros(100, np.float32), times=np.arange(100.0)), config())
     assert [len(rows) for rows in assignment.rows.values()] == [59, 19, 20]
-    assert assignment.left_out == 2
+    assert assignment.warnings == ("2 rows equal a row of a later split (train, val, test) and are left out",)
 
 
 def test_too_few_times_to_split_by() -> None:

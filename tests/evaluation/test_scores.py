@@ -301,3 +301,20 @@ def test_the_module_loads_numpy_alone():
     code = f"import sys, wellfit.evaluation.scores; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_resamples_of_rows_that_weigh_nothing_do_not_count() -> None:
+    y, prediction = np.arange(6.0), np.arange(6.0) + 1
+    weights = np.array([0, 0, 1, 0, 0, 1], np.float32)
+    intervals = bootstrap_intervals(partial(regression_scores, y, prediction), 6, 200, 0, weights)
+    assert (intervals["mae"], intervals["mae_low"], intervals["mae_high"]) == (1.0, 1.0, 1.0)
+
+
+def test_the_per_class_report_weighs_rows_and_counts_them() -> None:
+    y, probabilities = np.array([0, 0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
+    weights = np.array([1, 3, 1, 9], np.float32)
+    report = per_class_report(y, probabilities, ["a", "b"], weights)
+    expected = metrics.precision_recall_fscore_support(y, probabilities.argmax(1), sample_weight=weights)
+    for i, row in enumerate(report):
+        assert (row.precision, row.recall, row.f1) == pytest.approx([column[i] for column in expected[:3]])
+        assert row.support == 2

@@ -118,8 +118,32 @@ def test_losses_of_numbers_are_torchs(name: str, torchs: nn.Module) -> None:
 
 def test_msle_is_scikit_learns_in_the_targets_own_unit() -> None:
     outputs, targets = torch.randn(40, 1), torch.randn(40).clamp(min=-2.5)
-    expected = mean_squared_log_error(targets * 4 + 10, (outputs[:, 0] * 4 + 10).clamp(min=0))
+    outputs = outputs.clamp(min=-2.5)
+    expected = mean_squared_log_error(targets * 4 + 10, outputs[:, 0] * 4 + 10)
     assert loss_of_numbers(name="msle")(outputs, targets).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_msle_leads_back_from_predictions_below_zero() -> None:
+    outputs = torch.tensor([[-3.0]], requires_grad=True)  # -2 in its own unit
+    loss = loss_of_numbers(name="msle")(outputs, torch.tensor([-2.5]))
+    assert loss.item() == pytest.approx(4.0)
+    loss.backward()
+    assert outputs.grad is not None
+    assert outputs.grad.item() == pytest.approx(-16.0)
+
+
+def test_msle_of_a_zero_that_is_rounded_below_zero() -> None:
+    targets = torch.tensor([-1.0000001])
+    assert loss_of_numbers(1e7, 1e7, name="msle")(torch.tensor([[-1.0]]), targets).isfinite()
+
+
+def test_rows_that_weigh_nothing_teach_nothing() -> None:
+    outputs = torch.randn(4, 3, requires_grad=True)
+    loss = loss_of_classes(class_weights=[1.0, 2.0, 3.0])(outputs, torch.tensor([0, 1, 2, 2]), torch.zeros(4))
+    loss.backward()
+    assert loss.item() == 0
+    assert outputs.grad is not None
+    assert not outputs.grad.any()
 
 
 def test_gradients_are_those_of_torchs_loss() -> None:

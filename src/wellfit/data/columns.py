@@ -77,6 +77,8 @@ class Reader:
             column = column.cast(column.type.value_type)
         if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
+        if pa.types.is_floating(column.type):
+            return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
         if not pa.types.is_string(column.type):
             return column
         missing = pc.is_in(column, value_set=pa.array(self._data.missing, pa.string()))

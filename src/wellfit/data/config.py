@@ -1,10 +1,10 @@
 """The sections ``data`` and ``fetch`` of ``params.yaml``."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from wellfit.config import Config, Widths
+from wellfit.config import Config, Widths, as_tuple
 from wellfit.data.augmentation import Augmentation
 
 DatasetName = Literal[
@@ -28,13 +28,9 @@ OWN_TABLES = ("csv", "parquet")
 OWN_DATA = (*OWN_TABLES, "images")
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 Name = Annotated[str, Field(min_length=1)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_as_tuple)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(as_tuple)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
 
 class DataConfig(Config):

@@ -103,6 +103,6 @@ def _transformer(numbers: list[str], texts: list[str], categories: list[list[str
 
 def _most_frequent(column: pd.Series[Any], limit: int) -> list[str]:
     """The most frequent categories, missing cells being one, sorted by name; of equally frequent ones the first."""
-    counts = column.cat.add_categories([MISSING]).fillna(MISSING).value_counts()
-    counts = counts[counts > 0].sort_index(key=lambda index: index.astype(str))
+    counts = column.astype(object).fillna(MISSING).value_counts()
+    counts = counts.sort_index()
     return sorted(counts.sort_values(ascending=False, kind="stable").index[:limit])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_CLASSES = 20  # whole numbers with more values than that are taken for amounts
+LONGEST_ID = 200  # characters: all ids take as much room as the longest
 LISTS = ("numeric", "categorical", "drop")
 ROLES = ("target", "id", "weight", "group", "time")
 
@@ -95,16 +96,26 @@ def _target(reader: Reader, column: pa.ChunkedArray, data: DataConfig, path: Pat
         names = sorted(map(str, labels.categories), key=_as_number_or_text)
         if len(names) < 2:
             raise WellfitError(f"{path} column {name!r}: the target has one class only, {names[0]!r} in every row")
-        order = np.array([names.index(str(text)) for text in labels.categories])
+        if len(names) > max(MAX_CLASSES, len(labels) / 2):
+            raise WellfitError(
+                f"{path} column {name!r}: the target has {len(names):,} classes in {len(labels):,} rows; name another "
+                "column in data.target, or set data.task regression (params.yaml)"
+            )
+        index_of = {text: index for index, text in enumerate(names)}
+        order = np.array([index_of[str(text)] for text in labels.categories])
         return Target(order[labels.codes].astype(np.int64), tuple(names))
     y = reader.numbers(column, name)
     if np.isnan(y).any():
         raise WellfitError(
             f"{reader.row(np.flatnonzero(np.isnan(y))[0])}, column {name!r}: the target must be a number"
         )
-    if np.ptp(y) == 0:
-        raise WellfitError(f"{path} column {name!r}: the target is {y[0]:g} in every row")
-    return Target(y.astype(np.float32), ())
+    numbers = y.astype(np.float32)
+    if np.ptp(numbers) == 0:
+        raise WellfitError(
+            f"{path} column {name!r}: the target is {y[0]:.9g} in every row, or so close to it that float32 sees no "
+            "difference"
+        )
+    return Target(numbers, ())
 
 
 def _is_classification(reader: Reader, column: pa.ChunkedArray, data: DataConfig) -> bool:
@@ -127,7 +138,14 @@ def _ids(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[Any]:
     if types.is_integer(column.type):
         ids: NDArray[Any] = column.to_numpy().astype(np.int64)
         return ids
-    return np.array(column.cast("string").to_pylist(), dtype=np.str_)
+    texts = column.cast("string").to_pylist()
+    too_long = next((index for index, text in enumerate(texts) if len(text) > LONGEST_ID), None)
+    if too_long is not None:
+        raise WellfitError(
+            f"{reader.row(too_long)}, data.id {name!r}: must have at most {LONGEST_ID} characters, got "
+            f"{len(texts[too_long])}"
+        )
+    return np.array(texts, dtype=np.str_)
 
 
 def _weights(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[np.float32]:
@@ -166,6 +184,8 @@ def _times(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[np.flo
                 f"{series[index]!r}"
             )
         series = dates
+    if not (types.is_string(column.type) or types.is_timestamp(column.type) or types.is_date(column.type)):
+        return reader.numbers(column, name)
     if types.is_temporal(column.type) or types.is_string(column.type):
         series = pd.to_datetime(series, utc=True).astype("datetime64[us, UTC]").astype(np.int64)
     return np.asarray(series, np.float64)

@@ -13,8 +13,9 @@ from wellfit.data.encode import encode, fit_columns
 from wellfit.data.publish import replacing
 from wellfit.data.raw import RawData
 from wellfit.data.readers import read_raw
-from wellfit.data.split import Assignment, assign_rows
+from wellfit.data.split import assign_rows
 from wellfit.data.store import Column, Meta, Split, SplitName, save_meta, save_split
+from wellfit.errors import WellfitError
 
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
@@ -52,11 +53,13 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
         sizes: dict[SplitName, int] = {}
         for name, rows in assignment.rows.items():
             weights = None if source.weights is None else source.weights[rows]
+            if weights is not None and not weights.any():
+                raise WellfitError(f"data.weight {data.weight}: all {len(rows)} rows of the {name} split weigh 0")
             split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights)
             manifest |= save_split(folder, name, split)
             sizes[name] = len(rows)
         train = assignment.rows["train"]
-        warnings = source.warnings + _warnings(assignment)
+        warnings = source.warnings + assignment.warnings
         meta = _describe(data.name, source, x[train], source.y[train], columns, sizes, warnings, manifest)
         save_meta(folder, meta)
     return meta
@@ -135,14 +138,3 @@ def channel_statistics(images: NDArray[np.uint8]) -> Statistics:
     variance = (counts * (values - mean[:, np.newaxis]) ** 2).sum(axis=1) / n_pixels
     std = np.where(variance > 0, np.sqrt(variance), 1.0)
     return Statistics(tuple(mean.tolist()), tuple(std.tolist()))
-
-
-def _warnings(assignment: Assignment) -> tuple[str, ...]:
-    sentences = []
-    if assignment.left_out:
-        sentences.append(f"{assignment.left_out} rows equal a row of a later split (train, val, test) and are left out")
-    if assignment.repeated:
-        sentences.append(
-            f"{assignment.repeated} rows equal an earlier row; each stands in the same split as the first of its kind"
-        )
-    return tuple(sentences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = NDArray[np.int64]
+FEW = 0.1  # share of repeated rows up to which they are taken for the same thing twice
 LATER: dict[SplitName, list[SplitName]] = {"train": ["val", "test"], "val": ["test"]}
 
 
@@ -24,13 +26,11 @@ class Assignment(NamedTuple):
 
     Attributes:
         rows: by split.
-        repeated: rows with the x of an earlier one, kept in the split of that one.
-        left_out: rows of a split that was given, not drawn, with the x of a row of a later one.
+        warnings: what a user should know of it, one sentence each.
     """
 
     rows: dict[SplitName, Rows]
-    repeated: int
-    left_out: int
+    warnings: tuple[str, ...]
 
 
 def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
@@ -38,7 +38,8 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
 
     Given are those of a publisher, of the user's folders, or of ``data.time``; a row with a twin in a later split is
     left out of them. The others are drawn seeded, and stratified by class for a classification. What is drawn are not
-    rows but what belongs together: rows of equal x, and of one group where there are groups.
+    rows but what belongs together: rows of equal x, and of one group where there are groups. Only where a table tells
+    few of its rows apart, so that equal ones are the rule, rows of equal x are rows like any others.
 
     Args:
         raw: the whole data set.
@@ -48,21 +49,29 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
         WellfitError: a split would be empty, or a class has too few rows to stand in every split.
     """
     twins = first_twins(raw.x)
+    warnings = []
+    if not isinstance(raw.x, np.ndarray) and (repeated := _repeated(twins)) > FEW * len(twins):
+        warnings.append(
+            f"{repeated} of {len(twins)} rows equal an earlier row in all their columns, so equal rows may stand in "
+            "different splits"
+        )
+        twins = np.arange(len(twins))
     given = _given(raw, data)
-    leaks = np.zeros(len(given), bool)
-    for name, later in LATER.items():
-        leaks |= (given == name) & np.isin(twins, twins[np.isin(given, later)])
+    leaks = _leaks(given, twins)
+    if leaks.any():
+        warnings.append(f"{leaks.sum()} rows equal a row of a later split (train, val, test) and are left out")
     rows: dict[SplitName, Rows] = {name: np.flatnonzero((given == name) & ~leaks) for name in SPLIT_NAMES}
+    for name in SPLIT_NAMES:
+        if (given == name).any() and not len(rows[name]):
+            raise WellfitError(f"data.name {data.name}: every row of the {name} split equals one of a later split")
     pool, drawn = rows["train"], [name for name in SPLIT_NAMES[1:] if not (given == name).any()]
     if drawn:
         units = _units(twins, raw.groups, pool)
         rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
-    _check_classes(raw, {name: rows[name] for name in (SPLIT_NAMES[0], *drawn)})
-    return Assignment(
-        {name: rows[name] for name in SPLIT_NAMES},
-        repeated=len(pool) - len(np.unique(twins[pool])),
-        left_out=int(leaks.sum()),
-    )
+    if repeated := _repeated(twins[pool]):
+        warnings.append(f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind")
+    warnings += _missing_classes(raw, rows, [] if raw.groups is not None else drawn)
+    return Assignment({name: rows[name] for name in SPLIT_NAMES}, tuple(warnings))
 
 
 def first_twins(x: NDArray[Any] | pd.DataFrame) -> Rows:
@@ -73,8 +82,8 @@ def first_twins(x: NDArray[Any] | pd.DataFrame) -> Rows:
     """
     keys: NDArray[Any]
     if isinstance(x, np.ndarray):
-        flat = np.ascontiguousarray(x).reshape(len(x), -1)
-        keys = flat.view(np.dtype((np.void, flat.dtype.itemsize * flat.shape[1]))).ravel()
+        digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in x]
+        keys = np.array(digests, dtype="V16")
     else:
         import pandas as pd
 
@@ -83,6 +92,18 @@ def first_twins(x: NDArray[Any] | pd.DataFrame) -> Rows:
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     twins: Rows = first[group]
     return twins
+
+
+def _repeated(twins: Rows) -> int:
+    return len(twins) - len(np.unique(twins))
+
+
+def _leaks(given: NDArray[np.str_], twins: Rows) -> NDArray[np.bool_]:
+    """Which rows have a twin in a later split, (n,)."""
+    leaks = np.zeros(len(given), bool)
+    for name, later in LATER.items():
+        leaks |= (given == name) & np.isin(twins, twins[np.isin(given, later)])
+    return leaks
 
 
 def _given(raw: RawData, data: DataConfig) -> NDArray[np.str_]:
@@ -159,10 +180,24 @@ def _sizes(n_units: int, drawn: list[SplitName], data: DataConfig) -> dict[Split
     return sizes
 
 
-def _check_classes(raw: RawData, rows: dict[SplitName, Rows]) -> None:
+def _missing_classes(raw: RawData, rows: dict[SplitName, Rows], drawn: list[SplitName]) -> list[str]:
+    """Refuses classes that are not in train or not in a split that was drawn by rows, and tells of others."""
+    sentences = []
     sizes = {name: len(part) for name, part in rows.items()}
-    if raw.class_names and any(len(np.unique(raw.y[part])) < len(raw.class_names) for part in rows.values()):
-        raise _too_small_a_class(raw, np.concatenate(list(rows.values())), sizes)
+    for name, part in rows.items():
+        missing = np.setdiff1d(np.arange(len(raw.class_names)), raw.y[part] if raw.class_names else [])
+        if not missing.size:
+            continue
+        if name in drawn:
+            raise _too_small_a_class(raw, np.concatenate(list(rows.values())), sizes)
+        named = ", ".join(repr(raw.class_names[index]) for index in missing[:5])
+        if name == "train":
+            raise WellfitError(
+                f"class {named} does not occur in the {len(part)} training rows; split otherwise (data.group, "
+                "data.time, data.seed), or leave its rows out"
+            )
+        sentences.append(f"the {name} split has no rows of class {named}")
+    return sentences
 
 
 def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) -> WellfitError:

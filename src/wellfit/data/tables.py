@@ -86,7 +86,8 @@ def read_parquet(path: Path) -> pa.Table:
     except (ArrowException, OSError) as error:
         raise WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}") from None
     _check_names(path, table.column_names)
-    return table
+    # Where pandas keeps the numbers of the rows of a table that was shuffled or filtered.
+    return table.select([name for name in table.column_names if not name.startswith("__index_level_")])
 
 
 def check_file(path: Path) -> None:

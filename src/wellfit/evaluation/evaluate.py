@@ -97,7 +97,7 @@ def _evaluate_classes(
     ]
     write_csv(report / "predictions.csv", ["id", "actual", "predicted", *(f"p_{name}" for name in names)], rows)
     write_csv(report / "confusion.csv", ["actual", "predicted"], (row[1:3] for row in rows))
-    per_class = per_class_report(y, probabilities, names)
+    per_class = per_class_report(y, probabilities, names, test.weights)
     write_csv(report / "per_class.csv", ClassRow._fields, per_class)
 
     folder = report / "plots"

@@ -170,8 +170,12 @@ def bootstrap_intervals(
     drawn = {name: np.empty(resamples) for name in estimates}
     for i in range(resamples):
         counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
-        for name, value in scores(counts * own).items():
-            drawn[name][i] = value
+        resample = counts * own
+        for name in drawn:
+            drawn[name][i] = np.nan
+        if resample.any():  # else only rows that weigh nothing were drawn
+            for name, value in scores(resample).items():
+                drawn[name][i] = value
     result: dict[str, float | None] = {}
     for name, estimate in estimates.items():
         low, high = _interval(estimate, drawn[name])
@@ -184,17 +188,22 @@ def confusion_counts(y: IntArray, predicted: IntArray, n_classes: int) -> IntArr
     return np.bincount(y * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
 
 
-def per_class_report(y: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> list[ClassRow]:
+def per_class_report(
+    y: IntArray, probabilities: FloatArray, class_names: Sequence[str], weights: NDArray[np.float32] | None = None
+) -> list[ClassRow]:
     """Precision, recall and F1 of each class, zero where undefined, and its number of rows.
 
     Args:
         y: (n,) true class indices.
         probabilities: (n, C).
         class_names: C names.
+        weights: (n,) how much each row counts in the scores, or None where all count alike.
     """
-    confusion = confusion_counts(y, probabilities.argmax(axis=1), len(class_names))
+    classes, guess = len(class_names), probabilities.argmax(axis=1)
+    confusion = np.bincount(y * classes + guess, weights, minlength=classes**2).reshape(classes, classes)
     hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    columns = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted), true
+    support = np.bincount(y, minlength=classes)
+    columns = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted), support
     return [
         ClassRow(name, float(precision), float(recall), float(f1), int(rows))
         for name, precision, recall, f1, rows in zip(class_names, *columns, strict=True)

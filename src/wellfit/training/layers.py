@@ -49,7 +49,8 @@ class LayerStatistics:
     out, or its own output where none follows before the next layer. A unit, which is a channel of a convolution, is
     *flat* in a row where its activation function passes on less than a thousandth of the gradient, and *dead* where it
     is so in every row (and at every place of an image) of the sample; both are NaN without an activation function.
-    Activation functions are seen where they are modules, not calls such as ``torch.relu``.
+    Activation functions are seen where they are modules, not calls such as ``torch.relu``. All is of the weights that
+    train, not of their average (``regularize.average``).
 
     Args:
         model: the network, whose parameters keep their ``grad`` tensors.

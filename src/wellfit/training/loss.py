@@ -74,8 +74,11 @@ class Loss:
                 # At exactly zero a power below 1 has no finite slope.
                 return wrong.clamp_min(1e-8) ** config.focal_gamma * losses
             case "msle":
-                predicted = (outputs[:, 0] * self._std + self._mean).clamp_min(0)
-                return functional.mse_loss(predicted.log1p(), self._in_own_unit(targets).log1p(), reduction="none")
+                predicted = self._in_own_unit(outputs[:, 0])
+                # Below 0, where there is no logarithm, it goes on as a straight line: a slope leads back.
+                logarithm = torch.where(predicted > 0, predicted.clamp_min(0).log1p(), predicted)
+                # Rounding may have put a target of 0 below it.
+                return functional.mse_loss(logarithm, self._in_own_unit(targets).clamp_min(0).log1p(), reduction="none")
         predicted = outputs.squeeze(-1)
         match self.name:
             case "mae":
@@ -96,7 +99,7 @@ class Loss:
         masses = torch.ones(len(targets), device=targets.device) if weights is None else weights
         if self._weights is not None and self.name != "focal":
             masses = masses * self._weights[targets]
-        return masses.sum()
+        return masses.sum().clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.

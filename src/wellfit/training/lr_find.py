@@ -55,13 +55,14 @@ def lr_find(params: Params, data_folder: Path, report: Path) -> None:
     """
     data = load_training_data(params, data_folder)
     learner = begin(params, data).learner
-    order = BatchOrder(len(data.train.y), params.train.batch_size, [params.train.seed], data.train.x.device)
+    order = BatchOrder(len(data.train.y), params.train.rows_per_step, [params.train.seed], data.train.x.device)
     config = resolved_config(params) | {"lr_find": params.lr_find.model_dump()}
     with tracking.start_run("lr_find", f"lr_find {data.meta.name} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config))
         curve = range_test(learner, order, params.lr_find)
-        found = suggest(curve)
+        (report / "lr_find.png").unlink(missing_ok=True)  # of a curve before
         write_csv(report / "lr_find.csv", curve._fields, zip(*(column.tolist() for column in curve), strict=True))
+        found = suggest(curve)
         save(lr_range(*curve, found), report / "lr_find.png")
         for step, values in enumerate(zip(*curve, strict=True), start=1):
             run.log_metrics({f"lr_find/{name}": x for name, x in zip(curve._fields, values, strict=True)}, step)

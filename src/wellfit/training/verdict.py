@@ -1,7 +1,7 @@
 """What the curves of a training say, in words: over- and under-fitting, gradients, learning rate, dead units.
 
-The loss of the training rows is taken during an epoch, with dropout on and with rows that mixup may have blended, so in
-a healthy training it may lie above that of the validation rows; no rule here takes the one for the other.
+The loss of the training rows is taken during an epoch, with dropout on, of rows that may be augmented or blended by
+mixup, so in a healthy training it may lie above that of the validation rows; no rule here takes the one for the other.
 """
 
 import math
@@ -91,7 +91,13 @@ class Curves:
 
 
 def verdict(
-    history: Sequence[Mapping[str, float]], layers: Sequence[Layers], best_epoch: int, epochs: int, classes: int
+    history: Sequence[Mapping[str, float]],
+    layers: Sequence[Layers],
+    best_epoch: int,
+    epochs: int,
+    classes: int,
+    *,
+    usual_loss: bool = True,
 ) -> list[Finding]:
     """What is wrong with a training; nothing, where it went well.
 
@@ -102,8 +108,11 @@ def verdict(
         best_epoch: whose weights are kept, counted from 1.
         epochs: ``train.epochs``.
         classes: number of classes; 0 for a regression.
+        usual_loss: whether it is known what a constant prediction loses: not of a ``msle`` or a weighted ``focal``.
     """
     curves = Curves(history, best_epoch, classes)
+    if not usual_loss:
+        curves.constant_loss = math.inf
     found = {"exploding gradients": exploding_gradients(curves)}
     if not any(found.values()):
         found["learning rate too high"] = learning_rate_too_high(curves)
@@ -119,8 +128,8 @@ def verdict(
 def over_fitting(curves: Curves) -> str | None:
     """The validation loss has risen while the training loss fell, or the scores of the two splits are far apart."""
     advice = (
-        "raise model.dropout or optim.weight_decay, try regularize.mixup or optim.l1, or take a smaller network "
-        "(model.hidden, model.channels)"
+        "raise model.dropout or optim.weight_decay, try data.augment (images), regularize.mixup or optim.l1, or take a "
+        "smaller network (model.hidden, model.channels)"
     )
     best = int(curves.val_loss.argmin())
     then, end = float(curves.train_loss[best]), end_of(curves.train_loss)
@@ -155,7 +164,7 @@ def under_fitting(curves: Curves, epochs: int, *, has_cause: bool) -> str | None
     if curves.val_skill - curves.train_skill > GAP and curves.val_skill < WELL:
         return (
             f"{curves.scores}, so what is done to the training rows hampers the network: lower model.dropout, "
-            "model.input_dropout, or regularize.input_noise, mixup or cutmix"
+            "model.input_dropout, data.augment, or regularize.input_noise, mixup or cutmix"
         )
     speed = min(_last_speed(loss, curves.lr) for loss in (curves.train_loss, curves.val_loss))
     if len(curves.lr) == epochs and speed > STILL_FALLING:

@@ -1,6 +1,7 @@
 """The tune stage: trials of the very training that ``train`` runs, one after another."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,11 @@ def study_config(params: Params) -> dict[str, Any]:
     """The settings that decide what the trials of a study are, in sections."""
     tune_section = params.model_dump(mode="json")["tune"]
     free = ("n_trials", "enabled", "storage")
-    return resolved_config(params) | {"tune": {key: value for key, value in tune_section.items() if key not in free}}
+    config = resolved_config(params)
+    return config | {
+        "data": {key: config["data"][key] for key in ("name", "augment")},  # the rest is in the data themselves
+        "tune": {key: value for key, value in tune_section.items() if key not in free},
+    }
 
 
 def fingerprint(params: Params, data_sha256: str) -> str:
@@ -88,9 +93,10 @@ def fingerprint(params: Params, data_sha256: str) -> str:
     ``tune.n_trials`` may change: that is what going on means.
     """
     code = hashlib.sha256()
-    for package in ("data", "models", "training", "tuning"):
-        for file in sorted((Path(wellfit.__file__).parent / package).glob("*.py")):
-            code.update(file.read_bytes())
+    root = Path(wellfit.__file__).parent
+    packages = (sorted((root / package).glob("*.py")) for package in ("data", "models", "training", "tuning"))
+    for file in (root / "runtime.py", *itertools.chain(*packages)):
+        code.update(file.read_bytes())
     text = json.dumps([study_config(params), data_sha256, code.hexdigest()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
