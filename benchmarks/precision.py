@@ -17,12 +17,9 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from synthetic import learner
-
-from wellfit.training.single import Single
+from synthetic import learner, seconds_a_step
 
 ROUNDS = 5
-SECONDS = 0.3  # of each measurement
 RESULTS = Path(__file__).parent / "results" / "precision.json"
 VARIANTS = {
     "fp32": {"precision": "fp32"},
@@ -85,19 +82,6 @@ def shown(row: dict[str, float | str]) -> str:
     return (
         f"{row['network']:<34} {work:8.1e} multiply-adds  fp32 {row['fp32_ms']:.2f} ms  {ratios}, first {first:.0f} s"
     )
-
-
-def seconds_a_step(single: Single, batch: int) -> float:
-    rows = [torch.randperm(8 * batch)[:batch][None] for _ in range(4)]
-    lr = np.array([1e-4])
-    started, steps = perf_counter(), 0
-    while perf_counter() - started < SECONDS:
-        for each in rows:
-            single.step(each, lr)
-        steps += len(rows)
-    seconds = (perf_counter() - started) / steps
-    single.finish_epoch()
-    return seconds
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """Networks on random rows, for benchmarks of a step."""
 
+from time import perf_counter
 from typing import Any
 
+import numpy as np
 import torch
 
 from wellfit.data.store import Meta
 from wellfit.params import load_params
 from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors
+
+SECONDS = 0.3  # of each measurement
 
 
 def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int, **changes: Any) -> Single:
@@ -35,3 +39,17 @@ def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int, *
     )
     data = Tensors(torch.randn(8 * batch, *shape), torch.randint(10, (8 * batch,)))
     return Single(params, meta, data, data)
+
+
+def seconds_a_step(single: Single, batch: int) -> float:
+    """Seconds of a step of a `learner`, the mean over `SECONDS`."""
+    rows = [torch.randperm(8 * batch)[:batch][None] for _ in range(4)]
+    lr = np.array([1e-4])
+    started, steps = perf_counter(), 0
+    while perf_counter() - started < SECONDS:
+        for each in rows:
+            single.step(each, lr)
+        steps += len(rows)
+    seconds = (perf_counter() - started) / steps
+    single.finish_epoch()
+    return seconds

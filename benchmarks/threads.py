@@ -12,16 +12,11 @@ import os
 import statistics
 import warnings
 from pathlib import Path
-from time import perf_counter
 
-import numpy as np
 import torch
-from synthetic import learner
-
-from wellfit.training.single import Single
+from synthetic import learner, seconds_a_step
 
 ROUNDS = 7
-SECONDS = 0.3  # of each measurement
 RESULTS = Path(__file__).parent / "results" / "threads.json"
 CASES: list[tuple[str, tuple[int, ...], list[int], int]] = [
     # model, shape of a sample, widths, batch
@@ -71,19 +66,6 @@ def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -
         "ratio_low": ratios[0],
         "ratio_high": ratios[-1],
     }
-
-
-def seconds_a_step(single: Single, batch: int) -> float:
-    rows = [torch.randperm(8 * batch)[:batch][None] for _ in range(8)]
-    lr = np.array([1e-4])
-    started, steps = perf_counter(), 0
-    while perf_counter() - started < SECONDS:
-        for each in rows:
-            single.step(each, lr)
-        steps += len(rows)
-    seconds = (perf_counter() - started) / steps
-    single.finish_epoch()
-    return seconds
 
 
 if __name__ == "__main__":
