@@ -143,7 +143,7 @@ def test_every_imported_package_is_declared(folder: str) -> None:
     missing = {
         f"{package} in {path.relative_to(ROOT)}"
         for path in (ROOT / folder).rglob("*.py")
-        for package in imported_packages(path)
+        for package in imported_packages(path) - {neighbour.stem for neighbour in path.parent.glob("*.py")}
         if not declared & {canonicalize_name(name) for name in distributions.get(package, ())}
     }
     assert not missing

@@ -15,9 +15,9 @@ from .conftest import PARAMS_FILE
     [
         ["optim.lr=0.01", "optim.clip_norm=1.0", "train.patience=null"],
         ["model.hidden=[32, 16]", "data.drop=[a, 'b c']", "data.name=csv", "data.target=price"],
-        ["data.name=csv", "data.target=price (USD)", "data.path=donn\u00e9es/a=b, c.csv", "data.separator=;"],
-        ["data.name=csv", "data.target='true'", "data.separator=','", "data.id='1'", "data.group='#x'"],
-        ["data.name=csv", 'data.target="it\'s"', "data.path=a\\\\", 'data.separator="\\t"', "data.drop=['a, b']"],
+        ["data.name=csv", "data.target=price (USD)", "data.path=donn\u00e9es/a=b, c.csv", "data.separator=tab"],
+        ["data.name=csv", "data.target='true'", "data.id='1'", "data.group='#x'"],
+        ["data.name=csv", 'data.target="it\'s"', "data.path=a\\\\", "data.drop=['a, b']"],
         ["data.augment=[{rotate: 15}, {erase: {probability: 0.5, area: [0.1, 0.2]}}]"],
     ],
 )

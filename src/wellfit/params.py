@@ -226,7 +226,6 @@ def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:
         "too_short": "must have at least {min_length} entries",
         "too_long": "must have at most {max_length} entries",
         "string_too_short": "must not be empty",
-        "string_too_long": "must not be longer than {max_length}",
     }
     rule_text = rules.get(kind, error["msg"][:1].lower() + error["msg"][1:]).format(**context).replace("'", "")
     return f"{key} {rule_text}, got {_shown(value)}{_hint(value, context.get('expected', ''))} ({source})"

@@ -133,3 +133,17 @@ def test_categories_of_several_chunks() -> None:
     column = categories(pa.chunked_array([["b", "a"], ["a", None, "c"]]))
     assert list(column.categories) == ["b", "a", "c"]
     assert column.codes.tolist() == [0, 1, 1, -1, 2]
+
+
+@pytest.mark.parametrize(
+    ("cell", "number"),
+    [("1,5", 1.5), ("-,25", -0.25), ("1.234,5", 1234.5), ("1.234.567", 1234567.0), ("7", 7.0), ("2.5", 2.5)],
+)
+def test_decimal_commas(cell: str, number: float, read: Read) -> None:
+    assert read(["0,5", cell], decimal="comma").tolist() == [0.5, number]
+
+
+def test_text_with_commas_stays_text(read: Read) -> None:
+    assert list(read(["1,2,3", "a,b"], decimal="comma").cat.categories) == ["1,2,3", "a,b"]
+    assert list(read(["1,2,3", "a,b"]).cat.categories) == ["1,2,3", "a,b"]
+    assert list(read(["1,5", "2,5"], categorical=["c"]).cat.categories) == ["1,5", "2,5"]

@@ -97,3 +97,12 @@ def test_more_categories_than_are_told_apart_are_worth_a_warning(check: Check) -
         "column 'other' has 40 categories: the 20 most frequent of the training rows are told apart "
         "(data.max_categories), all others count as one",
     )
+
+
+def test_a_column_whose_digits_float32_does_not_keep_is_worth_a_warning(check: Check) -> None:
+    _, warnings = check(CLASSES, stamp=1.7e12 + np.arange(100.0))
+    assert warnings == (
+        "column 'stamp' has values up to 1.7e+12, of which float32 keeps too few digits to tell them apart; subtract a "
+        "constant from them",
+    )
+    assert check(CLASSES, stamp=np.arange(100.0))[1] == ()

@@ -239,15 +239,15 @@ def test_a_test_split_is_drawn_where_only_validation_rows_are_given() -> None:
 
 @given(n=ROWS, n_groups=st.integers(20, 50), seed=SEED)
 @settings(deadline=None, max_examples=40)
-def test_groups_and_the_twins_of_their_rows_stay_together(n: int, n_groups: int, seed: int) -> None:
+def test_groups_stay_together_whatever_their_rows_are(n: int, n_groups: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     groups, x = rng.integers(0, n_groups, n), np.arange(n)
-    x[n // 2] = x[0]  # links two groups
+    x[n // 2] = x[0]
     assignment = assign_rows(table(x, np.zeros(n, np.float32), groups=groups), config(seed=seed, group="shop"))
     assert all_rows(assignment) == list(range(n))
     of_splits = [set(groups[rows].tolist()) for rows in assignment.rows.values()]
     assert sum(map(len, of_splits)) == len(set(groups.tolist()))
-    assert any({0, n // 2} <= set(rows.tolist()) for rows in assignment.rows.values())
+    assert "1 of" in assignment.warnings[0]
 
 
 def test_few_groups_are_too_few() -> None:

@@ -63,7 +63,10 @@ def test_marks_blanks_and_line_ends(text: bytes, cells: dict[str, list[str]], pa
         (b",b\n0,2\n", "row 1: column 1 has no name"),
         ("a,b\n1,ü\n".encode("latin1"), "line 2: not UTF-8; save the file as UTF-8"),
         ("a,ü\n1,2\n".encode("latin1"), "line 1: not UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16"), "line 1: not UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16; save the file as UTF-8"),
+        (b"\x1f\x8b\x08\x00", "is a gzip file, not CSV"),
+        (b"PK\x03\x04", "is a zip or Excel file, not CSV"),
+        (b"PAR1\x15\x04", r"is a Parquet \(data.name parquet\) file, not CSV"),
     ],
 )
 def test_a_file_that_is_no_table_is_one_line(text: bytes, fault: str, path: Path) -> None:

@@ -187,3 +187,11 @@ def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
         sk.root_mean_squared_error(actual, predicted, sample_weight=weights), rel=1e-5
     )
     assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(actual, predicted, sample_weight=weights), rel=1e-5)
+
+
+def test_pictures_of_another_task_go(project: Path, prepared: Path) -> None:
+    old = project / "reports/evaluate/plots/residuals.png"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    run(project, prepared, "moons")
+    assert not old.exists()

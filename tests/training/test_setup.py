@@ -7,13 +7,15 @@ import pytest
 import torch
 
 from wellfit.data import store
+from wellfit.data.config import own_settings
 from wellfit.errors import WellfitError
-from wellfit.params import Params
+from wellfit.params import Params, load_params
 from wellfit.training import setup as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.schedule import lr_table
 from wellfit.training.setup import begin, load_training_data, steps_per_epoch
 
+SHIPPED = Path(__file__).parents[2] / "params.yaml"
 Processed = Callable[..., Path]
 MakeParams = Callable[..., Params]
 
@@ -144,3 +146,16 @@ def test_it_is_deterministic_and_keeps_to_its_threads(processed: Processed, make
     begin(params, load_training_data(params, processed("table")))
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == 2
+
+
+def test_own_data_that_were_prepared_otherwise_are_refused(processed: Processed) -> None:
+    folder = processed("table")
+    own = ["data.name=csv", "data.path=a.csv", "data.target=y", "tune.space={}"]
+    prepared = own_settings(load_params(SHIPPED, own).data)
+    meta = store.load_meta(folder).model_copy(update={"settings": prepared})
+    store.save_meta(folder, meta)
+    load_training_data(load_params(SHIPPED, own), folder)
+    with pytest.raises(
+        WellfitError, match=r"was prepared with data\.target y, which is z now: run `dvc repro preprocess`"
+    ):
+        load_training_data(load_params(SHIPPED, [*own, "data.target=z"]), folder)

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)?,\d+$"  # a decimal comma
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+THOUSANDS = r"^[+-]?\d{1,3}(\.\d{3})+$"  # read as whole numbers where the comma is the decimal mark
 DATE = r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([T ]\d{1,2}:\d{2}.*)?$"
 # Of the cells of a column: with so many numbers, the rest are taken for mistakes and not for categories.
 MOSTLY = 0.95
@@ -92,6 +94,7 @@ class Reader:
         """
         import pyarrow as pa
 
+        column = self._with_points(column)
         try:
             values = column.cast(pa.float64(), safe=False).to_numpy()
         except pa.ArrowInvalid:
@@ -115,17 +118,33 @@ class Reader:
         import pandas as pd
         import pyarrow.compute as pc
 
-        known = column.drop_null()
+        known = self._with_points(column.drop_null())
         if not len(known):
             return pd.Series(categories(column))
-        share = pc.mean(pc.match_substring_regex(known, NUMBER).cast("float64")).as_py()
+        share = _share(known, NUMBER)
         if share == 1:
             return pd.Series(self.numbers(column, name))
         if share > MOSTLY:
             self._refuse_text(column, name)
+        if share + _share(known, COMMA) == 1:
+            raise WellfitError(
+                f"{self._path} column {name!r}: {known[0].as_py()!r} looks like a number with a decimal comma; set "
+                "data.decimal to comma, or list the column in data.categorical"
+            )
         if pc.all(pc.match_substring_regex(known, DATE)).as_py():
             self._refuse_dates(column, name)
         return pd.Series(categories(column))
+
+    def _with_points(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Text with decimal points in place of decimal commas, and without the points between thousands."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if self._data.decimal == "point" or not pa.types.is_string(column.type):
+            return column
+        pointed = pc.replace_substring(pc.replace_substring(column, ".", ""), ",", ".")
+        is_comma = pc.or_(pc.match_substring_regex(column, COMMA), pc.match_substring_regex(column, THOUSANDS))
+        return pc.if_else(is_comma, pointed, column)
 
     def _refuse_text(self, column: pa.ChunkedArray, name: str) -> NoReturn:
         import pyarrow.compute as pc
@@ -134,7 +153,7 @@ class Reader:
         index = pc.index(pc.fill_null(pc.match_substring_regex(text, NUMBER), True), False).as_py()
         raise WellfitError(
             f"{self.row(index)}, column {name!r}: {text[index].as_py()!r} is not a number; mend it, add it to "
-            f"data.missing, or list the column in data.categorical"
+            "data.missing, or, if it is an input, list the column in data.categorical"
         )
 
     def _refuse_dates(self, column: pa.ChunkedArray, name: str) -> NoReturn:
@@ -143,6 +162,14 @@ class Reader:
             f"{self._path} column {name!r}: holds dates ({example}), which are not inputs; make numbers of them (the "
             "year, the days since a day), split by it with data.time, or list it in data.drop"
         )
+
+
+def _share(column: pa.ChunkedArray, pattern: str) -> float:
+    """Share of the cells of text that fit a pattern."""
+    import pyarrow.compute as pc
+
+    share: float = pc.mean(pc.match_substring_regex(column, pattern).cast("float64")).as_py()
+    return share
 
 
 def categories(column: pa.ChunkedArray) -> pd.Categorical:

@@ -1,6 +1,6 @@
 """The sections ``data`` and ``fetch`` of ``params.yaml``."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -38,7 +38,8 @@ class DataConfig(Config):
     path: Name
     target: Name | None
     task: Literal["auto", "classification", "regression", "binary"]
-    separator: str = Field(min_length=1, max_length=1)
+    separator: Literal["comma", "semicolon", "tab", "pipe"]
+    decimal: Literal["point", "comma"]
     missing: Texts
     numeric: Names
     categorical: Names
@@ -58,6 +59,11 @@ class DataConfig(Config):
     test_fraction: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0, lt=2**32)
     augment: Augmentation
+
+
+def own_settings(data: DataConfig) -> dict[str, Any]:
+    """What decides how the user's own data are prepared; nothing for data with a name, which each have a folder."""
+    return data.model_dump(mode="json", exclude={"augment"}) if data.name in OWN_DATA else {}
 
 
 class FetchConfig(Config):

@@ -14,6 +14,7 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pandas as pd
 
+COARSE = 0.01  # of a standard deviation: steps of float32 above that lose what a column says
 SAME_UP_TO = 1e-9  # 1 - |correlation| below which two columns of numbers are one on another scale
 
 
@@ -46,6 +47,11 @@ def check_features(
             warnings.append(f"column {name!r} {what} and is left out")
         elif isinstance(column.dtype, pd.CategoricalDtype):
             warnings += _check_categories(column, distinct, data, path)
+        elif 0 < COARSE * column.std() < np.spacing(np.float32(column.abs().max())):
+            warnings.append(
+                f"column {name!r} has values up to {column.abs().max():g}, of which float32 keeps too few digits to "
+                "tell them apart; subtract a constant from them"
+            )
         if name not in silent and _copies_target(column, distinct, y):
             raise WellfitError(
                 f"{path} column {name!r}: tells the target {data.target!r} exactly, so nothing would be learned from "

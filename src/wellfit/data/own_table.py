@@ -14,7 +14,7 @@ from wellfit.data.columns import Reader, categories
 from wellfit.data.config import DataConfig
 from wellfit.data.leaks import check_features
 from wellfit.data.raw import RawData
-from wellfit.data.tables import read_csv, read_parquet
+from wellfit.data.tables import FIRST_ROW, read_csv, read_parquet
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 MAX_CLASSES = 20  # whole numbers with more values than that are taken for amounts
 LONGEST_ID = 200  # characters: all ids take as much room as the longest
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 LISTS = ("numeric", "categorical", "drop")
 ROLES = ("target", "id", "weight", "group", "time")
 
 
 class Target(NamedTuple):
-    """What is to be predicted: int64 (n,) class indices with their names, or float32 (n,) numbers without."""
+    """What is to be predicted: int64 (n,) class indices with their names, or float64 (n,) numbers without."""
 
     y: NDArray[Any]
     class_names: tuple[str, ...]
@@ -44,11 +45,12 @@ def read_own_table(data: DataConfig) -> RawData:
         WellfitError: the file, a column or a row is not as it must be.
     """
     path = Path(data.path)
-    table = read_csv(path, data.separator) if data.name == "csv" else read_parquet(path)
+    is_csv = data.name == "csv"
+    table = read_csv(path, SEPARATORS[data.separator]) if is_csv else read_parquet(path)
     _check_columns(table.column_names, data, path)
     if table.num_rows == 0:
         raise WellfitError(f"{path} has a header and no rows")
-    reader = Reader(data, path)
+    reader = Reader(data, path, FIRST_ROW if is_csv else 1)
     roles = {role: name for role in ROLES if (name := getattr(data, role))}
     target = _target(reader, table.column(roles["target"]), data, path)
     ids = _ids(reader, table.column(roles["id"]), roles["id"]) if "id" in roles else None
@@ -84,6 +86,8 @@ def _check_columns(names: Sequence[str], data: DataConfig, path: Path) -> None:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names[:20])}"
+            if data.name == "csv" and len(names) == 1:
+                hint = f"its only one is {names[0]!r}: is data.separator right?"
             raise WellfitError(f"{key}: {path} has no column {name!r}; {hint} (params.yaml)")
 
 
@@ -109,13 +113,9 @@ def _target(reader: Reader, column: pa.ChunkedArray, data: DataConfig, path: Pat
         raise WellfitError(
             f"{reader.row(np.flatnonzero(np.isnan(y))[0])}, column {name!r}: the target must be a number"
         )
-    numbers = y.astype(np.float32)
-    if np.ptp(numbers) == 0:
-        raise WellfitError(
-            f"{path} column {name!r}: the target is {y[0]:.9g} in every row, or so close to it that float32 sees no "
-            "difference"
-        )
-    return Target(numbers, ())
+    if np.ptp(y) == 0:
+        raise WellfitError(f"{path} column {name!r}: the target is {y[0]:g} in every row")
+    return Target(y, ())
 
 
 def _is_classification(reader: Reader, column: pa.ChunkedArray, data: DataConfig) -> bool:
@@ -178,7 +178,8 @@ def _times(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[np.flo
             return np.asarray(numbers, np.float64)
         dates = pd.to_datetime(series, errors="coerce", format="ISO8601", utc=True)
         if dates.isna().any():
-            index = np.flatnonzero(dates.isna())[0]
+            neither = np.flatnonzero(dates.isna() & numbers.isna())
+            index = neither[0] if neither.size else np.flatnonzero(dates.isna())[0]
             raise WellfitError(
                 f"{reader.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
                 f"{series[index]!r}"

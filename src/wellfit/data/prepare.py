@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.catalog import CATALOG
-from wellfit.data.config import DataConfig
+from wellfit.data.config import DataConfig, own_settings
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.publish import replacing
 from wellfit.data.raw import RawData
@@ -17,6 +17,7 @@ from wellfit.data.split import assign_rows
 from wellfit.data.store import Column, Meta, Split, SplitName, save_meta, save_split
 from wellfit.errors import WellfitError
 
+LONGEST_NAME = 40  # characters shown
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
 
@@ -60,13 +61,13 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             sizes[name] = len(rows)
         train = assignment.rows["train"]
         warnings = source.warnings + assignment.warnings
-        meta = _describe(data.name, source, x[train], source.y[train], columns, sizes, warnings, manifest)
+        meta = _describe(data, source, x[train], source.y[train], columns, sizes, warnings, manifest)
         save_meta(folder, meta)
     return meta
 
 
 def _describe(
-    name: str,
+    data: DataConfig,
     source: RawData,
     x: NDArray[Any],
     y: NDArray[Any],
@@ -76,12 +77,12 @@ def _describe(
     manifest: dict[str, str],
 ) -> Meta:
     """What there is to say; x and y are those of the training rows."""
-    kind = CATALOG[name].kind
+    kind = CATALOG[data.name].kind
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x) if kind == "images" else column_statistics(x[:, :n_numbers])
     target = None if source.class_names else column_statistics(y[:, np.newaxis])
     return Meta(
-        name=name,
+        name=data.name,
         kind=kind,
         task="regression" if target else "classification",
         columns=columns,
@@ -95,6 +96,7 @@ def _describe(
         target_std=target.std[0] if target else None,
         class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
         warnings=warnings,
+        settings=own_settings(data),
         manifest=manifest,
     )
 
@@ -105,15 +107,21 @@ def describe(meta: Meta) -> list[str]:
     for column in meta.columns:
         if column.fill is not None:
             gaps = ", the missing ones flagged" if column.flags_missing else ""
-            lines.append(f"  {column.name}: numbers, median {column.fill:.6g}{gaps}")
+            lines.append(f"  {_short(column.name)}: numbers, median {column.fill:.6g}{gaps}")
         else:
-            lines.append(f"  {column.name}: {len(column.categories)} categories, {_listed(column.categories)}")
+            lines.append(f"  {_short(column.name)}: {len(column.categories)} categories, {_listed(column.categories)}")
     what = f"{len(meta.class_names)} classes, {_listed(meta.class_names)}" if meta.class_names else "numbers"
-    return [*lines, f"  to be predicted: {meta.target_name}: {what}"]
+    return [*lines, f"  to be predicted: {_short(meta.target_name)}: {what}"]
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return ", ".join(map(_short, names[:5])) + (", ..." if len(names) > 5 else "")
+
+
+def _short(name: str) -> str:
+    """A name that neither fills the screen nor steers it."""
+    shown = name if name.isprintable() else repr(name)
+    return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 3]}..."
 
 
 def column_statistics(table: NDArray[np.float32]) -> Statistics:

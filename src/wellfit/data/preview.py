@@ -48,12 +48,13 @@ def preview(params: Params, data_folder: Path, out: Path) -> None:
 
 
 def _choose_rows(split: Split) -> NDArray[np.int64]:
-    """The first row of each class, and as many more from the beginning as it takes."""
-    rows = np.arange(len(split.y))
-    if split.y.dtype.kind == "i":
-        first = np.unique(split.y, return_index=True)[1]
-        rows = np.concatenate([first, np.setdiff1d(rows, first)])
-    return rows[:SAMPLES]
+    """The first row of each class, then the second of each, and so on."""
+    y = np.asarray(split.y)
+    if y.dtype.kind != "i":
+        return np.arange(min(SAMPLES, len(y)))
+    by_class = [np.flatnonzero(y == label)[:SAMPLES] for label in np.unique(y)]
+    places = [(place, row) for rows in by_class for place, row in enumerate(rows)]
+    return np.array([row for _, row in sorted(places, key=lambda each: each[0])][:SAMPLES])
 
 
 def _title(params: Params) -> str:

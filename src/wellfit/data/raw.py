@@ -19,7 +19,7 @@ class RawData(NamedTuple):
     Attributes:
         x: uint8 (n, channels, height, width) images; or a table of n rows, whose columns are float64 numbers (NaN where
             missing) or categoricals of texts (none where missing).
-        y: int64 (n,) class indices, or float32 (n,) targets.
+        y: int64 (n,) class indices, or float32 or float64 (n,) targets.
         class_names: by class index; empty for a regression.
         target_name: what y means.
         splits: (n,) the split that the publisher, or the user's folders, have put a row into; None where nobody has.

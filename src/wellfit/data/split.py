@@ -38,8 +38,8 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
 
     Given are those of a publisher, of the user's folders, or of ``data.time``; a row with a twin in a later split is
     left out of them. The others are drawn seeded, and stratified by class for a classification. What is drawn are not
-    rows but what belongs together: rows of equal x, and of one group where there are groups. Only where a table tells
-    few of its rows apart, so that equal ones are the rule, rows of equal x are rows like any others.
+    rows but what belongs together: the groups that the user has named, else rows of equal x. Where a table tells few of
+    its rows apart, so that equal ones are the rule, rows of equal x are rows like any others.
 
     Args:
         raw: the whole data set.
@@ -50,7 +50,8 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     """
     twins = first_twins(raw.x)
     warnings = []
-    if not isinstance(raw.x, np.ndarray) and (repeated := _repeated(twins)) > FEW * len(twins):
+    repeated = _repeated(twins)
+    if not isinstance(raw.x, np.ndarray) and (repeated > FEW * len(twins) or (repeated and raw.groups is not None)):
         warnings.append(
             f"{repeated} of {len(twins)} rows equal an earlier row in all their columns, so equal rows may stand in "
             "different splits"
@@ -66,7 +67,7 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
             raise WellfitError(f"data.name {data.name}: every row of the {name} split equals one of a later split")
     pool, drawn = rows["train"], [name for name in SPLIT_NAMES[1:] if not (given == name).any()]
     if drawn:
-        units = _units(twins, raw.groups, pool)
+        units = (twins if raw.groups is None else raw.groups)[pool]
         rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
     if repeated := _repeated(twins[pool]):
         warnings.append(f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind")
@@ -128,22 +129,6 @@ def _by_time(times: NDArray[np.float64], data: DataConfig) -> NDArray[np.str_]:
             "data.val_fraction or data.test_fraction, or split otherwise"
         )
     return splits
-
-
-def _units(twins: Rows, groups: NDArray[np.int64] | None, pool: Rows) -> Rows:
-    """What each row of the pool belongs to, (len(pool),): its first twin, or the component of all that is linked."""
-    if groups is None:
-        return twins[pool]
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    # Rows are linked with their group, and with their twins.
-    n = len(twins)
-    edges = np.concatenate([pool, pool]), np.concatenate([n + groups[pool], twins[pool]])
-    size = n + int(groups.max()) + 1
-    _, component = connected_components(coo_array((np.ones(len(edges[0]), bool), edges), (size, size)), directed=False)
-    units: Rows = component[pool].astype(np.int64)
-    return units
 
 
 def _draw(units: Rows, pool: Rows, drawn: list[SplitName], raw: RawData, data: DataConfig) -> dict[SplitName, Rows]:

@@ -31,7 +31,7 @@ class Split(NamedTuple):
     Attributes:
         x: uint8 (n, channels, height, width) for images; float32 (n, columns) for tables: numbers in raw units, then
             the code of each category, -1 for one that is not told apart (see :attr:`Meta.columns`).
-        y: int64 (n,) class indices, or float32 (n,) targets in their own unit.
+        y: int64 (n,) class indices, or float32 or float64 (n,) targets in their own unit.
         ids: (n,) int64 row numbers in the raw data, ascending; the publisher's test rows go on after the train rows. Or
             what the user's own data call their rows, int64 or text.
         weights: float32 (n,) how much each row counts, or None where all count alike.
@@ -79,6 +79,7 @@ class Meta(BaseModel):
         target_std: of y, 1.0 where it is constant; None for classes.
         class_counts: rows of each class; empty for a regression.
         warnings: what a user should know of this data, one sentence each.
+        settings: of the section ``data``, what the user's own data were prepared with; empty for data with a name.
         manifest: file name to sha256 of its bytes.
     """
 
@@ -98,6 +99,7 @@ class Meta(BaseModel):
     target_std: float | None
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
+    settings: dict[str, Any] = {}
     manifest: dict[str, str]
 
     @computed_field  # type: ignore[prop-decorator]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FIRST_ROW = 2  # number of the first row after the header
+OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip or Excel", b"PAR1": "Parquet (data.name parquet)"}
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -105,8 +106,11 @@ def check_file(path: Path) -> None:
 def _header(path: Path, separator: str, skip_rows: int) -> list[str]:
     check_file(path)
     with path.open("rb") as file:
-        if file.read(2) in UTF16_MARKS:
-            raise _not_utf8(path)
+        mark = file.read(4)
+    if mark[:2] in UTF16_MARKS:
+        raise WellfitError(f"{path} is UTF-16; save the file as UTF-8")
+    if kind := next((kind for begin, kind in OTHER_FORMATS.items() if mark.startswith(begin)), None):
+        raise WellfitError(f"{path} is a {kind} file, not CSV; unpack or export it")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for _ in range(skip_rows):

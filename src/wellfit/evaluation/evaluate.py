@@ -1,5 +1,6 @@
 """The evaluate stage: the only reader of the test split."""
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -56,13 +57,14 @@ def evaluate(params: Params, data_folder: Path, models: Path, report: Path) -> N
         )
     test = load_split(data_folder, meta, "test")
     outputs = _outputs(checkpoint, meta, test)
+    shutil.rmtree(report / "plots", ignore_errors=True)  # of another task
     if meta.task == "classification":
         metrics = _evaluate_classes(outputs, test, meta, params.evaluate, report)
     else:
         metrics = _evaluate_numbers(outputs, test, meta, params.evaluate, report)
     write_json(report / "metrics.json", metrics)
     first = next(iter(metrics))
-    print(f"test {first} {metrics[first]:.4f} [{metrics[f'{first}_low']:.4f}, {metrics[f'{first}_high']:.4f}]")
+    print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]")
     _log(models / "run.json", metrics, meta, report)
 
 

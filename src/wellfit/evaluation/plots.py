@@ -18,7 +18,7 @@ from wellfit.evaluation.style import save as save  # so that who draws needs one
 FEW_CLASSES = 4  # classes up to which a confusion matrix is small and says 0
 MANY_CURVES = 10  # above: thin lines without names
 MANY_CELLS = 20  # classes above which a confusion matrix shows colours alone
-CROWDED = 0.9  # AUC above which all curves lie in a corner, which is drawn again, larger
+CROWDED = 0.97  # AUC above which all curves lie in a corner, which is drawn again, larger
 MANY_POINTS = 2000  # rows above which a scatter becomes a density
 MOST_TICKS = 34  # class names that fit along a confusion matrix
 

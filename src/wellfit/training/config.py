@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PlainValidator, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, Widths
@@ -35,7 +35,11 @@ def _class_weights(value: Any) -> Any:
 class LossConfig(Config):
     name: Literal["auto", "cross_entropy", "bce", "focal", "mse", "mae", "huber", "smooth_l1", "msle"]
     label_smoothing: float = Field(ge=0, lt=1)
-    class_weights: Annotated[Literal["none", "balanced"] | tuple[float, ...], PlainValidator(_class_weights)]
+    class_weights: Annotated[
+        Literal["none", "balanced"] | tuple[float, ...],
+        PlainValidator(_class_weights),
+        PlainSerializer(lambda value: value),
+    ]
     focal_gamma: float = Field(ge=0)
     delta: float = Field(gt=0)
 

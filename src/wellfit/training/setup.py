@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from wellfit.data.config import own_settings
 from wellfit.data.store import Meta, load_meta, load_split
+from wellfit.errors import WellfitError
 from wellfit.params import Params
 from wellfit.runtime import be_deterministic, choose_device, set_threads
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
@@ -38,10 +40,16 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
         folder: ``data/processed/<name>``.
 
     Raises:
-        WellfitError: data that are missing or damaged, or a device that is not there.
+        WellfitError: data that are missing, damaged or prepared otherwise, or a device that is not there.
     """
     device = choose_device(params.train.device)
     meta = load_meta(folder)
+    for key, value in own_settings(params.data).items():
+        if meta.settings.get(key, value) != value:
+            raise WellfitError(
+                f"{folder} was prepared with data.{key} {meta.settings[key]}, which is {value} now: run `dvc repro "
+                "preprocess`"
+            )
     params.check_task(meta.kind, meta.task)
     train, val = (to_tensors(load_split(folder, meta, name), meta, device) for name in ("train", "val"))
     return TrainingData(meta, train, val)

@@ -122,6 +122,8 @@ def verdict(
     found["under-fitting"] = under_fitting(curves, epochs, has_cause=any(found.values()))
     if stable:  # what jumps about shows no trend
         found["over-fitting"] = over_fitting(curves)
+    if found.get("over-fitting"):
+        del found["under-fitting"]  # whose advice is the opposite
     return [Finding(kind, text) for kind, text in found.items() if text]
 
 
