@@ -1,5 +1,7 @@
 """Losses, by the name in ``loss.name``."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -47,47 +49,50 @@ class Loss:
             ``focal`` does not divide by them (Lin et al. 2017). Losses of numbers are in standard deviations of the
             target, but for ``msle``.
         """
-        losses = self._of_rows(outputs, targets)
         if self._weights is None and weights is None:
-            return losses.mean()
+            return self._plain(outputs, targets, "mean")  # in one call: of a small network's step, 5 % less
+        losses = self._plain(outputs, targets, "none")
         if self._weights is not None and self.name != "cross_entropy":  # whose losses have it in them already
             losses = losses * self._weights[targets]
         if weights is not None:
             losses = losses * weights
         return losses.sum() / self.mass(targets, weights)
 
-    def _of_rows(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """The loss of each row, (n,)."""
+    def _plain(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
+        """The loss of each row, (n,), or their mean, (), without weights (cross-entropy has those of classes in it)."""
         config = self._config
         match self.name:
             case "cross_entropy":
                 smoothing = config.label_smoothing
                 return functional.cross_entropy(
-                    outputs, targets, self._weights, reduction="none", label_smoothing=smoothing
+                    outputs, targets, self._weights, reduction=reduction, label_smoothing=smoothing
                 )
             case "bce":
                 smoothed = targets * (1 - config.label_smoothing) + config.label_smoothing / 2
-                return functional.binary_cross_entropy_with_logits(outputs[:, 0], smoothed, reduction="none")
+                return functional.binary_cross_entropy_with_logits(outputs[:, 0], smoothed, reduction=reduction)
             case "focal":
                 losses = functional.cross_entropy(outputs, targets, reduction="none")
                 wrong = -torch.expm1(-losses)  # probability of the other classes
                 # At exactly zero a power below 1 has no finite slope.
-                return wrong.clamp_min(1e-8) ** config.focal_gamma * losses
+                losses = wrong.clamp_min(1e-8) ** config.focal_gamma * losses
+                return losses.mean() if reduction == "mean" else losses
             case "msle":
                 predicted = self._in_own_unit(outputs[:, 0])
                 # Below 0, where there is no logarithm, it goes on as a straight line: a slope leads back.
                 logarithm = torch.where(predicted > 0, predicted.clamp_min(0).log1p(), predicted)
                 # Rounding may have put a target of 0 below it.
-                return functional.mse_loss(logarithm, self._in_own_unit(targets).clamp_min(0).log1p(), reduction="none")
+                return functional.mse_loss(
+                    logarithm, self._in_own_unit(targets).clamp_min(0).log1p(), reduction=reduction
+                )
         predicted = outputs.squeeze(-1)
         match self.name:
             case "mae":
-                return functional.l1_loss(predicted, targets, reduction="none")
+                return functional.l1_loss(predicted, targets, reduction=reduction)
             case "huber":
-                return functional.huber_loss(predicted, targets, reduction="none", delta=config.delta)
+                return functional.huber_loss(predicted, targets, reduction=reduction, delta=config.delta)
             case "smooth_l1":
-                return functional.smooth_l1_loss(predicted, targets, reduction="none", beta=config.delta)
-        return functional.mse_loss(predicted, targets, reduction="none")
+                return functional.smooth_l1_loss(predicted, targets, reduction=reduction, beta=config.delta)
+        return functional.mse_loss(predicted, targets, reduction=reduction)
 
     def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
         """What rows weigh in the mean, (): the mean over all is that of batches, each weighed by its mass.
