@@ -245,3 +245,12 @@ def test_fashion_mnist_in_ten_seconds_and_a_gibibyte(data_config: Callable[..., 
     val = load_split(folder, meta, "val")
     assert np.bincount(val.y).tolist() == [1200] * 10
     assert val.x.shape == (12_000, 1, 28, 28)
+
+
+def test_a_split_whose_rows_all_weigh_nothing_is_refused(data_config: Callable[..., Any], tmp_path: Path) -> None:
+    rows = [f"{i * i % 97},{i * i % 89}.5,{i},{int(i < 80)}" for i in range(100)]
+    (tmp_path / "own.csv").write_text("\n".join(["a,y,t,w", *rows]))
+    data = data_config("csv", path=str(tmp_path / "own.csv"), target="y", time="t", weight="w")
+    with pytest.raises(WellfitError, match=r"data\.weight w: all 20 rows of the test split weigh 0"):
+        prepare(data, tmp_path / "raw", tmp_path / "processed")
+    assert list((tmp_path / "processed").iterdir()) == []
