@@ -78,6 +78,17 @@ def project(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) ->
     open_client.cache_clear()
 
 
+@pytest.fixture
+def own_inductor(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is taken over from an earlier compilation."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
+    import torch  # here, so that a run without such tests does not wait for it
+
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips what this machine cannot run."""
     if item.get_closest_marker("real_data") and not os.environ.get("WELLFIT_MIRROR"):

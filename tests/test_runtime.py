@@ -141,16 +141,7 @@ def test_matrix_products_are_in_the_precision_chosen_and_sums_that_need_it_in_fp
         assert layer(x).dtype == torch.float32
 
 
-@pytest.fixture
-def _own_inductor(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing is taken over from an earlier compilation."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
-@pytest.mark.usefixtures("_own_inductor")
+@pytest.mark.usefixtures("own_inductor")
 def test_a_compiler_that_is_not_there_is_one_line() -> None:
     from torch._inductor import config
 
@@ -163,7 +154,7 @@ def test_a_compiler_that_is_not_there_is_one_line() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_own_inductor")
+@pytest.mark.usefixtures("own_inductor")
 def test_a_model_is_compiled_once_for_batches_of_all_sizes() -> None:
     from torch._dynamo.utils import counters
 

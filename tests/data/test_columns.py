@@ -147,3 +147,9 @@ def test_text_with_commas_stays_text(read: Read) -> None:
     assert list(read(["1,2,3", "a,b"], decimal="comma").cat.categories) == ["1,2,3", "a,b"]
     assert list(read(["1,2,3", "a,b"]).cat.categories) == ["1,2,3", "a,b"]
     assert list(read(["1,5", "2,5"], categorical=["c"]).cat.categories) == ["1,5", "2,5"]
+
+
+@pytest.mark.parametrize("n_commas", range(1, 12))
+def test_a_decimal_comma_is_told_whatever_its_share(n_commas: int, read: Read) -> None:
+    with pytest.raises(WellfitError, match=r"looks like a number with a decimal comma; set data\.decimal to comma"):
+        read(["1,5"] * n_commas + ["2"] * 11)

@@ -213,7 +213,9 @@ def test_every_cut_and_flipped_byte_is_one_line_or_without_meaning(extract: Call
                     assert extract(body) == MEMBERS
 
 
-@pytest.mark.parametrize("body", [b"", b"no archive", bytes(20_000), gzip.compress(b"no archive", mtime=0), b"\x1f\x8bnonsense"])
+@pytest.mark.parametrize(
+    "body", [b"", b"no archive", bytes(20_000), gzip.compress(b"no archive", mtime=0), b"\x1f\x8bnonsense"]
+)
 def test_what_is_no_archive(body: bytes, extract: Callable[..., dict[str, bytes]]) -> None:
     with pytest.raises(SourceError, match=r"damaged|no inside/first in it"):
         extract(body)

@@ -1,6 +1,6 @@
 """Steps from several batches, in bf16, and compiled: each beside the plain step."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -193,17 +193,8 @@ def test_the_seed_decides_every_bit(load: Load, precision: str) -> None:
 # Compiled
 
 
-@pytest.fixture
-def _own_inductor(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing is taken over from an earlier compilation."""
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path_factory.mktemp("inductor")))
-    torch._dynamo.reset()
-    yield
-    torch._dynamo.reset()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_own_inductor")
+@pytest.mark.usefixtures("own_inductor")
 @pytest.mark.parametrize(("kind", "model"), [("table", "mlp"), ("images", "cnn")])
 def test_a_compiled_training_is_the_plain_one_and_keeps_the_names_of_weights(load: Load, kind: str, model: str) -> None:
     from torch._dynamo.utils import counters
@@ -222,7 +213,7 @@ def test_a_compiled_training_is_the_plain_one_and_keeps_the_names_of_weights(loa
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_own_inductor")
+@pytest.mark.usefixtures("own_inductor")
 def test_a_compiled_training_in_bf16_with_dropout_is_the_same_twice(load: Load) -> None:
     params, data = load("table", "model.dropout=0.5", "train.compile=true", "train.precision=bf16")
 

@@ -126,7 +126,7 @@ class Reader:
             return pd.Series(self.numbers(column, name))
         if share > MOSTLY:
             self._refuse_text(column, name)
-        if share + _share(known, COMMA) == 1:
+        if _share(known, f"{NUMBER}|{COMMA}") == 1:
             raise WellfitError(
                 f"{self._path} column {name!r}: {known[0].as_py()!r} looks like a number with a decimal comma; set "
                 "data.decimal to comma, or list the column in data.categorical"

@@ -171,25 +171,22 @@ def _times(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[np.flo
 
     column = reader.known(column)
     _refuse_missing(reader, column, f"data.time {name!r}")
-    series = column.to_pandas()
-    if types.is_string(column.type):
-        numbers = pd.to_numeric(series, errors="coerce")
-        if not numbers.isna().any():
-            return np.asarray(numbers, np.float64)
-        dates = pd.to_datetime(series, errors="coerce", format="ISO8601", utc=True)
-        if dates.isna().any():
-            neither = np.flatnonzero(dates.isna() & numbers.isna())
-            index = neither[0] if neither.size else np.flatnonzero(dates.isna())[0]
-            raise WellfitError(
-                f"{reader.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
-                f"{series[index]!r}"
-            )
-        series = dates
-    if not (types.is_string(column.type) or types.is_timestamp(column.type) or types.is_date(column.type)):
+    is_text = types.is_string(column.type)
+    if not (is_text or types.is_timestamp(column.type) or types.is_date(column.type)):
         return reader.numbers(column, name)
-    if types.is_temporal(column.type) or types.is_string(column.type):
-        series = pd.to_datetime(series, utc=True).astype("datetime64[us, UTC]").astype(np.int64)
-    return np.asarray(series, np.float64)
+    cells = column.to_pandas()
+    numbers = pd.to_numeric(cells, errors="coerce") if is_text else pd.Series(np.nan, cells.index)
+    if not numbers.isna().any():
+        return np.asarray(numbers, np.float64)
+    dates = pd.to_datetime(cells, errors="coerce", format="ISO8601" if is_text else None, utc=True)
+    if dates.isna().any():
+        neither = np.flatnonzero(dates.isna() & numbers.isna())
+        index = neither[0] if neither.size else np.flatnonzero(dates.isna())[0]
+        raise WellfitError(
+            f"{reader.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
+            f"{cells[index]!r}"
+        )
+    return np.asarray(dates.astype("datetime64[us, UTC]").astype(np.int64), np.float64)
 
 
 def _refuse_missing(reader: Reader, column: pa.ChunkedArray, what: str) -> None:
