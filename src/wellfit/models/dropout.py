@@ -91,7 +91,7 @@ class Dropout(nn.Module):
         factors: Tensor = self._factors(x.numel())
         return x * factors.view(x.shape[::-1]).t().to(x.device)
 
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _factors(self, units: int) -> Tensor:
         return self.stream.factors(units)
 

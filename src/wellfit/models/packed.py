@@ -65,7 +65,7 @@ class PackedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (K, in, B) to (K, out, B)."""
-        outputs: Tensor = _Linear.apply(x, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        outputs: Tensor = _Linear.apply(x, self.weight, self.bias)
         return outputs
 
 
@@ -83,7 +83,7 @@ class PackedBatchNorm(nn.Module):
         """From (K, C, B) to the same."""
         if self.training:
             cast(Tensor, self.num_batches_tracked).add_(1)
-        outputs: Tensor = _BatchNorm.apply(  # type: ignore[no-untyped-call]
+        outputs: Tensor = _BatchNorm.apply(
             x, self.weight, self.bias, self.running_mean, self.running_var, self.training, self.momentum, self.eps
         )
         return outputs
@@ -104,7 +104,7 @@ class PackedNorm(nn.Module):
         groups = x.transpose(1, 2).reshape(members, rows, self.groups, units // self.groups)
         normed = functional.layer_norm(groups, groups.shape[-1:], eps=self.eps)
         normed = normed.reshape(members, rows, units).transpose(1, 2)
-        outputs: Tensor = _Affine.apply(normed, self.weight, self.bias)  # type: ignore[no-untyped-call]
+        outputs: Tensor = _Affine.apply(normed, self.weight, self.bias)
         return outputs
 
 

@@ -67,7 +67,7 @@ class Loss:
         return losses.sum(1) / self.mass(targets, weights)
 
     def _plain(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
-        """The loss of each row, (K, n), or their mean, (), without weights (cross-entropy has those of classes in it)."""
+        """The loss of each row, (K, n), or their mean, (), without weights (but for cross-entropy's of classes)."""
         match self.name:
             case "cross_entropy":
                 return self._cross_entropy(outputs, targets, reduction)

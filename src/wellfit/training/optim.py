@@ -264,7 +264,7 @@ def _parameter(values: Tensor, gradient: Tensor) -> nn.Parameter:
 
 
 def _rows_of(value: Any, size: int, rows: list[int]) -> Any:
-    """The part of a state that belongs to some members: all of it, where it is for all alike, as a count of steps is."""
+    """The part of a state that belongs to some members: all of it where it is for all alike, as a count of steps."""
     return value[rows] if isinstance(value, Tensor) and value.ndim == 2 and len(value) == size else value
 
 

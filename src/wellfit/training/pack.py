@@ -19,8 +19,9 @@ from wellfit.models.dropout import start_epoch
 from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.packed import change_members, member_state, packed
-from wellfit.params import Params, flatten
+from wellfit.params import Params
 from wellfit.training.average import WeightAverage
+from wellfit.training.config import ScheduleConfig
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
 from wellfit.training.mix import BatchMixer
@@ -30,26 +31,25 @@ from wellfit.training.scores import Scores
 from wellfit.training.tensors import Tensors
 
 # What each member of a pack has of its own. In all other settings its members agree.
-VECTORS = frozenset(
-    """
-    model.dropout model.input_dropout model.init model.init_std
-    loss.label_smoothing loss.focal_gamma loss.delta
-    regularize.input_noise regularize.mixup regularize.cutmix regularize.ema_decay regularize.swa_start
-    optim.lr optim.weight_decay optim.l1 optim.clip_norm optim.clip_value optim.max_norm
-    optim.momentum optim.nesterov optim.beta1 optim.beta2 optim.alpha optim.eps
-    schedule.name schedule.warmup_epochs schedule.step_epochs schedule.milestones schedule.gamma schedule.decay
-    schedule.power schedule.restart_epochs schedule.restart_factor schedule.cycle_epochs schedule.cycle_mode
-    schedule.rise schedule.start_factor schedule.end_factor schedule.patience schedule.threshold schedule.min_lr
-    train.seed train.epochs train.patience train.min_delta
-    """.split()
-)
+VECTORS = {
+    "model": ("dropout", "input_dropout", "init", "init_std"),
+    "loss": ("label_smoothing", "focal_gamma", "delta"),
+    "regularize": ("input_noise", "mixup", "cutmix", "ema_decay", "swa_start"),
+    "optim": (
+        *("lr", "weight_decay", "l1", "clip_norm", "clip_value", "max_norm"),
+        *("momentum", "nesterov", "beta1", "beta2", "alpha", "eps"),
+    ),
+    "schedule": tuple(ScheduleConfig.model_fields),
+    "train": ("seed", "epochs", "patience", "min_delta"),
+}
 ENCODED_BYTES = 2**28  # up to which the rows are encoded once and not in each batch
 ROWS_AT_ONCE = 2**15  # of all members together in a forward pass without gradients
 
 
 def pack_key(params: Params) -> str:
     """What two members have to share to train in one pack, as text."""
-    return str({key: value for key, value in flatten(resolved_config(params)).items() if key not in VECTORS})
+    config = resolved_config(params)
+    return str({name: {k: v for k, v in config[name].items() if k not in VECTORS.get(name, ())} for name in config})
 
 
 def can_pack(params: Params) -> bool:

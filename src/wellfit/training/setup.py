@@ -31,7 +31,8 @@ class Training(Generic[L]):
     """A training that begins when ``epochs`` is iterated."""
 
     def __init__(self, learner: L, members: Members, order: BatchOrder, schedule: Schedule) -> None:
-        self.learner, self.members = learner, members
+        self.learner: L = learner
+        self.members = members
         self._order, self._schedule = order, schedule
         self.epochs: Iterator[Epoch] = fit(learner, order, schedule, members)
 
