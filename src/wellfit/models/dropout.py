@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-DRAWS = 2**16  # random numbers that a stream hands out at a time, unless more are needed at once
+DRAWS = 2**14  # random numbers that a member draws ahead, unless more are needed at once: they stay in the cache
 WORD = 4  # draws of 16 bits in a word of 64
 LEVELS = 2**16
 
@@ -47,7 +47,7 @@ class DropoutStream:
 
     def start_epoch(self) -> None:
         """Forgets what is left of the numbers drawn ahead: members that join a pack begin like the others."""
-        self._draws, self._used = self._draws[:, :0], 0
+        self._used = self._draws.shape[1]
 
     def extended(self, kept: Sequence[int], added: "DropoutStream") -> "DropoutStream":
         """The stream of some of the members, and of others after them, at the start of an epoch."""
@@ -61,7 +61,10 @@ class DropoutStream:
         """The next draws of each member, (K, count)."""
         if self._used + count > self._draws.shape[1]:
             words = -(-max(DRAWS, count) // WORD)
-            self._draws = np.stack([generator.random_raw(words).view(np.uint16) for generator in self._generators])
+            if self._draws.shape[1] != words * WORD:
+                self._draws = np.empty((len(self), words * WORD), np.uint16)
+            for draws, generator in zip(self._draws, self._generators, strict=True):
+                draws[:] = generator.random_raw(words).view(np.uint16)
             self._used = 0
         self._used += count
         return self._draws[:, self._used - count : self._used]
