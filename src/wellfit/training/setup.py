@@ -33,7 +33,7 @@ class Training(Generic[L]):
     def __init__(self, learner: L, members: Members, order: BatchOrder, schedule: Schedule) -> None:
         self.learner: L = learner
         self.members = members
-        self._order, self._schedule = order, schedule
+        self.order, self.schedule = order, schedule
         self.epochs: Iterator[Epoch] = fit(learner, order, schedule, members)
 
 
@@ -47,8 +47,8 @@ def change_members(training: Training[Pack], kept: Sequence[int], added: Sequenc
     """
     training.learner.change(kept, added)
     training.members.change(kept, [params.train for params in added])
-    training._order.change(kept, [params.train.seed for params in added])
-    training._schedule.change(kept, [_plan(params) for params in added])
+    training.order.change(kept, [params.train.seed for params in added])
+    training.schedule.change(kept, [_plan(params) for params in added])
 
 
 def load_training_data(params: Params, folder: Path) -> TrainingData:

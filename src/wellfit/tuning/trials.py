@@ -1,0 +1,164 @@
+"""Trains the trials of a study, as packs where that pays."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from wellfit.errors import WellfitError
+from wellfit.params import Params
+from wellfit.training.loop import Epoch
+from wellfit.training.pack import can_pack, pack_key
+from wellfit.training.record import resolved_config
+from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members
+from wellfit.tuning.record import TrialRecord
+from wellfit.tuning.study import Study, Trial
+
+TIMING = ("seconds", "samples_per_second")  # of the whole pack: of a trial they say nothing
+
+
+class Ended(NamedTuple):
+    """What a trial brought, and the weights of its best epoch; None where there is none."""
+
+    record: TrialRecord
+    weights: dict[str, Tensor] | None
+
+
+class Running:
+    """A trial under way.
+
+    Args:
+        trial: from the study.
+        params: its configuration.
+    """
+
+    def __init__(self, trial: Trial, params: Params) -> None:
+        self.trial, self.params = trial, params
+        self._started = time.time()
+        self._history: list[dict[str, float]] = []
+        self._weights: dict[str, Tensor] | None = None
+        self._is_pruned = False
+
+    def observe(self, epoch: Epoch, member: int, training: Training, study: Study) -> None:
+        """Takes an epoch in, and stops the member if the study prunes it."""
+        members = training.members
+        self._history.append({k: v for k, v in epoch.of(member).items() if k not in TIMING})
+        if epoch.improved[member]:
+            self._weights = training.learner.weights(member)
+        if members.failure[member]:
+            return
+        study.report(self.trial.number, len(self._history), self._history[-1][members.monitor])
+        if members.active[member] and study.should_prune(self.trial.number):
+            self._is_pruned = True
+            members.active[member] = False
+
+    def end(self, training: Training, member: int) -> Ended:
+        """What it brought, once it has stopped."""
+        members = training.members
+        failure = members.failure[member] or ""
+        best_epoch = int(members.best_epoch[member])
+        record = TrialRecord(
+            number=self.trial.number,
+            state="failed" if failure else "pruned" if self._is_pruned else "complete",
+            values=self.trial.values,
+            config=resolved_config(self.params),
+            history=self._history,
+            best=float(members.best[member]) if best_epoch else None,
+            best_epoch=best_epoch,
+            failure=failure,
+            started=self._started,
+            ended=time.time(),
+        )
+        return Ended(record, self._weights)
+
+
+class Waiting:
+    """Trials that have been asked for and do not train yet, by what they have to share to train as one.
+
+    Args:
+        study: where they come from.
+        configure: from a trial's values to its configuration.
+        size: K of a pack, and how many may wait for others of their kind.
+    """
+
+    def __init__(self, study: Study, configure: Callable[[Trial], Params], size: int) -> None:
+        self._study, self._configure, self._size = study, configure, size
+        self._of_key: dict[str, list[Running]] = {}
+        self._refused: list[Ended] = []
+
+    def next_pack(self) -> tuple[str, list[Running]]:
+        """The key that most trials share and those trials, at most K; none where the study has no more."""
+        while self._has_room() and self._ask():
+            pass
+        key = max(self._of_key, key=lambda each: len(self._of_key[each]), default="")
+        return key, self.take(key, self._size)
+
+    def take(self, key: str, count: int) -> list[Running]:
+        """Trials of a key, so many at most."""
+        while len(self._of_key.get(key, ())) < count and self._has_room() and self._ask():
+            pass
+        trials = self._of_key.pop(key, [])
+        if trials[count:]:
+            self._of_key[key] = trials[count:]
+        return trials[:count]
+
+    def refused(self) -> list[Ended]:
+        """Trials whose values contradict each other, each handed over once."""
+        refused, self._refused = self._refused, []
+        return refused
+
+    def _has_room(self) -> bool:
+        return sum(map(len, self._of_key.values())) < self._size
+
+    def _ask(self) -> bool:
+        """Lets one more trial wait; False where the study has no more."""
+        trial = self._study.ask()
+        if trial is None:
+            return False
+        try:
+            params = self._configure(trial)
+        except WellfitError as error:
+            now = time.time()
+            record = TrialRecord(trial.number, "failed", trial.values, {}, [], None, 0, str(error), now, now)
+            self._refused.append(Ended(record, None))
+            return True
+        key = pack_key(params) if can_pack(params) and self._size > 1 else f"alone: trial {trial.number}"
+        self._of_key.setdefault(key, []).append(Running(trial, params))
+        return True
+
+
+def train_trials(study: Study, configure: Callable[[Trial], Params], data: TrainingData, size: int) -> Iterator[Ended]:
+    """Trains until the study has no more trials, and hands over each as it ends.
+
+    A trial that has ended leaves its pack, and the next one takes its place: the study has been told of the one before
+    it is asked for the other.
+
+    Args:
+        study: asked, and told of every epoch; of the end it is told by whoever iterates.
+        configure: from a trial's values to its configuration. Values that contradict each other are a trial that
+            failed.
+        data: what all train on.
+        size: K, trials of a pack; 1: one by one.
+    """
+    waiting = Waiting(study, configure, size)
+    while True:
+        key, pack = waiting.next_pack()
+        yield from waiting.refused()
+        if not pack:
+            return
+        members = [running.params for running in pack]
+        training = begin_pack(members, data) if len(members) > 1 else begin(members[0], data)
+        for epoch in training.epochs:
+            for k, running in enumerate(pack):
+                running.observe(epoch, k, training, study)
+            active = training.members.active
+            for k in np.flatnonzero(~active):
+                yield pack[k].end(training, k)
+            kept = np.flatnonzero(active).tolist()
+            if kept and len(kept) < len(pack):
+                joining = waiting.take(key, size - len(kept))
+                yield from waiting.refused()
+                change_members(training, kept, [running.params for running in joining])
+                pack = [pack[k] for k in kept] + joining
