@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -23,8 +23,10 @@ from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
 from wellfit.tracking.store import (
     EXPERIMENT,
     OPEN,
+    OPEN_LOCKS,
     experiment_id,
     first_line,
+    is_held,
     open_client,
     runs_folder,
     status_of,
@@ -52,6 +54,11 @@ class Run:
         self._waiting: list[Any] = []
         self._last_flush = time.monotonic()
         self._history = runs_folder() / run_id / "history.jsonl"
+
+    @cached_property
+    def experiment_id(self) -> str:
+        """Of the experiment it is in."""
+        return str(self._call(self._client.get_run).info.experiment_id)
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Logs dotted keys of ``params.yaml`` and their values."""
@@ -129,7 +136,13 @@ class Run:
 
 
 def start_run(
-    stage: str, name: str, meta: Meta, *, parent: Run | None = None, again: str | None = None
+    stage: str,
+    name: str,
+    meta: Meta,
+    *,
+    parent: Run | None = None,
+    again: str | None = None,
+    shared: bool = False,
 ) -> AbstractContextManager[Run]:
     """Opens a run and closes it on every way out: FINISHED, FAILED after an error, KILLED when interrupted.
 
@@ -142,6 +155,7 @@ def start_run(
         meta: the data, logged as the run's input and as tags.
         parent: the study's run, for a trial.
         again: a run of before that goes on, where the store still has it in the same experiment below the same parent.
+        shared: several processes may have the run open; the last to leave it gives it its status.
     """
 
     def start(client: MlflowClient) -> str:
@@ -149,9 +163,7 @@ def start_run(
         adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() and not parent else None
         if again and not adopted and _belongs(client, again, parent_id):
             adopted = again
-        tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
-        if meta.warnings:
-            tags["wellfit.data_warnings"] = "\n".join(meta.warnings)
+        tags = run_tags(stage, meta)
         if adopted:
             client.update_run(adopted, status="RUNNING")
             for key, value in tags.items():
@@ -162,7 +174,7 @@ def start_run(
         experiment = client.get_run(parent_id).info.experiment_id if parent_id else experiment_id(client)
         return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
 
-    return _UnderWay(start, meta)
+    return _UnderWay(start, meta, shared=shared)
 
 
 def _belongs(client: MlflowClient, run_id: str, parent_id: str | None) -> bool:
@@ -182,8 +194,8 @@ class _UnderWay(AbstractContextManager[Run]):
     An interruption is let in where the run is known to be closed after it: not while it is being made or closed.
     """
 
-    def __init__(self, start: Callable[[MlflowClient], str], meta: Meta | None = None) -> None:
-        self._start, self._meta = start, meta
+    def __init__(self, start: Callable[[MlflowClient], str], meta: Meta | None = None, *, shared: bool = False) -> None:
+        self._start, self._meta, self._shared = start, meta, shared
 
     @uninterrupted
     def __enter__(self) -> Run:
@@ -193,7 +205,8 @@ class _UnderWay(AbstractContextManager[Run]):
             with unreachable_in_one_line():
                 self._run = Run(client, self._start(client))
             self._folder = runs_folder() / self._run.id
-            self._lock = FileLock(self._folder / OPEN)
+            self._path = self._folder / (f"open-{os.getpid()}.lock" if self._shared else OPEN)
+            self._lock = FileLock(self._path)
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._lock.acquire()
@@ -223,18 +236,22 @@ class _UnderWay(AbstractContextManager[Run]):
         try:
             if error is None:
                 self._run.flush()
-                self._run.terminate()
+                if not self._is_left_to_others():
+                    self._run.terminate()
         except BaseException as unsent:
             error = unsent
             raise
         finally:
             if error:
                 self._run.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-                _close_quietly(self._run)
-            (self._folder / OPEN).unlink(missing_ok=True)
+                _close_quietly(self._run, terminate=not self._is_left_to_others())
+            self._path.unlink(missing_ok=True)
             self._lock.release()
             with suppress(OSError):  # a run with a history keeps its folder
                 self._folder.rmdir()
+
+    def _is_left_to_others(self) -> bool:
+        return self._shared and any(is_held(path) for path in self._folder.glob(OPEN_LOCKS) if path != self._path)
 
 
 def _check_artifacts(client: MlflowClient, run_id: str) -> None:
@@ -279,19 +296,33 @@ def has_children(run_id: str) -> bool:
     return found
 
 
+def has_run(run_id: str) -> bool:
+    """Whether the store has a run."""
+    return status_of(open_client(), run_id) is not None
+
+
 def reopen_run(run_id: str) -> Run | None:
     """An ended run, to add to it; None where the store does not have it, as after ``dvc pull`` elsewhere."""
     client = open_client()
     return Run(client, run_id) if status_of(client, run_id) else None
 
 
-def _close_quietly(run: Run) -> None:
+def _close_quietly(run: Run, *, terminate: bool) -> None:
     """Ends a run after a failure; a server that is gone must not hide the failure itself."""
     try:
         run.flush()
-        run.terminate()
+        if terminate:
+            run.terminate()
     except Exception as error:
         print(f"warning: run {run.id} could not be closed: {first_line(error)}", file=sys.stderr)
+
+
+def run_tags(stage: str, meta: Meta) -> dict[str, str]:
+    """The tags of every run that uses data."""
+    tags = _tags(stage) | {"wellfit.dataset": meta.name, "wellfit.data_sha256": meta.sha256}
+    if meta.warnings:
+        tags["wellfit.data_warnings"] = "\n".join(meta.warnings)
+    return tags
 
 
 def _tags(stage: str) -> dict[str, str]:
