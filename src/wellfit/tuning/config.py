@@ -31,7 +31,7 @@ SEARCHED_SECTIONS = ("model", "loss", "regularize", "optim", "schedule", "train"
 
 
 class Interval(Config):
-    """Numbers from low to high, both ends included, on a linear or a logarithmic scale; with a step: low, low + step, …"""
+    """Numbers from low to high, both ends included, on a linear or a logarithmic scale, or one step after the other."""
 
     low: float
     high: float
