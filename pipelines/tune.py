@@ -8,7 +8,7 @@ from wellfit.params import Params
 
 def main(params: Params) -> None:
     report = Path("reports/tune")
-    if not (params.tune.enabled and params.tune.ranges):
+    if not (params.tune.enabled and params.tune.searched):
         from wellfit.tuning.best import write_no_tuning
 
         print("tuning is off (tune.enabled is false, or tune.space is empty)")

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 from wellfit.config import Config
 from wellfit.errors import WellfitError
 from wellfit.params import Params, flatten, load_params
+from wellfit.tuning.config import Interval
 
 SHIPPED = Path(__file__).parents[1] / "params.yaml"
 TEXT = SHIPPED.read_text(encoding="utf-8")
@@ -264,7 +265,7 @@ def test_params_are_frozen_at_every_level(params: Params) -> None:
     with pytest.raises(ValidationError, match="frozen"):
         params.optim.lr = 0.1  # type: ignore[misc]
     with pytest.raises(ValidationError, match="frozen"):
-        params.tune.space.optim = None  # type: ignore[misc]
+        params.tune.searched["optim.lr"].low = 0.1  # type: ignore[misc, union-attr]
     with pytest.raises(TypeError):
         params.model.hidden[0] = 1  # type: ignore[index]
 
@@ -282,7 +283,7 @@ def test_replace_of_nothing_is_the_same(params: Params) -> None:
 
 
 def test_a_value_that_replace_sets_may_still_be_searched(params: Params) -> None:
-    assert params.replace({"optim.lr": 0.5}).tune.ranges == params.tune.ranges
+    assert params.replace({"optim.lr": 0.5}).tune.searched == params.tune.searched
 
 
 @pytest.mark.parametrize(
@@ -308,11 +309,11 @@ def test_flat_holds_what_json_holds(params: Params) -> None:
     assert all(not isinstance(value, dict) for value in flat.values())
 
 
-def test_ranges_are_the_intervals_by_dotted_key(params: Params) -> None:
-    assert {key: (r.low, r.high, r.log) for key, r in params.tune.ranges.items()} == {
-        "optim.lr": (0.0003, 0.03, True),
-        "optim.weight_decay": (0.0001, 0.3, True),
-        "model.dropout": (0.0, 0.6, False),
+def test_what_is_searched_by_dotted_key(params: Params) -> None:
+    assert params.tune.searched == {
+        "optim.lr": Interval(low=0.0003, high=0.03, log=True),
+        "optim.weight_decay": Interval(low=0.0001, high=0.3, log=True),
+        "model.dropout": Interval(low=0.0, high=0.6),
     }
 
 

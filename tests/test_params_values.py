@@ -107,6 +107,14 @@ BAD_VALUES = [
     ("train.patience", "0", "must be >= 1, got 0"),
     ("train.seed", "-1", "must be >= 0, got -1"),
     ("tune.n_trials", "0", "must be >= 1, got 0"),
+    ("tune.timeout", "0", "must be > 0.0, got 0"),
+    ("tune.pack", "0", "must be auto or a whole number >= 1, got 0"),
+    ("tune.pack", "true", "must be auto or a whole number >= 1, got True"),
+    ("tune.pack", "all", "must be auto or a whole number >= 1, got 'all'"),
+    ("tune.sampler", "tp", "got 'tp'; did you mean 'tpe'?"),
+    ("tune.pruner", "halfing", "got 'halfing'; did you mean 'halving'?"),
+    ("tune.pruner_percentile", "100", "must be < 100.0, got 100"),
+    ("tune.study", "''", "must not be empty, got ''"),
     ("tune.storage", "''", "must not be empty, got '' ("),
     ("evaluate.resamples", "99", "must be >= 100, got 99"),
     ("evaluate.calibration_bins", "1", "must be >= 2, got 1"),
@@ -145,21 +153,22 @@ def test_a_bad_value_on_the_command_line(key: str, value: str, rule: str) -> Non
         ("model.hidden", "[64, 0]", "model.hidden.1", "must be > 0, got 0"),
         ("model.channels", "[-8]", "model.channels.0", "must be > 0, got -8"),
         ("optim", "{lr: 0.1}", "optim.name", "is missing"),
-        ("tune.space.model.dropout.high", "1.5", "tune.space.model.dropout.high", "must be < 1.0, got 1.5"),
-        ("tune.space.model.dropout.low", "-0.5", "tune.space.model.dropout.low", "must be >= 0.0, got -0.5"),
+        ("tune.space.optim.lr", "{low: 0.1}", "tune.space.optim.lr.high", "is missing"),
         (
             "tune.space.optim.lr",
-            "{low: -1.0, high: 0.1, log: false}",
-            "tune.space.optim.lr.low",
-            "must be > 0.0, got -1.0",
+            "{low: 0.1, high: 1, log: 1}",
+            "tune.space.optim.lr.log",
+            "must be true or false, got 1",
         ),
+        ("tune.space.optim.lr", "{low: 0.1, high: x}", "tune.space.optim.lr.high", "must be a number, got 'x'"),
+        ("tune.space.optim.lr.step", "0", "tune.space.optim.lr.step", "must be > 0.0, got 0"),
+        ("tune.space.optim", "[lr]", "tune.space.optim", "must be a section with keys below it, got ['lr']"),
         (
-            "tune.space.optim.weight_decay",
-            "{low: -1.0, high: 0.1, log: false}",
-            "tune.space.optim.weight_decay.low",
-            "must be >= 0.0, got -1.0",
+            "tune.space.optim.lr",
+            "0.1",
+            "tune.space.optim.lr",
+            "must be an interval, such as {low: 0.1, high: 1.0}, or a list of choices, got 0.1",
         ),
-        ("tune.space.optim.lr", "{low: 0.1, high: 1.0}", "tune.space.optim.lr.log", "is missing"),
     ],
 )
 def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str) -> None:
@@ -167,19 +176,107 @@ def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str)
 
 
 @pytest.mark.parametrize(
-    ("value", "rule"),
+    ("key", "value", "rule"),
     [
-        ("{low: 0.1, high: 0.01, log: true}", "low must be < high, got low 0.1 and high 0.01"),
-        ("{low: 0.1, high: 0.1, log: false}", "low must be < high, got low 0.1 and high 0.1"),
+        # an interval that holds nothing, or that no sampler can draw from
+        ("optim.lr", "{low: 0.1, high: 0.01, log: true}", ": low must be < high, got low 0.1 and high 0.01"),
+        ("optim.lr", "{low: 0.1, high: 0.1}", ": low must be < high, got low 0.1 and high 0.1"),
+        ("model.dropout", "{low: 0, high: 0.5, log: true}", ": low must be > 0 on a logarithmic scale, got 0"),
+        ("optim.lr", "{low: 0.1, high: 0.5, step: 0.1, log: true}", ": step must be null on a logarithmic scale"),
+        ("model.dropout", "{low: 0, high: 0.5, step: 0.2}", ": high must be low and a number of steps, got low 0, hi"),
+        ("model.groups", "{low: 1, high: 2, step: 0.5}", ".step must be a whole number, got 0.5"),
+        # choices that are none
+        ("optim.name", "[adamw]", ": a list of choices must have at least 2 entries, got ['adamw']"),
+        ("optim.name", "[]", ": a list of choices must have at least 2 entries, got []"),
+        ("optim.name", "[adamw, sgd, adamw]", ": each choice must stand there once, got 'adamw' twice"),
+        ("model.hidden", "[[64], [32], [64]]", ": each choice must stand there once, got [64] twice"),
+        ("train.batch_size", "[32, 32.0]", ": each choice must stand there once, got 32.0 twice"),
+        # the rules of the key itself, for both ends and each choice
+        ("model.dropout.high", "1.5", ".high must be < 1.0, got 1.5"),
+        ("model.dropout.low", "-0.5", ".low must be >= 0.0, got -0.5"),
+        ("optim.lr", "{low: -1.0, high: 0.1}", ".low must be > 0.0, got -1"),
+        ("optim.clip_norm", "{low: 0, high: 5}", ".low must be > 0.0, got 0"),
+        ("train.batch_size", "{low: 8.5, high: 64}", ".low must be a whole number, got 8.5"),
+        ("train.batch_size", "[32, 64.0]", " must be a whole number, got 64.0"),
+        ("optim.name", "[adamw, sdg]", " must be one of adamw, adam, nadam"),
+        ("model.hidden", "[[64], [32, 0]]", " must be > 0, got 0"),
+        ("model.hidden", "[[64], 32]", " must be a list, got 32"),
+        ("model.norm_first", "[true, 1]", ": each choice must stand there once"),
+        ("optim.name", "{low: 1, high: 2}", " must be a list of choices, for optim.name takes no numbers"),
+        ("model.hidden", "{low: 8, high: 64}", " must be a list of choices, for model.hidden takes no numbers"),
+        ("model.norm_first", "{low: 0, high: 1}", " must be a list of choices, for model.norm_first takes no numbers"),
+        # keys that are not searched
+        ("train.monitor", "[val/loss, val/accuracy]", " cannot be searched: it is what trials are compared by"),
+        ("train.seed", "[0, 1]", " cannot be searched: the best of several seeds is luck"),
+        ("train.threads", "[1, 2]", " cannot be searched: it decides how fast a model is trained, not what it becomes"),
+        (
+            "data.noise",
+            "[0.1, 0.2]",
+            " cannot be searched: only model, loss, regularize, optim, schedule, train decide",
+        ),
+        ("tune.seed", "[0, 1]", " cannot be searched: only model, loss"),
+        # a contradiction with what is not searched
+        ("loss.name", "[cross_entropy, mse]", " 'mse': loss.name mse is for regression, but data.name digits has cla"),
+        ("model.norm", "[batch, instance]", " 'instance': model.norm instance is for model.name cnn, got mlp"),
+        ("train.epochs", "{low: 2, high: 9}", ".low 2: schedule.warmup_epochs must be < train.epochs, got 2 and 2"),
+        ("schedule.warmup_epochs", "{low: 0, high: 40}", ".high 40: schedule.warmup_epochs must be < train.epochs"),
     ],
 )
-def test_an_interval_that_holds_nothing(value: str, rule: str) -> None:
-    assert mistake(f"tune.space.optim.lr={value}").startswith(f"tune.space.optim.lr: {rule} (")
+def test_a_space_that_cannot_be_searched(key: str, value: str, rule: str) -> None:
+    section, name, *_ = key.split(".")
+    assert mistake(f"tune.space.{key}={value}").startswith(f"tune.space.{section}.{name}{rule}")
 
 
-def test_a_logarithmic_interval_from_zero() -> None:
-    text = mistake("tune.space.model.dropout={low: 0, high: 0.5, log: true}")
-    assert text.startswith("tune.space.model.dropout: low must be > 0 on a logarithmic scale, got 0 (")
+@pytest.mark.parametrize(
+    ("key", "value", "entry"),
+    [
+        ("train.batch_size", "{low: 16, high: 256, log: true}", {"low": 16, "high": 256, "log": True}),
+        ("train.patience", "{low: 5, high: 25, step: 5}", {"low": 5, "high": 25, "step": 5}),
+        ("model.dropout", "{low: 0.0, high: 0.3, step: 0.1}", {"low": 0.0, "high": 0.3, "step": 0.1}),
+        ("optim.clip_norm", "[null, 1.0, 5.0]", [None, 1.0, 5.0]),
+        ("model.hidden", "[[64], [128, 64], []]", [[64], [128, 64], []]),
+        ("model.norm_first", "[true, false]", [True, False]),
+        ("loss.class_weights", "[none, balanced]", ["none", "balanced"]),
+        ("regularize.mixup", "{low: 0.0, high: 0.4, log: false}", {"low": 0.0, "high": 0.4}),
+    ],
+)
+def test_any_key_that_decides_what_a_model_becomes_can_be_searched(key: str, value: str, entry: Any) -> None:
+    changed = load_params(SHIPPED, [f"tune.space.{key}={value}"])
+    section, name = key.split(".")
+    assert changed.model_dump()["tune"]["space"][section][name] == entry
+    assert changed.replace({}) == changed
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["tune.space.train.epochs=[2, 40]", "tune.space.schedule.warmup_epochs=[0, 2]"],
+        ["tune.space.model.norm=[batch, group]", "tune.space.model.hidden=[[66], [128]]"],
+        ["tune.space.model.groups=[3, 4]", "tune.space.model.hidden=[[96], [128]]", "model.norm=group"],
+        ["tune.space.optim.name=[adamw, adam]", "tune.space.optim.decay=[auto, coupled]"],
+        ["tune.space.optim.decay=[auto, decoupled]", "tune.space.optim.name=[adamw, lamb]"],
+        ["tune.space.schedule.min_lr={low: 0.0, high: 0.003}"],
+        ["tune.space.loss.name=[cross_entropy, mse]", "tune.enabled=false"],
+    ],
+)
+def test_choices_that_only_some_combinations_contradict_may_stand_there(overrides: list[str]) -> None:
+    load_params(SHIPPED, overrides)
+
+
+def test_what_own_data_are_is_checked_for_the_space_once_they_are_known() -> None:
+    params = load_params(SHIPPED, ["data.name=csv", "data.target=price", "tune.space.loss.name=[mse, cross_entropy]"])
+    with pytest.raises(
+        WellfitError, match=r"tune\.space\.loss\.name 'mse': loss\.name mse is for regression.*params\.yaml"
+    ):
+        params.check_task("table", "classification")
+
+
+def test_a_grid_needs_a_number_of_values() -> None:
+    grid = "tune.sampler=grid"
+    text = mistake(grid)
+    assert text.startswith("tune.space.optim.lr must be a list of choices, or have a step, for tune.sampler grid (")
+    space = "tune.space={optim: {lr: [0.1, 0.2]}, model: {dropout: {low: 0, high: 0.4, step: 0.2}, groups: {low: 1, high: 4}}}"
+    load_params(SHIPPED, [grid, space])
 
 
 def test_a_long_value_is_cut() -> None:
@@ -225,11 +322,11 @@ CONTRADICTIONS = [
     ),
     (
         ["tune.storage=/tmp/x"],
-        "tune: storage must be a folder below the repository's root, got '/tmp/x'",
+        "tune: storage must be a folder below the repository's root, or a URL such as sqlite:///studies.db, got '/tmp/x'",
     ),
     (
         ["tune.storage=a/../../x"],
-        "tune: storage must be a folder below the repository's root, got 'a/../../x'",
+        "tune: storage must be a folder below the repository's root, or a URL such as sqlite:///studies.db, got 'a/..",
     ),
     (
         ["data.name=wine", "regularize.cutmix=1.0"],
@@ -245,7 +342,7 @@ CONTRADICTIONS = [
     ),
     (
         ["model.norm=group", "model.groups=3"],
-        "model.groups must divide every width of the network, got 3 and [128, 64]",
+        "model.groups must divide every width of the network (model.norm group, model.hidden), got 3 and [128, 64]",
     ),
     (
         ["model.residual=true"],
@@ -279,7 +376,7 @@ CONTRADICTIONS = [
     ),
     (
         ["model.name=resnet18", "model.norm=group", "model.groups=3"],
-        "model.groups must divide every width of the network, got 3 and [64]",
+        "model.groups must divide every width of the network (model.norm group, model.name resnet18), got 3 and [64]",
     ),
     (
         ["loss.name=focal", "loss.label_smoothing=0.1"],
@@ -303,11 +400,11 @@ CONTRADICTIONS = [
     ),
     (
         ["optim.name=lamb", "optim.decay=decoupled"],
-        "optim.decay must be auto for lamb, whose decay is a part of its update, got decoupled",
+        "optim.decay must be auto for optim.name lamb, whose decay is a part of its update, got decoupled",
     ),
     (
         ["optim.name=sgd", "optim.nesterov=true", "optim.momentum=0.0"],
-        "optim.nesterov true needs optim.momentum > 0, got 0",
+        "optim.nesterov true needs optim.momentum > 0 with optim.name sgd, got 0",
     ),
     (
         ["schedule.milestones=[5, 5, 9]"],
@@ -315,13 +412,14 @@ CONTRADICTIONS = [
     ),
     (
         ["schedule.min_lr=0.1", "optim.lr=0.01"],
-        "schedule.min_lr must be <= the lowest optim.lr in use, got 0.1 and 0.01",
+        "schedule.min_lr must be <= optim.lr with schedule.name cosine, got 0.1 and 0.01",
     ),
     (
         ["schedule.name=plateau", "schedule.min_lr=0.002"],
-        "schedule.min_lr must be <= the lowest optim.lr in use, got 0.002 and 0.0003",
+        "tune.space.optim.lr.low 0.0003: schedule.min_lr must be <= optim.lr with schedule.name plateau, got 0.002 and",
     ),
     (["train.batch_size=1", "model.norm=batch"], "train.batch_size 1 "),
+    (["tune.study=a/b"], "tune: study must be of letters, digits, '-', '_' and '.', got 'a/b'"),
 ]
 
 
@@ -401,7 +499,7 @@ def test_an_empty_value_means_as_in_the_file(params: Params, text: str) -> None:
 @pytest.mark.parametrize("key", ["optim.lr", "optim.weight_decay", "model.dropout"])
 def test_a_value_that_is_set_is_not_searched(params: Params, key: str) -> None:
     changed = load_params(SHIPPED, [f"{key}=0.25"])
-    assert set(params.tune.ranges) - set(changed.tune.ranges) == {key}
+    assert set(params.tune.searched) - set(changed.tune.searched) == {key}
 
 
 @pytest.mark.parametrize("text", ["optim.lr", "", "=3", "optim.lr:0.1"])

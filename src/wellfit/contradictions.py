@@ -24,12 +24,10 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
         task: classification or regression; None as long as the data have not told it.
 
     Returns:
-        Pairs: is the rule broken, and what to say then.
+        Pairs: is the rule broken, and what to say then, with the name of each key that it depends on.
     """
     classes, numbers = task == "classification", task == "regression"
     wrong_monitors = get_args(NumberMonitor) if classes else get_args(ClassMonitor) if numbers else ()
-    lr_range = p.tune.ranges.get("optim.lr") if p.tune.enabled else None
-    lowest_lr = min(p.optim.lr, lr_range.low) if lr_range else p.optim.lr
     shares = p.data.val_fraction + p.data.test_fraction
     own_task = CATALOG[p.data.name].task
     twice = _named_twice(p.data)
@@ -102,7 +100,8 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
         ),
         (
             p.model.norm == "group" and any(width % p.model.groups for width in _widths(p.model)),
-            f"model.groups must divide every width of the network, got {p.model.groups} and {_widths(p.model)}",
+            f"model.groups must divide every width of the network (model.norm group, {_where_widths_stand(p.model)}), "
+            f"got {p.model.groups} and {_widths(p.model)}",
         ),
         (
             p.model.residual and not any(a == b for a, b in pairwise(p.model.hidden)),
@@ -153,11 +152,11 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
         ),
         (
             p.optim.name == "lamb" and p.optim.decay != "auto",
-            f"optim.decay must be auto for lamb, whose decay is a part of its update, got {p.optim.decay}",
+            f"optim.decay must be auto for optim.name lamb, whose decay is a part of its update, got {p.optim.decay}",
         ),
         (
             p.optim.name == "sgd" and p.optim.nesterov and p.optim.momentum == 0,
-            "optim.nesterov true needs optim.momentum > 0, got 0",
+            "optim.nesterov true needs optim.momentum > 0 with optim.name sgd, got 0",
         ),
         (
             p.schedule.warmup_epochs >= p.train.epochs,
@@ -165,8 +164,9 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
             "0 is no warm-up",
         ),
         (
-            p.schedule.name in ("cosine", "cosine_restarts", "plateau") and p.schedule.min_lr > lowest_lr,
-            f"schedule.min_lr must be <= the lowest optim.lr in use, got {p.schedule.min_lr:g} and {lowest_lr:g}",
+            p.schedule.name in ("cosine", "cosine_restarts", "plateau") and p.schedule.min_lr > p.optim.lr,
+            f"schedule.min_lr must be <= optim.lr with schedule.name {p.schedule.name}, got {p.schedule.min_lr:g} and "
+            f"{p.optim.lr:g}",
         ),
         (
             list(p.schedule.milestones) != sorted(set(p.schedule.milestones)),
@@ -185,3 +185,7 @@ def _widths(model: ModelConfig) -> list[int]:
     if model.name in TORCHVISION:
         return [TORCHVISION[model.name]]
     return list({"cnn": model.channels, "mlp": model.hidden}.get(model.name, ()))
+
+
+def _where_widths_stand(model: ModelConfig) -> str:
+    return {"cnn": "model.channels", "mlp": "model.hidden"}.get(model.name, f"model.name {model.name}")

@@ -19,15 +19,22 @@ def project_root() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader, or a crash, finds the old one or the new one; the folder is made."""
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Writes a file so that a reader, or a crash, finds the old one or the new one; the folder is made.
+
+    Args:
+        path: the file to make or replace.
+        data: its contents.
+        durable: whether to wait until the disk has it, so that a power cut counts as a crash, too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

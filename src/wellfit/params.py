@@ -5,7 +5,8 @@ at once, and turns every mistake into one line that says the rule, the value and
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, get_args
 
@@ -31,7 +32,7 @@ from wellfit.training.config import (
     TrackConfig,
     TrainConfig,
 )
-from wellfit.tuning.config import TuneConfig
+from wellfit.tuning.config import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, TuneConfig, ends, number_type
 
 PARAMS_FILE = "params.yaml"
 _AS_IN_FILE = object()
@@ -59,9 +60,8 @@ class Params(Config):
         task: Task | None = entry.task
         if self.data.task == "classification" or self.data.task == "regression":
             task = self.data.task
-        for broken, rule in contradictions(self, entry.kind, task):
-            if broken:
-                raise ValueError(rule)
+        for fault in _faults(self, entry.kind, task):
+            raise ValueError(fault)
         return self
 
     def check_task(self, kind: Kind, task: Task) -> None:
@@ -74,9 +74,8 @@ class Params(Config):
         Raises:
             WellfitError: a key that does not fit them.
         """
-        for broken, rule in contradictions(self, kind, task):
-            if broken:
-                raise WellfitError(f"{rule} ({PARAMS_FILE})")
+        for fault in _faults(self, kind, task):
+            raise WellfitError(f"{fault} ({PARAMS_FILE})")
 
     def replace(self, changes: dict[str, Any], source: str = PARAMS_FILE) -> "Params":
         """A copy with other values, validated like the file.
@@ -96,6 +95,50 @@ class Params(Config):
     def flat(self) -> dict[str, Any]:
         """Dotted keys and values, as MLflow logs them."""
         return flatten(self.model_dump(mode="json"))
+
+
+def _faults(params: Params, kind: Kind, task: Task | None) -> Iterator[str]:
+    """What is wrong with keys that concern each other: those of a configuration, and those of ``tune.space``."""
+    yield from (rule for broken, rule in contradictions(params, kind, task) if broken)
+    for key, entry in params.tune.searched.items():
+        yield from _space_faults(params, key, entry, kind, task)
+
+
+def _space_faults(
+    params: Params, key: str, entry: Interval | list[Any], kind: Kind, task: Task | None
+) -> Iterator[str]:
+    """What is wrong with a key of ``tune.space``: what may be tried keeps the rules that the key itself has."""
+    place = f"tune.space.{key}"
+    section, _, name = key.partition(".")
+    config = getattr(params, section, None)
+    if section in Params.model_fields and section not in SEARCHED_SECTIONS:
+        yield f"{place} cannot be searched: only {', '.join(SEARCHED_SECTIONS)} decide what a model becomes"
+        return
+    if not isinstance(config, Config) or name not in type(config).model_fields:
+        yield _unknown(place, known=[f"tune.space.{known}" for known in _known_keys() if "." in known])
+        return
+    if key in NOT_SEARCHED:
+        yield f"{place} cannot be searched: {NOT_SEARCHED[key]}"
+        return
+    if isinstance(entry, Interval):
+        number = number_type(config, name)
+        if number is None:
+            yield f"{place} must be a list of choices, for {key} takes no numbers"
+        elif number is int and entry.step is not None and not entry.step.is_integer():
+            yield f"{place}.step must be a whole number, got {entry.step:g}"
+        elif number is float and entry.step is None and params.tune.sampler == "grid":
+            yield f"{place} must be a list of choices, or have a step, for tune.sampler grid"
+    others = [other for other in params.tune.searched if other != key]
+    for end, value in ends(entry):
+        try:
+            changed = type(config).model_validate(dict(config) | {name: value})
+        except ValidationError as error:
+            yield f"{place}{end} {_rule(error.errors()[0])}"
+            return
+        for broken, rule in contradictions(params.model_copy(update={section: changed}), kind, task):
+            # With another value of a key that is searched as well, it may be right.
+            if broken and params.tune.enabled and not any(re.search(rf"{re.escape(o)}\b", rule) for o in others):
+                yield f"{place}{end} {_shown(value)}: {rule}"
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -188,26 +231,36 @@ def _stop_searching(tree: dict[str, Any], key: str) -> None:
 def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     node: Any = tree
+    may_be_new = re.fullmatch(r"tune\.space\.(\w+\.\w+)(\.(low|high|step|log))?", key)
+    is_new = may_be_new is not None and may_be_new[1] in _known_keys()
     for name in parents:
+        if is_new and isinstance(node, dict) and node.get(name) is None:
+            node[name] = {}
         node = node.get(name) if isinstance(node, dict) else None
-    if not isinstance(node, dict) or last not in node:
-        raise WellfitError(_unknown(key, "--set", known=flatten(tree)))
+    if not isinstance(node, dict) or (last not in node and not is_new):
+        raise WellfitError(f"{_unknown(key, known=flatten(tree))} (--set)")
     node[last] = value
 
 
 def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:
     """pydantic's error as ``KEY RULE, got VALUE (SOURCE)``."""
-    loc = [str(part) for part in error["loc"] if part != "[key]"]
+    loc = [str(part) for part in error["loc"] if not str(part).startswith("[")]
     key = ".".join(loc)
     source = next((s for k, s in sources.items() if key == k or key.startswith(k + ".")), path)
-    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
+    kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden" or error["loc"][-1:] == ("[key]",):
-        return _unknown(key, source, known=_known_keys())
+        return f"{_unknown(key, known=_known_keys())} ({source})"
     if kind == "missing":
         return f"{key} is missing ({source})"
     if kind == "value_error":  # our own checks: their text says it all
         text = str(context["error"])
         return f"{key + ': ' if key else ''}{text} ({', '.join([path, *sorted(set(sources.values()))])})"
+    return f"{key} {_rule(error)} ({source})"
+
+
+def _rule(error: ErrorDetails) -> str:
+    """pydantic's error as ``RULE, got VALUE``."""
+    kind, context, value = error["type"], error.get("ctx", {}), error["input"]
     rules = {
         "greater_than": "must be > {gt}",
         "greater_than_equal": "must be >= {ge}",
@@ -228,7 +281,7 @@ def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:
         "string_too_short": "must not be empty",
     }
     rule_text = rules.get(kind, error["msg"][:1].lower() + error["msg"][1:]).format(**context).replace("'", "")
-    return f"{key} {rule_text}, got {_shown(value)}{_hint(value, context.get('expected', ''))} ({source})"
+    return f"{rule_text}, got {_shown(value)}{_hint(value, context.get('expected', ''))}"
 
 
 def _shown(value: Any) -> str:
@@ -242,13 +295,13 @@ def _hint(value: Any, expected: str) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _unknown(key: str, source: str, known: Iterable[str]) -> str:
+def _unknown(key: str, known: Iterable[str]) -> str:
     nearest = _nearest_key(key, list(known))
     section = key.split(".")[0]
     siblings = [k for k in _known_keys() if k.startswith(f"{section}.")]
     listed = f"{section} has {', '.join(siblings)}" if siblings else f"sections are {', '.join(Params.model_fields)}"
     hint = f"did you mean {nearest}?" if nearest else listed
-    return f"{key} is not a key of params.yaml; {hint} ({source})"
+    return f"{key} is not a key of params.yaml; {hint}"
 
 
 def _nearest_key(key: str, known: list[str]) -> str | None:

@@ -45,7 +45,9 @@ def test_the_study_writes_the_best_trial(project: Path, prepared: Path) -> None:
     report = run(project, prepared)
     trials = trials_of(report)
     params = params_with()
-    assert [float(trials[0][key]) for key in params.tune.ranges] == [params.flat()[key] for key in params.tune.ranges]
+    assert [float(trials[0][key]) for key in params.tune.searched] == [
+        params.flat()[key] for key in params.tune.searched
+    ]
     complete = [trial for trial in trials if trial["state"] == "complete"]
     best = min(complete, key=lambda trial: float(trial["value"]))
     chosen = YAML(typ="safe", pure=True).load(report / "best_params.yaml")["params"]

@@ -4,10 +4,12 @@ Local files are the truth and MLflow is a copy: a run appends each epoch to its 
 has gathered in batches, so that neither a slow nor a lost server costs more than a warning while training goes on.
 """
 
+from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
     Run,
     has_children,
+    has_run,
     is_project_run,
     reopen_run,
     start_parent_run,
@@ -17,9 +19,13 @@ from wellfit.tracking.store import open_store, store_uri
 
 __all__ = [
     "PARENT_RUN_VARIABLE",
+    "EndedRun",
     "Run",
+    "children_by_tag",
     "has_children",
+    "has_run",
     "is_project_run",
+    "log_ended_run",
     "open_store",
     "reopen_run",
     "start_parent_run",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EXPERIMENT = "wellfit"
 OPEN = "open.lock"  # held in the folder of a run while it is under way
+OPEN_LOCKS = "open*.lock"  # one for each process of a run that several share
 
 
 def store_uri() -> str:
@@ -88,18 +89,27 @@ def runs_folder() -> Path:
 
 def _close_abandoned(client: MlflowClient) -> None:
     """Ends the runs of processes that died without a word, by SIGKILL or with the machine: nobody holds their lock."""
-    for path in sorted(runs_folder().glob(f"*/{OPEN}")):
-        run_id = path.parent.name
-        try:
-            with FileLock(path, timeout=0):
-                status = status_of(client, run_id)
-                if status == "RUNNING":
-                    client.set_terminated(run_id, "KILLED")
-                    print(f"run {run_id} is KILLED: its process died without ending it")
-                if status:  # else it is in another store, whose turn comes when that one is opened
-                    path.unlink()
-        except Timeout:  # alive
+    for folder in sorted({path.parent for path in runs_folder().glob(f"*/{OPEN_LOCKS}")}):
+        locks = list(folder.glob(OPEN_LOCKS))
+        if any(is_held(path) for path in locks):
             continue
+        run_id = folder.name
+        status = status_of(client, run_id)
+        if status == "RUNNING":
+            client.set_terminated(run_id, "KILLED")
+            print(f"run {run_id} is KILLED: its process died without ending it")
+        if status:  # else it is in another store, whose turn comes when that one is opened
+            for path in locks:
+                path.unlink(missing_ok=True)
+
+
+def is_held(path: Path) -> bool:
+    """Whether a process holds a lock; one that has died does not."""
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 @contextmanager

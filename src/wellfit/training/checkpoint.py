@@ -22,19 +22,22 @@ class Checkpoint(NamedTuple):
     info: dict[str, Any]
 
 
-def save_checkpoint(path: Path, weights: Mapping[str, Tensor], info: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    path: Path, weights: Mapping[str, Tensor], info: Mapping[str, Any], *, durable: bool = True
+) -> None:
     """Writes a checkpoint so that a reader, or a crash, finds the old file or the new one.
 
     Args:
         path: the file to make or replace; the folder is made.
         weights: tensors by name.
         info: what JSON can hold, stored in the file's header with the sha256 of all of it.
+        durable: whether to wait until the disk has it.
     """
     contents = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     header = json.dumps(dict(info), sort_keys=True, allow_nan=False)
     # One key: safetensors writes several in an order that changes from run to run.
     wellfit = json.dumps({"info": header, "sha256": _digest(contents, header)}, sort_keys=True)
-    write_bytes(path, save(contents, metadata={"wellfit": wellfit}))
+    write_bytes(path, save(contents, metadata={"wellfit": wellfit}), durable=durable)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

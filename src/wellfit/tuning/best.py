@@ -10,11 +10,12 @@ from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv, write_yaml
 from wellfit.params import Params, flatten
+from wellfit.tuning.config import shown
 
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
 
 
-def write_best(path: Path, values: dict[str, float], meta_sha256: str | None, comment: str) -> None:
+def write_best(path: Path, values: dict[str, Any], meta_sha256: str | None, comment: str) -> None:
     """Writes the chosen values, laid out like ``params.yaml``.
 
     Args:
@@ -47,8 +48,8 @@ def apply_best(params: Params, path: Path, meta: Meta) -> Params:
     Raises:
         WellfitError: tuning is enabled but was not run, or was run on other data.
     """
-    ranges = params.tune.ranges if params.tune.enabled else {}
-    if not ranges:
+    searched = params.tune.searched if params.tune.enabled else {}
+    if not searched:
         return params
     way_out = "run `dvc repro tune`, or use --set tune.enabled=false"
     try:
@@ -62,9 +63,9 @@ def apply_best(params: Params, path: Path, meta: Meta) -> Params:
         raise WellfitError(f"{path} was tuned on other data than {meta.name} as it is now: {way_out}")
     if strange := sorted(set(values) - set(params.flat())):
         raise WellfitError(f"{path}: {strange[0]} is not a key of params.yaml: {way_out}")
-    values = {key: value for key, value in values.items() if key in ranges}
+    values = {key: value for key, value in values.items() if key in searched}
     tuned = params.replace(values, source=str(path))
     old = params.flat()
-    changes = [f"{key} {value:.4g} (params.yaml: {old[key]:g})" for key, value in values.items()]
+    changes = [f"{key} {shown(value)} (params.yaml: {shown(old[key])})" for key, value in values.items()]
     print(f"tuned values from {path}: " + ", ".join(changes))
     return tuned

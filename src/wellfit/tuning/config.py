@@ -1,93 +1,163 @@
 """The section ``tune`` of ``params.yaml``."""
 
+from fractions import Fraction
 from pathlib import PurePath
-from typing import Literal, Self
+from types import NoneType
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config
 
+# What a trial is and what it is compared by is settled before a study begins.
+NOT_SEARCHED = {
+    "train.monitor": "it is what trials are compared by",
+    "train.seed": "the best of several seeds is luck; a seed is no setting",
+    "train.device": "it decides where a model is trained, not what it becomes",
+    "train.threads": "it decides how fast a model is trained, not what it becomes",
+    "train.compile": "it decides how fast a model is trained, not what it becomes",
+}
+SEARCHED_SECTIONS = ("model", "loss", "regularize", "optim", "schedule", "train")
 
-class Range(Config):
-    """An interval to search, both ends included, on a linear or a logarithmic scale."""
+
+class Interval(Config):
+    """Numbers from low to high, both ends included, on a linear or a logarithmic scale, or one step after the other."""
 
     low: float
     high: float
-    log: bool
+    step: float | None = Field(None, gt=0)
+    log: bool = False
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _holds_something(self) -> Self:
         if not self.low < self.high:
             raise ValueError(f"low must be < high, got low {self.low:g} and high {self.high:g}")
         if self.log and not self.low > 0:
             raise ValueError(f"low must be > 0 on a logarithmic scale, got {self.low:g}")
+        if self.log and self.step is not None:
+            raise ValueError(f"step must be null on a logarithmic scale, got {self.step:g}")
+        if self.step is not None and (Fraction(str(self.high)) - Fraction(str(self.low))) % Fraction(str(self.step)):
+            raise ValueError(
+                f"high must be low and a number of steps, got low {self.low:g}, high {self.high:g} and step "
+                f"{self.step:g}"
+            )
         return self
 
-
-class LrRange(Range):
-    """Of ``optim.lr``."""
-
-    low: float = Field(gt=0)
-
-
-class WeightDecayRange(Range):
-    """Of ``optim.weight_decay``."""
-
-    low: float = Field(ge=0)
+    @model_serializer(mode="wrap")
+    def _said(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what need not be said, so that a space reads the same whether the file says it or not."""
+        usual = {"step": None, "log": False}
+        return {key: value for key, value in as_usual(self).items() if key not in usual or value != usual[key]}
 
 
-class DropoutRange(Range):
-    """Of ``model.dropout``."""
-
-    low: float = Field(ge=0)
-    high: float = Field(lt=1)
-
-
-class OptimSpace(Config):
-    """What is searched in ``optim``."""
-
-    lr: LrRange | None = None
-    weight_decay: WeightDecayRange | None = None
+def _several(choices: list[Any]) -> list[Any]:
+    if len(choices) < 2:
+        raise ValueError(f"a list of choices must have at least 2 entries, got {choices}")
+    for number, choice in enumerate(choices):
+        if choice in choices[:number]:
+            raise ValueError(f"each choice must stand there once, got {choice!r} twice")
+    return choices
 
 
-class ModelSpace(Config):
-    """What is searched in ``model``."""
+def _kind(entry: Any) -> str | None:
+    if isinstance(entry, dict | Interval):
+        return "[interval]"
+    return "[choices]" if isinstance(entry, list) else None
 
-    dropout: DropoutRange | None = None
+
+# The tags are in brackets to keep them apart from keys in the place that an error names.
+Entry = Annotated[
+    Annotated[Interval, Tag("[interval]")] | Annotated[list[Any], AfterValidator(_several), Tag("[choices]")],
+    Discriminator(
+        _kind,
+        custom_error_type="space_entry",
+        custom_error_message="must be an interval, such as {{low: 0.1, high: 1.0}}, or a list of choices",
+    ),
+]
 
 
-class Space(Config):
-    """The keys that are searched, laid out like ``params.yaml`` itself; a key that is left out keeps its value."""
+def _without_empty(space: dict[str, Any]) -> dict[str, Any]:
+    kept = {
+        section: {key: entry for key, entry in (keys or {}).items() if entry is not None}
+        for section, keys in space.items()
+    }
+    return {section: keys for section, keys in kept.items() if keys}
 
-    optim: OptimSpace | None = None
-    model: ModelSpace | None = None
+
+def _pack(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("pack", "must be auto or a whole number >= 1")
 
 
 class TuneConfig(Config):
     enabled: bool
     n_trials: int = Field(ge=1)
+    timeout: float | None = Field(gt=0)
     max_steps: int | None = Field(ge=1)
-    space: Space
-    pruner: Literal["median", "none"]
+    pack: Annotated[Literal["auto"] | int, PlainValidator(_pack)]
+    space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
+    sampler: Literal["tpe", "random", "gp", "cmaes", "grid"]
+    pruner: Literal["median", "percentile", "halving", "hyperband", "none"]
+    pruner_percentile: float = Field(gt=0, lt=100)
     pruner_startup_trials: int = Field(ge=0)
     pruner_warmup_epochs: int = Field(ge=0)
     seed: int = Field(ge=0, lt=2**32)
+    study: str | None = Field(min_length=1, max_length=200)
     storage: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _named_plainly(self) -> Self:
+        if self.study is not None and not all(c.isalnum() or c in "-_." for c in self.study):
+            raise ValueError(f"study must be of letters, digits, '-', '_' and '.', got {self.study!r}")
+        return self
 
     @model_validator(mode="after")
     def _stored_inside(self) -> Self:
         path = PurePath(self.storage)
-        if path.is_absolute() or ".." in path.parts:
-            raise ValueError(f"storage must be a folder below the repository's root, got {self.storage!r}")
+        if "://" not in self.storage and (path.is_absolute() or ".." in path.parts):
+            raise ValueError(
+                f"storage must be a folder below the repository's root, or a URL such as sqlite:///studies.db, got "
+                f"{self.storage!r}"
+            )
         return self
 
     @property
-    def ranges(self) -> dict[str, Range]:
-        """Dotted key of ``params.yaml`` to the interval to search."""
+    def searched(self) -> dict[str, Interval | list[Any]]:
+        """Dotted key of ``params.yaml`` to what is tried for it: an interval, or a list of choices."""
         return {
-            f"{section}.{key}": interval
-            for section, keys in self.space
-            if keys is not None
-            for key, interval in keys
-            if interval is not None
+            f"{section}.{key}": entry
+            for section, keys in self.space.items()
+            for key, entry in (keys or {}).items()
+            if entry is not None
         }
+
+
+def ends(entry: Interval | list[Any]) -> list[tuple[str, Any]]:
+    """What of an entry must keep the rules of its key, with what is added to the key's name."""
+    if isinstance(entry, Interval):
+        # A key that takes whole numbers takes no 3.0, one that takes numbers takes a 3.
+        return [(f".{name}", int(v) if v.is_integer() else v) for name, v in (("low", entry.low), ("high", entry.high))]
+    return [("", choice) for choice in entry]
+
+
+def number_type(section: Config, name: str) -> type[int] | type[float] | None:
+    """Whether a key takes whole numbers, numbers, or something else: then None."""
+    annotation = type(section).model_fields[name].annotation
+    kinds = set(get_args(annotation) or (annotation,)) - {NoneType}
+    return float if kinds == {float} else int if kinds == {int} else None
+
+
+def shown(value: Any) -> str:
+    """A value for a line of output: numbers to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,130 +1,310 @@
-"""An Optuna study that can be left at any moment and taken up again.
+"""A study that many trials, and several processes, work on at once.
 
-The study lives in memory; each trial that has ended is appended to a journal file as a whole, in one write. A process
-that dies therefore leaves no half-known trial behind, and reports of every epoch cost nothing.
+Values are proposed and trials are stopped by what stands in memory, where a report costs a microsecond. The storage
+gets two things of each trial: that it was claimed, written when it begins, and how it ended, written by
+:func:`wellfit.tuning.storage.end_trial` when there is time. What other processes wrote is read before each proposal.
 """
 
-from pathlib import Path
+import socket
+import time
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from types import TracebackType
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
-from optuna.samplers import TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from filelock import FileLock, Timeout
+from optuna.distributions import BaseDistribution
+from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState
 
-from wellfit.errors import WellfitError
-from wellfit.tuning.config import TuneConfig
+from wellfit.params import Params
+from wellfit.tuning.identity import check_identity, identity, study_name
+from wellfit.tuning.pruners import make_pruner
+from wellfit.tuning.samplers import GENERATION, GridExhaustedError, drawn_at_random, make_sampler
+from wellfit.tuning.space import Space
+from wellfit.tuning.storage import IDENTITY, STATES, at_once, lock_path, open_saved, study_lock
 
-STUDY_NAME = "wellfit"
+LOST = "its process ended before it did"
+
+
+class Trial(NamedTuple):
+    """A trial to run.
+
+    Attributes:
+        number: in the study, from 0.
+        values: dotted key of ``params.yaml`` to the value to try.
+    """
+
+    number: int
+    values: dict[str, Any]
 
 
 class Study:
-    """A study of one configuration on one data set.
+    """A study of one configuration on one data set, begun or gone on with.
+
+    Each trial takes one of ``tune.n_trials`` places. One whose process dies gives its place back, so that a study that
+    was interrupted tries the same values as one that was not. The trial in the first place tries the current values.
 
     Args:
-        journal: the file; made when missing, repaired when its last line is torn.
-        config: the section ``tune``.
-        current: dotted key to the value in ``params.yaml``, for each key that is searched: the first trial.
+        params: the configuration of a trial; ``tune`` says what is searched, and how.
+        data_name: names the study, with the identity.
+        data_sha256: of the data.
         higher_is_better: direction of the monitored metric.
 
     Raises:
-        WellfitError: the journal cannot be read.
+        WellfitError: the storage cannot be opened, or the study was made with other data or settings.
     """
 
-    def __init__(self, journal: Path, config: TuneConfig, current: dict[str, float], *, higher_is_better: bool) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._config, self._current = config, current
-        direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        _repair(journal)
-        try:
-            storage = JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))
-            self._saved = optuna.create_study(
-                storage=storage, study_name=STUDY_NAME, direction=direction, load_if_exists=True
-            )
-            ended = self._saved.trials
-        except (ValueError, KeyError) as error:
-            raise WellfitError(f"{journal} cannot be read ({error}); move it away to begin the study anew") from None
-        self._study = optuna.create_study(direction=direction, pruner=_pruner(config))
-        for trial in ended:
-            self._study.add_trial(trial)
+    def __init__(self, params: Params, data_name: str, data_sha256: str, *, higher_is_better: bool) -> None:
+        self._config, self._space = params.tune, Space(params)
+        same = identity(params, data_sha256)
+        self.name = study_name(params, data_name, same)
+        self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
+        self.saved = open_saved(params.tune.storage, self.name, self._direction)
+        self._storage, self._study_id = self.saved._storage, self.saved._study_id
+        with self._lock():
+            if IDENTITY not in self.saved.user_attrs and not self._all():
+                self.saved.set_user_attr(IDENTITY, same)
+        check_identity(self.name, self.saved.user_attrs.get(IDENTITY), same)
+        self._deadline = time.monotonic() + self._config.timeout if self._config.timeout else None
+
+        self._memory_storage = InMemoryStorage()
+        self._memory = optuna.create_study(
+            storage=self._memory_storage, study_name=self.name, direction=self._direction
+        )
+        self._pruner = make_pruner(self._config, params.train.epochs, self.name, self._direction)
+        self._ids: dict[int, int | None] = {}  # of a trial in memory; None: the sampler must not see it
+        self._ended: set[int] = set()  # in memory
+        self._own: set[int] = set()
+        self._last: dict[int, tuple[int, float]] = {}  # epoch and value
+        self._best: float | None = None
+
+        self._token = uuid.uuid4().hex[:12]
+        self._alive = FileLock(lock_path(f"{self.name}.{self._token}.lock"))
+        self._alive.acquire()
+        if random := drawn_at_random(self._config, self._space):
+            print(f"tune.sampler {self._config.sampler} takes numbers only: {' and '.join(random)} are drawn at random")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @property
     def trials(self) -> list[FrozenTrial]:
-        """The trials that have ended, in their order; of a longer study the first ``tune.n_trials``."""
-        ended = self._study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL))
-        return ended[: self._config.n_trials]
+        """The trials whose end is in the storage, in their order; of a longer study the first ``tune.n_trials``."""
+        return [t for t in self._all() if t.state.is_finished() and _place(t) in range(self._config.n_trials)]
 
     @property
     def best(self) -> FrozenTrial | None:
-        """The best complete trial, or None where there is none."""
+        """The best complete trial of the storage, or None where there is none."""
         complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        sign = -1 if self._study.direction == StudyDirection.MAXIMIZE else 1
+        sign = -1 if self._direction == StudyDirection.MAXIMIZE else 1
         return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
+
+    @property
+    def best_so_far(self) -> float | None:
+        """The best value of a complete trial, those included that the storage does not know yet."""
+        return self._best
 
     @property
     def run_id(self) -> str | None:
         """The MLflow run of the study, kept with it so that a study that goes on stays one run."""
-        return self._saved.user_attrs.get("run_id")
+        return self.saved.user_attrs.get("run_id")
 
     @run_id.setter
     def run_id(self, value: str) -> None:
-        self._saved.set_user_attr("run_id", value)
+        self.saved.set_user_attr("run_id", value)
 
-    def ask(self) -> tuple[Trial, dict[str, float]]:
-        """The next trial and its values, by dotted key.
+    def ask(self) -> Trial | None:
+        """Claims the next trial.
 
-        Each trial's sampler is seeded by how many have ended, so a study that was interrupted goes on as if it had not
-        been.
+        The claims of the processes of one machine wait for each other, so that together they never exceed
+        ``tune.n_trials``; those of several machines may, by one trial each.
+
+        Returns:
+            None: all places are taken, each combination of a grid is, or ``tune.timeout`` is over.
         """
-        ended = len(self.trials)
-        seed = int(np.random.SeedSequence([self._config.seed, ended]).generate_state(1)[0])
-        self._study.sampler = TPESampler(seed=seed)
-        space = {key: _distribution(r.low, r.high, r.log) for key, r in self._config.ranges.items()}
-        if ended == 0:
-            # A value outside its interval is tried all the same; Optuna need not know of it.
-            inside = {k: d for k, d in space.items() if d._contains(self._current[k])}
-            self._study.enqueue_trial({key: self._current[key] for key in inside})
-            trial = self._study.ask(inside)
-            return trial, self._current | trial.params
-        trial = self._study.ask(space)
-        return trial, dict(trial.params)
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            return None
+        with self._lock():
+            trials = self._all()
+            if not self._ids and self._give_back(trials, only_own=False):
+                trials = self._all()
+            place = _free_place(trials)
+            if place >= self._config.n_trials and self._give_back(trials, only_own=False):
+                trials = self._all()
+                place = _free_place(trials)
+            if place >= self._config.n_trials:
+                return None
+            self._take_in(trials)
+            return self._claim(place)
 
-    def tell(self, trial: Trial, state: TrialState, value: float, attributes: dict[str, object]) -> None:
-        """Ends a trial and appends it to the journal.
+    def report(self, number: int, epoch: int, value: float) -> None:
+        """Takes the monitored value of an epoch, counted from 1; in memory only."""
+        self._last[number] = (epoch, value)
+        self._pruner.report(number, epoch, value)
+
+    def should_prune(self, number: int) -> bool:
+        """Whether to stop a trial at the epoch that it reported last."""
+        return self._pruner.should_prune(number)
+
+    def tell(self, number: int, state: str, best: float | None) -> None:
+        """Ends a trial of this process in memory; :func:`wellfit.tuning.storage.end_trial` tells the storage.
 
         Args:
-            trial: from :meth:`ask`.
-            state: COMPLETE, PRUNED or FAIL.
-            value: the best monitored value; ignored for FAIL.
-            attributes: what else to keep with it.
+            number: from :meth:`ask`.
+            state: complete, pruned or failed.
+            best: the best monitored value; must be a number where the trial is complete.
         """
-        for name, attribute in attributes.items():
-            trial.set_user_attr(name, attribute)
-        self._study.tell(trial, value if state == TrialState.COMPLETE else None, state)
-        self._saved.add_trial(self._study.trials[trial.number])
+        self._end(number, STATES[state], best)
+
+    def close(self) -> None:
+        """Gives back the places of this process' trials that have not been told, and ends its claim to be alive.
+
+        What was told must have reached the storage before, or the next process takes those trials for lost.
+        """
+        if self._alive.is_locked:
+            with self._lock():
+                self._give_back(self._all(), only_own=True)
+            self._alive.release()
+            lock_path(f"{self.name}.{self._token}.lock").unlink(missing_ok=True)
+
+    def _lock(self) -> FileLock:
+        return study_lock(self.name)
+
+    def _all(self) -> list[FrozenTrial]:
+        return self._storage.get_all_trials(self._study_id, deepcopy=False)
+
+    def _claim(self, place: int) -> Trial | None:
+        system: dict[str, Any] = {}
+        if place == 0:
+            memory_id, values = None, self._space.current
+            drawn = self._space.drawn(values)
+        else:
+            seed = int(np.random.SeedSequence([self._config.seed, place]).generate_state(1)[0])
+            self._memory.sampler = make_sampler(self._config, self._space, seed)
+            try:
+                asked = self._memory.ask(self._space.distributions)
+            except GridExhaustedError:
+                begun = self._memory_storage.get_all_trials(self._memory._study_id, deepcopy=False)[-1]
+                self._memory_storage.set_trial_state_values(begun._trial_id, TrialState.FAIL)
+                return None
+            memory_id, drawn = asked._trial_id, asked.params
+            values = self._space.values(drawn)
+            kept = self._memory_storage.get_trial(memory_id).system_attrs
+            system = {key: value for key, value in kept.items() if key == GENERATION}
+        attributes = {"place": place, "worker": f"{socket.gethostname()}/{self._token}", "values": values}
+        begun = _running(drawn, self._space.distributions, attributes, system)
+        number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, begun))
+        self._ids[number] = self._remember(begun) if memory_id is None else memory_id
+        self._own.add(number)
+        return Trial(number, values)
+
+    def _take_in(self, trials: Iterable[FrozenTrial]) -> None:
+        """Brings the trials of other processes, and of earlier calls, into memory."""
+        for trial in trials:
+            if trial.number in self._ended or trial.number in self._own:
+                continue
+            if trial.number not in self._ids:
+                self._ids[trial.number] = self._remember(trial)
+            if trial.state.is_finished():
+                for epoch in sorted(trial.intermediate_values):
+                    self.report(trial.number, epoch, trial.intermediate_values[epoch])
+                    self.should_prune(trial.number)  # rungs are kept by asking
+                self._end(trial.number, trial.state, trial.value)
+
+    def _remember(self, trial: FrozenTrial) -> int | None:
+        """Puts a trial into memory as one that is running; a sampler sees only those that have all keys of the space.
+
+        For a key that one trial lacks would be left out of the model of all.
+        """
+        if trial.params.keys() != self._space.distributions.keys():
+            return None
+        template = _running(trial.params, self._space.distributions, {}, trial.system_attrs)
+        return self._memory_storage.create_new_trial(self._memory._study_id, template)
+
+    def _end(self, number: int, state: TrialState, best: float | None) -> None:
+        self._ended.add(number)
+        if state == TrialState.COMPLETE and best is not None:
+            better = max if self._direction == StudyDirection.MAXIMIZE else min
+            self._best = best if self._best is None else better(self._best, best)
+        memory_id = self._ids[number]
+        if memory_id is None:
+            return
+        value = best if state == TrialState.COMPLETE else None
+        if state == TrialState.PRUNED and number in self._last:
+            # By these the sampler ranks a trial that was stopped.
+            epoch, value = self._last[number]
+            self._memory_storage.set_trial_intermediate_value(memory_id, epoch, value)
+        self._memory_storage.set_trial_state_values(memory_id, state, None if value is None else [value])
+
+    def _give_back(self, trials: Iterable[FrozenTrial], *, only_own: bool) -> bool:
+        """Ends the running trials of processes that are no more, or of this one; whether there was one."""
+        host, lost = socket.gethostname(), []
+        for trial in trials:
+            its_host, _, token = str(trial.user_attrs.get("worker", "")).rpartition("/")
+            if trial.state != TrialState.RUNNING or its_host != host:
+                continue
+            if token == self._token:
+                if only_own and trial.number not in self._ended:
+                    lost.append(trial)
+            elif not only_own and _is_gone(self.name, token):
+                lost.append(trial)
+        for trial in lost:
+            with at_once(self._storage):
+                self._storage.set_trial_user_attr(trial._trial_id, "failure", LOST)
+                self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+        return bool(lost)
 
 
-def _distribution(low: float, high: float, log: bool) -> BaseDistribution:
-    return FloatDistribution(low, high, log=log)
+def _running(
+    drawn: dict[str, Any],
+    distributions: dict[str, BaseDistribution],
+    user_attributes: dict[str, Any],
+    system_attributes: dict[str, Any],
+) -> FrozenTrial:
+    return FrozenTrial(
+        number=-1,  # the storage gives number and id
+        trial_id=-1,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=datetime.now(),
+        datetime_complete=None,
+        params=drawn,
+        distributions={key: distributions[key] for key in drawn},
+        user_attrs=user_attributes,
+        system_attrs=system_attributes,
+        intermediate_values={},
+    )
 
 
-def _pruner(config: TuneConfig) -> BasePruner:
-    if config.pruner == "none":
-        return NopPruner()
-    return MedianPruner(n_startup_trials=config.pruner_startup_trials, n_warmup_steps=config.pruner_warmup_epochs)
+def _place(trial: FrozenTrial) -> int:
+    """Which of the ``tune.n_trials`` places a trial takes; -1 for one that was lost or that wellfit did not begin."""
+    is_lost = trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == LOST
+    return -1 if is_lost else int(trial.user_attrs.get("place", -1))
 
 
-def _repair(journal: Path) -> None:
-    """Cuts off a last line without an end, which Optuna would read once and choke on after the next append."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        content = file.read()
-        whole = content.rfind(b"\n") + 1
-        if whole < len(content):
-            file.truncate(whole)
+def _free_place(trials: Iterable[FrozenTrial]) -> int:
+    taken = {_place(trial) for trial in trials}
+    return next(place for place in range(len(taken) + 1) if place not in taken)
+
+
+def _is_gone(name: str, token: str) -> bool:
+    """Whether a process of this machine has ended: it held a lock as long as it lived."""
+    path = lock_path(f"{name}.{token}.lock")
+    if not path.exists():
+        return True
+    try:
+        with FileLock(path).acquire(timeout=0):
+            path.unlink(missing_ok=True)
+    except Timeout:
+        return False
+    return True

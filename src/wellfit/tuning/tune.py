@@ -56,7 +56,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
     base = _shortened(params, data)
     if base.train.epochs < params.train.epochs:
         params, base = _without_regularization(params, base)
-    current = {key: params.flat()[key] for key in params.tune.ranges}
+    current = {key: params.flat()[key] for key in params.tune.searched}
     higher = is_higher_better(params.train.monitor)
     journal = project_root() / params.tune.storage / f"{data.meta.name}-{fingerprint(base, data.meta.sha256)}.log"
     with _locked(journal):
@@ -116,8 +116,8 @@ def _without_regularization(params: Params, base: Params) -> tuple[Params, Param
     A network that has seen the data once or twice does not over-fit yet: the less regularization, the better it looks,
     and trained to the end with what won it over-fits. Where nothing else is searched, the space stays.
     """
-    fixed = [key for key in params.tune.ranges if key in REGULARIZATION]
-    if fixed and len(fixed) < len(params.tune.ranges):
+    fixed = [key for key in params.tune.searched if key in REGULARIZATION]
+    if fixed and len(fixed) < len(params.tune.searched):
         print(
             f"a trial has {base.train.epochs} of {params.train.epochs} epochs (tune.max_steps), too few to judge "
             f"regularization: {' and '.join(fixed)} stay as they are"
@@ -191,7 +191,7 @@ def _log_trial(run: tracking.Run, trial: Trial, params: Params, data: TrainingDa
 
 
 def _write_report(study: Study, best: FrozenTrial, params: Params, data: TrainingData, report: Path) -> None:
-    keys = list(params.tune.ranges)
+    keys = list(params.tune.searched)
     higher = is_higher_better(params.train.monitor)
     rows, so_far = [], None
     for trial in study.trials:
@@ -206,7 +206,7 @@ def _write_report(study: Study, best: FrozenTrial, params: Params, data: Trainin
     monitor = params.train.monitor
     save(tuning_history(values, states, monitor, higher), report / "plots" / "history.png")
     searched = {key: [row[len(TRIAL_COLUMNS) + i] for row in rows] for i, key in enumerate(keys)}
-    log_keys = {key for key, interval in params.tune.ranges.items() if interval.log}
+    log_keys = {key for key, interval in params.tune.searched.items() if interval.log}
     save(tuning_slices(searched, values, states, monitor, higher, log_keys), report / "plots" / "slices.png")
     chosen = best.user_attrs["values"]
     what = f"best of {len(rows)} trials: trial {best.number}, {params.train.monitor} {best.value:.6g}"

@@ -1,0 +1,136 @@
+"""Which trials are stopped early, where many are under way at once.
+
+Optuna's median rule compares a trial with those that have ended. Of trials that are trained side by side none has, so
+it would stop none of them. Here a trial is compared with all that have come as far, whether they have ended or not.
+"""
+
+import math
+from typing import Protocol
+
+import optuna
+from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+
+from wellfit.tuning.config import TuneConfig
+
+
+class Pruner(Protocol):
+    """A rule for stopping trials."""
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        """Takes the monitored value of a trial's epoch, counted from 1, in the order of the epochs."""
+
+    def should_prune(self, trial: int) -> bool:
+        """Whether to stop the trial at the epoch that it reported last."""
+
+
+def make_pruner(config: TuneConfig, epochs: int, name: str, direction: StudyDirection) -> Pruner:
+    """The rule of ``tune.pruner``.
+
+    Args:
+        config: the section ``tune``.
+        epochs: the most that a trial has.
+        name: of the study: hyperband deals trials out to its brackets by it.
+        direction: of the monitored metric.
+    """
+    first = min(max(1, config.pruner_warmup_epochs), epochs)
+    if config.pruner == "halving":
+        return Rungs(SuccessiveHalvingPruner(min_resource=first), name, direction)
+    if config.pruner == "hyperband":
+        return Rungs(HyperbandPruner(min_resource=first, max_resource=epochs), name, direction)
+    if config.pruner == "none":
+        return Never()
+    percentile = 50.0 if config.pruner == "median" else config.pruner_percentile
+    return Percentile(percentile, config.pruner_startup_trials, config.pruner_warmup_epochs, direction)
+
+
+class Never:
+    """Stops no trial."""
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        """Nothing is kept."""
+
+    def should_prune(self, trial: int) -> bool:
+        """Never."""
+        return False
+
+
+class Percentile:
+    """Stops a trial whose best value so far is worse than a percentile of the others' values at this epoch.
+
+    The rule of Vizier's median stopping (Golovin et al. 2017, Google Vizier, section 3.2) in the form that
+    ``optuna.pruners.PercentilePruner`` gives it, with a microsecond or two for each decision.
+
+    Args:
+        percentile: of the others, the best first: 50 is the median.
+        startup_trials: how many others must have come as far.
+        warmup_epochs: below this epoch no trial is stopped.
+        direction: of the values.
+    """
+
+    def __init__(self, percentile: float, startup_trials: int, warmup_epochs: int, direction: StudyDirection) -> None:
+        self._share = percentile / 100
+        self._startup_trials, self._warmup_epochs = startup_trials, warmup_epochs
+        self._sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
+        self._at: dict[int, dict[int, float]] = {}  # epoch to trial to value, less is better
+        self._last: dict[int, int] = {}
+        self._best: dict[int, float] = {}
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        """Keeps a value."""
+        less_is_better = self._sign * value
+        self._at.setdefault(epoch, {})[trial] = less_is_better
+        self._last[trial] = epoch
+        best = self._best.get(trial, math.nan)
+        self._best[trial] = less_is_better if not best <= less_is_better else best
+
+    def should_prune(self, trial: int) -> bool:
+        """Whether the trial is worse than that share of the others; one without a single number always is."""
+        epoch = self._last.get(trial)
+        if epoch is None or epoch < self._warmup_epochs:
+            return False
+        others = [value for other, value in self._at[epoch].items() if other != trial]
+        if not others or len(others) < self._startup_trials:
+            return False
+        best = self._best[trial]
+        if math.isnan(best):
+            return True
+        numbers = sorted(value for value in others if not math.isnan(value))
+        return bool(numbers) and best > _percentile(numbers, self._share)
+
+
+class Rungs:
+    """Stops trials at the rungs of successive halving or hyperband, by Optuna's own pruners.
+
+    They keep what was reached at each rung in a study of their own, in memory; it comes back by reporting the values of
+    earlier trials again.
+
+    Args:
+        pruner: Optuna's.
+        name: of the study.
+        direction: of the values.
+    """
+
+    def __init__(self, pruner: BasePruner, name: str, direction: StudyDirection) -> None:
+        self._pruner, self._storage = pruner, InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, study_name=name, direction=direction)
+        self._ids: list[int] = []  # by the trial's number, by which hyperband chooses a bracket
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        """Keeps a value."""
+        while len(self._ids) <= trial:
+            self._ids.append(self._storage.create_new_trial(self._study._study_id))
+        self._storage.set_trial_intermediate_value(self._ids[trial], epoch, value)
+
+    def should_prune(self, trial: int) -> bool:
+        """Whether the trial ends at the rung that it has reached."""
+        return trial < len(self._ids) and self._pruner.prune(self._study, self._storage.get_trial(self._ids[trial]))
+
+
+def _percentile(rising: list[float], share: float) -> float:
+    """As ``numpy.percentile``: linear between two neighbours."""
+    place = share * (len(rising) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(rising) - 1)
+    return rising[below] + (place - below) * (rising[above] - rising[below])
