@@ -7,7 +7,7 @@ from wellfit.training.pack import can_pack
 from wellfit.training.setup import TrainingData, begin, begin_pack
 
 
-def repeat(params: Params, data: TrainingData, size: int) -> list[float | None]:
+def repeat(params: Params, data: TrainingData, size: int) -> dict[int, float]:
     """The best value of ``train.monitor`` for each of ``tune.repeats`` seeds after ``train.seed``.
 
     The seed of the study itself is left out: it has been chosen for its value.
@@ -18,12 +18,13 @@ def repeat(params: Params, data: TrainingData, size: int) -> list[float | None]:
         size: K of a pack.
 
     Returns:
-        A value for each seed; None of a training that blew up.
+        Seed to value, without those whose training blew up.
     """
-    seeds = range(params.train.seed + 1, params.train.seed + 1 + params.tune.repeats)
-    members = [params.replace({"train.seed": seed % 2**32}) for seed in seeds]
-    step = size if can_pack(params) else 1
-    return [best for start in range(0, len(members), step) for best in _train(members[start : start + step], data)]
+    seeds = [(params.train.seed + 1 + i) % 2**32 for i in range(params.tune.repeats)]
+    members = [params.replace({"train.seed": seed}) for seed in seeds]
+    together = size if can_pack(params) else 1
+    values = [each for i in range(0, len(seeds), together) for each in _train(members[i : i + together], data)]
+    return {seed: value for seed, value in zip(seeds, values, strict=True) if value is not None}
 
 
 def _train(members: Sequence[Params], data: TrainingData) -> list[float | None]:

@@ -34,6 +34,11 @@ class Size(NamedTuple):
     threads: int | None
     rate: float
 
+    def describe(self) -> str:
+        """In words."""
+        what = "trials one by one" if self.members == 1 else f"up to {self.members} trials as one pack"
+        return what if self.threads is None else f"{what}, with {self.threads} CPU threads"
+
 
 def choose_size(params: Params, data: TrainingData, n_trials: int) -> Size:
     """Measures steps of this network, one model and packs, with one thread and with all.
@@ -46,7 +51,7 @@ def choose_size(params: Params, data: TrainingData, n_trials: int) -> Size:
         data: what it trains on.
         n_trials: still to come; a pack holds no more than half of them, so that the sampler learns from the others.
     """
-    if not can_pack(params):
+    if not can_pack(params) or n_trials < 1:
         return Size(1, None, 0.0)
     if params.tune.pack != "auto":
         return Size(params.tune.pack, params.train.threads, 0.0)
@@ -57,7 +62,9 @@ def choose_size(params: Params, data: TrainingData, n_trials: int) -> Size:
     if key not in known:
         known[key] = fastest(lambda members: _step(params, data, members), limit, _thread_counts(params, data))
         write_json(memory, known)
-    return Size(*known[key])
+    size = Size(*known[key])
+    torch.set_num_threads(size.threads)
+    return size
 
 
 def fastest(step: Callable[[int], Callable[[], None]], limit: int, thread_counts: list[int]) -> Size:
