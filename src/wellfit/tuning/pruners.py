@@ -83,7 +83,8 @@ class Percentile:
         self._at.setdefault(epoch, {})[trial] = less_is_better
         self._last[trial] = epoch
         best = self._best.get(trial, math.nan)
-        self._best[trial] = less_is_better if not best <= less_is_better else best
+        if math.isnan(best) or less_is_better < best:
+            self._best[trial] = less_is_better
 
     def should_prune(self, trial: int) -> bool:
         """Whether the trial is worse than that share of the others; one without a single number always is."""
