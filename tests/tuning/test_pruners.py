@@ -35,6 +35,7 @@ def lockstep(pruner: Pruner, curves: dict[int, list[float]]) -> dict[int, int]:
         for trial in active:
             if epoch < epochs and pruner.should_prune(trial):
                 stopped[trial] = epoch
+                pruner.stop(trial)
     return stopped
 
 
@@ -70,9 +71,15 @@ def test_the_median_of_a_pack_by_hand() -> None:
     startup=st.integers(0, 4),
     warmup=st.integers(0, 3),
     direction=st.sampled_from([MINIMIZE, MAXIMIZE]),
+    stopped=st.sets(st.integers(1, 7)),
 )
-def test_the_rule_is_optunas_with_those_that_came_as_far_as_its_complete_trials(
-    values: list[list[float]], percentile: float, startup: int, warmup: int, direction: StudyDirection
+def test_the_rule_is_optunas_with_those_that_came_as_far_or_were_stopped_as_its_complete_trials(
+    values: list[list[float]],
+    percentile: float,
+    startup: int,
+    warmup: int,
+    direction: StudyDirection,
+    stopped: set[int],
 ) -> None:
     ours = Percentile(percentile, startup, warmup, direction)
     for trial, curve in enumerate(values):
@@ -81,7 +88,10 @@ def test_the_rule_is_optunas_with_those_that_came_as_far_as_its_complete_trials(
     theirs = PercentilePruner(percentile, n_startup_trials=startup, n_warmup_steps=warmup)
     epoch = len(values[0])
     study = optuna.create_study(direction=direction)
-    for curve in values[1:]:
+    for trial, curve in enumerate(values[1:], start=1):
+        if trial in stopped:
+            ours.stop(trial)
+            curve = curve + [curve[-1]] * (epoch - len(curve))
         if len(curve) >= epoch:
             study.add_trial(create_trial(value=0.0, intermediate_values=dict(enumerate(curve, start=1))))
     study.add_trial(create_trial(state=TrialState.RUNNING, intermediate_values=dict(enumerate(values[0], start=1))))
@@ -119,9 +129,15 @@ def test_trials_one_after_the_other_are_stopped_too(pruner: str) -> None:
             rule.report(trial, epoch, value)
             if rule.should_prune(trial):
                 stopped.append(trial)
+                rule.stop(trial)
                 break
     assert len(stopped) >= 10
     assert min(curves, key=lambda trial: curves[trial][-1]) not in stopped
+
+
+def test_a_pack_is_not_halved_anew_at_each_epoch() -> None:
+    stopped = lockstep(pruner_of(), falling(64, 40))
+    assert 24 <= len(stopped) <= 40
 
 
 def test_a_smaller_percentile_stops_more() -> None:

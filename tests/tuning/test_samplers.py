@@ -16,12 +16,13 @@ from wellfit.params import load_params
 from wellfit.tuning.config import TuneConfig
 from wellfit.tuning.samplers import GENERATION, GridExhaustedError, drawn_at_random, make_sampler
 from wellfit.tuning.space import Space
+from wellfit.tuning.storage import LOST
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 NUMBERS = (
     "{optim: {lr: {low: 0.0001, high: 0.1, log: true}, beta1: {low: 0, high: 0.9}}, model: {groups: {low: 1, high: 9}}}"
 )
-MIXED = "{model: {hidden: [[8], [16], [32]], dropout: {low: 0.0, high: 0.5}}, optim: {lr: {low: 0.001, high: 0.1, log: true}}}"
+MIXED = "{model: {hidden: [[8], [16], [32]], dropout: {low: 0.0, high: 0.5}}, optim: {beta1: {low: 0.1, high: 0.9}}}"
 GRID = "{model: {hidden: [[8], [16], [32]], dropout: {low: 0, high: 0.4, step: 0.2}}}"
 
 
@@ -153,13 +154,16 @@ def test_a_grid_tries_each_combination_once_and_then_ends() -> None:
         go_on(study, "grid", GRID, 1, lambda _: 0.0)
 
 
-def test_a_grid_tries_again_what_failed() -> None:
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_grid_tries_again_what_was_lost_but_not_what_failed(lost: bool) -> None:
     study = new_study()
     config, known = setting("grid", GRID)
     study.sampler = make_sampler(config, known, 0)
-    lost = study.ask(known.distributions)
-    study.tell(lost, state=TrialState.FAIL)
-    assert lost.params in go_on(study, "grid", GRID, 9, lambda _: 0.0)
+    trial = study.ask(known.distributions)
+    if lost:
+        trial.set_user_attr("failure", LOST)
+    study.tell(trial, state=TrialState.FAIL)
+    assert (trial.params in go_on(study, "grid", GRID, 9 if lost else 8, lambda _: 0.0)) is lost
 
 
 def test_a_grid_may_be_huge() -> None:

@@ -1,6 +1,7 @@
 """The journal, databases, and how a trial's end is written."""
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -115,9 +116,14 @@ def test_an_end_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_is_gathered_is_dropped_by_an_error(tmp_path: Path) -> None:
     saved = new_study()
     before = (tmp_path / JOURNAL / "study.log").read_bytes()
-    with pytest.raises(RuntimeError, match="midst"), at_once(saved._storage):
-        saved.set_user_attr("a", 1)
-        raise RuntimeError("in the midst")
+
+    def fail_in_the_midst() -> None:
+        with at_once(saved._storage):
+            saved.set_user_attr("a", 1)
+            raise RuntimeError("in the midst")
+
+    with pytest.raises(RuntimeError, match="midst"):
+        fail_in_the_midst()
     assert (tmp_path / JOURNAL / "study.log").read_bytes() == before
     saved.set_user_attr("b", 2)
     assert saved.user_attrs == {"b": 2}
@@ -167,6 +173,18 @@ def test_a_torn_line_is_not_cut_while_another_process_writes_it(tmp_path: Path) 
     assert opened
 
 
+def test_a_lock_that_was_left_behind_long_ago_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_study()
+    lock = tmp_path / JOURNAL / "study.log.lock"
+    lock.touch()
+    os.utime(lock, (1.0, 1.0))
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits"))
+    assert open_saved(JOURNAL, "study").trials
+    assert not lock.exists()
+
+
 def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     journal = tmp_path / JOURNAL / "study.log"
     journal.parent.mkdir(parents=True)
@@ -193,6 +211,14 @@ def test_a_storage_that_cannot_be_opened(storage: str, reason: str) -> None:
     assert "mend tune.storage (params.yaml)" in text
     assert "secret" not in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("storage", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(storage: str) -> None:
+    with pytest.raises(
+        WellfitError, match=rf"tune\.storage {storage} is kept in memory only: name a file \(params\.yaml\)"
+    ):
+        open_saved(storage, "study", MINIMIZE)
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The study: places, claims of several processes, going on after an interruption, refusals."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -17,8 +18,8 @@ from wellfit.errors import WellfitError
 from wellfit.params import Params, load_params
 from wellfit.tuning.config import Interval
 from wellfit.tuning.identity import identity
-from wellfit.tuning.storage import end_trial
-from wellfit.tuning.study import LOST, Study, Trial
+from wellfit.tuning.storage import LOST, end_trial
+from wellfit.tuning.study import Study, Trial
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 CURRENT = {"optim.lr": 0.003, "optim.weight_decay": 0.01, "model.dropout": 0.2}
@@ -241,6 +242,31 @@ def test_what_a_trial_is_compared_with_survives() -> None:
     assert study.should_prune(number)
 
 
+def test_a_grid_tries_again_what_was_lost() -> None:
+    setting = ("tune.sampler=grid", "tune.space={model: {dropout: [0.1, 0.2, 0.3]}}")
+    study = open_study(*setting)
+    end(study, ask(study), best=0.0)
+    with open_study(*setting) as other:
+        lost = ask(other)
+        assert ask(study).values != lost.values
+    assert ask(study).values == lost.values
+    assert study.ask() is None
+
+
+def test_a_trial_that_was_stopped_is_remembered_as_one() -> None:
+    setting = ("tune.pruner_startup_trials=1", "tune.pruner_warmup_epochs=1")
+    study = open_study(*setting)
+    stopped = ask(study).number
+    end_trial(study.saved, Record(stopped, "pruned", 1.0, [{"val/loss": 1.0}]))
+    study = open_study(*setting)
+    number = ask(study).number
+    for epoch, value in ((1, 9.0), (2, 0.5)):
+        study.report(number, epoch, value)
+    assert not study.should_prune(number)
+    study.report(ask(study).number, 2, 9.0)
+    assert study.should_prune(2)
+
+
 def test_a_study_that_is_closed_gives_back_what_is_under_way_at_once() -> None:
     with open_study("tune.n_trials=3") as study:
         run_trials(study, 1)
@@ -345,7 +371,7 @@ def test_a_named_study_that_is_another_one_is_refused(
 def test_a_named_study_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     open_study("tune.study=mine")
     monkeypatch.setattr("wellfit.tuning.study.identity", _of_other_code)
-    with pytest.raises(WellfitError, match="tune.study mine was made by another version of wellfit"):
+    with pytest.raises(WellfitError, match=r"tune\.study mine was made by another version of wellfit"):
         open_study("tune.study=mine")
 
 
@@ -357,9 +383,7 @@ def test_a_study_that_wellfit_did_not_begin_is_refused() -> None:
     optuna.create_study(storage="sqlite:///studies.db", study_name="theirs").add_trial(
         optuna.trial.create_trial(value=1.0)
     )
-    with pytest.raises(
-        WellfitError, match="tune.study theirs is a study that wellfit did not begin; give tune.study another"
-    ):
+    with pytest.raises(WellfitError, match=r"tune\.study theirs is a study that wellfit did not begin; give"):
         open_study("tune.study=theirs", SQLITE)
 
 
@@ -414,7 +438,7 @@ def test_several_processes_share_the_trials_of_a_study(storage: str) -> None:
     workers = [start_worker(storage, "tune.n_trials=21") for _ in range(3)]
     numbers = [[int(line) for line in worker.communicate(timeout=120)[0].splitlines()] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0, 0]
-    assert sorted(sum(numbers, [])) == list(range(21))
+    assert sorted(itertools.chain(*numbers)) == list(range(21))
     study = open_study(storage, "tune.n_trials=21")
     assert [trial.state for trial in study.saved.trials] == [TrialState.COMPLETE] * 21
     assert sorted(trial.user_attrs["place"] for trial in study.trials) == list(range(21))
