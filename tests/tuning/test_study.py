@@ -1,133 +1,483 @@
-"""The study: the first trial, going on after an interruption, the journal."""
+"""The study: places, claims of several processes, going on after an interruption, refusals."""
 
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from wellfit.errors import WellfitError
-from wellfit.params import load_params
-from wellfit.tuning.config import TuneConfig
-from wellfit.tuning.study import Study
+from wellfit.params import Params, load_params
+from wellfit.tuning.config import Interval
+from wellfit.tuning.identity import identity
+from wellfit.tuning.storage import LOST, end_trial
+from wellfit.tuning.study import Study, Trial
 
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 CURRENT = {"optim.lr": 0.003, "optim.weight_decay": 0.01, "model.dropout": 0.2}
+JOURNAL, SQLITE = "tune.storage=.wellfit/studies", "tune.storage=sqlite:///studies.db"
 
 
-@pytest.fixture
-def config() -> TuneConfig:
-    return load_params(Path(__file__).parents[2] / "params.yaml").tune
+@dataclass
+class Record:
+    number: int
+    state: str
+    best: float | None
+    history: list[dict[str, float]]
+    best_epoch: int = 1
+    failure: str = ""
+    config: dict[str, Any] = field(default_factory=lambda: {"train": {"monitor": "val/loss"}})
 
 
-def open_study(journal: Path, config: TuneConfig, current: dict[str, float] | None = None) -> Study:
-    return Study(journal, config, current or CURRENT, higher_is_better=False)
+@pytest.fixture(autouse=True)
+def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
 
-def run_trials(study: Study, count: int) -> None:
+def params_of(*overrides: str) -> Params:
+    return load_params(PARAMS_FILE, overrides)
+
+
+def open_study(*overrides: str, data: str = "d1", higher_is_better: bool = False) -> Study:
+    return Study(params_of(*overrides), "digits", data, higher_is_better=higher_is_better)
+
+
+def loss_of(values: dict[str, Any]) -> float:
+    return abs(values["optim.lr"] - 0.01) + values["model.dropout"]
+
+
+def end(study: Study, trial: Trial, state: str = "complete", best: float | None = None) -> None:
+    best = loss_of(trial.values) if best is None else best
+    study.report(trial.number, 1, best)
+    study.tell(trial.number, state, best)
+    end_trial(study.saved, Record(trial.number, state, best, [{"val/loss": best}]))
+
+
+def ask(study: Study) -> Trial:
+    trial = study.ask()
+    assert trial is not None
+    return trial
+
+
+def run_trials(study: Study, count: int) -> list[dict[str, Any]]:
+    values = []
     for _ in range(count):
-        trial, values = study.ask()
-        loss = (values["optim.lr"] - 0.01) ** 2 + values["model.dropout"]
-        study.tell(trial, TrialState.COMPLETE, loss, {"values": values})
+        trial = ask(study)
+        end(study, trial)
+        values.append(trial.values)
+    return values
 
 
-def values_of(study: Study) -> list[dict[str, float]]:
+def values_of(study: Study) -> list[dict[str, Any]]:
     return [trial.user_attrs["values"] for trial in study.trials]
 
 
-def test_the_first_trial_has_the_current_values(tmp_path: Path, config: TuneConfig) -> None:
-    _, values = open_study(tmp_path / "study.log", config).ask()
-    assert values == CURRENT
+# The values
 
 
-def test_a_current_value_outside_its_interval_is_tried_all_the_same(tmp_path: Path, config: TuneConfig) -> None:
-    study = open_study(tmp_path / "study.log", config, CURRENT | {"optim.weight_decay": 0.0})
-    trial, values = study.ask()
-    assert values["optim.weight_decay"] == 0.0
-    assert set(trial.params) == {"optim.lr", "model.dropout"}
-    study.tell(trial, TrialState.COMPLETE, 1.0, {"values": values})
-    run_trials(study, 15)  # the sampler copes with a trial that lacks a key, past its random phase too
+def test_the_first_trial_has_the_current_values() -> None:
+    assert open_study().ask() == Trial(0, CURRENT)
 
 
-def test_later_trials_stay_inside_their_intervals_and_differ(tmp_path: Path, config: TuneConfig) -> None:
-    study = open_study(tmp_path / "study.log", config)
-    run_trials(study, 15)
-    for values in values_of(study):
-        assert all(config.ranges[key].low <= value <= config.ranges[key].high for key, value in values.items())
-    assert len({values["optim.lr"] for values in values_of(study)}) == 15
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "random"])
+def test_a_current_value_outside_its_interval_is_tried_all_the_same(sampler: str) -> None:
+    study = open_study(
+        "tune.space.optim.weight_decay={low: 0.1, high: 0.2}", "tune.n_trials=30", f"tune.sampler={sampler}"
+    )
+    trial = ask(study)
+    assert trial.values == CURRENT
+    (claimed,) = study.saved.trials
+    assert set(claimed.params) == {"optim.lr", "model.dropout"}
+    end(study, trial)
+    # It does not keep the sampler from a model of the key: weight_decay follows its objective.
+    for _ in range(25):
+        trial = ask(study)
+        end(study, trial, best=trial.values["optim.weight_decay"])
+    drawn = [values["optim.weight_decay"] for values in values_of(study)[-8:]]
+    assert all(0.1 <= value <= 0.2 for value in drawn)
+    if sampler != "random":
+        assert sum(drawn) / len(drawn) < 0.13
 
 
-def test_a_study_that_is_taken_up_again_equals_an_uninterrupted_one(tmp_path: Path, config: TuneConfig) -> None:
-    whole = open_study(tmp_path / "whole.log", config)
-    run_trials(whole, 14)
-    for count in (3, 9, 2):
-        study = open_study(tmp_path / "parts.log", config)
-        run_trials(study, count)
-        study.ask()  # a trial that never ends: the process dies here
-    assert values_of(open_study(tmp_path / "parts.log", config)) == values_of(whole)
+def test_a_current_value_that_is_no_choice_is_tried_all_the_same() -> None:
+    study = open_study("tune.space={model: {hidden: [[8], [16, 8]]}}")
+    assert ask(study).values == {"model.hidden": [128, 64]}
+    assert ask(study).values["model.hidden"] in ([8], [16, 8])
 
 
-def test_the_seed_decides_the_values(tmp_path: Path, config: TuneConfig) -> None:
-    studies = [
-        open_study(tmp_path / f"{i}.log", config.model_copy(update={"seed": seed})) for i, seed in enumerate((0, 0, 1))
-    ]
-    for study in studies:
-        run_trials(study, 3)
-    assert values_of(studies[0]) == values_of(studies[1])
-    assert values_of(studies[0])[1:] != values_of(studies[2])[1:]
+def test_values_can_be_put_into_the_params() -> None:
+    space = (
+        "{model: {hidden: [[8], [16, 8]], norm: [batch, layer]}, train: {batch_size: {low: 16, high: 64}},"
+        " optim: {clip_norm: [null, 1.0], lr: {low: 0.001, high: 0.1, log: true}}}"
+    )
+    params = params_of(f"tune.space={space}")
+    study = open_study(f"tune.space={space}")
+    for _ in range(20):
+        trial = ask(study)
+        changed = params.replace(trial.values).flat()
+        assert {key: changed[key] for key in trial.values} == trial.values
 
 
-def test_a_torn_last_line_is_cut_off(tmp_path: Path, config: TuneConfig) -> None:
-    journal = tmp_path / "study.log"
-    run_trials(open_study(journal, config), 3)
-    whole = journal.read_bytes()
-    journal.write_bytes(whole + b'{"op_code":4,"worker_id":"a')
-    run_trials(open_study(journal, config), 1)
-    assert journal.read_bytes().startswith(whole)
-    assert len(open_study(journal, config).trials) == 4
+def test_later_trials_stay_inside_their_intervals_and_differ() -> None:
+    study = open_study()
+    values = run_trials(study, 15)
+    for key, interval in params_of().tune.searched.items():
+        assert isinstance(interval, Interval)
+        assert all(interval.low <= each[key] <= interval.high for each in values)
+    assert len({each["optim.lr"] for each in values}) == 15
 
 
-def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path, config: TuneConfig) -> None:
-    journal = tmp_path / "study.log"
-    journal.write_bytes(b"not a journal\n{}\n")
-    with pytest.raises(WellfitError, match=r"study\.log cannot be read .* move it away") as caught:
-        open_study(journal, config)
-    assert "\n" not in str(caught.value)
-    assert journal.read_bytes() == b"not a journal\n{}\n"
+def test_the_seed_decides_the_values() -> None:
+    first, again, other = (
+        run_trials(open_study(f"tune.study={name}", f"tune.seed={seed}"), 3)
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    )
+    assert first == again
+    assert first[1:] != other[1:]
 
 
-def test_the_best_trial_is_the_best_complete_one(tmp_path: Path, config: TuneConfig) -> None:
-    study = open_study(tmp_path / "study.log", config)
+def test_a_pack_that_is_asked_for_at_once_has_no_values_twice() -> None:
+    study = open_study("tune.n_trials=40")
+    run_trials(study, 12)
+    pack = [ask(study).values["optim.lr"] for _ in range(16)]
+    assert len(set(pack)) == 16
+
+
+def test_the_best_trial_is_the_best_complete_one() -> None:
+    study = open_study()
     assert study.best is None
-    for state, value in [(TrialState.FAIL, 0.0), (TrialState.COMPLETE, 3.0), (TrialState.PRUNED, 1.0)]:
-        trial, values = study.ask()
-        study.tell(trial, state, value, {"values": values})
+    for state, value in [("failed", 0.0), ("complete", 3.0), ("pruned", 1.0), ("complete", 4.0)]:
+        end(study, ask(study), state, value)
     assert study.best is not None
-    assert (study.best.number, study.best.value) == (1, 3.0)
-    reopened = open_study(tmp_path / "study.log", config).best
-    assert reopened is not None
-    assert reopened.number == 1
+    assert (study.best.number, study.best.value, study.best_so_far) == (1, 3.0, 3.0)
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "PRUNED", "COMPLETE"]
 
 
-def test_direction(tmp_path: Path, config: TuneConfig) -> None:
-    study = Study(tmp_path / "study.log", config, CURRENT, higher_is_better=True)
+def test_direction() -> None:
+    study = open_study("train.monitor=val/accuracy", higher_is_better=True)
     for value in (0.5, 0.9, 0.7):
-        trial, values = study.ask()
-        study.tell(trial, TrialState.COMPLETE, value, {"values": values})
+        end(study, ask(study), best=value)
     assert study.best is not None
-    assert study.best.value == 0.9
+    assert study.best.value == study.best_so_far == 0.9
 
 
-@pytest.mark.parametrize(("pruner", "pruned"), [("median", True), ("none", False)])
-def test_a_trial_below_the_median_is_pruned(tmp_path: Path, config: TuneConfig, pruner: str, pruned: bool) -> None:
-    config = config.model_copy(update={"pruner": pruner, "pruner_startup_trials": 2, "pruner_warmup_epochs": 2})
-    study = open_study(tmp_path / "study.log", config)
+# n_trials, timeout, grid
+
+
+def test_n_trials_are_a_total_across_calls() -> None:
+    run_trials(open_study("tune.n_trials=5"), 3)
+    study = open_study("tune.n_trials=5")
+    run_trials(study, 2)
+    assert study.ask() is None
+    more = open_study("tune.n_trials=6")
+    run_trials(more, 1)
+    assert more.ask() is None
+    assert len(more.trials) == 6
+    assert len(open_study("tune.n_trials=4").trials) == 4
+
+
+def test_after_the_timeout_no_trial_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    study = open_study("tune.timeout=60")
+    ask(study)
+    now[0] += 59.9
+    ask(study)
+    now[0] += 0.1
+    assert study.ask() is None
+    assert open_study("tune.timeout=60").ask() is not None  # of each call its own
+
+
+def test_a_grid_ends_the_study() -> None:
+    study = open_study("tune.sampler=grid", "tune.space={model: {dropout: [0.1, 0.2, 0.3]}}")
+    tried = []
+    while (trial := study.ask()) is not None:
+        end(study, trial, best=0.0)
+        tried.append(trial.values["model.dropout"])
+    assert tried[0] == 0.2  # the current one
+    assert sorted(tried) == [0.1, 0.2, 0.3]
+    assert study.ask() is None
+    assert len(study.trials) == 3
+
+
+# Going on
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "cmaes"])
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+def test_a_study_that_is_taken_up_again_equals_an_uninterrupted_one(sampler: str, storage: str) -> None:
+    if sampler == "cmaes":
+        pytest.importorskip("cmaes")
+    setting = f"tune.sampler={sampler}"
+    whole = run_trials(open_study(setting, storage, "tune.study=whole"), 16)
+    for count in (0, 5, 11):
+        study = open_study(setting, storage, "tune.study=parts")
+        run_trials(study, count)
+        ask(study)  # under way as the process ends
+        study.close()
+    assert values_of(open_study(setting, storage, "tune.study=parts")) == whole
+
+
+def test_what_a_trial_is_compared_with_survives() -> None:
+    setting = ("tune.pruner_startup_trials=2", "tune.pruner_warmup_epochs=2")
+    study = open_study(*setting)
     for _ in range(3):
-        trial, values = study.ask()
-        for epoch in (1, 2, 3):
-            trial.report(1.0, epoch)
-        study.tell(trial, TrialState.COMPLETE, 1.0, {"values": values})
-    study = open_study(tmp_path / "study.log", config)  # what the pruner compares with survives
-    trial, _ = study.ask()
-    trial.report(5.0, 1)
-    assert not trial.should_prune()  # warm-up
-    trial.report(5.0, 2)
-    assert bool(trial.should_prune()) is pruned
+        trial = ask(study)
+        study.tell(trial.number, "complete", 1.0)
+        end_trial(study.saved, Record(trial.number, "complete", 1.0, [{"val/loss": 1.0}] * 3))
+    study = open_study(*setting)
+    number = ask(study).number
+    study.report(number, 1, 5.0)
+    assert not study.should_prune(number)
+    study.report(number, 2, 5.0)
+    assert study.should_prune(number)
+
+
+def test_a_grid_tries_again_what_was_lost() -> None:
+    setting = ("tune.sampler=grid", "tune.space={model: {dropout: [0.1, 0.2, 0.3]}}")
+    study = open_study(*setting)
+    end(study, ask(study), best=0.0)
+    with open_study(*setting) as other:
+        lost = ask(other)
+        assert ask(study).values != lost.values
+    assert ask(study).values == lost.values
+    assert study.ask() is None
+
+
+def test_a_trial_that_was_stopped_is_remembered_as_one() -> None:
+    setting = ("tune.pruner_startup_trials=1", "tune.pruner_warmup_epochs=1")
+    study = open_study(*setting)
+    stopped = ask(study).number
+    end_trial(study.saved, Record(stopped, "pruned", 1.0, [{"val/loss": 1.0}]))
+    study = open_study(*setting)
+    number = ask(study).number
+    for epoch, value in ((1, 9.0), (2, 0.5)):
+        study.report(number, epoch, value)
+    assert not study.should_prune(number)
+    study.report(ask(study).number, 2, 9.0)
+    assert study.should_prune(2)
+
+
+def test_a_study_that_is_closed_gives_back_what_is_under_way_at_once() -> None:
+    with open_study("tune.n_trials=3") as study:
+        run_trials(study, 1)
+        told, running = ask(study), ask(study)
+        study.tell(told.number, "complete", 1.0)  # the clerk has not written it yet
+    trials = study.saved.trials
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL]
+    assert trials[running.number].user_attrs["failure"] == LOST
+    assert not list((Path(".wellfit") / "locks").glob("*.*.lock"))
+
+
+def test_trials_of_a_process_that_lives_are_left_alone() -> None:
+    first, second = open_study("tune.n_trials=3"), open_study("tune.n_trials=3")
+    begun = [ask(first), ask(first), ask(second)]
+    assert [trial.number for trial in begun] == [0, 1, 2]
+    assert second.ask() is None
+    assert {trial.state for trial in second.saved.trials} == {TrialState.RUNNING}
+
+
+def test_trials_of_another_machine_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        with patch.context() as closed:
+            closed.setattr(Study, "close", lambda self: self._alive.release())
+            with open_study("tune.n_trials=1") as study:
+                ask(study)
+    study = open_study("tune.n_trials=1")
+    assert study.ask() is None
+    assert study.saved.trials[0].state == TrialState.RUNNING
+
+
+def test_other_processes_trials_are_taken_in_before_each_proposal() -> None:
+    first, second = open_study("tune.n_trials=40"), open_study("tune.n_trials=40")
+    run_trials(first, 12)
+    ask(first)
+    ask(second)
+    seen = second._memory.trials
+    assert [trial.state for trial in seen] == [TrialState.COMPLETE] * 12 + [TrialState.RUNNING] * 2
+    assert second.best_so_far == first.best_so_far
+    # Alone, with the same trials, the study would have proposed the same.
+    assert ask(first).values != ask(second).values
+
+
+def test_trials_that_others_added_are_seen_but_take_no_place() -> None:
+    study = open_study("tune.n_trials=2", "tune.study=shared")
+    study.saved.add_trial(optuna.trial.create_trial(value=1.0))
+    assert [ask(study).number, ask(study).number] == [1, 2]
+    assert study.ask() is None
+    assert study.trials == []
+
+
+# The same study or another one
+
+
+@pytest.mark.parametrize(
+    "override", ["optim.momentum=0.5", "tune.seed=1", "tune.sampler=random", "tune.space.optim.lr=null"]
+)
+def test_other_settings_or_data_are_another_study(override: str) -> None:
+    name = open_study().name
+    assert name.startswith("digits-")
+    assert open_study(override).name != name
+    assert open_study(data="d2").name != name
+
+
+@pytest.mark.parametrize("override", ["tune.n_trials=7", "tune.timeout=7", "tune.pack=3", SQLITE])
+def test_how_much_is_tried_and_where_it_is_kept_is_the_same_study(override: str) -> None:
+    assert open_study(override).name == open_study().name
+
+
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+@pytest.mark.parametrize(
+    ("overrides", "data", "difference"),
+    [
+        (["optim.momentum=0.5"], "d1", "was made with optim.momentum 0.9, which is 0.5 now; go back, or"),
+        (
+            ["tune.space.optim.lr.low=0.001"],
+            "d1",
+            "made with tune.space.optim.lr.low 0.0003, which is 0.001 now; go back, or",
+        ),
+        (
+            ["tune.space.optim.lr=null"],
+            "d1",
+            "was made with tune.space.optim.lr.low 0.0003, which is not set now; go back, or",
+        ),
+        (
+            ["tune.space.optim.lr.step=null", "tune.space.train.epochs=[9, 8]"],
+            "d1",
+            r"space.train.epochs not set, which is \[9, 8\] now; go back, or",
+        ),
+        ([], "d2", "was made on other data;"),
+    ],
+)
+def test_a_named_study_that_is_another_one_is_refused(
+    storage: str, overrides: list[str], data: str, difference: str
+) -> None:
+    open_study("tune.study=mine", storage)
+    with pytest.raises(WellfitError, match=rf"^tune\.study mine .*{difference} give tune\.study another name, or null"):
+        open_study("tune.study=mine", storage, *overrides, data=data)
+    open_study("tune.study=mine", storage, "tune.n_trials=99")
+
+
+def test_a_named_study_of_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    open_study("tune.study=mine")
+    monkeypatch.setattr("wellfit.tuning.study.identity", _of_other_code)
+    with pytest.raises(WellfitError, match=r"tune\.study mine was made by another version of wellfit"):
+        open_study("tune.study=mine")
+
+
+def _of_other_code(params: Params, data_sha256: str) -> dict[str, Any]:
+    return identity(params, data_sha256) | {"code_sha256": "0"}
+
+
+def test_a_study_that_wellfit_did_not_begin_is_refused() -> None:
+    optuna.create_study(storage="sqlite:///studies.db", study_name="theirs").add_trial(
+        optuna.trial.create_trial(value=1.0)
+    )
+    with pytest.raises(WellfitError, match=r"tune\.study theirs is a study that wellfit did not begin; give"):
+        open_study("tune.study=theirs", SQLITE)
+
+
+def test_the_run_of_a_study_is_kept_with_it() -> None:
+    study = open_study()
+    assert study.run_id is None
+    study.run_id = "abc"
+    assert open_study().run_id == "abc"
+
+
+# What is said
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "cmaes"])
+@pytest.mark.parametrize("pruner", ["median", "halving", "hyperband"])
+def test_nothing_is_said_on_stderr(sampler: str, pruner: str, capfd: pytest.CaptureFixture[str]) -> None:
+    if sampler == "cmaes":
+        pytest.importorskip("cmaes")
+    space = "tune.space.model.hidden=[[8], [16]]"
+    with warnings.catch_warnings(), open_study(f"tune.sampler={sampler}", f"tune.pruner={pruner}", space) as study:
+        warnings.simplefilter("error")
+        run_trials(study, 13)
+    said = capfd.readouterr()
+    assert said.err == ""
+    random = "tune.sampler cmaes takes numbers only: model.hidden are drawn at random\n"
+    assert said.out == (random if sampler == "cmaes" else "")
+
+
+# Several processes
+
+WORKER = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from test_study import Record, end, open_study
+study = open_study(*{overrides!r})
+while (trial := study.ask()) is not None:
+    print(trial.number, flush=True)
+    if {lasts}:
+        time.sleep(600)
+    end(study, trial)
+study.close()
+"""
+
+
+def start_worker(*overrides: str, lasts: bool = False) -> subprocess.Popen[str]:
+    code = WORKER.format(tests=str(Path(__file__).parent), overrides=overrides, lasts=lasts)
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+def test_several_processes_share_the_trials_of_a_study(storage: str) -> None:
+    workers = [start_worker(storage, "tune.n_trials=21") for _ in range(3)]
+    numbers = [[int(line) for line in worker.communicate(timeout=120)[0].splitlines()] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0, 0]
+    assert sorted(itertools.chain(*numbers)) == list(range(21))
+    study = open_study(storage, "tune.n_trials=21")
+    assert [trial.state for trial in study.saved.trials] == [TrialState.COMPLETE] * 21
+    assert sorted(trial.user_attrs["place"] for trial in study.trials) == list(range(21))
+    assert len({tuple(values.values()) for values in values_of(study)}) == 21
+    assert study.ask() is None
+
+
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+def test_a_trial_whose_process_was_killed_is_given_to_another(storage: str) -> None:
+    setting = (storage, "tune.n_trials=3")
+    study = open_study(*setting)
+    run_trials(study, 1)
+    worker = start_worker(*setting, lasts=True)
+    assert worker.stdout is not None
+    assert int(worker.stdout.readline()) == 1
+    run_trials(study, 1)
+    assert study.ask() is None  # two have ended, one is under way
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait(30)
+    lost = study.saved.trials[1]
+    again = ask(study)
+    assert again.values == lost.user_attrs["values"]  # of a place, and with it of a seed, that is the same
+    assert study.saved.trials[1].state == TrialState.FAIL
+    assert study.saved.trials[1].user_attrs["failure"] == LOST
+    assert study.saved.trials[3].user_attrs["place"] == lost.user_attrs["place"] == 1
+    end(study, again)
+    assert study.ask() is None
+    assert [trial.number for trial in study.trials] == [0, 2, 3]
+    worker.stdout.close()
+
+
+def test_a_lost_trial_is_given_back_by_the_next_call_as_well() -> None:
+    worker = start_worker(lasts=True)
+    assert worker.stdout is not None
+    assert int(worker.stdout.readline()) == 0
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait(30)
+    worker.stdout.close()
+    study = open_study()
+    assert ask(study) == Trial(1, CURRENT)
+    assert study.saved.trials[0].user_attrs["failure"] == LOST
+    assert study.trials == []

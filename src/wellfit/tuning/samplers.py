@@ -19,6 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.tuning.config import TuneConfig
 from wellfit.tuning.space import Space
+from wellfit.tuning.storage import is_lost
 
 GENERATION = "cmaes:generation"
 
@@ -75,7 +76,7 @@ class Grid(BaseSampler):
             GridExhaustedError: there is none.
         """
         grid = self._space.grid()
-        others = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING))
+        others = [other for other in study.get_trials(deepcopy=False) if not is_lost(other)]
         tried = {tuple(other.params.get(key) for key in grid) for other in others}
         size = math.prod(len(members) for members in grid.values())
         # One more than were tried, so that one of them is new, and no more, for a grid may be huge.
@@ -158,9 +159,8 @@ Number = FloatDistribution | IntDistribution
 
 
 def _numbers(space: Space) -> dict[str, Number]:
-    return {
-        key: each for key, each in space.distributions.items() if isinstance(each, FloatDistribution | IntDistribution)
-    }
+    """In an order of their own, so that a proposal does not hang on that of the file."""
+    return {key: each for key, each in sorted(space.distributions.items()) if isinstance(each, Number)}
 
 
 def _to_unit(number: Number, value: float) -> float:

@@ -5,8 +5,9 @@ Whatever Optuna can open, ``optuna-dashboard`` shows too.
 
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from filelock import FileLock
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
@@ -23,6 +24,8 @@ from wellfit.params import PARAMS_FILE
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 IDENTITY = "wellfit_identity"
+LOST = "its process ended before it did"
+STALE = 30.0  # seconds after which Optuna takes the lock of a journal for one that was left behind
 
 
 class Ended(Protocol):
@@ -117,6 +120,11 @@ def end_trial(saved: optuna.Study, record: Ended, run_id: str | None = None) -> 
             storage.set_trial_intermediate_value(trial_id, epoch, value)
         storage.set_trial_state_values(trial_id, STATES[record.state], _final(record, values))
     return True
+
+
+def is_lost(trial: FrozenTrial) -> bool:
+    """Whether a trial was under way in a process that is no more."""
+    return trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == LOST
 
 
 def study_lock(name: str) -> FileLock:
@@ -214,6 +222,11 @@ def _journal(storage: str, name: str) -> Path:
 
 
 def _open_journal(path: Path) -> BaseStorage:
+    # Of a process that was killed as it wrote. Optuna waits for half a minute from now on; it may be days old.
+    lock = path.with_name(f"{path.name}.lock")
+    with suppress(FileNotFoundError):
+        if time.time() - lock.stat().st_mtime > STALE:
+            lock.unlink()
     return JournalStorage(Journal(path))
 
 
@@ -224,9 +237,10 @@ def _open_url(url: str) -> BaseStorage:
     options: dict[str, Any] = {"pool_pre_ping": True}  # else the first call after a server's restart fails
     if address.get_backend_name() == "sqlite":
         options["connect_args"] = {"timeout": 60}
-        if address.database not in (None, "", ":memory:"):
-            # From the project's root, wherever a stage runs.
-            address = address.set(database=str(project_root() / str(address.database)))
+        if address.database in (None, "", ":memory:"):
+            raise WellfitError(f"tune.storage {url} is kept in memory only: name a file ({PARAMS_FILE})")
+        # From the project's root, wherever a stage runs.
+        address = address.set(database=str(project_root() / str(address.database)))
     text = address.render_as_string(hide_password=False)
     _refuse_mlflow(text, url)
     return get_storage(RDBStorage(text, engine_kwargs=options))

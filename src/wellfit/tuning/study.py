@@ -26,9 +26,7 @@ from wellfit.tuning.identity import check_identity, identity, study_name
 from wellfit.tuning.pruners import make_pruner
 from wellfit.tuning.samplers import GENERATION, GridExhaustedError, drawn_at_random, make_sampler
 from wellfit.tuning.space import Space
-from wellfit.tuning.storage import IDENTITY, STATES, at_once, lock_path, open_saved, study_lock
-
-LOST = "its process ended before it did"
+from wellfit.tuning.storage import IDENTITY, LOST, STATES, at_once, is_lost, lock_path, open_saved, study_lock
 
 
 class Trial(NamedTuple):
@@ -213,6 +211,9 @@ class Study:
         for trial in trials:
             if trial.number in self._ended or trial.number in self._own:
                 continue
+            if is_lost(trial):
+                self._forget(trial.number)
+                continue
             if trial.number not in self._ids:
                 self._ids[trial.number] = self._remember(trial)
             if trial.state.is_finished():
@@ -231,11 +232,21 @@ class Study:
         template = _running(trial.params, self._space.distributions, {}, trial.system_attrs)
         return self._memory_storage.create_new_trial(self._memory._study_id, template)
 
+    def _forget(self, number: int) -> None:
+        """A lost trial is as if it had not been: a grid tries its values again."""
+        self._ended.add(number)
+        memory_id = self._ids.setdefault(number, None)
+        if memory_id is not None:
+            self._memory_storage.set_trial_user_attr(memory_id, "failure", LOST)
+            self._memory_storage.set_trial_state_values(memory_id, TrialState.FAIL)
+
     def _end(self, number: int, state: TrialState, best: float | None) -> None:
         self._ended.add(number)
         if state == TrialState.COMPLETE and best is not None:
             better = max if self._direction == StudyDirection.MAXIMIZE else min
             self._best = best if self._best is None else better(self._best, best)
+        if state == TrialState.PRUNED:
+            self._pruner.stop(number)
         memory_id = self._ids[number]
         if memory_id is None:
             return
@@ -288,8 +299,7 @@ def _running(
 
 def _place(trial: FrozenTrial) -> int:
     """Which of the ``tune.n_trials`` places a trial takes; -1 for one that was lost or that wellfit did not begin."""
-    is_lost = trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == LOST
-    return -1 if is_lost else int(trial.user_attrs.get("place", -1))
+    return -1 if is_lost(trial) else int(trial.user_attrs.get("place", -1))
 
 
 def _free_place(trials: Iterable[FrozenTrial]) -> int:

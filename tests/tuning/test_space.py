@@ -1,0 +1,73 @@
+"""The space as Optuna knows it, and values on their way there and back."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from wellfit.params import load_params
+from wellfit.tuning.space import Space
+
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
+
+
+def space_of(text: str, *overrides: str) -> Space:
+    return Space(load_params(PARAMS_FILE, [f"tune.space={text}", *overrides]))
+
+
+@pytest.mark.parametrize(
+    ("text", "distribution"),
+    [
+        ("{optim: {lr: {low: 0.001, high: 0.1, log: true}}}", FloatDistribution(0.001, 0.1, log=True)),
+        ("{model: {dropout: {low: 0, high: 1.0e-1}}}", FloatDistribution(0.0, 0.1)),
+        ("{model: {dropout: {low: 0, high: 0.5, step: 0.25}}}", FloatDistribution(0.0, 0.5, step=0.25)),
+        ("{train: {batch_size: {low: 16, high: 256, log: true}}}", IntDistribution(16, 256, log=True)),
+        ("{train: {patience: {low: 5, high: 25, step: 5}}}", IntDistribution(5, 25, step=5)),
+        ("{optim: {clip_norm: {low: 1, high: 2}}}", FloatDistribution(1.0, 2.0)),
+        ("{optim: {clip_norm: [null, 1.0]}}", CategoricalDistribution([None, 1.0])),
+        ("{model: {norm_first: [true, false]}}", CategoricalDistribution([True, False])),
+        ("{model: {hidden: [[64], [128, 64]]}}", CategoricalDistribution(["[64]", "[128, 64]"])),
+    ],
+)
+def test_an_entry_as_a_distribution(text: str, distribution: Any) -> None:
+    (found,) = space_of(text).distributions.values()
+    assert found == distribution
+    assert type(found) is type(distribution)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{model: {hidden: [[64], [128, 64], []]}}", [128, 64]),
+        ("{model: {hidden: [[64], [128, 64], []]}}", []),
+        ("{optim: {clip_norm: [null, 1.0]}}", None),
+        ("{optim: {name: [adamw, sgd]}}", "sgd"),
+        ("{model: {dropout: {low: 0.0, high: 0.5}}}", 0.25),
+    ],
+)
+def test_a_value_there_and_back(text: str, value: Any) -> None:
+    space = space_of(text)
+    (key,) = space.distributions
+    drawn = space.drawn({key: value})
+    assert isinstance(drawn[key], str | int | float | None)
+    assert space.values(drawn) == {key: value}
+
+
+def test_what_could_not_be_drawn_is_left_out() -> None:
+    space = space_of(
+        "{model: {hidden: [[64], [32]], dropout: {low: 0.3, high: 0.5}}, optim: {lr: {low: 0.001, high: 1}}}"
+    )
+    assert space.current == {"model.hidden": [128, 64], "model.dropout": 0.2, "optim.lr": 0.003}
+    assert space.drawn(space.current) == {"optim.lr": 0.003}
+
+
+def test_a_current_value_of_nothing_is_outside_an_interval() -> None:
+    assert space_of("{optim: {clip_norm: {low: 1, high: 2}}}").drawn({"optim.clip_norm": None}) == {}
+
+
+def test_all_that_a_grid_holds() -> None:
+    text = "{model: {hidden: [[64], []], dropout: {low: 0, high: 0.3, step: 0.1}, groups: {low: 1, high: 3}}}"
+    grid = space_of(text).grid()
+    assert grid == {"model.hidden": ["[64]", "[]"], "model.dropout": [0.0, 0.1, 0.2, 0.3], "model.groups": [1, 2, 3]}
+    assert grid["model.dropout"][-1] == 0.3

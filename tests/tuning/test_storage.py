@@ -1,0 +1,253 @@
+"""The journal, databases, and how a trial's end is written."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import StudyDirection
+from optuna.trial import TrialState
+
+from wellfit.errors import WellfitError
+from wellfit.tuning.storage import Journal, at_once, end_trial, open_saved
+
+JOURNAL, SQLITE = ".wellfit/studies", "sqlite:///studies.db"
+MINIMIZE = StudyDirection.MINIMIZE
+
+
+@dataclass
+class Record:
+    number: int = 0
+    state: str = "complete"
+    history: list[dict[str, float]] = field(default_factory=lambda: [{"val/loss": 0.5, "lr": 0.1}, {"val/loss": 0.25}])
+    best: float | None = 0.25
+    best_epoch: int = 2
+    failure: str = ""
+    config: dict[str, Any] = field(default_factory=lambda: {"train": {"monitor": "val/loss"}})
+
+
+@pytest.fixture(autouse=True)
+def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
+def new_study(storage: str = JOURNAL, trials: int = 1) -> optuna.Study:
+    saved = open_saved(storage, "study", MINIMIZE)
+    for _ in range(trials):
+        saved.ask()
+    return saved
+
+
+def test_a_journal_stands_below_the_root_wherever_the_stage_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    new_study()
+    (tmp_path / "kept").mkdir()
+    new_study("sqlite:///kept/studies.db")
+    assert (tmp_path / JOURNAL / "study.log").exists()
+    assert (tmp_path / "kept" / "studies.db").exists()
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+@pytest.mark.parametrize(
+    ("record", "state", "value"),
+    [
+        (Record(), TrialState.COMPLETE, 0.25),
+        (Record(state="pruned", best=0.1, best_epoch=1), TrialState.PRUNED, 0.25),
+        (Record(state="failed", failure="val/loss is nan", best=None, best_epoch=0), TrialState.FAIL, None),
+        (Record(state="failed", failure="a rule", best=None, best_epoch=0, history=[]), TrialState.FAIL, None),
+        (Record(state="pruned", history=[{"val/loss": float("nan")}], best=None), TrialState.PRUNED, None),
+    ],
+)
+def test_how_a_trial_ended(storage: str, record: Record, state: TrialState, value: float | None) -> None:
+    new_study(storage)
+    assert end_trial(open_saved(storage, "study"), record, "run 7")  # another process than the one that claimed it
+    (trial,) = open_saved(storage, "study").trials
+    assert (trial.state, trial.value) == (state, value)
+    assert list(trial.intermediate_values) == list(range(1, len(record.history) + 1))
+    expected = [metrics["val/loss"] for metrics in record.history]
+    assert json.dumps(list(trial.intermediate_values.values())) == json.dumps(expected)
+    assert trial.user_attrs == {
+        "epochs": len(record.history),
+        "best_epoch": record.best_epoch,
+        "best": record.best,
+        "failure": record.failure,
+        "run_id": "run 7",
+    }
+
+
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+def test_an_end_is_written_once(storage: str) -> None:
+    saved = new_study(storage)
+    assert end_trial(saved, Record())
+    assert not end_trial(open_saved(storage, "study"), Record(state="failed", failure="later"))
+    (trial,) = saved.trials
+    assert trial.state == TrialState.COMPLETE
+
+
+def test_an_end_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved = new_study()
+    written = []
+    append = Journal.append_logs
+
+    def count(journal: Journal, logs: list[dict[str, Any]]) -> None:
+        if journal._gathered is None:
+            written.append(len(logs))
+        append(journal, logs)
+
+    monkeypatch.setattr(Journal, "append_logs", count)
+    end_trial(saved, Record())
+    assert written == [8]  # five attributes, two values, the state
+
+
+def test_what_is_gathered_is_dropped_by_an_error(tmp_path: Path) -> None:
+    saved = new_study()
+    before = (tmp_path / JOURNAL / "study.log").read_bytes()
+
+    def fail_in_the_midst() -> None:
+        with at_once(saved._storage):
+            saved.set_user_attr("a", 1)
+            raise RuntimeError("in the midst")
+
+    with pytest.raises(RuntimeError, match="midst"):
+        fail_in_the_midst()
+    assert (tmp_path / JOURNAL / "study.log").read_bytes() == before
+    saved.set_user_attr("b", 2)
+    assert saved.user_attrs == {"b": 2}
+
+
+@pytest.mark.parametrize("torn", [b'{"op_code":4,"worker_id":"a', b"\x00\x00", b'{"op_code":4}'])
+def test_a_torn_last_line_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    new_study(trials=3)
+    journal = tmp_path / JOURNAL / "study.log"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + torn)
+    saved = open_saved(JOURNAL, "study")
+    assert journal.read_bytes() == whole
+    saved.ask()
+    assert len(open_saved(JOURNAL, "study").trials) == 4
+
+
+def test_a_line_torn_while_the_study_is_open_is_cut_off_too(tmp_path: Path) -> None:
+    saved = new_study(trials=3)
+    journal = tmp_path / JOURNAL / "study.log"
+    with journal.open("ab") as file:
+        file.write(b'{"op_code":4,"wor')
+    assert len(saved.trials) == 3
+    saved.ask()
+    assert len(saved.trials) == 4
+    theirs = JournalStorage(JournalFileBackend(str(journal), JournalFileOpenLock(str(journal))))
+    assert len(optuna.load_study(study_name="study", storage=theirs).trials) == 4
+
+
+def test_a_torn_line_is_not_cut_while_another_process_writes_it(tmp_path: Path) -> None:
+    new_study()
+    journal = tmp_path / JOURNAL / "study.log"
+    lock = JournalFileOpenLock(str(journal))
+    lock.acquire()
+    whole = journal.read_bytes()
+    with journal.open("ab") as file:
+        file.write(b'{"half a')
+    opened: list[optuna.Study] = []
+    thread = threading.Thread(target=lambda: opened.append(open_saved(JOURNAL, "study")))
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive()
+    assert journal.read_bytes() == whole + b'{"half a'
+    journal.write_bytes(whole)
+    lock.release()
+    thread.join(30)
+    assert opened
+
+
+def test_a_lock_that_was_left_behind_long_ago_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_study()
+    lock = tmp_path / JOURNAL / "study.log.lock"
+    lock.touch()
+    os.utime(lock, (1.0, 1.0))
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("it waits"))
+    assert open_saved(JOURNAL, "study").trials
+    assert not lock.exists()
+
+
+def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
+    journal = tmp_path / JOURNAL / "study.log"
+    journal.parent.mkdir(parents=True)
+    journal.write_bytes(b"not a journal\n{}\n")
+    with pytest.raises(WellfitError, match=r"study\.log cannot be opened .* move it away") as caught:
+        open_saved(JOURNAL, "study", MINIMIZE)
+    assert "\n" not in str(caught.value)
+    assert journal.read_bytes() == b"not a journal\n{}\n"
+
+
+@pytest.mark.parametrize(
+    ("storage", "reason"),
+    [
+        ("sqlite:///missing/folder/studies.db", r"tune\.storage|unable to open database file"),
+        ("postgresql://me:secret@localhost:1/x", r"postgresql://me:\*\*\*@localhost:1/x cannot be opened"),
+        ("nonsense://x", r"nonsense://x cannot be opened"),
+        ("://", r":// cannot be opened"),
+    ],
+)
+def test_a_storage_that_cannot_be_opened(storage: str, reason: str) -> None:
+    with pytest.raises(WellfitError, match=reason) as caught:
+        open_saved(storage, "study", MINIMIZE)
+    text = str(caught.value)
+    assert "mend tune.storage (params.yaml)" in text
+    assert "secret" not in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize("storage", ["sqlite://", "sqlite:///:memory:"])
+def test_a_database_in_memory_is_refused(storage: str) -> None:
+    with pytest.raises(
+        WellfitError, match=rf"tune\.storage {storage} is kept in memory only: name a file \(params\.yaml\)"
+    ):
+        open_saved(storage, "study", MINIMIZE)
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WellfitError, match=r"file/study\.log cannot be opened"):
+        open_saved("file", "study", MINIMIZE)
+
+
+def test_a_study_that_is_missing() -> None:
+    with pytest.raises(WellfitError, match="cannot be opened"):
+        open_saved(JOURNAL, "study")
+
+
+@pytest.mark.parametrize("named", ["sqlite:///mlflow.db", "sqlite:///other.db", "sqlite:///tracked.db"])
+def test_mlflows_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/tracked.db")  # not there yet
+    with sqlite3.connect(tmp_path / "other.db") as database:
+        database.execute("create table experiments (name text)")
+        database.execute("create table runs (name text)")
+    with pytest.raises(WellfitError, match=rf"tune\.storage {named} is MLflow's database; name another"):
+        open_saved(named, "study", MINIMIZE)
+    assert not (tmp_path / "tracked.db").exists()
+
+
+def test_several_processes_open_a_new_database_at_once(tmp_path: Path) -> None:
+    code = (
+        "from optuna.study import StudyDirection as D; from wellfit.tuning.storage import open_saved;"
+        f"open_saved({SQLITE!r}, 'study', D.MINIMIZE).ask()"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path) for _ in range(3)]
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert len(open_saved(SQLITE, "study").trials) == 3
