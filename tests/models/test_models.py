@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.config import ModelConfig
+from wellfit.models.dropout import Dropout
 from wellfit.models.layers import ACTIVATIONS
 
 VALUES = {
@@ -55,20 +56,21 @@ def test_mlp_maps_a_batch_of_any_shape_to_outputs(shape: tuple[int, ...], hidden
 @pytest.mark.parametrize(
     ("changes", "layers"),
     [
-        ({}, "Flatten Linear BatchNorm1d ReLU Dropout Linear BatchNorm1d ReLU Dropout Linear"),
-        ({"dropout": 0}, "Flatten Linear BatchNorm1d ReLU Linear BatchNorm1d ReLU Linear"),
-        ({"norm": "none"}, "Flatten Linear ReLU Dropout Linear ReLU Dropout Linear"),
-        ({"norm": "none", "dropout": 0, "activation": "tanh"}, "Flatten Linear Tanh Linear Tanh Linear"),
-        ({"hidden": []}, "Flatten Linear"),
-        ({"name": "linear"}, "Flatten Linear"),
+        ({}, "Flatten Dropout Linear BatchNorm1d ReLU Dropout Linear BatchNorm1d ReLU Dropout Linear"),
+        # Without a probability too, so that it does not change the names of the weights.
+        ({"dropout": 0}, "Flatten Dropout Linear BatchNorm1d ReLU Dropout Linear BatchNorm1d ReLU Dropout Linear"),
+        ({"norm": "none"}, "Flatten Dropout Linear ReLU Dropout Linear ReLU Dropout Linear"),
+        ({"hidden": [4], "norm": "none", "activation": "tanh"}, "Flatten Dropout Linear Tanh Dropout Linear"),
+        ({"hidden": []}, "Flatten Dropout Linear"),
+        ({"name": "linear"}, "Flatten Dropout Linear"),
         ({"name": "linear", "input_dropout": 0.1}, "Flatten Dropout Linear"),
-        ({"hidden": [4], "norm_first": False}, "Flatten Linear ReLU BatchNorm1d Dropout Linear"),
-        ({"hidden": [4], "norm": "layer"}, "Flatten Linear LayerNorm ReLU Dropout Linear"),
-        ({"hidden": [4], "norm": "group"}, "Flatten Linear GroupNorm ReLU Dropout Linear"),
+        ({"hidden": [4], "norm_first": False}, "Flatten Dropout Linear ReLU BatchNorm1d Dropout Linear"),
+        ({"hidden": [4], "norm": "layer"}, "Flatten Dropout Linear LayerNorm ReLU Dropout Linear"),
+        ({"hidden": [4], "norm": "group"}, "Flatten Dropout Linear GroupNorm ReLU Dropout Linear"),
         ({"hidden": [4], "input_dropout": 0.1}, "Flatten Dropout Linear BatchNorm1d ReLU Dropout Linear"),
         (
             {"hidden": [4, 4, 3, 3], "norm": "none", "dropout": 0, "residual": True},
-            "Flatten Linear ReLU Residual Linear ReLU Residual Linear",
+            "Flatten Dropout Linear ReLU Dropout Residual Linear ReLU Dropout Residual Linear",
         ),
     ],
 )
@@ -174,9 +176,9 @@ def test_a_bias_stands_where_no_norm_would_take_it_away(name: str, norm: str, no
 
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_dropout_has_the_probability_asked_for_and_is_off_in_evaluation(name: str) -> None:
-    model = build_model(config(name=name, dropout=0.75), (1, 8, 8), 2)
-    dropouts = [layer for layer in model.modules() if isinstance(layer, nn.Dropout)]
-    assert {layer.p for layer in dropouts} == {0.75}
+    model = build_model(config(name=name, dropout=0.75, input_dropout=0.75), (1, 8, 8), 2)
+    dropouts = [layer for layer in model.modules() if isinstance(layer, nn.Dropout | Dropout)]
+    assert [layer.p for layer in dropouts] == [0.75] * 3
     x = torch.randn(16, 1, 8, 8)
     assert not torch.equal(model(x), model(x))
     model.eval()
@@ -208,11 +210,11 @@ def test_norms_of_an_mlp_look_at_one_row_alone(norm: str) -> None:
 def test_a_residual_adds_the_input() -> None:
     model = build_model(config(hidden=[4, 4], residual=True, norm="none", dropout=0), (4,), 4)
     with torch.no_grad():
-        for parameter in model[3].parameters():
+        for parameter in model[5].parameters():
             parameter.zero_()  # a block that gives nothing leaves its input as it is
     hidden = torch.randn(3, 4)
-    assert torch.equal(model[3](hidden), hidden)
-    assert not torch.equal(model[1](hidden), hidden)
+    assert torch.equal(model[5](hidden), hidden)
+    assert not torch.equal(model[2](hidden), hidden)
 
 
 def test_channels_are_dropped_as_a_whole_and_inputs_one_by_one() -> None:

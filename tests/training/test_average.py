@@ -1,6 +1,7 @@
 import copy
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -18,13 +19,13 @@ def start(epochs: int = 8, **changes: Any) -> tuple[nn.Module, FlatParameters, W
     model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3), nn.Linear(3, 2))
     flat = FlatParameters(model)
     config = RegularizeConfig.model_validate(VALUES | changes)
-    return model, flat, WeightAverage(config, model, flat.vector, epochs)
+    return model, flat, WeightAverage([config], [epochs], model, flat.values)
 
 
 def move(model: nn.Module, flat: FlatParameters) -> None:
     """What a step does: other weights, other running statistics."""
     with torch.no_grad():
-        flat.vector.add_(torch.randn_like(flat.vector))
+        flat.values.add_(torch.randn_like(flat.values))
     model(torch.randn(16, 4))
 
 
@@ -39,7 +40,7 @@ def test_swa_is_torchs_average_of_the_epochs_from_its_start_on() -> None:
         for _ in range(3):
             move(model, flat)
             average.after_step()
-        average.after_epoch(epoch)
+        average.after_epoch(np.array([epoch]))
         if epoch >= 5:  # the second half
             if reference is None:
                 reference = AveragedModel(copy.deepcopy(model), use_buffers=True)
@@ -60,7 +61,7 @@ def test_ema_is_the_weighted_mean_of_all_steps() -> None:
     for _ in range(12):
         move(model, flat)
         average.after_step()
-        average.after_epoch(1)
+        average.after_epoch(np.array([1]))
         seen.append(state(model))
     weights = torch.tensor([0.9**age for age in range(len(seen))]).flip(0)
     weights /= weights.sum()
@@ -77,7 +78,7 @@ def test_what_was_there_comes_back(name: str) -> None:
     for epoch in (1, 2):
         move(model, flat)
         average.after_step()
-        average.after_epoch(epoch)
+        average.after_epoch(np.array([epoch]))
     before = state(model)
     with average.in_place():
         differs = any(not torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
@@ -88,7 +89,7 @@ def test_what_was_there_comes_back(name: str) -> None:
 def test_swa_of_a_share_near_one_still_takes_the_last_epoch() -> None:
     model, flat, average = start(epochs=2, average="swa", swa_start=0.99)
     move(model, flat)
-    average.after_epoch(1)
-    assert average._weight == 0
-    average.after_epoch(2)
-    assert average._weight == 1
+    average.after_epoch(np.array([1]))
+    assert average._seen == 0
+    average.after_epoch(np.array([2]))
+    assert average._seen == 1

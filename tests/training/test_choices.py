@@ -74,7 +74,7 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "train.epochs": "4",
     "train.batch_size": "16",
     "train.accumulate": "2",
-    "train.patience": ("1", ["optim.lr=1.0", "optim.name=sgd"]),
+    "train.patience": ("1", ["optim.lr=10.0", "optim.name=sgd"]),
     "train.min_delta": ("5.0", ["train.patience=1"]),
     "train.seed": "1",
 }

@@ -79,30 +79,30 @@ def test_outputs_and_gradients_are_those_of_the_plain_model(make: Callable[[], n
         torch.testing.assert_close(torch.linalg.vector_norm(flat.gradients.double()).square(), squares)
 
 
-def test_what_changes_the_vector_changes_the_model(net: nn.Module) -> None:
+def test_what_changes_the_values_changes_the_model(net: nn.Module) -> None:
     flat = FlatParameters(net)
     with torch.no_grad():
-        flat.vector[: flat.n_matrices].fill_(2.0)
-        flat.vector[flat.n_matrices :].fill_(3.0)
+        flat.values[:, : flat.n_matrices].fill_(2.0)
+        flat.values[:, flat.n_matrices :].fill_(3.0)
     for name, parameter in net.named_parameters():
         assert parameter.unique().tolist() == ([2.0] if parameter.ndim > 1 else [3.0]), name
 
 
 def test_layers_are_the_matrices_unit_by_unit(net: nn.Module) -> None:
     flat = FlatParameters(net)
-    flat.gradients.copy_(torch.arange(len(flat.gradients)))
+    flat.gradients.copy_(torch.arange(flat.gradients.shape[1]))
     matrices = [p for p in net.parameters() if p.ndim > 1]
     others = [p for p in net.parameters() if p.ndim <= 1]
     for layer, matrix in zip(flat.layers, matrices, strict=True):
-        assert layer.shape == (len(matrix), matrix[0].numel())
+        assert layer.shape == (1, len(matrix), matrix[0].numel())
         assert layer.data_ptr() == matrix.data_ptr()
-        for unit, row in zip(matrix, layer, strict=True):  # the order within a unit is that of the memory format
+        for unit, row in zip(matrix, layer[0], strict=True):  # the order within a unit is that of the memory format
             assert torch.equal(unit.flatten().sort().values, row.sort().values)
     for part, parameter in zip(flat.rest, others, strict=True):
         assert part.data_ptr() == parameter.data_ptr()
         assert part.grad is not None
         assert parameter.grad is not None
-        assert torch.equal(part.grad, parameter.grad)
+        assert torch.equal(part.grad[0], parameter.grad)
     seen = [p.grad.flatten() for p in flat.layers + flat.rest if p.grad is not None]
     assert torch.cat(seen).unique().numel() == sum(p.numel() for p in net.parameters())
 
@@ -122,4 +122,4 @@ def test_each_tensor_begins_at_a_cache_line(net: nn.Module) -> None:
     assert all(start % ALIGNMENT == 0 for start in starts)
     ends = [start + p.numel() for start, p in zip(starts, net.parameters(), strict=True)]
     assert all(end <= start for end, start in zip(sorted(ends), sorted(starts)[1:], strict=False))
-    assert max(ends) <= len(flat.gradients)
+    assert max(ends) <= flat.gradients.shape[1]

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.params import load_params
+from wellfit.training.config import TrainConfig
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
-from wellfit.training.schedule import Schedule, lr_table
+from wellfit.training.schedule import Plan, Schedule, lr_table
 
 CPU = torch.device("cpu")
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -30,6 +31,7 @@ class Scripted:
         self.size = self.val.shape[1]
         self.epoch = 0
         self.calls: list[str] = []
+        self.numbers: list[list[int]] = []
         self.rows: list[Tensor] = []
         self.lrs: list[list[float]] = []
 
@@ -38,8 +40,9 @@ class Scripted:
         self.rows.append(rows)
         self.lrs.append(lr.tolist())
 
-    def finish_epoch(self) -> dict[str, np.ndarray]:
+    def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         self.calls.append("finish")
+        self.numbers.append(numbers.tolist())
         return {name: values[self.epoch] for name, values in self.train.items()}
 
     def validate(self) -> dict[str, np.ndarray]:
@@ -51,12 +54,18 @@ class Scripted:
         return {}
 
 
+def config(monitor: str, patience: int | None = None, min_delta: float = 0.0, epochs: int = 8) -> TrainConfig:
+    values = {"monitor": monitor, "patience": patience, "min_delta": min_delta, "epochs": epochs}
+    return TrainConfig.model_validate(SHIPPED.train.model_dump() | values)
+
+
 def begin(
     learner: Scripted, patience: int | None = None, min_delta: float = 0.0, rows: int = 10, batch_size: int = 4
 ) -> tuple[Members, Iterator[Epoch]]:
-    order = BatchOrder(rows, batch_size, list(range(learner.size)), CPU)
-    members = Members(learner.size, learner.monitor, patience, min_delta)
-    schedule = Schedule(WARMED, [0.1] * learner.size, len(learner.val), order.steps, higher_is_better=False)
+    size, epochs = learner.size, len(learner.val)
+    order = BatchOrder(rows, batch_size, list(range(size)), CPU)
+    members = Members([config(learner.monitor, patience, min_delta, epochs)] * size)
+    schedule = Schedule([Plan(WARMED, 0.1, epochs)] * size, order.steps, higher_is_better=False)
     return members, fit(learner, order, schedule, members)
 
 
@@ -98,14 +107,14 @@ def test_each_step_gets_the_rows_of_the_order() -> None:
     _, epochs = begin(learner, rows=10, batch_size=4)
     list(epochs)
     order = BatchOrder(10, 4, [0, 1], CPU)
-    expected = [rows for number in (1, 2, 3) for rows in order.epoch(number)]
+    expected = [rows for number in (1, 2, 3) for rows in order.epoch(np.full(2, number))]
     assert [rows.shape for rows in learner.rows] == [(2, 4), (2, 4), (2, 2)] * 3
     assert all(torch.equal(one, two) for one, two in zip(learner.rows, expected, strict=True))
 
 
 def test_an_epoch_hands_over_its_metrics() -> None:
     _, epochs = run([[3, 4], [2, 5]], grad_norm=[[0.5, 0.25], [0.1, 0.2]])
-    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert [epoch.number.tolist() for epoch in epochs] == [[1, 1], [2, 2]]
     assert list(epochs[0].metrics) == [
         "train/loss",
         "grad_norm",
@@ -146,11 +155,11 @@ def test_early_stopping_written_out(
     monitor: str, values: list[float], patience: int | None, min_delta: float, best_epochs: list[int], last: int
 ) -> None:
     members, epochs = run(column(*values), monitor, patience, min_delta)
-    assert [epoch.number for epoch in epochs if epoch.improved[0]] == best_epochs
-    assert epochs[-1].number == last
+    assert [epoch.number[0] for epoch in epochs if epoch.improved[0]] == best_epochs
+    assert epochs[-1].number.tolist() == [last]
     assert members.best_epoch.tolist() == [best_epochs[-1]]
     assert members.best.tolist() == [values[best_epochs[-1] - 1]]
-    assert members.failure == [None]
+    assert members.failure.tolist() == [None]
 
 
 def by_hand(
@@ -188,12 +197,12 @@ def test_each_member_of_a_pack_fares_as_it_would_alone(
         improved, last, blown = by_hand(
             [row[k] for row in values], patience, min_delta, higher=monitor == "val/macro_f1"
         )
-        assert [epoch.number for epoch in epochs if epoch.improved[k]] == improved
+        assert [epoch.number[k] for epoch in epochs if epoch.improved[k]] == improved
         assert members.best_epoch[k] == (improved[-1] if improved else 0)
         assert (members.failure[k] is not None) == blown
         assert not improved or members.best[k] == values[improved[-1] - 1][k]
         lasts.append(last)
-    assert epochs[-1].number == max(lasts)  # the pack runs on until its last member stops
+    assert epochs[-1].number.tolist() == [max(lasts)] * 3  # the pack runs on until its last member stops
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -204,8 +213,8 @@ def test_a_member_that_blows_up_stops_alone_and_says_why(name: str, bad: float) 
     series["val/loss"][:, 1] = [5, 4, 3, 2, 1]
     series[name][2, 1] = bad
     members, epochs = run(series.pop("val/loss"), **series)
-    assert members.failure == [None, f"{name} is {bad} in epoch 3", None]
-    assert members.active.tolist() == [True, False, True]
+    assert members.failure.tolist() == [None, f"{name} is {bad} in epoch 3", None]
+    assert members.active.tolist() == [False, False, False]  # the others have reached their last epoch
     assert members.best_epoch.tolist() == [5, 2, 1]
     assert members.best.tolist() == [1, 4, 3]
     assert len(epochs) == 5
@@ -213,13 +222,13 @@ def test_a_member_that_blows_up_stops_alone_and_says_why(name: str, bad: float) 
 
 def test_only_the_first_failure_is_told() -> None:
     members, _ = run([[1, 1], [math.nan, 1], [math.inf, 1]])
-    assert members.failure == ["val/loss is nan in epoch 2", None]
+    assert members.failure.tolist() == ["val/loss is nan in epoch 2", None]
 
 
 def test_a_monitor_that_is_not_defined_is_one_line() -> None:
-    members = Members(1, "val/msle", None, 0.0)
+    members = Members([config("val/msle")])
     with pytest.raises(WellfitError, match=r"^train\.monitor val/msle is not defined .* use val/loss \(params.yaml\)$"):
-        members.observe(1, {"val/loss": np.zeros(1), "val/rmse": np.zeros(1)})
+        members.observe({"val/loss": np.zeros(1), "val/rmse": np.zeros(1)})
 
 
 def test_a_training_that_blows_up_at_once_ends_at_once() -> None:
@@ -234,14 +243,15 @@ def test_whoever_iterates_can_stop_a_member_and_at_last_the_run() -> None:
     members, epochs = begin(learner)
     seen = []
     for epoch in epochs:
-        seen.append((epoch.number, epoch.improved.tolist()))
-        if epoch.number == 2:
+        seen.append((epoch.number.tolist(), epoch.improved.tolist()))
+        if epoch.number[0] == 2:
             members.active[0] = False
-        if epoch.number == 4:
+        if epoch.number[0] == 4:
             members.active[1] = False
-    assert seen == [(1, [True, True]), (2, [True, True]), (3, [False, True]), (4, [False, True])]
+    improved = [[True, True], [True, True], [False, True], [False, True]]
+    assert seen == [([number] * 2, each) for number, each in enumerate(improved, start=1)]
     assert members.best_epoch.tolist() == [2, 4]
-    assert members.failure == [None, None]
+    assert members.failure.tolist() == [None, None]
     assert learner.epoch == 4
 
 
@@ -249,7 +259,7 @@ def test_whoever_iterates_can_stop_a_member_and_at_last_the_run() -> None:
 
 
 def orders(rows: int, batch_size: int, seeds: Sequence[int], epoch: int) -> Tensor:
-    return torch.cat(list(BatchOrder(rows, batch_size, seeds, CPU).epoch(epoch)), dim=1)
+    return torch.cat(list(BatchOrder(rows, batch_size, seeds, CPU).epoch(np.full(len(seeds), epoch))), dim=1)
 
 
 @few
@@ -261,7 +271,7 @@ def orders(rows: int, batch_size: int, seeds: Sequence[int], epoch: int) -> Tens
 )
 def test_an_epoch_is_a_permutation_in_batches(rows: int, batch_size: int, seeds: list[int], epoch: int) -> None:
     order = BatchOrder(rows, batch_size, seeds, CPU)
-    batches = list(order.epoch(epoch))
+    batches = list(order.epoch(np.full(len(seeds), epoch)))
     sizes = [batch.shape[1] for batch in batches]
     assert len(batches) == order.steps
     assert all(batch.dtype == torch.int64 and batch.shape[0] == len(seeds) for batch in batches)
@@ -287,7 +297,7 @@ def test_an_epoch_is_a_permutation_in_batches(rows: int, batch_size: int, seeds:
 )
 def test_a_last_batch_of_one_row_joins_the_one_before(rows: int, batch_size: int, sizes: list[int]) -> None:
     order = BatchOrder(rows, batch_size, [0], CPU)
-    assert [batch.shape[1] for batch in order.epoch(1)] == sizes
+    assert [batch.shape[1] for batch in order.epoch(np.array([1]))] == sizes
     assert order.steps == len(sizes)
 
 
@@ -297,8 +307,8 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     torch.manual_seed(99)
     torch.rand(5)
     order = BatchOrder(50, 8, [1, 7, 2], CPU)
-    list(order.epoch(1))  # what was asked before does not matter
-    assert torch.equal(torch.cat(list(order.epoch(3)), dim=1)[1:2], alone)
+    list(order.epoch(np.ones(3, int)))  # what was asked before does not matter
+    assert torch.equal(torch.cat(list(order.epoch(np.full(3, 3))), dim=1)[1:2], alone)
     assert torch.equal(orders(50, 13, [7], epoch=3), alone)  # nor does the batch size
 
 

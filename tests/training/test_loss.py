@@ -18,7 +18,19 @@ CPU = torch.device("cpu")
 COUNTS = (30, 8, 2)
 
 
-def loss_of_classes(classes: int = 3, **changes: Any) -> Loss:
+class OfOne:
+    """The loss of a single member, without the dimension of members."""
+
+    def __init__(self, loss: Loss) -> None:
+        self._loss = loss
+        self.check = loss.check
+
+    def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        (loss,) = self._loss(outputs[None], targets[None], None if weights is None else weights[None])
+        return loss
+
+
+def loss_of_classes(classes: int = 3, **changes: Any) -> OfOne:
     config = LossConfig.model_validate(VALUES | changes)
     names = tuple("abcde"[:classes])
     meta = Meta.model_construct(
@@ -29,13 +41,13 @@ def loss_of_classes(classes: int = 3, **changes: Any) -> Loss:
         target_mean=None,
         target_std=None,
     )
-    return Loss(config, meta, CPU)
+    return OfOne(Loss([config], meta, CPU))
 
 
-def loss_of_numbers(mean: float = 10.0, std: float = 4.0, **changes: Any) -> Loss:
+def loss_of_numbers(mean: float = 10.0, std: float = 4.0, **changes: Any) -> OfOne:
     config = LossConfig.model_validate(VALUES | changes)
     meta = Meta.model_construct(name="x", task="regression", class_names=(), target_mean=mean, target_std=std)
-    return Loss(config, meta, CPU)
+    return OfOne(Loss([config], meta, CPU))
 
 
 def logits_and_classes(n: int = 40, classes: int = 3) -> tuple[Tensor, Tensor]:

@@ -44,7 +44,7 @@ class Parabola:
         self.loss = self.curvature / 2 * self.w**2
         self.w = max(1e-6, abs(self.w - float(lr[0]) * self.curvature * self.w))
 
-    def finish_epoch(self) -> dict[str, np.ndarray]:
+    def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         return {"train/loss": np.array([self.loss])}
 
     def validate(self) -> dict[str, np.ndarray]:
@@ -94,7 +94,7 @@ def test_losses_are_smoothed_with_weights_that_fall_by_a_tenth() -> None:
 
 def test_a_loss_that_is_not_finite_ends_the_test() -> None:
     class Broken(Parabola):
-        def finish_epoch(self) -> dict[str, np.ndarray]:
+        def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
             return {"train/loss": np.array([np.inf if self.w < 0.5 else self.loss])}
 
     curve = range_test(Broken(1.0), BatchOrder(10, 5, [0], CPU), LrFindConfig(low=1e-2, high=1.0, steps=100))

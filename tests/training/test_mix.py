@@ -11,7 +11,7 @@ VALUES = {"input_noise": 0.0, "mixup": 0.0, "cutmix": 0.0, "average": "none", "e
 
 
 def mixer(seed: int = 0, **changes: Any) -> BatchMixer:
-    return BatchMixer(RegularizeConfig.model_validate(VALUES | changes), seed)
+    return BatchMixer(RegularizeConfig.model_validate(VALUES | changes), seed, torch.device("cpu"))
 
 
 def test_nothing_asked_for_changes_nothing_and_draws_nothing() -> None:

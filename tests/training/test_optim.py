@@ -1,6 +1,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -53,6 +54,14 @@ class Perceptron(nn.Module):
 
 def config(**changes: Any) -> OptimConfig:
     return OptimConfig.model_validate(VALUES | changes)
+
+
+def optimizer_of(settings: OptimConfig, model: nn.Module) -> Optimizer:
+    return Optimizer([settings], model)
+
+
+def rate(lr: float) -> np.ndarray:
+    return np.array([lr])
 
 
 def twins(make: Callable[[], nn.Module] = Net) -> tuple[nn.Module, nn.Module]:
@@ -112,7 +121,7 @@ PLAIN: dict[str, tuple[dict[str, Any], Callable[..., TorchOptimizer]]] = {
 def test_it_steps_as_torchs_own_optimizer_does(case: str, weight_decay: float, decay_all: bool) -> None:
     changes, make = PLAIN[case]
     ours, theirs = twins()
-    optimizer = Optimizer(config(weight_decay=weight_decay, decay_all=decay_all, **changes), ours)
+    optimizer = optimizer_of(config(weight_decay=weight_decay, decay_all=decay_all, **changes), ours)
     parameters = dict(theirs.named_parameters())
     rest = [p for name, p in parameters.items() if name not in MATRICES]
     groups = [
@@ -126,7 +135,7 @@ def test_it_steps_as_torchs_own_optimizer_does(case: str, weight_decay: float, d
         for group in plain.param_groups:
             group["lr"] = 0.01 / (step + 1)
         plain.step()
-        optimizer.step(0.01 / (step + 1))
+        optimizer.step(rate(0.01 / (step + 1)))
         assert_same(ours, theirs)
 
 
@@ -134,7 +143,7 @@ def test_it_steps_as_torchs_own_optimizer_does(case: str, weight_decay: float, d
 @pytest.mark.parametrize("nesterov", [False, True])
 def test_muon_is_torchs_for_matrices(nesterov: bool, weight_decay: float) -> None:
     ours, theirs = twins(Perceptron)
-    optimizer = Optimizer(config(name="muon", weight_decay=weight_decay, nesterov=nesterov), ours)
+    optimizer = optimizer_of(config(name="muon", weight_decay=weight_decay, nesterov=nesterov), ours)
     plain = Muon(
         theirs.parameters(),
         weight_decay=weight_decay,
@@ -147,13 +156,13 @@ def test_muon_is_torchs_for_matrices(nesterov: bool, weight_decay: float) -> Non
         give(ours, values)
         give(theirs, values)
         plain.step()
-        optimizer.step(0.01)
+        optimizer.step(rate(0.01))
         torch.testing.assert_close(ours.linear.weight, theirs.linear.weight, rtol=1e-4, atol=1e-5)
 
 
 def test_muon_leaves_biases_and_norms_to_adam() -> None:
     ours, theirs = twins()
-    optimizer = Optimizer(config(name="muon", weight_decay=0.1), ours)
+    optimizer = optimizer_of(config(name="muon", weight_decay=0.1), ours)
     rest = [p for name, p in theirs.named_parameters() if name not in MATRICES]
     plain = Adam(rest, lr=0.01, betas=(0.8, 0.95), eps=1e-6)
     before = ours.convolution.weight.clone()
@@ -161,7 +170,7 @@ def test_muon_leaves_biases_and_norms_to_adam() -> None:
         give(ours, values)
         give(theirs, values)
         plain.step()
-        optimizer.step(0.01)
+        optimizer.step(rate(0.01))
     for name, parameter in ours.named_parameters():
         if name not in MATRICES:
             torch.testing.assert_close(parameter, theirs.get_parameter(name), rtol=1e-5, atol=1e-6)
@@ -171,11 +180,11 @@ def test_muon_leaves_biases_and_norms_to_adam() -> None:
 def test_lion_is_the_sign_of_its_formula() -> None:
     """Chen et al. 2023, algorithm 2."""
     ours, theirs = twins()
-    optimizer = Optimizer(config(name="lion", weight_decay=0.1), ours)
+    optimizer = optimizer_of(config(name="lion", weight_decay=0.1), ours)
     memory = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
     for values in gradients(theirs):
         give(ours, values)
-        optimizer.step(0.01)
+        optimizer.step(rate(0.01))
         with torch.no_grad():
             for (name, p), g in zip(theirs.named_parameters(), values, strict=True):
                 p.mul_(1 - 0.01 * 0.1 * (name in MATRICES))
@@ -188,12 +197,12 @@ def test_lion_is_the_sign_of_its_formula() -> None:
 def test_lamb_scales_each_layer_by_its_trust_ratio(decay_all: bool) -> None:
     """You et al. 2020, algorithm 2, without its bias correction."""
     ours, theirs = twins()
-    optimizer = Optimizer(config(name="lamb", weight_decay=0.1, decay_all=decay_all), ours)
+    optimizer = optimizer_of(config(name="lamb", weight_decay=0.1, decay_all=decay_all), ours)
     first = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
     second = {name: torch.zeros_like(p) for name, p in theirs.named_parameters()}
     for values in gradients(theirs):
         give(ours, values)
-        optimizer.step(0.01)
+        optimizer.step(rate(0.01))
         with torch.no_grad():
             for (name, p), g in zip(theirs.named_parameters(), values, strict=True):
                 first[name] = 0.8 * first[name] + 0.2 * g
@@ -212,17 +221,17 @@ def test_lamb_scales_each_layer_by_its_trust_ratio(decay_all: bool) -> None:
 def test_l1_and_a_coupled_decay_are_the_elastic_net(decay_all: bool) -> None:
     ours, theirs = twins()
     settings = {"name": "sgd", "momentum": 0.0, "l1": 0.02, "weight_decay": 0.1, "decay_all": decay_all}
-    optimizer = Optimizer(config(**settings), ours)
+    optimizer = optimizer_of(config(**settings), ours)
     plain = SGD(theirs.parameters(), lr=0.1)
     for values in gradients(theirs):
         give(ours, values)
-        norm = optimizer.step(0.1)
+        norm = optimizer.step(rate(0.1))
         held = [p for name, p in theirs.named_parameters() if name in MATRICES or decay_all]
         theirs.zero_grad()
         sum(0.02 * p.abs().sum() for p in held).backward()  # type: ignore[union-attr]
         for p, value in zip(theirs.parameters(), values, strict=True):
             p.grad = value if p.grad is None else p.grad + value
-        torch.testing.assert_close(norm, torch.cat([p.grad.flatten() for p in theirs.parameters()]).norm())
+        torch.testing.assert_close(norm, torch.cat([p.grad.flatten() for p in theirs.parameters()]).norm()[None])
         for p in held:
             p.grad = p.grad + 0.1 * p.detach()
         plain.step()
@@ -233,7 +242,7 @@ def test_l1_and_a_coupled_decay_are_the_elastic_net(decay_all: bool) -> None:
 def test_clipping_is_torchs_by_norm_and_then_by_value(limit: float | None, value: float | None) -> None:
     ours, theirs = twins()
     settings = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0, "clip_norm": limit, "clip_value": value}
-    optimizer = Optimizer(config(**settings), ours)
+    optimizer = optimizer_of(config(**settings), ours)
     plain = SGD(theirs.parameters(), lr=0.1)
     for values in gradients(theirs):
         give(ours, values)
@@ -242,18 +251,19 @@ def test_clipping_is_torchs_by_norm_and_then_by_value(limit: float | None, value
         if value is not None:
             clip_grad_value_(theirs.parameters(), value)
         plain.step()
-        torch.testing.assert_close(optimizer.step(0.1), told)
+        torch.testing.assert_close(optimizer.step(rate(0.1)), told[None])
         assert_same(ours, theirs)
 
 
 def test_max_norm_bounds_what_leads_into_a_unit() -> None:
     ours, theirs = twins()
     settings = {"name": "sgd", "momentum": 0.0, "weight_decay": 0.0}
-    bounded, free = Optimizer(config(max_norm=0.5, **settings), ours), Optimizer(config(**settings), theirs)
+    bounded = optimizer_of(config(max_norm=0.5, **settings), ours)
+    free = optimizer_of(config(**settings), theirs)
     (values,) = gradients(theirs, steps=1)
     for net, optimizer in ((ours, bounded), (theirs, free)):
         give(net, values)
-        optimizer.step(0.3)
+        optimizer.step(rate(0.3))
     for name, now in ours.named_parameters():
         then = theirs.get_parameter(name).detach()
         if name in MATRICES:
@@ -267,10 +277,10 @@ def test_max_norm_bounds_what_leads_into_a_unit() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_zero_grad_forgets_and_a_still_gradient_moves_nothing_but_by_decay(name: str) -> None:
     ours, before = twins()
-    optimizer = Optimizer(config(name=name, weight_decay=0.0), ours)
+    optimizer = optimizer_of(config(name=name, weight_decay=0.0), ours)
     give(ours, [torch.ones_like(p) for p in ours.parameters()])
     optimizer.zero_grad()
-    assert optimizer.step(0.1).item() == 0
+    assert optimizer.step(rate(0.1)).item() == 0
     assert_same(ours, before)
 
 
@@ -279,12 +289,12 @@ def test_every_optimizer_finds_the_bottom_of_a_bowl(name: str) -> None:
     torch.manual_seed(0)
     net = nn.Linear(4, 3)
     goal = torch.randn(3, 4)
-    optimizer = Optimizer(config(name=name, weight_decay=0.0, beta1=0.9, beta2=0.99), net)
+    optimizer = optimizer_of(config(name=name, weight_decay=0.0, beta1=0.9, beta2=0.99), net)
     distances = []
     for step in range(300):
         optimizer.zero_grad()
         distance = (net.weight - goal).square().sum() + net.bias.square().sum()
         distance.backward()
         distances.append(distance.item())
-        optimizer.step((0.3 if name in ("adagrad", "muon") else 0.05) * (1 - step / 300))
+        optimizer.step(rate((0.3 if name in ("adagrad", "muon") else 0.05) * (1 - step / 300)))
     assert distances[-1] < 0.05 * distances[0]

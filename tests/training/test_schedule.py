@@ -12,7 +12,7 @@ from torch.optim import lr_scheduler as torchs
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
 
 from wellfit.training.config import ScheduleConfig
-from wellfit.training.schedule import Schedule, lr_table
+from wellfit.training.schedule import Plan, Schedule, lr_table
 
 VALUES = {
     "name": "constant",
@@ -38,6 +38,13 @@ few = settings(derandomize=True, deadline=None, max_examples=40)
 
 def config(**changes: Any) -> ScheduleConfig:
     return ScheduleConfig.model_validate(VALUES | changes)
+
+
+def schedule_of(
+    schedule: ScheduleConfig, lrs: list[float], epochs: int, steps: int, *, higher_is_better: bool = False
+) -> Schedule:
+    """Of members that differ in their peak alone."""
+    return Schedule([Plan(schedule, lr, epochs) for lr in lrs], steps, higher_is_better=higher_is_better)
 
 
 def stepped(scheduler: Callable[[SGD], LRScheduler], lr: float, steps: int) -> list[float]:
@@ -218,19 +225,20 @@ def test_a_run_that_ends_within_the_warm_up_only_rises(epochs: int) -> None:
 
 def test_each_member_has_its_own_rate() -> None:
     lrs = [0.1, 0.01, 3.0]
-    schedule = Schedule(config(name="cosine", min_lr=0.005, warmup_epochs=1), lrs, 4, 3, higher_is_better=False)
+    cosine = config(name="cosine", min_lr=0.005, warmup_epochs=1)
+    schedule = schedule_of(cosine, lrs, epochs=4, steps=3)
     for step in range(12):
-        alone = [lr_table(config(name="cosine", min_lr=0.005, warmup_epochs=1), lr, 4, 3)[step] for lr in lrs]
-        assert schedule.lr(step).tolist() == alone
-    assert (schedule.epochs, schedule.steps) == (4, 3)
+        alone = [lr_table(cosine, lr, 4, 3)[step] for lr in lrs]
+        assert schedule.lr(np.full(3, 1 + step // 3), step % 3).tolist() == alone
+    assert schedule.steps == 3
 
 
 def test_only_plateau_looks_at_the_metric() -> None:
     for name in NAMES:
-        schedule = Schedule(config(name=name), [0.1], 6, 1, higher_is_better=False)
+        schedule = schedule_of(config(name=name), [0.1], epochs=6, steps=1)
         for epoch in range(1, 7):
-            schedule.observe(epoch, np.array([float(epoch)]))
-            assert schedule.lr(epoch - 1)[0] == lr_table(config(name=name), 0.1, 6, 1)[epoch - 1]
+            schedule.observe(np.array([epoch]), np.array([float(epoch)]))
+            assert schedule.lr(np.array([epoch]), 0)[0] == lr_table(config(name=name), 0.1, 6, 1)[epoch - 1]
 
 
 def torchs_plateau(schedule: ScheduleConfig, lr: float, metric: list[float], *, higher_is_better: bool) -> list[float]:
@@ -267,11 +275,12 @@ def test_plateau_is_torchs_for_each_member(
     plateau = config(
         name="plateau", warmup_epochs=warmup, patience=patience, gamma=gamma, threshold=threshold, min_lr=0.02
     )
-    schedule = Schedule(plateau, lrs, len(metrics), steps, higher_is_better=higher)
+    schedule = schedule_of(plateau, lrs, len(metrics), steps, higher_is_better=higher)
     seen = []
     for epoch, values in enumerate(metrics, start=1):
-        seen.append([schedule.lr((epoch - 1) * steps + step) for step in range(steps)])
-        schedule.observe(epoch, np.array(values, float))
+        epochs = np.full(3, epoch)
+        seen.append([schedule.lr(epochs, step) for step in range(steps)])
+        schedule.observe(epochs, np.array(values, float))
     for k, lr in enumerate(lrs):
         risen = [lr * (t + 1) / (warmup * steps + 1) for t in range(warmup * steps)]
         reduced = torchs_plateau(plateau, lr, [float(row[k]) for row in metrics], higher_is_better=higher)
@@ -290,18 +299,18 @@ def test_plateau_is_torchs_for_each_member(
     ],
 )
 def test_plateaus_written_out(higher: bool, metric: list[float], lrs: list[float]) -> None:
-    schedule = Schedule(config(name="plateau"), [1.0], 8, 1, higher_is_better=higher)
+    schedule = schedule_of(config(name="plateau"), [1.0], epochs=8, steps=1, higher_is_better=higher)
     seen = []
     for epoch, value in enumerate(metric, start=1):
-        seen.append(schedule.lr(epoch - 1)[0])
-        schedule.observe(epoch, np.array([value], float))
+        seen.append(schedule.lr(np.array([epoch]), 0)[0])
+        schedule.observe(np.array([epoch]), np.array([value], float))
     assert seen == pytest.approx(lrs)
 
 
 def test_epochs_of_the_warm_up_do_not_use_up_the_plateaus_patience() -> None:
-    schedule = Schedule(config(name="plateau", warmup_epochs=4), [1.0], 8, 1, higher_is_better=False)
+    schedule = schedule_of(config(name="plateau", warmup_epochs=4), [1.0], epochs=8, steps=1)
     for epoch in range(1, 7):
-        schedule.observe(epoch, np.array([float(epoch)]))
-    assert schedule.lr(6)[0] == 1.0
-    schedule.observe(7, np.array([7.0]))
-    assert schedule.lr(7)[0] == 0.5
+        schedule.observe(np.array([epoch]), np.array([float(epoch)]))
+    assert schedule.lr(np.array([7]), 0)[0] == 1.0
+    schedule.observe(np.array([7]), np.array([7.0]))
+    assert schedule.lr(np.array([8]), 0)[0] == 0.5

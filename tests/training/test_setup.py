@@ -87,7 +87,7 @@ def test_steps_per_epoch_are_those_of_the_order(
     params = make_params("table", f"train.batch_size={batch_size}")
     data = load_training_data(params, processed("table", {"train": rows}))
     order = BatchOrder(rows, batch_size, [0], torch.device("cpu"))
-    assert steps_per_epoch(params, data) == len(list(order.epoch(1)))
+    assert steps_per_epoch(params, data) == len(list(order.epoch(np.array([1]))))
 
 
 def test_nothing_is_trained_before_the_epochs_are_asked_for(processed: Processed, make_params: MakeParams) -> None:
@@ -98,7 +98,7 @@ def test_nothing_is_trained_before_the_epochs_are_asked_for(processed: Processed
     assert training.members.best_epoch.tolist() == [0]
     epoch = next(training.epochs)
     assert epoch.number == 1
-    assert not torch.equal(training.learner.weights(0)["1.weight"], before["1.weight"])
+    assert not torch.equal(training.learner.weights(0)["2.weight"], before["2.weight"])
 
 
 def test_every_setting_reaches_its_place(processed: Processed, make_params: MakeParams) -> None:
@@ -137,7 +137,7 @@ def test_plateau_looks_in_the_direction_of_the_monitor(
     monkeypatch.setattr(module, "Schedule", note)
     params = make_params("table", "schedule.name=plateau", f"train.monitor={monitor}")
     begin(params, load_training_data(params, processed("table")))
-    assert [plateau.mode for plateau in made[0]._plateaus] == [mode]
+    assert [member.plateau.mode for member in made[0]._members] == [mode]
 
 
 def test_it_is_deterministic_and_keeps_to_its_threads(processed: Processed, make_params: MakeParams) -> None:

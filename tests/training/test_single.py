@@ -23,6 +23,7 @@ from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors
 
 CPU = torch.device("cpu")
+FIRST = np.array([1])  # epoch
 Load = Callable[..., tuple[Params, TrainingData]]
 
 
@@ -94,7 +95,7 @@ def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, f
     for epoch in range(1, params.train.epochs + 1):
         model.train()
         seen, norms = [], []
-        for rows in order.epoch(epoch):
+        for rows in order.epoch(np.array([epoch])):
             x, y = inputs(data.train.x[rows[0]]), data.train.y[rows[0]]
             optimizer.zero_grad()
             outputs = model(x)
@@ -157,7 +158,7 @@ def test_clipping_bounds_the_step_but_not_the_norm_that_is_told(load: Load) -> N
     after = clipped.weights(0)
     moved = torch.cat([(after[n] - before[n]).flatten() for n, _ in clipped.model.named_parameters()]).norm()
     assert moved.item() == pytest.approx(0.01, rel=1e-3)
-    assert clipped.finish_epoch()["grad_norm"][0] > 0.1
+    assert clipped.finish_epoch(FIRST)["grad_norm"][0] > 0.1
 
 
 # Scores of an epoch
@@ -172,7 +173,7 @@ def test_train_metrics_are_of_the_outputs_the_steps_saw(load: Load, kind: str) -
     batches = [torch.arange(0, 20), torch.arange(20, 35), torch.tensor([4, 4, 7])]
     for rows in batches:
         single.step(rows[None], np.array([0.1]))
-    scores = single.finish_epoch()
+    scores = single.finish_epoch(FIRST)
     expected = plain_scores(torch.cat(seen), data.train.y[torch.cat(batches)], params, data.meta)
     assert {name: scores[f"train/{name}"].item() for name in expected} == pytest.approx(expected, rel=1e-5)
     assert set(scores) == {f"train/{name}" for name in expected} | {"grad_norm"}
@@ -184,11 +185,11 @@ def test_an_epoch_starts_with_nothing_of_the_one_before(load: Load) -> None:
     single = learner(params, data)
     rows, still = torch.arange(16)[None], np.array([0.0])
     single.step(rows, still)
-    first = single.finish_epoch()
+    first = single.finish_epoch(FIRST)
     single.step(torch.arange(16, 35)[None], still)
-    single.finish_epoch()
+    single.finish_epoch(FIRST)
     single.step(rows, still)
-    assert single.finish_epoch() == first
+    assert single.finish_epoch(FIRST) == first
 
 
 # Validation
@@ -241,11 +242,11 @@ def test_dropout_and_batch_statistics_are_on_in_a_step(load: Load) -> None:
     single = learner(params, data)
     seen: list[Tensor] = []
     single.model.register_forward_hook(lambda layer, inputs, outputs: seen.append(outputs.detach()))
-    statistics = single.weights(0)["2.running_mean"]
+    statistics = single.weights(0)["3.running_mean"]
     for _ in range(2):
         single.step(torch.arange(10)[None], np.array([0.0]))
     assert not torch.equal(seen[0], seen[1])
-    assert not torch.equal(single.weights(0)["2.running_mean"], statistics)
+    assert not torch.equal(single.weights(0)["3.running_mean"], statistics)
 
 
 def test_the_rate_of_a_step_is_the_one_it_is_given(load: Load) -> None:
@@ -255,9 +256,9 @@ def test_the_rate_of_a_step_is_the_one_it_is_given(load: Load) -> None:
 
     def moved(lr: float) -> Tensor:
         single = learner(params, data)
-        before = single.weights(0)["1.weight"]
+        before = single.weights(0)["2.weight"]
         single.step(torch.arange(10)[None], np.array([lr]))
-        return single.weights(0)["1.weight"] - before
+        return single.weights(0)["2.weight"] - before
 
     torch.testing.assert_close(moved(0.2), 2 * moved(0.1), rtol=1e-3, atol=1e-6)
     assert moved(0.0).abs().max() == 0
@@ -277,8 +278,8 @@ def test_weights_are_a_copy(load: Load) -> None:
     again = {name: tensor.clone() for name, tensor in kept.items()}
     single.step(torch.arange(10)[None], np.array([0.1]))
     assert all(torch.equal(kept[name], again[name]) for name in kept)
-    assert not torch.equal(single.weights(0)["1.weight"], kept["1.weight"])
-    assert "2.num_batches_tracked" in kept
+    assert not torch.equal(single.weights(0)["2.weight"], kept["2.weight"])
+    assert "3.num_batches_tracked" in kept
     assert not any(tensor.requires_grad for tensor in kept.values())
 
 
@@ -362,7 +363,7 @@ def test_a_target_that_is_constant_is_no_reason_to_divide_by_zero(load: Load) ->
     flat = Tensors(data.train.x, torch.zeros(len(data.train.y)))
     single = Single(params, meta, flat, Tensors(data.val.x, torch.zeros(len(data.val.y))))
     single.step(torch.arange(10)[None], np.array([0.01]))
-    assert all(np.isfinite(values).all() for values in (single.finish_epoch() | single.validate()).values())
+    assert all(np.isfinite(values).all() for values in (single.finish_epoch(FIRST) | single.validate()).values())
 
 
 # Mixed rows and averaged weights
@@ -379,7 +380,7 @@ def test_mixed_rows_learn_both_targets(load: Load) -> None:
     loss = share * nn.functional.cross_entropy(outputs, y)
     loss += (1 - share) * nn.functional.cross_entropy(outputs, y[partner])
     loss.backward()
-    twin._optimizer.step(0.1)
+    twin._optimizer.step(np.array([0.1]))
     single.step(rows[None], np.array([0.1]))
     for name, tensor in twin.weights(0).items():
         torch.testing.assert_close(single.weights(0)[name], tensor, msg=name)
@@ -396,7 +397,7 @@ def test_averaged_weights_are_validated_and_kept_while_training_goes_on_with_its
     live = {name: tensor.clone() for name, tensor in two.model.state_dict().items()}
     assert all(torch.equal(tensor, live[name]) for name, tensor in one.weights(0).items())
     kept = two.weights(0)
-    assert not torch.equal(kept["1.weight"], live["1.weight"])
+    assert not torch.equal(kept["2.weight"], live["2.weight"])
     twin = build_model(averaged.model, data.meta.input_shape, head_width("auto", data.meta))
     twin.load_state_dict(kept)
     twin.eval()
@@ -428,7 +429,10 @@ def test_a_row_of_weight_two_is_learned_and_scored_like_two_rows(load: Load, kin
     for _ in range(3):
         weighted.step(torch.arange(35)[None], lr)
         repeated.step(torch.arange(len(twice))[None], lr)
-    for one, two in ((weighted.finish_epoch(), repeated.finish_epoch()), (weighted.validate(), repeated.validate())):
+    for one, two in (
+        (weighted.finish_epoch(FIRST), repeated.finish_epoch(FIRST)),
+        (weighted.validate(), repeated.validate()),
+    ):
         assert one.keys() == two.keys()
         for name in one:
             assert one[name] == pytest.approx(two[name], rel=1e-4), name
@@ -478,7 +482,7 @@ def test_training_rows_are_ranked_where_there_are_two_classes(load: Load) -> Non
     for (params, data), is_ranked in zip(pairs, (False, True), strict=True):
         single = learner(params, data)
         single.step(torch.arange(35)[None], np.array([0.01]))
-        assert ("train/roc_auc" in single.finish_epoch()) == is_ranked
+        assert ("train/roc_auc" in single.finish_epoch(FIRST)) == is_ranked
         assert "val/roc_auc" in single.validate()
 
 
@@ -491,7 +495,7 @@ def test_training_images_are_augmented_before_they_are_standardized(load: Load) 
     images = Augment(params.data.augment, params.train.seed)(data.train.x)
     expected = nn.functional.cross_entropy(twin.model(twin.inputs(images)), data.train.y)
     single.step(torch.arange(35)[None], np.array([0.0]))
-    assert single.finish_epoch()["train/loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert single.finish_epoch(FIRST)["train/loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_validation_images_are_never_augmented(load: Load) -> None:

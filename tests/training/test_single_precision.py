@@ -77,18 +77,18 @@ def test_no_forward_pass_has_more_rows_than_a_batch(load: Load) -> None:
     for n in (12, 10, 9):
         single.step(torch.arange(n)[None], np.array([0.1]))
     assert seen == [4, 4, 4, 4, 4, 2, 4, 5]  # of 12, of 10 and of 9 rows: batch norm cannot learn from one row
-    assert np.isfinite(single.finish_epoch()["train/loss"]).all()
+    assert np.isfinite(single.finish_epoch(np.array([1]))["train/loss"]).all()
 
 
 def test_the_mass_of_the_rows_is_their_weight_in_the_mean(load: Load) -> None:
     for overrides in (["loss.class_weights=balanced"], ["loss.name=focal", "loss.class_weights=[1, 2, 9]"], []):
         params, data = load("table", *overrides, train=33)
-        loss, y = learner(params, data)._loss, data.train.y
-        outputs = torch.randn(33, 3)
-        parts = [slice(0, 7), slice(7, 33)]
+        loss, y = learner(params, data)._loss, data.train.y[None]
+        outputs = torch.randn(1, 33, 3)
+        parts = [np.s_[:, 0:7], np.s_[:, 7:33]]
         mean = sum(loss(outputs[part], y[part]) * loss.mass(y[part], None) for part in parts) / loss.mass(y, None)
         torch.testing.assert_close(mean, loss(outputs, y))
-        own = torch.rand(33)
+        own = torch.rand(1, 33)
         masses = [loss.mass(y[part], own[part]) for part in parts]
         means = [loss(outputs[part], y[part], own[part]) for part in parts]
         mean = sum(each * mass for each, mass in zip(means, masses, strict=True)) / loss.mass(y, own)

@@ -88,18 +88,18 @@ def test_layers_are_in_a_table_and_in_mlflow(project: Path, prepared: Path) -> N
     run(project, prepared)
     rows = list(csv.DictReader((project / "reports/train/layers.csv").read_text().splitlines()))
     assert [(row["epoch"], row["layer"]) for row in rows[:3]] == [
-        ("1", "1.linear"),
-        ("1", "5.linear"),
-        ("2", "1.linear"),
+        ("1", "2.linear"),
+        ("1", "6.linear"),
+        ("2", "2.linear"),
     ]
     assert len(rows) == 2 * 8
     client, found = MlflowClient(tracking.store_uri()), trained(project)
     for name in ("grad_norm", "weight_std", "activation_mean", "dead_share"):
-        logged = client.get_metric_history(found.info.run_id, f"layers/1.linear/{name}")
-        assert [m.value for m in logged] == [float(row[name]) for row in rows if row["layer"] == "1.linear"]
+        logged = client.get_metric_history(found.info.run_id, f"layers/2.linear/{name}")
+        assert [m.value for m in logged] == [float(row[name]) for row in rows if row["layer"] == "2.linear"]
         assert [m.step for m in logged] == list(range(1, 9))
     assert rows[1]["dead_share"] == ""  # the head has no activation
-    assert "layers/5.linear/dead_share" not in found.data.metrics
+    assert "layers/6.linear/dead_share" not in found.data.metrics
 
 
 def test_without_layers_the_training_is_the_same(project: Path, prepared: Path) -> None:
@@ -126,9 +126,9 @@ def test_tensorboard_has_what_mlflow_has(project: Path, prepared: Path) -> None:
     of_the_run = ("best", "n_parameters")  # not of an epoch
     names = {name for name in found.data.metrics if not name.startswith(of_the_run)}
     assert set(events.Tags()["scalars"]) == names
-    assert "weights/1.weight" in events.Tags()["histograms"]
+    assert "weights/2.weight" in events.Tags()["histograms"]
     client = MlflowClient(tracking.store_uri())
-    for name in ("val/loss", "lr", "layers/1.linear/grad_norm"):
+    for name in ("val/loss", "lr", "layers/2.linear/grad_norm"):
         logged, seen = client.get_metric_history(found.info.run_id, name), events.Scalars(name)
         assert [e.step for e in seen] == [m.step for m in logged]
         assert [e.value for e in seen] == pytest.approx([m.value for m in logged])

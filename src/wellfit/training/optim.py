@@ -128,6 +128,10 @@ class _ByNumber:
             group = groups.setdefault(str(block.settings), block.settings | {"params": []})
             group["params"].append(parameter)
         self._optimizer = _optimizer(name, list(groups.values()))
+        if name == "sgd":  # torch steps all of a group at once, and fails where some remember steps and others do not
+            for group in self._optimizer.param_groups:
+                for parameter in group["params"] if group["momentum"] else []:
+                    self._optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
     @classmethod
     def begin(cls, configs: Sequence[OptimConfig], flat: FlatParameters) -> "_ByNumber":

@@ -74,7 +74,7 @@ class Pack:
         self._rows = train.x
         self._is_encoded = members[0].data.augment == "none" and 4 * train.x.numel() <= ENCODED_BYTES
         if self._is_encoded:
-            self._rows = self.inputs(train.x).flatten(1)
+            self._rows = self.inputs(train.x)
         self._val_rows = self.inputs(val.x).flatten(1)
         self.model = packed([self._build(params) for params in members]).to(train.x.device)
         self._optimizer = Optimizer([params.optim for params in members], self.model, packed=True)
