@@ -112,6 +112,7 @@ class TuneConfig(Config):
     pruner_percentile: float = Field(gt=0, lt=100)
     pruner_startup_trials: int = Field(ge=0)
     pruner_warmup_epochs: int = Field(ge=0)
+    repeats: int = Field(ge=0, le=1000)
     seed: int = Field(ge=0, lt=2**32)
     study: str | None = Field(min_length=1, max_length=200)
     storage: str = Field(min_length=1)

@@ -21,9 +21,9 @@ from wellfit.tuning.storage import STATES
 from wellfit.tuning.study import Study, Trial
 from wellfit.tuning.trials import train_trials
 
-REGULARIZATION = frozenset(
-    ["model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"]
-    + ["optim.l1", "optim.max_norm", "regularize.input_noise", "regularize.mixup", "regularize.cutmix"]
+REGULARIZATION = (
+    *("model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"),
+    *("optim.l1", "optim.max_norm", "regularize.input_noise", "regularize.mixup", "regularize.cutmix"),
 )
 
 
