@@ -80,7 +80,7 @@ def call_stage(main: Callable[[Params], None], description: str | None, argv: Se
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has made it ignored
         signal.signal(signal.SIGINT, _interrupt)
     if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
-        _die_with_parent()
+        end_with_parent()
     try:
         params = load_params(PARAMS_FILE, overrides)
         with _only_one(script):
@@ -188,7 +188,7 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _die_with_parent() -> None:
+def end_with_parent() -> None:
     """DVC and MLflow leave what they started alive when they are killed; on Linux the kernel can tell us."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -49,22 +49,22 @@ def choose_size(params: Params, data: TrainingData, n_trials: int) -> Size:
     Args:
         params: the configuration of a trial.
         data: what it trains on.
-        n_trials: still to come; a pack holds no more than half of them, so that the sampler learns from the others.
+        n_trials: still to come; packs hold no more than half of them, so that the sampler learns from the others.
     """
     if not can_pack(params) or n_trials < 1:
         return Size(1, None, 0.0)
     if params.tune.pack != "auto":
         return Size(params.tune.pack, params.train.threads, 0.0)
-    limit = max(1, min(LARGEST, n_trials // 2))
+    limit = max(1, min(LARGEST, n_trials // 2 // params.tune.processes))
     memory = project_root() / ".wellfit" / "packs.json"
     key = _key(params, data, limit)
     known = json.loads(memory.read_text()) if memory.is_file() else {}
     if key not in known:
         known[key] = fastest(lambda members: _step(params, data, members), limit, _thread_counts(params, data))
         write_json(memory, known)
-    size = Size(*known[key])
-    torch.set_num_threads(size.threads)
-    return size
+    members, threads, rate = known[key]
+    torch.set_num_threads(threads)
+    return Size(members, threads, rate)
 
 
 def fastest(step: Callable[[int], Callable[[], None]], limit: int, thread_counts: list[int]) -> Size:
@@ -117,10 +117,10 @@ def _step(params: Params, data: TrainingData, members: int) -> Callable[[], None
 def _thread_counts(params: Params, data: TrainingData) -> list[int]:
     if params.train.threads is not None or data.train.x.device.type != "cpu":
         return [params.train.threads or torch.get_num_threads()]
-    return sorted({1, os.cpu_count() or 1})
+    return sorted({1, os.cpu_count() or 1} if params.tune.processes == 1 else {1})
 
 
 def _key(params: Params, data: TrainingData, limit: int) -> str:
-    what = [pack_key(params), str(data.train.x.device), params.train.threads, limit, len(data.train.y)]
+    what = [pack_key(params), str(data.train.x.device), _thread_counts(params, data), limit, len(data.train.y)]
     machine = [torch.__version__, platform.processor() or platform.machine(), os.cpu_count()]
     return hashlib.sha256(json.dumps([*what, *machine]).encode()).hexdigest()[:16]

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch import Tensor
 from wellfit.errors import WellfitError
 from wellfit.params import Params
 from wellfit.training.loop import Epoch
+from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import resolved_config
-from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members
-from wellfit.tuning.record import TrialRecord
+from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members, steps_per_epoch
+from wellfit.tuning.record import TrialRecord, write_record
 from wellfit.tuning.study import Study, Trial
 
 TIMING = ("seconds", "samples_per_second")  # of the whole pack: of a trial they say nothing
@@ -41,7 +43,7 @@ class Running:
         self._weights: dict[str, Tensor] | None = None
         self._is_pruned = False
 
-    def observe(self, epoch: Epoch, member: int, training: Training, study: Study) -> None:
+    def observe(self, epoch: Epoch, member: int, training: Training[Any], study: Study) -> None:
         """Takes an epoch in, and stops the member if the study prunes it."""
         members = training.members
         self._history.append({k: v for k, v in epoch.of(member).items() if k not in TIMING})
@@ -54,7 +56,7 @@ class Running:
             self._is_pruned = True
             members.active[member] = False
 
-    def end(self, training: Training, member: int) -> Ended:
+    def end(self, training: Training[Any], member: int) -> Ended:
         """What it brought, once it has stopped."""
         members = training.members
         failure = members.failure[member] or ""
@@ -129,6 +131,45 @@ class Waiting:
         return True
 
 
+def of_trial(params: Params, trial: Trial, data: TrainingData) -> Params:
+    """The params of a trial."""
+    return shortened(params.replace(trial.values, source=f"trial {trial.number}"), data)
+
+
+def shortened(params: Params, data: TrainingData) -> Params:
+    """The params of a trial: at most ``tune.max_steps``, in whole epochs."""
+    if params.tune.max_steps is None:
+        return params
+    epochs = min(params.train.epochs, max(1, params.tune.max_steps // steps_per_epoch(params, data)))
+    warmup = min(params.schedule.warmup_epochs, epochs - 1)
+    return params.replace({"train.epochs": epochs, "schedule.warmup_epochs": warmup})
+
+
+def open_study(params: Params, data: TrainingData) -> Study:
+    """The study of params and data."""
+    higher = is_higher_better(params.train.monitor)
+    return Study(shortened(params, data), data.meta.name, data.meta.sha256, higher_is_better=higher)
+
+
+def record_trials(
+    study: Study, params: Params, data: TrainingData, size: int, records: Path
+) -> Iterator[tuple[Path, TrialRecord]]:
+    """Trains until the study has no more trials, and hands over the record of each and the folder that holds it.
+
+    Args:
+        study: of the trials.
+        params: with the space that is searched.
+        data: what all train on.
+        size: K of a pack.
+        records: gets a folder for each trial, named by its number.
+    """
+    for record, weights in train_trials(study, lambda trial: of_trial(params, trial, data), data, size):
+        folder = records / str(record.number)
+        write_record(folder, record, weights, data.meta.sha256)
+        study.tell(record.number, record.state, record.best)
+        yield folder, record
+
+
 def train_trials(study: Study, configure: Callable[[Trial], Params], data: TrainingData, size: int) -> Iterator[Ended]:
     """Trains until the study has no more trials, and hands over each as it ends.
 
@@ -149,12 +190,12 @@ def train_trials(study: Study, configure: Callable[[Trial], Params], data: Train
         if not pack:
             return
         members = [running.params for running in pack]
-        training = begin_pack(members, data) if len(members) > 1 else begin(members[0], data)
+        training: Training[Any] = begin_pack(members, data) if len(members) > 1 else begin(members[0], data)
         for epoch in training.epochs:
             for k, running in enumerate(pack):
                 running.observe(epoch, k, training, study)
             active = training.members.active
-            for k in np.flatnonzero(~active):
+            for k in np.flatnonzero(~active).tolist():
                 yield pack[k].end(training, k)
             kept = np.flatnonzero(active).tolist()
             if kept and len(kept) < len(pack):

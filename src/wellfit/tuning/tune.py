@@ -10,16 +10,17 @@ from wellfit.files import project_root
 from wellfit.params import Params
 from wellfit.progress import Progress
 from wellfit.training.metrics import is_higher_better
-from wellfit.training.setup import TrainingData, load_training_data, steps_per_epoch
+from wellfit.training.setup import load_training_data
 from wellfit.tuning.clerk import Clerk
 from wellfit.tuning.identity import study_config
-from wellfit.tuning.record import write_record
+from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.repeats import repeat
 from wellfit.tuning.report import Row, best_row
 from wellfit.tuning.size import choose_size
 from wellfit.tuning.storage import STATES
-from wellfit.tuning.study import Study, Trial
-from wellfit.tuning.trials import train_trials
+from wellfit.tuning.study import Trial
+from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
+from wellfit.tuning.workers import Workers
 
 REGULARIZATION = (
     *("model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"),
@@ -39,13 +40,12 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         WellfitError: missing data, a storage that cannot be opened, or not one trial that ended well.
     """
     data = load_training_data(params, data_folder)
-    meta, monitor = data.meta, params.train.monitor
-    first = _shortened(params, data)
+    first = shortened(params, data)
     if first.train.epochs < params.train.epochs:
         params = _without_regularization(params, first.train.epochs)
-        first = _shortened(params, data)
-    higher = is_higher_better(monitor)
-    with Study(first, meta.name, meta.sha256, higher_is_better=higher) as study:
+        first = shortened(params, data)
+    higher = is_higher_better(params.train.monitor)
+    with open_study(params, data) as study:
         rows = {trial.number: _row(trial) for trial in study.trials}
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = params.tune.n_trials - len(rows)
@@ -53,38 +53,33 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             print(f"the study has {len(rows)} trials from before; {max(0, left)} to go")
         size = choose_size(first, data, left)
         print(f"trains {size.describe()}")
-        with Clerk() as clerk, Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress:
-            folder = project_root() / ".wellfit" / "studies" / study.name
-            clerk.open(folder, params, meta, study_config(params))
-            for ended in train_trials(study, lambda trial: _of_trial(params, trial, data), data, size.members):
-                record = ended.record
-                trial_folder = folder / "trials" / str(record.number)
-                write_record(trial_folder, record, ended.weights, meta.sha256)
-                study.tell(record.number, record.state, record.best)
+        folder = project_root() / ".wellfit" / "studies" / study.name
+        records = folder / "trials"
+        helpers = params.tune.processes - 1 if left > 0 else 0
+        with (
+            Clerk() as clerk,
+            Workers(helpers, params, data_folder, records, size) as workers,
+            Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress,
+        ):
+            clerk.open(folder, params, data.meta, study_config(params))
+
+            def take(trial_folder: Path, record: TrialRecord) -> None:
                 clerk.log_trial(trial_folder)
                 rows[record.number] = Row.of(record)
-                failures |= {record.failure} - {""}
-                progress.show(len(rows), _shown(rows, study.best_so_far))
-            rows |= {trial.number: _row(trial) for trial in study.trials}  # those of other processes
+                failures.update({record.failure} - {""})
+                progress.show(len(rows), _shown(rows, higher))
+
+            for trial_folder, record in record_trials(study, params, data, size.members, records):
+                take(trial_folder, record)
+                for other in workers.ended():
+                    take(other, read_record(other))
+            for other in workers.rest():
+                take(other, read_record(other))
             best = best_row(list(rows.values()), higher_is_better=higher)
             if best is None:
                 raise WellfitError(f"none of {len(rows)} trials ended well: {'; '.join(sorted(failures)[:3])}")
-            winner = _of_trial(params, Trial(best.number, dict(best.values)), data)
+            winner = of_trial(params, Trial(best.number, dict(best.values)), data)
             clerk.finish(report, list(rows.values()), repeat(winner, data, size.members))
-
-
-def _of_trial(params: Params, trial: Trial, data: TrainingData) -> Params:
-    """The params of a trial."""
-    return _shortened(params.replace(trial.values, source=f"trial {trial.number}"), data)
-
-
-def _shortened(params: Params, data: TrainingData) -> Params:
-    """The params of a trial: at most ``tune.max_steps``, in whole epochs."""
-    if params.tune.max_steps is None:
-        return params
-    epochs = min(params.train.epochs, max(1, params.tune.max_steps // steps_per_epoch(params, data)))
-    warmup = min(params.schedule.warmup_epochs, epochs - 1)
-    return params.replace({"train.epochs": epochs, "schedule.warmup_epochs": warmup})
 
 
 def _without_regularization(params: Params, epochs: int) -> Params:
@@ -110,7 +105,8 @@ def _row(trial: FrozenTrial) -> Row:
     return Row(trial.number, state, said["epochs"], said["best_epoch"], said["best"], said["values"])
 
 
-def _shown(rows: Mapping[int, Row], best: float | None) -> dict[str, float]:
+def _shown(rows: Mapping[int, Row], higher_is_better: bool) -> dict[str, float]:
     """What the progress bar says beside the number of trials."""
+    best = best_row(list(rows.values()), higher_is_better=higher_is_better)
     pruned = sum(row.state == "pruned" for row in rows.values())
-    return {"pruned": pruned} | ({} if best is None else {"best": best})
+    return {"pruned": pruned} | ({} if best is None or best.value is None else {"best": best.value})
