@@ -61,7 +61,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             Workers(helpers, params, data_folder, records, size) as workers,
             Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress,
         ):
-            clerk.open(folder, params, data.meta, study_config(params))
+            clerk.open(folder, params, data.meta, study_config(params), higher_is_better=higher)
 
             def take(trial_folder: Path, record: TrialRecord) -> None:
                 clerk.log_trial(trial_folder)
