@@ -28,6 +28,7 @@ class DropoutStream:
     def __init__(self, seeds: Sequence[int], layer: int, p: Sequence[float]) -> None:
         self._generators = [_generator(seed, layer) for seed in seeds]
         self._thresholds = np.array([_threshold(each) for each in p], np.uint16)[:, np.newaxis]
+        self._scales = _scales(self._thresholds)
         self._draws: NDArray[np.uint16] = np.empty((len(seeds), 0), np.uint16)
         self._used = 0
 
@@ -42,8 +43,7 @@ class DropoutStream:
     def factors(self, units: int) -> Tensor:
         """What to multiply so many units of each member with, (K, units) float32: 0, or 1 / (1 - p)."""
         keeps = np.greater_equal(self._next(units), self._thresholds)
-        scale = torch.from_numpy(LEVELS / (LEVELS - self._thresholds.astype(np.float32)))
-        return torch.from_numpy(keeps.view(np.uint8)).float().mul_(scale)
+        return torch.from_numpy(keeps.view(np.uint8)).float().mul_(self._scales)
 
     def start_epoch(self) -> None:
         """Forgets what is left of the numbers drawn ahead: members that join a pack begin like the others."""
@@ -54,6 +54,7 @@ class DropoutStream:
         stream = DropoutStream([], 0, [])
         stream._generators = [self._generators[k] for k in kept] + added._generators
         stream._thresholds = np.concatenate([self._thresholds[list(kept)], added._thresholds])
+        stream._scales = _scales(stream._thresholds)
         stream._draws = np.empty((len(stream), 0), np.uint16)
         return stream
 
@@ -91,8 +92,8 @@ class Dropout(nn.Module):
         if not self.training or self.p == 0:
             return x
         # Unit by unit, as a pack has them in memory.
-        factors: Tensor = self._factors(x.numel())
-        return x * factors.view(x.shape[::-1]).t().to(x.device)
+        factors: Tensor = self._factors(x.numel()).view(x.shape[::-1]).t().contiguous()
+        return x * (factors.to(x.device) if x.is_cuda else factors)
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _factors(self, units: int) -> Tensor:
@@ -118,3 +119,8 @@ def _generator(seed: int, layer: int) -> np.random.SFC64:
 def _threshold(p: float) -> int:
     """Draws below it drop a unit."""
     return min(round(p * LEVELS), LEVELS - 1)
+
+
+def _scales(thresholds: NDArray[np.uint16]) -> Tensor:
+    """(K, 1) what a unit that is kept is multiplied with."""
+    return torch.from_numpy(LEVELS / (LEVELS - thresholds.astype(np.float32)))

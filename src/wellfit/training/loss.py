@@ -48,7 +48,7 @@ class Loss:
 
         Args:
             outputs: (K, n, C) logits, (K, n, 1) the logit of the second class (``bce``), or (K, n, 1) standardized
-                predictions.
+                predictions. Of a single member without K, as all that follows.
             targets: (K, n) class indices int64, or float32 standardized numbers.
             weights: (K, n) how much each row counts, or None where all count alike.
 
@@ -57,14 +57,14 @@ class Loss:
             ``torch.nn.CrossEntropyLoss`` has it; ``focal`` does not divide by them (Lin et al. 2017). Losses of numbers
             are in standard deviations of the target, but for ``msle``.
         """
-        if len(outputs) == 1 and self._weights is None and weights is None:
-            return self._plain(outputs, targets, "mean")[None]  # in one call: of a small network's step, 5 % less
+        if outputs.ndim == 2 and self._weights is None and weights is None:
+            return self._plain(outputs, targets, "mean")  # in one call: of a small network's step, 5 % less
         losses = self._plain(outputs, targets, "none")
         if self._weights is not None and self.name != "cross_entropy":  # whose losses have it in them already
             losses = losses * self._weights[targets]
         if weights is not None:
             losses = losses * weights
-        return losses.sum(1) / self.mass(targets, weights)
+        return losses.sum(-1) / self.mass(targets, weights)
 
     def _plain(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
         """The loss of each row, (K, n), or their mean, (), without weights (but for cross-entropy's of classes)."""
@@ -92,7 +92,7 @@ class Loss:
                 return functional.l1_loss(outputs[..., 0], targets, reduction=reduction)
             case "huber" | "smooth_l1":
                 error = (outputs[..., 0] - targets).abs()
-                within = torch.minimum(error, self._delta)  # squares up to delta, straight lines beyond
+                within = error.clamp(max=self._delta)  # squares up to delta, straight lines beyond
                 losses = within * (error - within / 2)
                 losses = losses / self._delta if self.name == "smooth_l1" else losses
                 return losses.mean() if reduction == "mean" else losses
@@ -101,7 +101,7 @@ class Loss:
     def _cross_entropy(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
         if reduction == "mean":
             return functional.cross_entropy(
-                outputs[0], targets[0], self._weights, label_smoothing=self._label_smoothing[0]
+                outputs, targets, self._weights, label_smoothing=self._label_smoothing[0]
             )
         plain = partial(functional.cross_entropy, weight=self._weights)
         if not any(self._label_smoothing):
@@ -113,7 +113,7 @@ class Loss:
     @staticmethod
     def _of_rows(loss: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
         """Calls a loss of torch, for which members are more rows."""
-        return loss(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+        return loss(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
 
     def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
         """What rows weigh in the mean, (K,): the mean over all is that of batches, each weighed by its mass.
@@ -125,7 +125,7 @@ class Loss:
         masses = torch.ones(targets.shape, device=targets.device) if weights is None else weights
         if self._weights is not None and self.name != "focal":
             masses = masses * self._weights[targets]
-        return masses.sum(1).clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
+        return masses.sum(-1).clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.
@@ -145,10 +145,9 @@ class Loss:
         return targets * self._std + self._mean
 
 
-def _setting(values: Sequence[float], device: torch.device) -> Tensor:
-    """(K, 1) a setting of each member; () of a single one."""
-    setting = torch.tensor(values, dtype=torch.float32, device=device)
-    return setting[0] if len(values) == 1 else setting[:, None]
+def _setting(values: Sequence[float], device: torch.device) -> Tensor | float:
+    """(K, 1) a setting of each member; of a single one as a number, which is quicker to use."""
+    return values[0] if len(values) == 1 else torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
 
 def _class_weights(config: LossConfig, meta: Meta, device: torch.device) -> Tensor | None:

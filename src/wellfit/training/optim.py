@@ -40,9 +40,10 @@ class Optimizer:
         n_decayed = None if config.decay_all else flat.n_matrices
         self._decayed, self._decayed_gradients = flat.values[:, :n_decayed], flat.gradients[:, :n_decayed]
         self._weight_decay = np.array([each.weight_decay for each in self._configs])
+        self._decays = config.name != "lamb" and self._weight_decay.any()  # lamb's is a part of its update
         device = flat.values.device
         self._l1, self._clip_norm, self._clip_value, self._max_norm = (
-            _column([getattr(each, name) for each in self._configs], device)
+            _limits([getattr(each, name) for each in self._configs], device)
             for name in ("l1", "clip_norm", "clip_value", "max_norm")
         )
 
@@ -79,22 +80,22 @@ class Optimizer:
         """
         config, gradients = self._configs[0], self._flat.gradients
         if self._l1 is not None:
-            self._decayed_gradients.addcmul_(self._decayed.sign(), self._l1)
+            self._decayed_gradients.add_(self._decayed.sign().mul_(self._l1))
         norm: Tensor = torch.linalg.vector_norm(gradients, dim=1)
         if self._clip_norm is not None:  # as torch.nn.utils.clip_grad_norm_
             gradients.mul_((self._clip_norm / (norm[:, None] + 1e-6)).clamp_(max=1.0))
         if self._clip_value is not None:
             gradients.clamp_(-self._clip_value, self._clip_value)
-        if self._weight_decay.any() and config.name != "lamb":  # lamb's is a part of its update
+        if self._decays:
             if config.is_decoupled:
-                self._decayed.mul_(_to_tensor(1 - lr * self._weight_decay, gradients.device))
+                self._decayed.mul_(_column(1 - lr * self._weight_decay, gradients.device))
             else:
-                self._decayed_gradients.addcmul_(self._decayed, _to_tensor(self._weight_decay, gradients.device))
+                self._decayed_gradients.add_(self._decayed * _column(self._weight_decay, gradients.device))
         self._torch.step(lr)
         if self._max_norm is not None:
             for layer in self._flat.layers:
                 norms = torch.linalg.vector_norm(layer, dim=2, keepdim=True)
-                limits = self._max_norm[:, None]
+                limits = self._max_norm[..., None]
                 layer.mul_(torch.where(norms > limits, limits / (norms + 1e-7), 1.0))  # as torch.renorm
         return norm
 
@@ -161,7 +162,7 @@ class _ByNumber:
             return
         self._steps.zero_()
         self._optimizer.step()
-        self._flat.values.addcmul_(self._steps, _to_tensor(lr, self._steps.device))
+        self._flat.values.add_(self._steps.mul_(_column(lr, self._steps.device)))
 
 
 class _ByMatrix:
@@ -272,13 +273,16 @@ def _rows_of(value: Any, size: int, rows: list[int]) -> Any:
     return value[rows] if isinstance(value, Tensor) and value.ndim == 2 and len(value) == size else value
 
 
-def _column(values: Sequence[float | None], device: torch.device) -> Tensor | None:
+def _limits(values: Sequence[float | None], device: torch.device) -> Tensor | None:
     """(K, 1) limits or strengths, or None where there is none."""
     if not any(values):
         return None
-    return _to_tensor(np.array([np.inf if value is None else value for value in values]), device)
+    column = np.array([np.inf if value is None else value for value in values], np.float32)
+    return torch.from_numpy(column).to(device)[:, None]
 
 
-def _to_tensor(column: np.ndarray, device: torch.device) -> Tensor:
-    """(K,) as (K, 1) float32."""
-    return torch.from_numpy(column.astype(np.float32)).to(device)[:, None]
+def _column(values: np.ndarray, device: torch.device) -> Tensor | float:
+    """(K,) as (K, 1) float32; of a pack of one as a number, which is quicker to make and to use."""
+    if len(values) == 1:
+        return float(values[0])
+    return torch.from_numpy(values.astype(np.float32)).to(device)[:, None]

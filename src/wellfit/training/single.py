@@ -77,10 +77,10 @@ class Single:
         """
         self._optimizer.zero_grad()
         if self._config.accumulate == 1:
-            self._backward(rows)
+            self._backward(rows[0])
         else:
-            mass = self._loss.mass(*self.train.targets_of(rows))
-            for batch in rows.split(batch_sizes(rows.shape[1], self._config.batch_size), dim=1):
+            mass = self._loss.mass(*self.train.targets_of(rows[0]))
+            for batch in rows[0].split(batch_sizes(rows.shape[1], self._config.batch_size)):
                 self._backward(batch, mass)
         if self.layers is not None:
             self.layers.after_backward()
@@ -92,21 +92,21 @@ class Single:
         """Adds the gradients of a batch.
 
         Args:
-            rows: (1, B) indices of training rows.
+            rows: (B,) indices of training rows.
             mass: of all rows of the step, of which the batch is a part; None: it is all of them.
         """
         targets, weights = self.train.targets_of(rows)
-        x = self.train.x.index_select(0, rows[0])
+        x = self.train.x.index_select(0, rows)
         if self._augment:
             x = self._augment(x)
         x, partner, share = self._mix(self.inputs(x))
         with autocast(self.precision, x.device):
             outputs = self._forward(x)
-        outputs = outputs.float()[None]  # losses and scores are in float32
+        outputs = outputs.float()  # losses and scores are in float32
         loss = self._loss(outputs, targets, weights)
         if partner is not None:
-            others = None if weights is None else weights[:, partner]
-            loss = share * loss + (1 - share) * self._loss(outputs, targets[:, partner], others)
+            others = None if weights is None else weights[partner]
+            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner], others)
         if mass is not None:
             loss = loss * (self._loss.mass(targets, weights) / mass)
         loss.backward()
@@ -122,8 +122,8 @@ class Single:
         Args:
             numbers: (1,) of the epoch, counted from 1.
         """
-        outputs = torch.cat(self._outputs, dim=1)
-        targets, weights = self.train.targets_of(torch.cat(self._rows, dim=1))
+        outputs = torch.cat(self._outputs)[None]
+        targets, weights = self.train.targets_of(torch.cat(self._rows)[None])
         norm = torch.stack(self._grad_norms).mean(0).cpu().numpy()
         self._start_epoch()
         start_epoch(self.model)

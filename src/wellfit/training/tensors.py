@@ -23,10 +23,10 @@ class Tensors(NamedTuple):
     weights: Tensor | None = None
 
     def targets_of(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Targets and weights of rows, (K, n) each.
+        """Targets and weights of rows, as many as there are indices.
 
         Args:
-            rows: (K, n) their indices.
+            rows: (K, n) their indices, or (n,) of a single member.
         """
         flat = rows.flatten()
         targets = self.y.index_select(0, flat).view(rows.shape)
