@@ -158,6 +158,9 @@ def test_a_trial_that_began_later_is_compared_with_the_epoch_that_it_has_reached
     assert pruner.should_prune(2)
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3])
-def test_hyperband_of_trials_that_are_shorter_than_the_warm_up(epochs: int) -> None:
-    lockstep(pruner_of("tune.pruner=hyperband", epochs=epochs), falling(8, epochs))
+@pytest.mark.parametrize("pruner", ["median", "percentile", "halving", "hyperband"])
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_trials_that_are_shorter_than_the_warm_up_all_run_to_their_end(pruner: str, epochs: int) -> None:
+    rule = pruner_of(f"tune.pruner={pruner}", epochs=epochs)
+    assert lockstep(rule, falling(16, epochs)) == {}
+    assert not any(rule.should_prune(trial) for trial in range(16))

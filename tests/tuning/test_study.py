@@ -254,7 +254,7 @@ def test_a_grid_tries_again_what_was_lost() -> None:
 
 
 def test_a_trial_that_was_stopped_is_remembered_as_one() -> None:
-    setting = ("tune.pruner_startup_trials=1", "tune.pruner_warmup_epochs=1")
+    setting = ("tune.pruner_startup_trials=2", "tune.pruner_warmup_epochs=1")
     study = open_study(*setting)
     stopped = ask(study).number
     end_trial(study.saved, Record(stopped, "pruned", 1.0, [{"val/loss": 1.0}]))
@@ -263,8 +263,9 @@ def test_a_trial_that_was_stopped_is_remembered_as_one() -> None:
     for epoch, value in ((1, 9.0), (2, 0.5)):
         study.report(number, epoch, value)
     assert not study.should_prune(number)
-    study.report(ask(study).number, 2, 9.0)
-    assert study.should_prune(2)
+    third = ask(study).number
+    study.report(third, 2, 9.0)
+    assert study.should_prune(third)  # with the one that was stopped, two others
 
 
 def test_a_study_that_is_closed_gives_back_what_is_under_way_at_once() -> None:

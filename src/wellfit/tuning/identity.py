@@ -55,8 +55,6 @@ def check_identity(name: str, saved: dict[str, Any] | None, now: dict[str, Any])
     way_out = f"give tune.study another name, or null ({PARAMS_FILE})"
     if saved is None:
         raise WellfitError(f"tune.study {name} is a study that wellfit did not begin; {way_out}")
-    # As JSON has them, for that is how the saved ones come back.
-    now = json.loads(json.dumps(now))
     for key in [*now, *saved]:
         if now.get(key) == saved.get(key):
             continue

@@ -39,7 +39,7 @@ def make_pruner(config: TuneConfig, epochs: int, name: str, direction: StudyDire
         name: of the study: hyperband deals trials out to its brackets by it.
         direction: of the monitored metric.
     """
-    first = min(max(1, config.pruner_warmup_epochs), epochs)
+    first = max(1, config.pruner_warmup_epochs)
     if config.pruner == "halving":
         return Rungs(SuccessiveHalvingPruner(min_resource=first), name, direction)
     if config.pruner == "hyperband":

@@ -35,7 +35,7 @@ def make_sampler(config: TuneConfig, space: Space, seed: int) -> BaseSampler:
     if config.sampler == "random":
         return RandomSampler(seed=seed)
     if config.sampler == "gp":
-        return GPSampler(seed=seed, warn_independent_sampling=False)
+        return GPSampler(seed=seed)
     if config.sampler == "cmaes":
         return CovarianceSampler(space, seed)
     if config.sampler == "grid":
@@ -76,7 +76,7 @@ class Grid(BaseSampler):
             GridExhaustedError: there is none.
         """
         grid = self._space.grid()
-        others = [other for other in study.get_trials(deepcopy=False) if not is_lost(other)]
+        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not is_lost(t)]
         tried = {tuple(other.params.get(key) for key in grid) for other in others}
         size = math.prod(len(members) for members in grid.values())
         # One more than were tried, so that one of them is new, and no more, for a grid may be huge.
