@@ -5,6 +5,7 @@ import math
 from torch import nn
 
 from wellfit.models.config import ModelConfig
+from wellfit.models.dropout import Dropout
 from wellfit.models.layers import Residual, has_bias, normed_activation
 
 
@@ -20,16 +21,14 @@ def mlp(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.S
     Returns:
         A module from (B, *input_shape) to (B, outputs).
     """
-    layers: list[nn.Module] = [nn.Flatten()]
-    if config.input_dropout > 0:
-        layers.append(nn.Dropout(config.input_dropout))
+    # Dropouts are there whatever their probability, so that it does not change the names of the weights.
+    layers: list[nn.Module] = [nn.Flatten(), Dropout(config.input_dropout, layer=0)]
     width = math.prod(input_shape)
-    for number, hidden in enumerate(config.hidden):
+    for number, hidden in enumerate(config.hidden, start=1):
         block: list[nn.Module] = [nn.Linear(width, hidden, bias=has_bias(config))]
         block += normed_activation(config, hidden, images=False)
-        if config.dropout > 0:
-            block.append(nn.Dropout(config.dropout))
-        layers += [Residual(*block)] if config.residual and number > 0 and width == hidden else block
+        block.append(Dropout(config.dropout, layer=number))
+        layers += [Residual(*block)] if config.residual and number > 1 and width == hidden else block
         width = hidden
     layers.append(nn.Linear(width, outputs))
     return nn.Sequential(*layers)

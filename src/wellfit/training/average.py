@@ -1,8 +1,9 @@
 """Averages of a network's weights over its training: EMA and SWA."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,54 +18,93 @@ class WeightAverage:
     (Izmailov et al. 2018); before that, and with ``none``, the weights are used as they are.
 
     Args:
-        config: the section ``regularize``.
+        configs: the section ``regularize`` of each of K members, with the same ``average``.
+        epochs: (K,) of the whole training.
         model: the network.
-        vector: all of its weights (`wellfit.training.flat.FlatParameters`).
-        epochs: of the whole training.
+        values: (K, N) all of its weights (`wellfit.training.flat.FlatParameters`).
+        packed: whether buffers have a first dimension K; else ``model`` is a single network.
     """
 
-    def __init__(self, config: RegularizeConfig, model: nn.Module, vector: Tensor, epochs: int) -> None:
-        self._config = config
-        self._first_epoch = min(epochs, 1 + int(config.swa_start * epochs))
-        statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        self._live = [vector.detach(), *statistics]
-        self._average = [] if config.average == "none" else [torch.zeros_like(tensor) for tensor in self._live]
-        self._weight = 0.0  # what the average has seen: 1 - decay ** steps, or the number of epochs
+    def __init__(
+        self,
+        configs: Sequence[RegularizeConfig],
+        epochs: Sequence[int],
+        model: nn.Module,
+        values: Tensor,
+        *,
+        packed: bool = False,
+    ) -> None:
+        self._kind = configs[0].average
+        self._decay = np.array([config.ema_decay for config in configs])
+        self._first_epoch = np.array(
+            [min(n, 1 + int(config.swa_start * n)) for config, n in zip(configs, epochs, strict=True)]
+        )
+        self._seen = np.zeros(len(configs))  # what the average has seen: 1 - decay ** steps, or the number of epochs
+        self._live = _live(model, values, packed)
+        self._average = [] if self._kind == "none" else [torch.zeros_like(tensor) for tensor in self._live]
+
+    def change(self, model: nn.Module, values: Tensor, kept: Sequence[int], added: "WeightAverage | None") -> None:
+        """Goes on with some members of a pack and with new ones behind them.
+
+        Args:
+            model: the changed network.
+            values: (K, N) its weights.
+            kept: indices of those that stay.
+            added: the average of the new ones, fresh; its network is not used. None where there are none.
+        """
+        rows = list(kept)
+        for name in ("_decay", "_first_epoch", "_seen"):
+            new = [getattr(added, name)] if added is not None else []
+            setattr(self, name, np.concatenate([getattr(self, name)[rows], *new]))
+        self._live = _live(model, values, packed=True)
+        self._average = [
+            torch.cat([old[rows], torch.zeros_like(live[len(rows) :])])
+            for old, live in zip(self._average, self._live, strict=False)
+        ]
 
     def after_step(self) -> None:
         """Takes the weights in, if it is an EMA."""
-        if self._config.average == "ema":
-            decay = self._config.ema_decay
-            self._weight = decay * self._weight + (1 - decay)
-            self._move((1 - decay) / self._weight)
+        if self._kind == "ema":
+            self._seen = self._decay * self._seen + (1 - self._decay)
+            self._move((1 - self._decay) / self._seen)
 
-    def after_epoch(self, number: int) -> None:
-        """Takes the weights in, if it is SWA and its turn has come.
+    def after_epoch(self, numbers: np.ndarray) -> None:
+        """Takes the weights in, if it is SWA, of the members whose turn has come.
 
         Args:
-            number: of the epoch that has ended, counted from 1.
+            numbers: (K,) of the epoch that has ended, counted from 1.
         """
-        if self._config.average == "swa" and number >= self._first_epoch:
-            self._weight += 1
-            self._move(1 / self._weight)
+        if self._kind == "swa":
+            begun = numbers >= self._first_epoch
+            self._seen += begun
+            self._move(begun / self._seen.clip(1))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Puts the average into the network and takes it out again."""
-        if self._weight == 0:
+        """Puts the averages there are into the network and takes them out again."""
+        if not self._seen.any():
             yield
             return
         kept = [tensor.clone() for tensor in self._live]
-        self._write(self._average)
+        for live, average in zip(self._live, self._average, strict=True):
+            live.copy_(torch.where(_column(self._seen > 0, live), average, live))
         try:
             yield
         finally:
-            self._write(kept)
+            for live, before in zip(self._live, kept, strict=True):
+                live.copy_(before)
 
-    def _move(self, share: float) -> None:
+    def _move(self, shares: np.ndarray) -> None:
         for average, live in zip(self._average, self._live, strict=True):
-            average.lerp_(live, share)
+            average.lerp_(live, _column(shares.astype(np.float32), live))
 
-    def _write(self, values: list[Tensor]) -> None:
-        for live, value in zip(self._live, values, strict=True):
-            live.copy_(value)
+
+def _live(model: nn.Module, values: Tensor, packed: bool) -> list[Tensor]:
+    """What is averaged, (K, ...) each."""
+    statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+    return [values.detach(), *(buffer if packed else buffer[None] for buffer in statistics)]
+
+
+def _column(values: np.ndarray, like: Tensor) -> Tensor:
+    """(K,) as (K, 1, ...)."""
+    return torch.from_numpy(values).to(like.device).view(-1, *[1] * (like.ndim - 1))

@@ -9,25 +9,32 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
+from wellfit.training.config import TrainConfig
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.schedule import Schedule
 
 
 class Learner(Protocol):
-    """K members that step together; ``single.py`` has the pack of one."""
+    """K members that step together: a ``Single``, which is a pack of one, or a ``Pack``."""
 
-    size: int
-
+    @property
+    def size(self) -> int: ...
     def step(self, rows: Tensor, lr: np.ndarray) -> None: ...
-    def finish_epoch(self) -> dict[str, np.ndarray]: ...
+    def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]: ...
     def validate(self) -> dict[str, np.ndarray]: ...
     def weights(self, member: int) -> dict[str, Tensor]: ...
 
 
 class Epoch(NamedTuple):
-    """What an epoch brought: each metric (K,), and which members have a new best, (K,) bool."""
+    """What an epoch brought to K members.
 
-    number: int
+    Attributes:
+        number: (K,) of the epoch of each member, counted from 1.
+        metrics: each (K,).
+        improved: (K,) bool, which members have a new best.
+    """
+
+    number: np.ndarray
     metrics: dict[str, np.ndarray]
     improved: np.ndarray
 
@@ -40,24 +47,32 @@ class Members:
     """What the loop remembers of each of K members, as vectors of length K.
 
     Args:
-        size: K.
-        monitor: the validation metric that decides, such as ``val/loss``.
-        patience: epochs without improvement before a member stops; None: never.
-        min_delta: smallest change that counts as improvement, in the metric's unit.
+        configs: the section ``train`` of each member, with the same ``monitor``.
     """
 
-    def __init__(self, size: int, monitor: str, patience: int | None, min_delta: float) -> None:
-        self.monitor = monitor
-        self._sign = -1.0 if is_higher_better(monitor) else 1.0
-        self._patience = np.inf if patience is None else patience
-        self._min_delta = min_delta
+    def __init__(self, configs: Sequence[TrainConfig]) -> None:
+        size = len(configs)
+        self.monitor = configs[0].monitor
+        self._sign = -1.0 if is_higher_better(self.monitor) else 1.0
+        self._patience = np.array([np.inf if each.patience is None else each.patience for each in configs])
+        self._min_delta = np.array([each.min_delta for each in configs])
+        self._epochs = np.array([each.epochs for each in configs])
+        self.epoch = np.zeros(size, int)
         self.best = np.full(size, np.inf) * self._sign
         self.best_epoch = np.zeros(size, int)
         self.active = np.ones(size, bool)
-        self.failure: list[str | None] = [None] * size
+        self.failure = np.full(size, None)
 
-    def observe(self, epoch: int, metrics: dict[str, np.ndarray]) -> np.ndarray:
-        """Updates best values and stops members whose patience has run out or whose numbers blew up.
+    def change(self, kept: Sequence[int], added: Sequence[TrainConfig]) -> None:
+        """Goes on with some of the members, in this order, and with new ones behind them."""
+        new = vars(Members(added)) if added else None
+        for name, values in vars(self).items():
+            if isinstance(values, np.ndarray):
+                rows = values[list(kept)]
+                setattr(self, name, np.concatenate([rows, new[name]]) if new else rows)
+
+    def observe(self, metrics: dict[str, np.ndarray]) -> np.ndarray:
+        """Updates best values, and stops members at their last epoch, without patience, or whose numbers blew up.
 
         Returns:
             Which members have a new best, (K,) bool.
@@ -72,14 +87,14 @@ class Members:
             )
         for name, values in metrics.items():
             for k in np.flatnonzero(self.active & ~np.isfinite(values)):
-                self.failure[k] = f"{name} is {values[k]} in epoch {epoch}"
+                self.failure[k] = f"{name} is {values[k]} in epoch {self.epoch[k]}"
                 self.active[k] = False
         values = metrics[self.monitor]
         better = self._sign * values < self._sign * self.best - self._min_delta
         improved: np.ndarray = self.active & better
         self.best[improved] = values[improved]
-        self.best_epoch[improved] = epoch
-        self.active &= epoch - self.best_epoch < self._patience
+        self.best_epoch[improved] = self.epoch[improved]
+        self.active &= (self.epoch - self.best_epoch < self._patience) & (self.epoch < self._epochs)
         return improved
 
 
@@ -103,14 +118,23 @@ class BatchOrder:
     """
 
     def __init__(self, rows: int, batch_size: int, seeds: Sequence[int], device: torch.device) -> None:
-        self.rows, self._seeds, self._device = rows, seeds, device
+        self.rows, self._seeds, self._device = rows, list(seeds), device
         self._sizes = batch_sizes(rows, batch_size)
         self.steps = len(self._sizes)
 
-    def epoch(self, number: int) -> Iterator[Tensor]:
-        """Indices of each step of an epoch, (K, B) int64."""
-        orders = [torch.randperm(self.rows, generator=self._generator(seed, number)) for seed in self._seeds]
-        yield from torch.stack(orders).to(self._device).split(self._sizes, dim=1)
+    def change(self, kept: Sequence[int], added: Sequence[int]) -> None:
+        """Goes on with some of the members, in this order, and with the seeds of new ones behind them."""
+        self._seeds = [self._seeds[k] for k in kept] + list(added)
+
+    def epoch(self, numbers: np.ndarray) -> Iterator[Tensor]:
+        """Indices of each step of an epoch, (K, B) int64.
+
+        Args:
+            numbers: (K,) of each member's epoch, counted from 1.
+        """
+        wanted = list(zip(self._seeds, numbers.tolist(), strict=True))
+        orders = {each: torch.randperm(self.rows, generator=self._generator(*each)) for each in set(wanted)}
+        yield from torch.stack([orders[each] for each in wanted]).to(self._device).split(self._sizes, dim=1)
 
     @staticmethod
     def _generator(seed: int, epoch: int) -> torch.Generator:
@@ -122,22 +146,20 @@ class BatchOrder:
 def fit(learner: Learner, order: BatchOrder, schedule: Schedule, members: Members) -> Iterator[Epoch]:
     """Trains until every member has stopped, and hands over each epoch as it ends.
 
-    It is a generator: whoever iterates logs, saves the best weights, or prunes by clearing ``members.active[k]``,
-    while the learner stands still at the end of that epoch.
+    It is a generator: whoever iterates logs, saves the best weights, prunes by clearing ``members.active[k]``, or puts
+    other members in the place of those that have stopped, while the learner stands still at the end of that epoch.
     """
-    for number in range(1, schedule.epochs + 1):
+    while members.active.any():
         started = perf_counter()
-        first = (number - 1) * schedule.steps
-        for step, rows in enumerate(order.epoch(number), start=first):
-            lr = schedule.lr(step)
+        members.epoch += 1
+        for step, rows in enumerate(order.epoch(members.epoch)):
+            lr = schedule.lr(members.epoch, step)
             learner.step(rows, lr)
-        metrics = learner.finish_epoch()
+        metrics = learner.finish_epoch(members.epoch)
         seconds = np.full(learner.size, perf_counter() - started)
         metrics |= learner.validate() | {"lr": lr}
 
-        improved = members.observe(number, metrics)
-        schedule.observe(number, metrics[members.monitor])
+        improved = members.observe(metrics)
+        schedule.observe(members.epoch, metrics[members.monitor])
         timing = {"seconds": seconds, "samples_per_second": order.rows / seconds}
-        yield Epoch(number, metrics | timing, improved)
-        if not members.active.any():
-            return
+        yield Epoch(members.epoch.copy(), metrics | timing, improved)

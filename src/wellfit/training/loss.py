@@ -1,5 +1,7 @@
 """Losses, by the name in ``loss.name``."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -12,10 +14,11 @@ from wellfit.training.config import LossConfig
 
 
 class Loss:
-    """The mean loss over rows, as torch defines it.
+    """The mean loss over the rows of each of K members, as torch defines it.
 
     Args:
-        config: the section ``loss``; ``auto`` is cross-entropy for classes and the squared error for numbers.
+        configs: the section ``loss`` of each member, with the same ``name`` and ``class_weights``; ``auto`` is
+            cross-entropy for classes and the squared error for numbers.
         meta: what is known of the data.
         device: where outputs and targets are.
 
@@ -23,88 +26,106 @@ class Loss:
         WellfitError: the number of classes does not fit the loss or its weights.
     """
 
-    def __init__(self, config: LossConfig, meta: Meta, device: torch.device) -> None:
-        self.name = config.name
-        if config.name == "auto":
+    def __init__(self, configs: Sequence[LossConfig], meta: Meta, device: torch.device) -> None:
+        self.name = configs[0].name
+        if self.name == "auto":
             self.name = "cross_entropy" if meta.task == "classification" else "mse"
         if self.name == "bce" and len(meta.class_names) != 2:
             raise WellfitError(
                 f"loss.name bce is for two classes, but {meta.name} has {len(meta.class_names)}; use cross_entropy "
                 "(params.yaml)"
             )
-        self._config = config
-        self._weights = _class_weights(config, meta, device)
+        self._weights = _class_weights(configs[0], meta, device)
         self._mean, self._std = meta.target_mean or 0.0, meta.target_std or 1.0
+        self._label_smoothing = [config.label_smoothing for config in configs]
+        self._smoothing, self._gamma, self._delta = (
+            _setting([getattr(config, name) for config in configs], device)
+            for name in ("label_smoothing", "focal_gamma", "delta")
+        )
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The loss of a batch or of a whole split.
 
         Args:
-            outputs: (n, C) logits, (n, 1) the logit of the second class (``bce``), or (n, 1) standardized predictions.
-            targets: (n,) class indices int64, or float32 standardized numbers.
-            weights: (n,) how much each row counts, or None where all count alike.
+            outputs: (K, n, C) logits, (K, n, 1) the logit of the second class (``bce``), or (K, n, 1) standardized
+                predictions.
+            targets: (K, n) class indices int64, or float32 standardized numbers.
+            weights: (K, n) how much each row counts, or None where all count alike.
 
         Returns:
-            () float32, the weighted mean. Class weights weigh rows likewise, as ``torch.nn.CrossEntropyLoss`` has it;
-            ``focal`` does not divide by them (Lin et al. 2017). Losses of numbers are in standard deviations of the
-            target, but for ``msle``.
+            (K,) float32, the weighted mean of each member. Class weights weigh rows likewise, as
+            ``torch.nn.CrossEntropyLoss`` has it; ``focal`` does not divide by them (Lin et al. 2017). Losses of numbers
+            are in standard deviations of the target, but for ``msle``.
         """
-        if self._weights is None and weights is None:
-            return self._plain(outputs, targets, "mean")  # in one call: of a small network's step, 5 % less
+        if len(outputs) == 1 and self._weights is None and weights is None:
+            return self._plain(outputs, targets, "mean")[None]  # in one call: of a small network's step, 5 % less
         losses = self._plain(outputs, targets, "none")
         if self._weights is not None and self.name != "cross_entropy":  # whose losses have it in them already
             losses = losses * self._weights[targets]
         if weights is not None:
             losses = losses * weights
-        return losses.sum() / self.mass(targets, weights)
+        return losses.sum(1) / self.mass(targets, weights)
 
     def _plain(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
-        """The loss of each row, (n,), or their mean, (), without weights (cross-entropy has those of classes in it)."""
-        config = self._config
+        """The loss of each row, (K, n), or their mean, (), without weights (but for cross-entropy's of classes)."""
         match self.name:
             case "cross_entropy":
-                smoothing = config.label_smoothing
-                return functional.cross_entropy(
-                    outputs, targets, self._weights, reduction=reduction, label_smoothing=smoothing
-                )
+                return self._cross_entropy(outputs, targets, reduction)
             case "bce":
-                smoothed = targets * (1 - config.label_smoothing) + config.label_smoothing / 2
-                return functional.binary_cross_entropy_with_logits(outputs[:, 0], smoothed, reduction=reduction)
+                smoothed = targets * (1 - self._smoothing) + self._smoothing / 2
+                return functional.binary_cross_entropy_with_logits(outputs[..., 0], smoothed, reduction=reduction)
             case "focal":
-                losses = functional.cross_entropy(outputs, targets, reduction="none")
+                losses = self._of_rows(functional.cross_entropy, outputs, targets)
                 wrong = -torch.expm1(-losses)  # probability of the other classes
                 # At exactly zero a power below 1 has no finite slope.
-                losses = wrong.clamp_min(1e-8) ** config.focal_gamma * losses
+                losses = wrong.clamp_min(1e-8) ** self._gamma * losses
                 return losses.mean() if reduction == "mean" else losses
             case "msle":
-                predicted = self._in_own_unit(outputs[:, 0])
+                predicted = self._in_own_unit(outputs[..., 0])
                 # Below 0, where there is no logarithm, it goes on as a straight line: a slope leads back.
                 logarithm = torch.where(predicted > 0, predicted.clamp_min(0).log1p(), predicted)
                 # Rounding may have put a target of 0 below it.
                 return functional.mse_loss(
                     logarithm, self._in_own_unit(targets).clamp_min(0).log1p(), reduction=reduction
                 )
-        predicted = outputs.squeeze(-1)
-        match self.name:
             case "mae":
-                return functional.l1_loss(predicted, targets, reduction=reduction)
-            case "huber":
-                return functional.huber_loss(predicted, targets, reduction=reduction, delta=config.delta)
-            case "smooth_l1":
-                return functional.smooth_l1_loss(predicted, targets, reduction=reduction, beta=config.delta)
-        return functional.mse_loss(predicted, targets, reduction=reduction)
+                return functional.l1_loss(outputs[..., 0], targets, reduction=reduction)
+            case "huber" | "smooth_l1":
+                error = (outputs[..., 0] - targets).abs()
+                within = torch.minimum(error, self._delta)  # squares up to delta, straight lines beyond
+                losses = within * (error - within / 2)
+                losses = losses / self._delta if self.name == "smooth_l1" else losses
+                return losses.mean() if reduction == "mean" else losses
+        return functional.mse_loss(outputs[..., 0], targets, reduction=reduction)
+
+    def _cross_entropy(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
+        if reduction == "mean":
+            return functional.cross_entropy(
+                outputs[0], targets[0], self._weights, label_smoothing=self._label_smoothing[0]
+            )
+        plain = partial(functional.cross_entropy, weight=self._weights)
+        if not any(self._label_smoothing):
+            return self._of_rows(plain, outputs, targets)
+        # It is linear in the smoothing, of which torch takes one for all rows.
+        sharp, even = (self._of_rows(partial(plain, label_smoothing=s), outputs, targets) for s in (0.0, 1.0))
+        return torch.lerp(sharp, even, self._smoothing)
+
+    @staticmethod
+    def _of_rows(loss: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
+        """Calls a loss of torch, for which members are more rows."""
+        return loss(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
 
     def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
-        """What rows weigh in the mean, (): the mean over all is that of batches, each weighed by its mass.
+        """What rows weigh in the mean, (K,): the mean over all is that of batches, each weighed by its mass.
 
         Args:
-            targets: (n,) of the rows.
-            weights: (n,) how much each row counts, or None where all count alike.
+            targets: (K, n) of the rows.
+            weights: (K, n) how much each row counts, or None where all count alike.
         """
-        masses = torch.ones(len(targets), device=targets.device) if weights is None else weights
+        masses = torch.ones(targets.shape, device=targets.device) if weights is None else weights
         if self._weights is not None and self.name != "focal":
             masses = masses * self._weights[targets]
-        return masses.sum().clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
+        return masses.sum(1).clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.
@@ -122,6 +143,12 @@ class Loss:
 
     def _in_own_unit(self, targets: Tensor) -> Tensor:
         return targets * self._std + self._mean
+
+
+def _setting(values: Sequence[float], device: torch.device) -> Tensor:
+    """(K, 1) a setting of each member; () of a single one."""
+    setting = torch.tensor(values, dtype=torch.float32, device=device)
+    return setting[0] if len(values) == 1 else setting[:, None]
 
 
 def _class_weights(config: LossConfig, meta: Meta, device: torch.device) -> Tensor | None:

@@ -90,7 +90,7 @@ def range_test(learner: Learner, order: BatchOrder, config: LrFindConfig) -> LrC
     with Progress("lr_find", config.steps, "step") as progress:
         for step, (lr, rows) in enumerate(zip(rates, _batches(order, config.steps), strict=True), start=1):
             learner.step(rows, np.array([lr]))
-            loss = float(learner.finish_epoch()["train/loss"][0])  # an epoch of one step
+            loss = float(learner.finish_epoch(np.ones(1, int))["train/loss"][0])  # an epoch of one step
             if not math.isfinite(loss):
                 break
             average = SMOOTHING * average + (1 - SMOOTHING) * loss
@@ -125,4 +125,4 @@ def suggest(curve: LrCurve) -> Suggestion:
 def _batches(order: BatchOrder, steps: int) -> list[Tensor]:
     """The first so many batches of an endless training."""
     epochs = -(-steps // order.steps)
-    return [rows for epoch in range(1, epochs + 1) for rows in order.epoch(epoch)][:steps]
+    return [rows for epoch in range(1, epochs + 1) for rows in order.epoch(np.array([epoch]))][:steps]

@@ -29,11 +29,18 @@ class BatchMixer:
     Args:
         config: the section ``regularize``.
         seed: ``train.seed``.
+        device: where the batches are.
     """
 
-    def __init__(self, config: RegularizeConfig, seed: int) -> None:
+    def __init__(self, config: RegularizeConfig, seed: int, device: torch.device) -> None:
         self._config = config
         self._random = np.random.default_rng([seed, 1])
+        self._noise = torch.Generator(device).manual_seed(seed)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether batches pass as they are."""
+        return not (self._config.input_noise or self._config.mixup or self._config.cutmix)
 
     def __call__(self, x: Tensor) -> Mixed:
         """Noise first, then one share for the whole batch, as in the papers.
@@ -43,7 +50,8 @@ class BatchMixer:
         """
         config = self._config
         if config.input_noise > 0:
-            x = x + config.input_noise * torch.randn_like(x)
+            noise = torch.randn(x.shape, generator=self._noise, device=x.device)
+            x = x + config.input_noise * noise
         alpha = config.mixup or config.cutmix
         if not alpha:
             return Mixed(x, None, 1.0)

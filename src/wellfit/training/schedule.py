@@ -1,6 +1,8 @@
 """Learning rates: a table of one value a step, and the plateau, which looks at the validation metric."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -24,39 +26,60 @@ from wellfit.training.config import ScheduleConfig
 
 
 class Schedule:
-    """The learning rate of each member at each step.
+    """The learning rate of each of K members at each step.
 
     Args:
-        config: the section ``schedule``.
-        lrs: ``optim.lr`` of each of the K members.
-        epochs: how many epochs the schedule spans.
+        plans: of each member.
         steps: optimizer steps an epoch.
         higher_is_better: direction of the metric that ``plateau`` watches.
     """
 
-    def __init__(
-        self, config: ScheduleConfig, lrs: Sequence[float], epochs: int, steps: int, *, higher_is_better: bool
-    ) -> None:
-        self.epochs, self.steps = epochs, steps
-        self._warmup_epochs = config.warmup_epochs
-        self._table = np.stack([lr_table(config, lr, epochs, steps) for lr in lrs])  # (K, epochs * steps)
-        self._plateaus = []
-        if config.name == "plateau":
-            mode = "max" if higher_is_better else "min"
-            self._plateaus = [_plateau(config, lr, mode) for lr in lrs]
+    def __init__(self, plans: Sequence["Plan"], steps: int, *, higher_is_better: bool) -> None:
+        self.steps = steps
+        self._mode: Literal["min", "max"] = "max" if higher_is_better else "min"
+        self._members = [self._member(plan) for plan in plans]
 
-    def lr(self, step: int) -> np.ndarray:
-        """Learning rates at a step, counted from 0 over the whole run, shape (K,)."""
-        lrs: np.ndarray = self._table[:, step]
-        if self._plateaus:
-            lrs = lrs * [plateau.optimizer.param_groups[0]["lr"] for plateau in self._plateaus]
-        return lrs
+    def _member(self, plan: "Plan") -> "_Member":
+        plateau = _plateau(plan.config, plan.lr, self._mode) if plan.config.name == "plateau" else None
+        return _Member(lr_table(plan.config, plan.lr, plan.epochs, self.steps), plan.config.warmup_epochs, plateau)
 
-    def observe(self, epoch: int, monitored: np.ndarray) -> None:
-        """Shows the plateau the monitored metric of an epoch, shape (K,). Warm-up epochs do not count."""
-        if epoch > self._warmup_epochs:
-            for plateau, value in zip(self._plateaus, monitored, strict=False):
-                plateau.step(float(value))
+    def change(self, kept: Sequence[int], added: Sequence["Plan"]) -> None:
+        """Goes on with some of the members, in this order, and with new ones behind them."""
+        self._members = [self._members[k] for k in kept] + [self._member(plan) for plan in added]
+
+    def lr(self, epochs: np.ndarray, step: int) -> np.ndarray:
+        """Learning rates, shape (K,).
+
+        Args:
+            epochs: (K,) the epoch of each member, counted from 1; past its last the rate stays what it was.
+            step: of the epoch, counted from 0.
+        """
+        steps = (epochs - 1) * self.steps + step
+        return np.array([m.lr(at) for m, at in zip(self._members, steps.tolist(), strict=True)])
+
+    def observe(self, epochs: np.ndarray, monitored: np.ndarray) -> None:
+        """Shows the plateaus the monitored metric of an epoch, shape (K,). Warm-up epochs do not count."""
+        for member, epoch, value in zip(self._members, epochs, monitored, strict=True):
+            if member.plateau is not None and epoch > member.warmup_epochs:
+                member.plateau.step(float(value))
+
+
+class Plan(NamedTuple):
+    """What decides a learning rate: the section ``schedule``, the peak ``optim.lr``, and how many epochs there are."""
+
+    config: ScheduleConfig
+    lr: float
+    epochs: int
+
+
+class _Member(NamedTuple):
+    table: np.ndarray  # (epochs * steps,)
+    warmup_epochs: int
+    plateau: ReduceLROnPlateau | None
+
+    def lr(self, step: int) -> float:
+        lr = float(self.table[min(step, len(self.table) - 1)])
+        return lr if self.plateau is None else lr * self.plateau.optimizer.param_groups[0]["lr"]
 
 
 def lr_table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.ndarray:
@@ -72,6 +95,13 @@ def lr_table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.n
         Learning rate of each step, shape (epochs * steps,). Warm-up rises linearly and reaches the schedule's own first
         value with the first step after it; ``plateau`` is constant here.
     """
+    if config.min_lr == 0:  # then all rates go up and down with the peak, and trials share a table
+        return lr * _table(config, 1.0, epochs, steps)
+    return _table(config, lr, epochs, steps)
+
+
+@lru_cache(maxsize=256)
+def _table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.ndarray:
     total = epochs * steps
     warmup = min(config.warmup_epochs * steps, total)
     span = total - warmup
@@ -138,11 +168,11 @@ def _scheduler(config: ScheduleConfig, optimizer: SGD, steps: int, span: int) ->
             return ConstantLR(optimizer, factor=1.0)
 
 
-def _plateau(config: ScheduleConfig, lr: float, mode: str) -> ReduceLROnPlateau:
+def _plateau(config: ScheduleConfig, lr: float, mode: Literal["min", "max"]) -> ReduceLROnPlateau:
     """Works on a factor that starts at 1, so that warm-up and plateau multiply."""
     return ReduceLROnPlateau(
         SGD([torch.zeros(1)], lr=1.0),
-        mode=mode,  # type: ignore[arg-type]
+        mode=mode,
         factor=config.gamma,
         patience=config.patience,
         threshold=config.threshold,

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from wellfit.data.augment import Augment
 from wellfit.data.store import Meta
 from wellfit.models import build_model
-from wellfit.models.head import class_logits, head_width
+from wellfit.models.dropout import start_epoch
+from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
@@ -18,9 +19,9 @@ from wellfit.training.average import WeightAverage
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
-from wellfit.training.metrics import classification_scores, regression_scores
 from wellfit.training.mix import BatchMixer
 from wellfit.training.optim import Optimizer
+from wellfit.training.scores import Scores
 from wellfit.training.tensors import Tensors
 
 
@@ -51,16 +52,15 @@ class Single:
         work = self.multiply_adds(params.train.batch_size)
         self.precision = choose_precision(params.train.precision, train.x.device, work)
         self._forward = compiled(self.model) if params.train.compile else self.model
-        self._loss = Loss(params.loss, meta, train.x.device)
+        self._loss = Loss([params.loss], meta, train.x.device)
         self._loss.check(train.y)
         self._loss.check(val.y)
-        self._optimizer = Optimizer(params.optim, self.model)
+        self._optimizer = Optimizer([params.optim], self.model)
         # Nothing to do costs nothing.
         self._augment = None if params.data.augment == "none" else Augment(params.data.augment, params.train.seed)
-        self._mix = BatchMixer(params.regularize, params.train.seed)
-        self._average = WeightAverage(params.regularize, self.model, self._optimizer.vector, params.train.epochs)
-        self._epochs = 0
-        self._target_std, self._target_mean = meta.target_std or 1.0, meta.target_mean or 0.0
+        self._mix = BatchMixer(params.regularize, params.train.seed, train.x.device)
+        self._average = WeightAverage([params.regularize], [params.train.epochs], self.model, self._optimizer.values)
+        self._scores = Scores(meta, self._loss)
         self._start_epoch()
 
     def _start_epoch(self) -> None:
@@ -77,14 +77,14 @@ class Single:
         """
         self._optimizer.zero_grad()
         if self._config.accumulate == 1:
-            self._backward(rows[0])
+            self._backward(rows)
         else:
-            mass = self._loss.mass(*self._targets_of(rows[0]))
-            for batch in rows[0].split(batch_sizes(rows.shape[1], self._config.batch_size)):
+            mass = self._loss.mass(*self.train.targets_of(rows))
+            for batch in rows.split(batch_sizes(rows.shape[1], self._config.batch_size), dim=1):
                 self._backward(batch, mass)
         if self.layers is not None:
             self.layers.after_backward()
-        norm = self._optimizer.step(float(lr[0]))
+        norm = self._optimizer.step(lr)
         self._average.after_step()
         self._grad_norms.append(norm)
 
@@ -92,21 +92,21 @@ class Single:
         """Adds the gradients of a batch.
 
         Args:
-            rows: (B,) indices of training rows.
+            rows: (1, B) indices of training rows.
             mass: of all rows of the step, of which the batch is a part; None: it is all of them.
         """
-        targets, weights = self._targets_of(rows)
-        x = self.train.x.index_select(0, rows)
+        targets, weights = self.train.targets_of(rows)
+        x = self.train.x.index_select(0, rows[0])
         if self._augment:
             x = self._augment(x)
         x, partner, share = self._mix(self.inputs(x))
         with autocast(self.precision, x.device):
             outputs = self._forward(x)
-        outputs = outputs.float()  # losses and scores are in float32
+        outputs = outputs.float()[None]  # losses and scores are in float32
         loss = self._loss(outputs, targets, weights)
         if partner is not None:
-            others = None if weights is None else weights[partner]
-            loss = share * loss + (1 - share) * self._loss(outputs, targets[partner], others)
+            others = None if weights is None else weights[:, partner]
+            loss = share * loss + (1 - share) * self._loss(outputs, targets[:, partner], others)
         if mass is not None:
             loss = loss * (self._loss.mass(targets, weights) / mass)
         loss.backward()
@@ -114,26 +114,30 @@ class Single:
         self._outputs.append(outputs.detach())
         self._rows.append(rows)
 
-    def finish_epoch(self) -> dict[str, np.ndarray]:
+    def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (1,).
 
         Mixed rows are scored against their own targets, not their partners'.
+
+        Args:
+            numbers: (1,) of the epoch, counted from 1.
         """
-        outputs = torch.cat(self._outputs)
-        targets, weights = self._targets_of(torch.cat(self._rows))
-        norm = torch.stack(self._grad_norms).mean().cpu().numpy()
+        outputs = torch.cat(self._outputs, dim=1)
+        targets, weights = self.train.targets_of(torch.cat(self._rows, dim=1))
+        norm = torch.stack(self._grad_norms).mean(0).cpu().numpy()
         self._start_epoch()
-        self._epochs += 1
-        self._average.after_epoch(self._epochs)
+        start_epoch(self.model)
+        self._average.after_epoch(numbers)
         # To rank the training rows of many classes would take a tenth of an epoch; the validation rows are few.
         scores = self._scores(outputs, targets, weights, ranked=outputs.shape[-1] <= 2)
-        return {f"train/{k}": v for k, v in scores.items()} | {"grad_norm": norm[None]}
+        return {f"train/{k}": v for k, v in scores.items()} | {"grad_norm": norm}
 
     def validate(self) -> dict[str, np.ndarray]:
         """``val/...`` metrics of the validation split, each (1,), in the precision of the training."""
         with self._average.in_place(), autocast(self.precision, self.val.x.device):
-            outputs = predict(self.model, self.inputs, self.val.x).float()
-        scores = self._scores(outputs, self.val.y, self.val.weights, ranked=True)
+            outputs = predict(self.model, self.inputs, self.val.x).float()[None]
+        weights = None if self.val.weights is None else self.val.weights[None]
+        scores = self._scores(outputs, self.val.y[None], weights, ranked=True)
         return {f"val/{k}": v for k, v in scores.items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
@@ -156,16 +160,3 @@ class Single:
         for hook in hooks:
             hook.remove()
         return total * batch_size
-
-    def _targets_of(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Targets and weights of training rows, (n,) each."""
-        weights = self.train.weights
-        return self.train.y.index_select(0, rows), None if weights is None else weights.index_select(0, rows)
-
-    def _scores(
-        self, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
-    ) -> dict[str, np.ndarray]:
-        loss = {"loss": self._loss(outputs, targets, weights).cpu().numpy()[None]}
-        if targets.dtype == torch.int64:
-            return loss | classification_scores(class_logits(outputs)[None], targets[None], weights, ranked=ranked)
-        return loss | regression_scores(outputs[None], targets[None], self._target_std, self._target_mean, weights)

@@ -22,6 +22,16 @@ class Tensors(NamedTuple):
     y: Tensor
     weights: Tensor | None = None
 
+    def targets_of(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Targets and weights of rows, (K, n) each.
+
+        Args:
+            rows: (K, n) their indices.
+        """
+        flat = rows.flatten()
+        targets = self.y.index_select(0, flat).view(rows.shape)
+        return targets, None if self.weights is None else self.weights.index_select(0, flat).view(rows.shape)
+
 
 def to_tensors(split: Split, meta: Meta, device: torch.device) -> Tensors:
     """Moves a split to the device, and standardizes the target by the statistics of the training rows."""

@@ -89,24 +89,24 @@ def _run_epochs(
     layers: list[Layers] = []
     with Progress("train", params.train.epochs, "epoch") as progress, event_files(events_folder) as events:
         for epoch in training.epochs:
-            metrics = epoch.of(member=0)
+            metrics, number = epoch.of(member=0), int(epoch.number[0])
             history.append({k: v for k, v in metrics.items() if k not in TIMING})
             if learner.layers is not None:
                 layers.append(learner.layers.finish_epoch())
                 metrics |= as_metrics(layers[-1])
-            run.log_epoch(epoch.number, metrics)
+            run.log_epoch(number, metrics)
             if events is not None:
-                events.write(epoch.number, metrics, dict(learner.model.named_parameters()))
+                events.write(number, metrics, dict(learner.model.named_parameters()))
             if epoch.improved[0]:
                 info = {
                     "config": config,
                     "data_sha256": data.meta.sha256,
-                    "epoch": epoch.number,
+                    "epoch": number,
                     "metrics": {k: v for k, v in history[-1].items() if k.startswith("val/")},
                 }
                 save_checkpoint(checkpoint, learner.weights(0), info)
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
-            progress.show(epoch.number, {name: metrics[name] for name in shown})
+            progress.show(number, {name: metrics[name] for name in shown})
     if failure := training.members.failure[0]:
         raise WellfitError(
             f"training blew up: {failure}; lower optim.lr, now {params.optim.lr:g}, or set optim.clip_norm"

@@ -157,8 +157,8 @@ def _run_trial(trial: Trial, params: Params, data: TrainingData) -> Outcome:
         if epoch.improved[0]:
             weights = training.learner.weights(0)
         if members.failure[0] is None:
-            trial.report(history[-1][params.train.monitor], epoch.number)
-            if members.active[0] and epoch.number < params.train.epochs and trial.should_prune():
+            trial.report(history[-1][params.train.monitor], int(epoch.number[0]))
+            if members.active[0] and int(epoch.number[0]) < params.train.epochs and trial.should_prune():
                 state = TrialState.PRUNED
                 members.active[0] = False
     if members.failure[0]:

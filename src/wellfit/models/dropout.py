@@ -1,0 +1,120 @@
+"""Dropout whose random numbers are a member's own, whether it trains alone or in a pack."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+DRAWS = 2**14  # random numbers that a member draws ahead, unless more are needed at once: they stay in the cache
+WORD = 4  # draws of 16 bits in a word of 64
+LEVELS = 2**16
+
+
+class DropoutStream:
+    """Decides which units a layer drops, for K members side by side.
+
+    Each member draws from a generator of its own: its masks depend on its seed, the layer, and the batches it has seen,
+    and neither on the other members nor on its place among them. A unit takes 16 random bits, which meets the
+    probability to 1/65536: of a small network's step, ``torch.bernoulli`` was a third.
+
+    Args:
+        seeds: one for each member.
+        layer: number of the layer, whose masks differ from those of the other layers.
+        p: (K,) probability of dropping a unit.
+    """
+
+    def __init__(self, seeds: Sequence[int], layer: int, p: Sequence[float]) -> None:
+        self._generators = [_generator(seed, layer) for seed in seeds]
+        self._thresholds = np.array([_threshold(each) for each in p], np.uint16)[:, np.newaxis]
+        self._draws: NDArray[np.uint16] = np.empty((len(seeds), 0), np.uint16)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return len(self._generators)
+
+    @property
+    def drops_nothing(self) -> bool:
+        """Whether all members keep all units."""
+        return not self._thresholds.any()
+
+    def factors(self, units: int) -> Tensor:
+        """What to multiply so many units of each member with, (K, units) float32: 0, or 1 / (1 - p)."""
+        keeps = np.greater_equal(self._next(units), self._thresholds)
+        scale = torch.from_numpy(LEVELS / (LEVELS - self._thresholds.astype(np.float32)))
+        return torch.from_numpy(keeps.view(np.uint8)).float().mul_(scale)
+
+    def start_epoch(self) -> None:
+        """Forgets what is left of the numbers drawn ahead: members that join a pack begin like the others."""
+        self._used = self._draws.shape[1]
+
+    def extended(self, kept: Sequence[int], added: "DropoutStream") -> "DropoutStream":
+        """The stream of some of the members, and of others after them, at the start of an epoch."""
+        stream = DropoutStream([], 0, [])
+        stream._generators = [self._generators[k] for k in kept] + added._generators
+        stream._thresholds = np.concatenate([self._thresholds[list(kept)], added._thresholds])
+        stream._draws = np.empty((len(stream), 0), np.uint16)
+        return stream
+
+    def _next(self, count: int) -> NDArray[np.uint16]:
+        """The next draws of each member, (K, count)."""
+        if self._used + count > self._draws.shape[1]:
+            words = -(-max(DRAWS, count) // WORD)
+            if self._draws.shape[1] != words * WORD:
+                self._draws = np.empty((len(self), words * WORD), np.uint16)
+            for draws, generator in zip(self._draws, self._generators, strict=True):
+                draws[:] = generator.random_raw(words).view(np.uint16)
+            self._used = 0
+        self._used += count
+        return self._draws[:, self._used - count : self._used]
+
+
+class Dropout(nn.Module):
+    """Sets units to zero while it trains, and scales the others up (Srivastava et al. 2014): ``torch.nn.Dropout``.
+
+    Its random numbers begin with the seed of ``torch.manual_seed`` that holds when it is made, and are its own from
+    then on.
+
+    Args:
+        p: probability of dropping a unit, 0 to below 1.
+        layer: number of the layer among the network's.
+    """
+
+    def __init__(self, p: float, layer: int) -> None:
+        super().__init__()
+        self.p = p
+        self.stream = DropoutStream([torch.initial_seed()], layer, [p])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, units) to the same."""
+        if not self.training or self.p == 0:
+            return x
+        # Unit by unit, as a pack has them in memory.
+        factors: Tensor = self._factors(x.numel())
+        return x * factors.view(x.shape[::-1]).t().to(x.device)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    def _factors(self, units: int) -> Tensor:
+        return self.stream.factors(units)
+
+    def extra_repr(self) -> str:
+        """What the network's description says of it."""
+        return f"p={self.p}"
+
+
+def start_epoch(model: nn.Module) -> None:
+    """Tells every dropout of a network that an epoch begins."""
+    for module in model.modules():
+        stream = getattr(module, "stream", None)
+        if isinstance(stream, DropoutStream):
+            stream.start_epoch()
+
+
+def _generator(seed: int, layer: int) -> np.random.SFC64:
+    return np.random.SFC64(np.random.SeedSequence([seed, 2, layer]))
+
+
+def _threshold(p: float) -> int:
+    """Draws below it drop a unit."""
+    return min(round(p * LEVELS), LEVELS - 1)
