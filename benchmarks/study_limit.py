@@ -1,32 +1,57 @@
-"""What a step of each arm of benchmarks/tuning.py is made of, and what a pack of K cannot be faster than."""
+"""The parts of benchmarks/tuning.py that look at steps alone: what a step is made of, and how packs grow."""
 
+import resource
 from collections.abc import Callable
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
 import torch
-from study_arms import CURRENT, LR, Problem, Usual
+from study_arms import CURRENT, DROPOUT, LR, Case, Problem, Usual, prepare_case
 from torch import nn
 
 from wellfit.training.loop import BatchOrder
-from wellfit.training.setup import begin
+from wellfit.training.pack import Pack
+from wellfit.training.setup import begin, begin_pack
+from wellfit.training.single import Single
 
 REPEATS = 7
 SECONDS = 0.2  # of each measurement
 PACK_SIZES = (8, 32, 64)
 
 
-def microseconds(problem: Problem) -> dict[str, float]:
-    """Microseconds a step, or a part of one, by its name; of packs per member."""
-    rows: dict[str, float] = {}
-    for threads in (1, 2):
-        parts = _usual(problem, threads) | _single(problem, threads) | _stacked(problem, threads)
-        rows |= {f"{name}, {threads} threads": value for name, value in parts.items()}
+def microseconds(problem: Problem, threads: int) -> dict[str, float]:
+    """Microseconds a step, or a part of one, by its name; of packs per member.
+
+    The limit of a pack is the forward and backward pass of K networks as batched products, without dropout, loss,
+    optimizer or anything else.
+    """
+    rows = _usual(problem, threads)
+    single = begin(problem.params.replace({"train.threads": threads}), problem.data).learner
+    rows["(b) all"] = _steps(problem, single)
+    for size in PACK_SIZES:
+        rows[f"(c) all, K = {size}"] = _steps(problem, _pack(problem, size)) / size
+        rows[f"(c) limit, K = {size}"] = _limit(problem, size) / size
     return rows
+
+
+def growth(case: Case, folder: Path, size: int, threads: int) -> dict[str, float]:
+    """Trials per second and megabytes of a pack alone, in this process, which had better be a new one."""
+    problem = prepare_case(case, folder)
+    torch.set_num_threads(threads)
+    before = _peak_memory()
+    pack = _pack(problem, size)
+    step = 1e-6 * _steps(problem, pack)
+    validation = 1e-6 * lowest(pack.validate)
+    steps = BatchOrder(len(problem.data.train.y), case.batch_size, [], problem.data.train.x.device).steps
+    peak = _peak_memory()
+    trials_per_second = size / (problem.params.train.epochs * (steps * step + validation))
+    return {"trials_per_second": round(trials_per_second, 3), "peak_mb": round(peak), "pack_mb": round(peak - before)}
 
 
 def lowest(work: Callable[[], object]) -> float:
     """Microseconds of a call: the lowest of several means, which other processes disturb least."""
+    work()
     started = perf_counter()
     work()
     calls = max(1, int(SECONDS / (perf_counter() - started)))
@@ -51,52 +76,62 @@ def _usual(problem: Problem, threads: int) -> dict[str, float]:
         for _ in train:
             pass
 
-    parts = {
+    return {
         "(a) all": lowest(usual.train_epoch) / len(train),
         "(a) batches": lowest(draw) / len(train),
         "(a) forward and backward": lowest(lambda: usual.forward(x, y)[1].backward()),
-    }
-    return parts | {
         "(a) optimizer": lowest(usual.optimizer.step),
         "(a) items": lowest(lambda: usual.count(outputs, loss, y)),
     }
 
 
-def _single(problem: Problem, threads: int) -> dict[str, float]:
-    learner = begin(problem.params.replace({"train.threads": threads}), problem.data).learner
-    order = BatchOrder(len(problem.data.train.y), problem.case.batch_size, [0], problem.data.train.x.device)
-    rows, lr = next(iter(order.epoch(1))), np.array([CURRENT[LR]])
+def _pack(problem: Problem, size: int) -> Pack:
+    """K members that differ in learning rate and dropout."""
+    shares = np.arange(size) / size
+    changes = [{LR: CURRENT[LR] * 10 ** (share - 1), DROPOUT: 0.5 * share} for share in shares.tolist()]
+    return begin_pack([problem.params.replace(each) for each in changes], problem.data).learner
 
-    def epoch() -> None:
-        for each in order.epoch(1):
-            learner.step(each, lr)
-        learner._start_epoch()
+
+def _steps(problem: Problem, learner: Single | Pack) -> float:
+    """Microseconds a step of all members, the scores of an epoch of eight steps included."""
+    rows = BatchOrder(
+        len(problem.data.train.y),
+        problem.case.batch_size,
+        [0] * learner.size,
+        problem.data.train.x.device,
+    )
+    first, lr = np.ones(learner.size, int), np.full(learner.size, CURRENT[LR])
+    batches = [batch for batch, _ in zip(rows.epoch(first), range(8), strict=False)]
+
+    def short_epoch() -> None:
+        for batch in batches:
+            learner.step(batch, lr)
+        learner.finish_epoch(first)
+
+    return lowest(short_epoch) / len(batches)
+
+
+def _limit(problem: Problem, size: int) -> float:
+    layers = [layer for layer in Usual(problem, CURRENT).model if isinstance(layer, nn.Linear)]
+    shapes = [(layer.in_features, layer.out_features) for layer in layers]
+    weights = [(0.05 * torch.randn(size, *shape)).requires_grad_() for shape in shapes]
+    biases = [torch.zeros(size, 1, shape[1], requires_grad=True) for shape in shapes]
+    inputs = torch.randn(size, problem.case.batch_size, shapes[0][0])
+    slope = torch.ones(size, problem.case.batch_size, shapes[-1][1])
 
     def forward_backward() -> None:
-        learner._backward(rows[0])
-        learner._start_epoch()
+        hidden = inputs
+        for bias, weight in zip(biases[:-1], weights[:-1], strict=True):
+            hidden = torch.baddbmm(bias, hidden, weight).relu_()
+        torch.baddbmm(biases[-1], hidden, weights[-1]).backward(slope)
 
-    return {"(b) all": lowest(epoch) / order.steps, "(b) forward and backward": lowest(forward_backward)}
+    return lowest(forward_backward)
 
 
-def _stacked(problem: Problem, threads: int) -> dict[str, float]:
-    """Forward and backward pass of K networks as batched products, without dropout: nothing else is done."""
-    torch.set_num_threads(threads)
-    widths = [layer for layer in Usual(problem, CURRENT).model if isinstance(layer, nn.Linear)]
-    rows = problem.case.batch_size
-    per_member = {}
-    for size in PACK_SIZES:
-        weights = [torch.randn(size, w.in_features, w.out_features).mul_(0.05).requires_grad_() for w in widths]
-        biases = [torch.zeros(size, 1, w.out_features, requires_grad=True) for w in widths]
-        x = torch.randn(size, rows, widths[0].in_features)
-        ones = torch.ones(size, rows, widths[-1].out_features)
-
-        def forward_backward() -> None:
-            hidden = x  # noqa: B023
-            for bias, weight in zip(biases, weights, strict=True):  # noqa: B023
-                outputs = torch.baddbmm(bias, hidden, weight)
-                hidden = outputs.relu()
-            outputs.backward(ones)  # noqa: B023
-
-        per_member[f"(c) limit, K = {size}"] = lowest(forward_backward) / size
-    return per_member
+def _peak_memory() -> float:
+    """Megabytes that this process has had in memory at most."""
+    status = Path("/proc/self/status")
+    if status.exists():  # of this process alone; getrusage begins with what the one that started it had
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -40,7 +40,6 @@ from scipy.stats import t as student
 from study_arms import (
     CASES,
     CURRENT,
-    Case,
     Ended,
     Problem,
     pack_study,
@@ -227,47 +226,20 @@ def quality(problem: Problem, folder: Path, budget: Budget) -> Result:
 
 
 def growth(problem: Problem, folder: Path, budget: Budget) -> Result:
-    """Trials per second and peak memory of the pack learner alone, each K in a process of its own."""
+    """Trials per second and memory of packs alone, each in a process of its own."""
+    del budget
     rows = {}
-    for size in PACK_SIZES:
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-            row = process.submit(pack_alone, problem.case, problem.params.train.epochs, folder, size).result()
-        rows[str(size)] = row
-        print(
-            f"{problem.case}: K = {size}: {row['trials_per_second']:.2f} trials/s, peak {row['peak_mb']:.0f} MB, "
-            f"{row['peak_mb'] - row['before_mb']:.0f} MB of it for the pack",
-            flush=True,
-        )
+    for threads in (1, 2):
+        for size in PACK_SIZES:
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+                row = process.submit(study_limit.growth, problem.case, folder, size, threads).result()
+            print(
+                f"{problem.case}, {threads} threads, K = {size}: {row['trials_per_second']:.2f} trials/s, "
+                f"peak {row['peak_mb']} MB, {row['pack_mb']} MB of it by the pack",
+                flush=True,
+            )
+            rows[f"{size} members, {threads} threads"] = row
     return rows
-
-
-def pack_alone(case: Case, epochs: int, folder: Path, size: int, seconds: float = 2.0) -> Result:
-    """Trains a pack for some seconds in this process; (K trials) per second counts whole trials with validation."""
-    from wellfit.training.pack import begin_pack
-
-    problem = prepare_case(case, folder, epochs)
-    before = peak_memory()
-    members = [problem.params.replace({"train.seed": seed}) for seed in range(size)]
-    done, started = 0, perf_counter()
-    while perf_counter() - started < seconds:
-        for _ in begin_pack(members, problem.data).epochs:
-            done += 1
-            if perf_counter() - started > seconds:
-                break
-    trials = size * done / epochs
-    rate = round(trials / (perf_counter() - started), 3)
-    return {"trials_per_second": rate, "peak_mb": round(peak_memory(), 1), "before_mb": round(before, 1)}
-
-
-def peak_memory() -> float:
-    """Megabytes that this process has had in memory at most."""
-    status = Path("/proc/self/status")
-    if status.exists():  # of this program; getrusage would tell of the one that started it, too
-        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 class NoClerk:
@@ -297,11 +269,13 @@ def logging_share(problem: Problem, folder: Path, budget: Budget) -> Result:
 
 
 def limit(problem: Problem, folder: Path, budget: Budget) -> Result:
-    """Microseconds of a step and of its forward and backward pass alone, the lowest of several measurements."""
+    """Microseconds of steps and their parts, the lowest of several measurements."""
     del folder, budget
-    row = study_limit.microseconds(problem)
-    print(f"{problem.case}: " + ", ".join(f"{name} {value:.0f} us" for name, value in row.items()), flush=True)
-    return {name: round(value, 1) for name, value in row.items()}
+    columns = [study_limit.microseconds(problem, threads) for threads in (1, 2)]
+    print(f"{problem.case}: microseconds a step and member with 1 and 2 threads")
+    for name in columns[0]:
+        print(f"  {name:26} {columns[0][name]:8.0f} {columns[1][name]:8.0f}", flush=True)
+    return {name: [round(column[name], 1) for column in columns] for name in columns[0]}
 
 
 def faster_threads(problem: Problem) -> dict[str, int]:
