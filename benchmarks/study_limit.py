@@ -15,7 +15,7 @@ from wellfit.training.pack import Pack
 from wellfit.training.setup import begin, begin_pack
 from wellfit.training.single import Single
 
-REPEATS = 7
+REPEATS = 5
 SECONDS = 0.2  # of each measurement
 PACK_SIZES = (8, 32, 64)
 
@@ -93,22 +93,21 @@ def _pack(problem: Problem, size: int) -> Pack:
 
 
 def _steps(problem: Problem, learner: Single | Pack) -> float:
-    """Microseconds a step of all members, the scores of an epoch of eight steps included."""
-    rows = BatchOrder(
-        len(problem.data.train.y),
-        problem.case.batch_size,
-        [0] * learner.size,
-        problem.data.train.x.device,
-    )
+    """Microseconds a step of all members, with the scores of the epoch, which is cut short where steps are long."""
+    device = problem.data.train.x.device
+    order = BatchOrder(len(problem.data.train.y), problem.case.batch_size, [0] * learner.size, device)
     first, lr = np.ones(learner.size, int), np.full(learner.size, CURRENT[LR])
-    batches = [batch for batch, _ in zip(rows.epoch(first), range(8), strict=False)]
+    batches = list(order.epoch(first))
+    started = perf_counter()
+    learner.step(batches[0], lr)
+    batches = batches[: max(4, int(SECONDS / (perf_counter() - started)))]
 
-    def short_epoch() -> None:
+    def epoch() -> None:
         for batch in batches:
             learner.step(batch, lr)
         learner.finish_epoch(first)
 
-    return lowest(short_epoch) / len(batches)
+    return lowest(epoch) / len(batches)
 
 
 def _limit(problem: Problem, size: int) -> float:
