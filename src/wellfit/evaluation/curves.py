@@ -1,14 +1,13 @@
-"""Pictures of a training and of a study."""
+"""Pictures of a training."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
-from wellfit.evaluation.style import BLUE, GREY, ORANGE, RED, spread_keys, spread_values, style
+from wellfit.evaluation.style import BLUE, GREY, ORANGE, spread_values, style
 from wellfit.evaluation.style import save as save  # so that who draws needs one module
 
 
@@ -60,108 +59,6 @@ def learning_rate(history: Mapping[str, Sequence[float]]) -> Figure:
     spread_values(lower, norm)
     count_epochs(lower, len(lr))
     return figure
-
-
-@style()
-def no_tuning() -> Figure:
-    """Says that there is nothing to show."""
-    figure = Figure(figsize=(8, 1.2))
-    figure.text(0.5, 0.5, "tuning is off: params.yaml is used as it is", ha="center", va="center")
-    return figure
-
-
-@style()
-def tuning_history(
-    values: Sequence[float | None], states: Sequence[str], monitor: str, higher_is_better: bool
-) -> Figure:
-    """The best value of the monitored metric in each trial, and the best of the completed trials so far.
-
-    Args:
-        values: one for each trial, None for none.
-        states: Optuna's names of them in small letters: ``complete``, ``pruned``, ``fail``.
-        monitor: name of the metric.
-        higher_is_better: whether it is to rise.
-    """
-    trials = _Trials(values, states, higher_is_better)
-    numbers = np.arange(len(values))
-    figure = Figure(figsize=(8, 4.6))
-    axes = figure.subplots()
-    axes.step(numbers, trials.best_so_far, where="post", color=BLUE, linewidth=1.4, label="best completed so far")
-    trials.draw(axes, numbers)
-    axes.set_title(trials.summary(monitor))
-    axes.set_xlabel("trial (the first has the values of params.yaml)")
-    axes.set_ylabel(f"best {monitor} of a trial")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
-    spread_values(axes, trials.values)
-    axes.legend()
-    return figure
-
-
-@style()
-def tuning_slices(
-    searched: Mapping[str, Sequence[float]],
-    values: Sequence[float | None],
-    states: Sequence[str],
-    monitor: str,
-    higher_is_better: bool,
-    log_keys: Collection[str],
-) -> Figure:
-    """The best value of the monitored metric in each trial against each key that was searched.
-
-    Args:
-        searched: dotted key to its value in each trial, at least one key.
-        values: the metric, one for each trial, None for none.
-        states: Optuna's names of them in small letters: ``complete``, ``pruned``, ``fail``.
-        monitor: name of the metric.
-        higher_is_better: whether it is to rise.
-        log_keys: keys on a logarithmic scale.
-    """
-    trials = _Trials(values, states, higher_is_better)
-    figure = Figure(figsize=(max(6.5, 1.3 + 2.9 * len(searched)), 4.2))
-    panels = figure.subplots(1, len(searched), sharey=True, squeeze=False)[0]
-    for axes, (key, column) in zip(panels, searched.items(), strict=True):
-        trials.draw(axes, np.array(column, float))
-        axes.set_xlabel(key)
-        if key in log_keys:
-            spread_keys(axes, column)
-    panels[0].set_ylabel(f"best {monitor} of a trial")
-    spread_values(panels[0], trials.values)
-    figure.suptitle(trials.summary(monitor), x=0.01, ha="left", fontsize=11)
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
-    return figure
-
-
-class _Trials:
-    """The values of a study, NaN where a trial has none, and which of its trials won."""
-
-    def __init__(self, values: Sequence[float | None], states: Sequence[str], higher_is_better: bool) -> None:
-        self.values: NDArray[np.float64] = np.array(values, float)
-        self._state = np.array(states)
-        complete = np.where(self._state == "complete", self.values, np.nan)
-        self.best_so_far = (np.fmax if higher_is_better else np.fmin).accumulate(complete)
-        won = np.flatnonzero(complete == self.best_so_far[-1])
-        self._winner = int(won[0]) if len(won) else None
-
-    def summary(self, monitor: str) -> str:
-        """The title: the best value, and how many trials it took."""
-        pruned, complete = np.sum(self._state == "pruned"), np.sum(self._state == "complete")
-        counts = f"{complete} completed, {pruned} pruned, {len(self._state) - complete - pruned} failed"
-        if self._winner is None:
-            return f"No trial has a result yet ({counts})"
-        return f"Best {monitor}: {self.values[self._winner]:.4g} ({counts})"
-
-    def draw(self, axes: Axes, x: NDArray[np.float64] | NDArray[np.int64]) -> None:
-        """A point for each trial."""
-        for state, marker, color in (("complete", "o", BLUE), ("pruned", "x", ORANGE)):
-            of_state = self._state == state
-            label = {"complete": "completed trial", "pruned": "pruned trial, its best until then"}[state]
-            axes.plot(
-                x[of_state], self.values[of_state], marker, color=color, markersize=5, markeredgewidth=1.4, label=label
-            )
-        if self._winner is not None:
-            winner = x[self._winner], self.values[self._winner]
-            axes.plot(*winner, "o", color=RED, label="best trial", markersize=11, fillstyle="none", markeredgewidth=1.8)
 
 
 def marker(epochs: np.ndarray) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -87,10 +87,10 @@ def spread_values(axes: Axes, values: Iterable[float]) -> None:
         _label_logarithm(axes.yaxis, finite.max() / finite.min())
 
 
-def spread_keys(axes: Axes, values: Iterable[float]) -> None:
-    """Makes the x axis logarithmic, for values that are all positive."""
-    axes.set_xscale("log")
-    _label_logarithm(axes.xaxis, max(values) / min(values))
+def spread_keys(axes: Axes, values: Iterable[float], which: Literal["x", "y"] = "x") -> None:
+    """Makes the x or y axis logarithmic, for values that are all positive."""
+    axes.set(**{f"{which}scale": "log"})
+    _label_logarithm(axes.xaxis if which == "x" else axes.yaxis, max(values) / min(values))
 
 
 def _label_logarithm(axis: Axis, span: float) -> None:

@@ -15,7 +15,7 @@ from wellfit.tracking.run import (
     start_parent_run,
     start_run,
 )
-from wellfit.tracking.store import open_store, store_uri
+from wellfit.tracking.store import is_held, open_store, store_uri, write_ahead
 
 __all__ = [
     "PARENT_RUN_VARIABLE",
@@ -24,6 +24,7 @@ __all__ = [
     "children_by_tag",
     "has_children",
     "has_run",
+    "is_held",
     "is_project_run",
     "log_ended_run",
     "open_store",
@@ -31,4 +32,5 @@ __all__ = [
     "start_parent_run",
     "start_run",
     "store_uri",
+    "write_ahead",
 ]

@@ -73,6 +73,8 @@ def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = No
         run_id = (
             again or client.create_run(parent.experiment_id, start_time=start, tags=tags, run_name=run.name).info.run_id
         )
+        for path, folder in run.files:  # first: MLflow asks for the whole run where its files are
+            client.log_artifact(run_id, str(path), folder or None)
         params = [Param(key, json.dumps(value).strip('"')) for key, value in run.params.items()]
         metrics = [Metric(name, float(value), end, 0) for name, value in run.metrics.items() if math.isfinite(value)]
         for epoch, values in run.curves.items():
@@ -85,8 +87,6 @@ def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = No
             room = BATCH - len(now)
             client.log_batch(run_id, metrics=metrics[:room], params=now)
             metrics = metrics[room:]
-        for path, folder in run.files:
-            client.log_artifact(run_id, str(path), folder or None)
         client.set_terminated(run_id, run.status, end)
     return str(run_id)
 

@@ -100,9 +100,7 @@ class Loss:
 
     def _cross_entropy(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
         if reduction == "mean":
-            return functional.cross_entropy(
-                outputs, targets, self._weights, label_smoothing=self._label_smoothing[0]
-            )
+            return functional.cross_entropy(outputs, targets, self._weights, label_smoothing=self._label_smoothing[0])
         plain = partial(functional.cross_entropy, weight=self._weights)
         if not any(self._label_smoothing):
             return self._of_rows(plain, outputs, targets)

@@ -36,8 +36,8 @@ def write_no_tuning(report: Path) -> None:
     write_best(report / "best_params.yaml", {}, None, "tuning is off: params.yaml is used as it is")
     write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
     # DVC warns of a folder of plots that is empty.
-    from wellfit.evaluation.curves import no_tuning
     from wellfit.evaluation.style import save
+    from wellfit.evaluation.tuning_plots import no_tuning
 
     save(no_tuning(), report / "plots" / "history.png")
 

@@ -1,0 +1,361 @@
+"""The clerk's own process: what it does with the trials that :class:`wellfit.tuning.clerk.Clerk` hands over."""
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from filelock import FileLock
+
+from wellfit import tracking
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+from wellfit.files import read_json, write_json
+from wellfit.params import Params, flatten
+from wellfit.training.record import best_metrics
+from wellfit.tuning.record import CHECKPOINT, HISTORY, TrialRecord, read_record
+from wellfit.tuning.report import Row, best_row, write_report
+
+if TYPE_CHECKING:
+    import optuna
+
+COPIED = "mlflow.json"  # in the folder of a trial: its run in MLflow
+RUN = "run.json"  # in the folder of a study: its run in MLflow
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: MLflow takes 0.1 ms for a point; history.jsonl has all of them
+RETRY_SECONDS = 30.0
+TIMING = ("seconds", "samples_per_second")  # of trials that share a machine they say nothing
+
+
+class Desk:
+    """What has come in and is not copied yet, and the study's run once MLflow has it.
+
+    Args:
+        opening: what :meth:`wellfit.tuning.clerk.Clerk.open` said.
+    """
+
+    def __init__(self, opening: Mapping[str, Any]) -> None:
+        self.folder = Path(opening["folder"])
+        self.params, self.meta = Params.model_validate(opening["params"]), Meta.model_validate(opening["meta"])
+        self._config: dict[str, Any] = opening["config"]
+        self._higher: bool = opening["higher_is_better"]
+        self._to_store: deque[Path] = deque()
+        self._to_copy: deque[Path] = deque()
+        self._left: set[Path] = set()  # by a clerk of before
+        self._half_copied: dict[str, str] = {}  # number of a trial to its run
+        self._saved: optuna.Study | None = None
+        self._run: tracking.Run | None = None
+        self._open_run = ExitStack()
+        self._retry_at = 0.0
+        self._warned: set[str] = set()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder / f"clerk-{os.getpid()}.lock")
+        with FileLock(self.folder / "clerks.lock"):
+            others = [path for path in self.folder.glob("clerk-*.lock") if tracking.is_held(path)]
+            self._lock.acquire()
+        if not others:  # else they may be in the hands of one
+            self._take_what_was_left()
+
+    @property
+    def seconds_to_rest(self) -> float | None:
+        """Until the next try to copy what has come in; None: there is nothing to do but wait for more."""
+        return max(0.0, self._retry_at - time.monotonic()) if self._to_copy or self._run is None else None
+
+    def take(self, folder: Path) -> None:
+        """Takes a trial, and tells the storage of it at once, for other processes to know."""
+        if folder not in self._left:
+            self._to_store.append(folder)
+            self._to_copy.append(folder)
+        self.store_all()
+
+    def store_all(self) -> None:
+        """Tells the storage of every trial that it has not heard of."""
+        try:
+            while self._to_store:
+                self._store(self._to_store[0])
+                self._to_store.popleft()
+        except Exception as error:  # of as many kinds as there are databases
+            self._warn("storage", error)
+
+    def copy_one(self) -> None:
+        """Copies the first trial that waits, or opens the run where MLflow has none yet; waits after a failure."""
+        try:
+            if self._run is None:
+                self._run = self._open()
+            if self._to_copy:
+                self._copy(self._to_copy[0], self._run)
+                self._to_copy.popleft()
+        except Exception as error:
+            self._to_copy.rotate(-1)  # if it was the trial's fault, others need not wait for it
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            self._warn("MLflow", error)
+
+    def copy_all(self) -> None:
+        """Tries each trial that waits once more, until two have failed."""
+        failures = 0
+        for _ in range(len(self._to_copy) + (self._run is None)):
+            self._retry_at = 0.0
+            self.copy_one()
+            failures += self._retry_at > 0
+            if failures == 2 or not (self._to_copy or self._run is None):
+                return
+
+    def finish(self, report: Path, rows: Sequence[Row], repeats: Mapping[int, float]) -> None:
+        """Writes the report, and copies it.
+
+        Raises:
+            WellfitError: not one trial ended well.
+            OSError: the report cannot be written.
+        """
+        summary = write_report(report, rows, self.params, self.meta.sha256, repeats, higher_is_better=self._higher)
+        if self._run is None:
+            return
+        try:
+            self._run.log_files(report, "tune")
+            self._run.log_metrics(summary)
+            self._run.tag("mlflow.note.content", self._describe_study(best_row(rows, higher_is_better=self._higher)))
+        except WellfitError as error:
+            self._warn("MLflow", error)
+
+    def close(self, status: str, failure: str = "") -> None:
+        """Ends the study's run."""
+        try:
+            if self._run is not None:
+                self._run.status = status
+                if failure:
+                    self._run.tag("wellfit.failure", failure)
+            self._open_run.close()
+        except WellfitError as error:
+            self._warn("MLflow", error)
+        finally:
+            Path(self._lock.lock_file).unlink(missing_ok=True)
+            self._lock.release()
+
+    def _take_what_was_left(self) -> None:
+        trials = [path for path in self.folder.glob("trials/*") if path.name.isdecimal()]
+        for trial in sorted(trials, key=lambda path: int(path.name)):
+            if not (trial / COPIED).exists() and trial not in self._left:
+                self._left.add(trial)
+                self._to_store.append(trial)
+                self._to_copy.append(trial)
+
+    def _open(self) -> tracking.Run:
+        with FileLock(self.folder / "clerks.lock"):  # one study, one run, also where two processes begin it at once
+            file = self.folder / RUN
+            again = read_json(file)["run_id"] if file.exists() else None
+            if again and not tracking.has_run(again):  # another store, or one made anew
+                for marker in self.folder.glob(f"trials/*/{COPIED}"):
+                    marker.unlink()
+                self._take_what_was_left()
+            name = f"tune {self.meta.name} {self.params.model.name}"
+            run = self._open_run.enter_context(tracking.start_run("tune", name, self.meta, again=again, shared=True))
+            write_json(file, {"run_id": run.id})
+        if self._left:
+            self._half_copied = tracking.children_by_tag(run, "wellfit.trial")
+        run.log_params(flatten(self._config))
+        run.tag("wellfit.n_trials", self.params.tune.n_trials)  # not a param: it may change when a study goes on
+        run.tag("mlflow.note.content", self._describe_study(None))
+        return run
+
+    def _store(self, folder: Path) -> None:
+        from wellfit.tuning.storage import end_trial, open_saved
+
+        record = self._read(folder)
+        if record is None:
+            return
+        if self._saved is None:
+            self._saved = open_saved(self.params.tune.storage, self.folder.name)
+        if folder in self._left:
+            # Of a study whose storage was removed, another trial may have the number now.
+            begun = [t for t in self._saved.get_trials(deepcopy=False) if t.number == record.number]
+            if not begun or begun[0].user_attrs.get("values") != record.values:
+                return
+        end_trial(self._saved, record)
+
+    def _read(self, folder: Path) -> TrialRecord | None:
+        try:
+            return read_record(folder)
+        except WellfitError as error:
+            print(f"warning: {error}", file=sys.stderr, flush=True)
+            return None
+
+    def _copy(self, folder: Path, run: tracking.Run) -> None:
+        record = self._read(folder)
+        if record is None:
+            return
+        again = self._half_copied.get(str(record.number)) if folder in self._left else None
+        run_id = tracking.log_ended_run(ended_run(record, folder, self.params, self.meta), self.meta, run, again)
+        write_json(folder / COPIED, {"run_id": run_id})
+
+    def _describe_study(self, best: Row | None) -> str:
+        tune, monitor = self.params.tune, self.params.train.monitor
+        space = self.params.model_dump(mode="json")["tune"]["space"]
+        lines = [
+            f"A study of {tune.n_trials} trials: each trains `{self.params.model.name}` on `{self.meta.name}` with "
+            f"other values of {len(tune.searched)} keys, and is judged by its best `{monitor}`. The trials are nested "
+            "below, each with its curves and its best checkpoint; `tune/` among the artifacts is the report.",
+            "",
+            "| key | searched | best |",
+            "|---|---|---|",
+        ]
+        for key in tune.searched:
+            section, name = key.split(".")
+            found = json.dumps(best.values[key]) if best else ""
+            lines.append(f"| `{key}` | {json.dumps(space[section][name])} | {found} |")
+        if best and best.value is not None:
+            lines += ["", f"Best: trial {best.number}, `{monitor}` {best.value:.6g} in epoch {best.best_epoch}."]
+        return "\n".join(lines)
+
+    def _warn(self, what: str, error: Exception) -> None:
+        if what in self._warned:
+            return
+        self._warned.add(what)
+        words = " ".join(str(error).split()) or type(error).__name__
+        print(
+            f"warning: {words}; training goes on, the trials are kept in {self.folder} until the study is next opened",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> tracking.EndedRun:
+    """What MLflow is told of a trial."""
+    best = record.history[record.best_epoch - 1] if record.best_epoch else {}
+    files = [(folder / HISTORY, "")]
+    if (folder / CHECKPOINT).exists():
+        files.append((folder / CHECKPOINT, "checkpoint"))
+    tags = {
+        "wellfit.trial": str(record.number),
+        "wellfit.trial_state": record.state,
+        "mlflow.note.content": _describe_trial(record, params.train.monitor),
+    }
+    if record.failure:
+        tags["wellfit.failure"] = record.failure
+    return tracking.EndedRun(
+        stage="trial",
+        name=f"trial {record.number} {meta.name} {params.model.name}",
+        status=STATUS[record.state],
+        started=record.started,
+        ended=record.ended,
+        tags=tags,
+        params=flatten(record.config),
+        metrics=best_metrics(best) | {"best_epoch": record.best_epoch} if best else {},
+        curves=thinned(record.history, record.best_epoch),
+        epochs=len(record.history),
+        files=files,
+    )
+
+
+def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int, dict[str, float]]:
+    """The epochs of a history that MLflow is told of: spread evenly, the first, the last and the best among them.
+
+    Args:
+        history: metrics of each epoch.
+        best_epoch: from 1; 0 where there is none.
+
+    Returns:
+        Epoch, from 1, to its metrics but for timing; at most 25 epochs, fewer where there are many metrics.
+    """
+    curves = {
+        epoch: {name: value for name, value in metrics.items() if name not in TIMING}
+        for epoch, metrics in enumerate(history, start=1)
+    }
+    metrics = max(map(len, curves.values()), default=1)
+    most = min(CURVE_EPOCHS, max(5, CURVE_POINTS // max(1, metrics)))
+    if len(curves) <= most:
+        return curves
+    last, steps = len(curves), most - 2  # one is kept for the best
+    kept = {1 + round(step * (last - 1) / steps) for step in range(steps + 1)} | {best_epoch}
+    return {epoch: metrics for epoch, metrics in curves.items() if epoch in kept}
+
+
+def _describe_trial(record: TrialRecord, monitor: str) -> str:
+    ended = {"complete": "It ran to its end", "pruned": "It was stopped early", "failed": "It failed"}[record.state]
+    result = f"; its best `{monitor}` is {record.best:.6g}, in epoch {record.best_epoch}" if record.best else ""
+    failure = f": {record.failure}" if record.failure else ""
+    lines = [f"Trial {record.number} of a study. {ended} after {len(record.history)} epochs{failure}{result}.", ""]
+    lines += ["| key | value |", "|---|---|"]
+    return "\n".join(lines + [f"| `{key}` | {json.dumps(value)} |" for key, value in record.values.items()])
+
+
+def _messages(stream: BinaryIO) -> "SimpleQueue[dict[str, Any]]":
+    """What comes through the pipe, as it comes; the end of it stops the study."""
+    messages: SimpleQueue[dict[str, Any]] = SimpleQueue()
+
+    def read() -> None:
+        for line in stream:
+            with suppress(ValueError):  # the engine died within a line
+                messages.put(json.loads(line))
+        messages.put({"stop": ""})
+
+    threading.Thread(target=read, daemon=True).start()
+    return messages
+
+
+def _warm_up() -> None:
+    """Imports what the report takes, while there is nothing else to do."""
+
+    import wellfit.evaluation.tuning_plots  # noqa: F401
+
+
+def work(stream: BinaryIO) -> int:
+    """Does what comes through a pipe, until its end.
+
+    Returns:
+        The exit status: 0, or 1 where the report could not be written.
+    """
+    messages = _messages(stream)
+    message = messages.get()
+    if "open" not in message:
+        return 0
+    sys.argv[0] = message["open"]["source"]  # the program that MLflow names is the engine's
+    with tracking.write_ahead():
+        desk = Desk(message["open"])
+        desk.store_all()
+        is_warm = False
+        ending: dict[str, Any] = {}
+        while not ending:
+            try:
+                message = messages.get(timeout=desk.seconds_to_rest if is_warm else desk.seconds_to_rest or 0.0)
+            except Empty:
+                if desk.seconds_to_rest == 0.0:
+                    desk.copy_one()
+                elif not is_warm:
+                    _warm_up()
+                    is_warm = True
+                continue
+            if "trial" in message:
+                desk.take(Path(message["trial"]))
+            else:
+                ending = message
+        desk.store_all()
+        desk.copy_all()
+        if "stop" in ending:
+            desk.close("FAILED" if ending["stop"] else "KILLED", ending["stop"])
+            return 0
+        told = ending["finish"]
+        try:
+            desk.finish(Path(told["report"]), [Row(**row) for row in told["rows"]], dict(told["repeats"]))
+        except (WellfitError, OSError) as error:
+            desk.close("FAILED", str(error))  # the engine will find the same, and say so
+            return 1
+        desk.close("FINISHED")
+        return 0
+
+
+if __name__ == "__main__":
+    gc.set_threshold(100_000)  # what is imported stays: searching it for garbage over and over takes its time
+    if hasattr(os, "nice"):
+        os.nice(5)  # training goes first
+    status = work(sys.stdin.buffer)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # freeing it all takes a second

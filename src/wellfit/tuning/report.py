@@ -1,0 +1,194 @@
+"""``reports/tune/``: what a study found, as tables, as values for ``train``, and in pictures."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from wellfit.errors import WellfitError
+from wellfit.files import write_csv
+from wellfit.params import Params
+from wellfit.tuning.best import TRIAL_COLUMNS, write_best
+from wellfit.tuning.config import Interval, shown
+from wellfit.tuning.record import TrialRecord
+
+ENOUGH_TRIALS = 4  # completed ones, below which an importance is noise
+
+
+class Row(NamedTuple):
+    """A trial as ``trials.csv`` has it.
+
+    Attributes:
+        number: in the study, from 0.
+        state: ``complete``, ``pruned`` or ``failed``.
+        epochs: that it ran.
+        best_epoch: 0 where there is none.
+        value: the best of ``train.monitor``; None where there is none.
+        values: dotted key of ``params.yaml`` to the value that was tried.
+    """
+
+    number: int
+    state: str
+    epochs: int
+    best_epoch: int
+    value: float | None
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, record: TrialRecord) -> "Row":
+        """The row of a trial's record."""
+        value = record.best if record.best_epoch else None
+        return cls(record.number, record.state, len(record.history), record.best_epoch, value, record.values)
+
+
+def best_row(rows: Sequence[Row], *, higher_is_better: bool) -> Row | None:
+    """The best completed trial, the first of equals; None where there is none."""
+    sign = -1.0 if higher_is_better else 1.0
+    complete = [row for row in rows if row.state == "complete" and row.value is not None]
+    return min(complete, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
+
+
+def write_report(
+    folder: Path,
+    rows: Sequence[Row],
+    params: Params,
+    data_sha256: str,
+    repeats: Mapping[int, float] | None = None,
+    *,
+    higher_is_better: bool,
+) -> dict[str, float]:
+    """Writes ``best_params.yaml``, ``trials.csv``, the pictures, and ``repeats.csv`` where there are repeats.
+
+    Args:
+        folder: ``reports/tune``.
+        rows: the trials that have ended.
+        params: the configuration, with the space that was searched.
+        data_sha256: of the data.
+        repeats: seed to score of the best configuration, trained anew with each.
+        higher_is_better: whether ``train.monitor`` is to rise.
+
+    Returns:
+        What the study comes down to, as metrics by name: ``best/<monitor>``, ``best_trial``, ``importance/<key>`` and
+        ``repeats/mean``, ``repeats/low``, ``repeats/high``.
+
+    Raises:
+        WellfitError: not one trial that ended well.
+    """
+    rows, keys, monitor = sorted(rows), list(params.tune.searched), params.train.monitor
+    best = best_row(rows, higher_is_better=higher_is_better)
+    if best is None or best.value is None:
+        raise WellfitError(f"none of {len(rows)} trials ended well")
+    write_csv(folder / "trials.csv", [*TRIAL_COLUMNS, *keys], _table(rows, keys, higher_is_better))
+    importance = importances(rows, params)
+    _draw(folder / "plots", rows, params, importance, higher_is_better)
+    summary = {f"best/{monitor}": best.value, "best_trial": float(best.number)}
+    summary |= {f"importance/{key}": share for key, share in importance.items()}
+    if repeats:
+        summary |= _write_repeats(folder / "repeats.csv", repeats)
+    else:
+        (folder / "repeats.csv").unlink(missing_ok=True)  # of a study before
+    what = f"best of {len(rows)} trials: trial {best.number}, {monitor} {best.value:.6g}"
+    chosen = {key: best.values[key] for key in keys}
+    write_best(folder / "best_params.yaml", chosen, data_sha256, what)
+    print(what + ": " + ", ".join(f"{key} {shown(value)}" for key, value in chosen.items()), flush=True)
+    return summary
+
+
+def importances(rows: Sequence[Row], params: Params) -> dict[str, float]:
+    """The share of the variance of completed trials that each key explains by itself, the largest first (fANOVA).
+
+    Hutter, Hoos and Leyton-Brown 2014, An Efficient Approach for Assessing Hyperparameter Importance.
+
+    Returns:
+        Dotted key to its share; they add up to 1. Empty for fewer than four completed trials, or where all are equal.
+    """
+    import optuna
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+    from optuna.trial import create_trial
+
+    from wellfit.tuning.space import Space
+
+    space = Space(params)
+    distributions = space.distributions
+    trials = [
+        create_trial(params=drawn, distributions=distributions, value=row.value)
+        for row in rows
+        if row.state == "complete"
+        and row.value is not None
+        # The first trial may stand outside the space.
+        and (drawn := space.drawn(row.values)).keys() == distributions.keys()
+    ]
+    if len(trials) < ENOUGH_TRIALS or len({trial.value for trial in trials}) == 1:
+        return {}
+    if len(distributions) == 1:
+        return dict.fromkeys(distributions, 1.0)
+    study = optuna.create_study()
+    study.add_trials(trials)
+    evaluator = FanovaImportanceEvaluator(seed=0)
+    found = get_param_importances(study, evaluator=evaluator, params=list(distributions))
+    return {key: float(share) for key, share in found.items()}
+
+
+def mean_interval(scores: Sequence[float]) -> tuple[float, float, float]:
+    """The mean and the ends of its 95 % interval by Student's t; the ends are NaN for a single score."""
+    from scipy.stats import t
+
+    n, mean = len(scores), math.fsum(scores) / len(scores)
+    if n == 1:
+        return mean, math.nan, math.nan
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1))
+    half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def _table(rows: Sequence[Row], keys: Sequence[str], higher: bool) -> list[list[Any]]:
+    table: list[list[Any]] = []
+    so_far: float | None = None
+    for row in rows:
+        if row.state == "complete" and row.value is not None:
+            so_far = row.value if so_far is None else (max if higher else min)(so_far, row.value)
+        start = [row.number, row.state, row.epochs, row.best_epoch, row.value, so_far]
+        table.append(start + [row.values[key] for key in keys])
+    return table
+
+
+def _write_repeats(file: Path, repeats: Mapping[int, float]) -> dict[str, float]:
+    mean, low, high = mean_interval(list(repeats.values()))
+    ends: list[list[Any]] = [["mean", mean], ["low", low], ["high", high]]
+    write_csv(file, ["seed", "score"], [*([seed, score] for seed, score in sorted(repeats.items())), *ends])
+    between = "" if math.isnan(low) else f", 95 % interval {low:.4g} to {high:.4g}"
+    print(f"the best configuration with {len(repeats)} seeds: mean {mean:.4g}{between}", flush=True)
+    found = {"repeats/mean": mean, "repeats/low": low, "repeats/high": high}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def _draw(plots: Path, rows: Sequence[Row], params: Params, importance: Mapping[str, float], higher: bool) -> None:
+    from wellfit.evaluation.style import save
+    from wellfit.evaluation.tuning_plots import (
+        Searched,
+        tuning_history,
+        tuning_importance,
+        tuning_parallel,
+        tuning_rank,
+        tuning_slices,
+    )
+
+    monitor = params.train.monitor
+    values, states = [row.value for row in rows], [row.state for row in rows]
+    searched = {
+        key: Searched(key, [row.values[key] for row in rows], _scale(entry))
+        for key, entry in params.tune.searched.items()
+    }
+    complete = states.count("complete")
+    by_importance = sorted(searched.values(), key=lambda key: -importance.get(key.key, 0.0))
+    save(tuning_history(values, states, monitor, higher), plots / "history.png")
+    save(tuning_slices(list(searched.values()), values, states, monitor, higher), plots / "slices.png")
+    save(tuning_importance(importance, monitor, complete), plots / "importance.png")
+    save(tuning_parallel(list(searched.values()), values, states, monitor, higher), plots / "parallel.png")
+    save(tuning_rank(by_importance, values, states, monitor, higher), plots / "rank.png")
+
+
+def _scale(entry: Interval | list[Any]) -> Any:
+    if isinstance(entry, Interval):
+        return "log" if entry.log else "linear"
+    return "choice"
