@@ -25,6 +25,7 @@ from wellfit.errors import WellfitError
 from wellfit.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
+from wellfit.tuning import desk
 from wellfit.tuning.clerk import Clerk
 from wellfit.tuning.desk import thinned, work
 from wellfit.tuning.identity import study_config
@@ -261,6 +262,9 @@ def test_a_study_that_goes_on_is_one_run(engine: Engine, project: Path) -> None:
 def test_without_mlflow_the_trials_wait_in_their_records(
     engine: Engine, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    def gone(self: desk.Desk) -> None:
+        raise WellfitError("MLflow is gone")
+
     with monkeypatch.context() as outage:
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         outage.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
@@ -269,8 +273,15 @@ def test_without_mlflow_the_trials_wait_in_their_records(
             for state in STATES[:3]:
                 clerk.log_trial(engine.trial(state))
             clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
-    warnings = [line for line in capfd.readouterr().err.splitlines() if line]
+        first = capfd.readouterr().err
+        outage.setattr(desk.Desk, "_open", gone)
+        again = desk.Desk(clerk._opening)
+        again.copy_one()
+        again.copy_one()
+        again.close("KILLED")
+    warnings = [line for line in first.splitlines() if line]
     assert len(warnings) == 1
+    assert capfd.readouterr().err.count("warning") == 1  # however often it is tried
     assert warnings[0].startswith("warning: MLflow at http://127.0.0.1:9 did not take the run")
     assert "the trials are kept in" in warnings[0]
     assert (project / "reports" / "best_params.yaml").is_file()
