@@ -92,6 +92,12 @@ def test_logarithmic_axes_show_plain_numbers(low, high, labels):
     assert ("0.003" in shown) == (high / low < 300)
 
 
+def test_either_axis_can_be_made_logarithmic():
+    axes = Figure().subplots()
+    spread_keys(axes, [0.001, 0.1], "y")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+
+
 def test_plain_names_are_short_and_no_mathematics():
     assert plain("Ankle boot") == "Ankle boot"
     assert plain("$x_$") == r"\$x_\$"
@@ -101,7 +107,7 @@ def test_plain_names_are_short_and_no_mathematics():
 
 def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
     code = (
-        "import sys; from wellfit.evaluation import curves, plots;"
+        "import sys; from wellfit.evaluation import curves, plots, tuning_plots;"
         "print([m for m in ('matplotlib.pyplot', 'sklearn', 'torch', 'pandas', 'mlflow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

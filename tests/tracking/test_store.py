@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 
 from wellfit import tracking
@@ -82,6 +83,28 @@ def test_the_run_of_a_process_that_died_is_closed_at_the_next_start(
             assert open_client().get_run(run_id).info.status == status
         process.kill()
     assert capsys.readouterr().out.count(run_id) == (what == "dies")
+
+
+def test_what_a_dead_process_was_copying_is_closed_with_its_run(project: Path, meta: Meta) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW", "DVC", "WELLFIT"))}
+    dead = subprocess.run(
+        [sys.executable, "-c", DIES, "dies"],
+        cwd=project,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    client, parent = MlflowClient(tracking.store_uri()), dead.stdout.strip()
+    tags = {"mlflow.parentRunId": parent}
+    experiment = client.get_run(parent).info.experiment_id
+    alone, alive = (client.create_run(experiment, tags=tags).info.run_id for _ in range(2))
+    lock = project / ".wellfit" / "runs" / alive / OPEN
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        open_client.cache_clear()
+        open_client()
+    assert [client.get_run(run).info.status for run in (parent, alone, alive)] == ["KILLED", "KILLED", "RUNNING"]
 
 
 def test_a_run_of_another_store_is_left_alone(client: MlflowClient, project: Path) -> None:

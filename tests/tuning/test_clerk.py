@@ -1,13 +1,14 @@
 """The clerk as a process of its own: what MLflow and the storage have in the end, however the engine ended."""
 
-import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from wellfit.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning.clerk import Clerk
+from wellfit.tuning.desk import thinned
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record, write_record
 from wellfit.tuning.report import Row
@@ -155,7 +157,7 @@ def test_a_study_that_ends_well(engine: Engine, project: Path) -> None:
     assert study.data.tags["wellfit.n_trials"] == "4"
     assert "Best: trial 0" in study.data.tags["mlflow.note.content"]
     assert (Path(study.info.artifact_uri.removeprefix("file://")) / "tune" / "plots" / "rank.png").is_file()
-    assert len(list(csv.DictReader((report / "trials.csv").read_text().splitlines()))) == 4
+    assert len((report / "trials.csv").read_text().splitlines()) == 1 + 4
     assert json.loads((engine.folder / "run.json").read_text()) == {"run_id": study.info.run_id}
     assert not list(project.rglob("*open*.lock"))
     assert sorted(path.name for path in project.glob("mlflow.db*")) == ["mlflow.db"]  # a file that can be copied
@@ -293,9 +295,11 @@ def test_a_report_without_a_good_trial_is_an_error(engine: Engine, project: Path
 def test_handing_over_never_waits() -> None:
     with Clerk() as clerk:
         clerk._process.send_signal(signal.SIGSTOP)  # nobody reads
-        for _ in range(5000):  # more than a pipe holds
-            clerk.log_trial(Path("/nowhere"))
-        waits = len(clerk._unsaid)
+        started = time.perf_counter()
+        for _ in range(2000):  # more than a pipe holds
+            clerk.log_trial(Path("/nowhere" * 10))
+        assert time.perf_counter() - started < 5
+        assert clerk._unsaid
         clerk._process.kill()
     assert waits > 0
 
@@ -312,3 +316,57 @@ def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: p
     assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["1"]
     with pytest.raises(WellfitError):
         read_record(folder)
+
+
+def test_a_store_made_anew_gets_all_trials(engine: Engine, project: Path, new_store: Path) -> None:
+    for _ in range(2):
+        with Clerk() as clerk:
+            engine.open(clerk)
+            clerk.log_trial(engine.trial("complete"))
+            clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+        shutil.copy(new_store, project / "mlflow.db")
+    with Clerk() as clerk:
+        engine.open(clerk)
+        clerk.log_trial(engine.trial("pruned"))
+        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+    assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["0", "1", "2"]
+    assert len(runs("tune")) == 1
+
+
+def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path) -> None:
+    with Clerk() as clerk:
+        engine.open(clerk)
+        clerk.log_trial(engine.trial("complete"))
+        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+    (engine.folder / "trials" / "0" / "mlflow.json").unlink()  # as if the clerk had died before it was written
+    before = runs("trial")[0].info.run_id
+    MlflowClient(tracking.store_uri()).update_run(before, status="RUNNING")
+    with Clerk() as clerk:
+        engine.open(clerk)
+        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+    assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]
+
+
+def test_a_record_of_a_study_that_was_removed_is_no_trial_of_the_next(engine: Engine, project: Path) -> None:
+    folder = engine.folder / "trials" / "0"
+    write_record(folder, record(0, {"optim.lr": 0.5}, "complete"))
+    trial = engine.study.ask()
+    assert trial is not None
+    assert trial.number == 0
+    with Clerk() as clerk:
+        engine.open(clerk)
+        clerk.finish(project / "reports", [Row.of(read_record(folder))._replace(values=trial.values)])
+    assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.RUNNING
+
+
+@pytest.mark.parametrize(("epochs", "metrics"), [(1, 3), (25, 3), (26, 9), (40, 12), (1000, 3), (300, 100)])
+def test_curves_are_thinned_evenly_with_first_last_and_best(epochs: int, metrics: int) -> None:
+    history = [{f"m{i}": float(epoch) for i in range(metrics)} | {"seconds": 1.0} for epoch in range(1, epochs + 1)]
+    best = max(1, epochs - 1)
+    kept = thinned(history, best)
+    assert {1, best, epochs} <= set(kept)
+    most = min(25, max(5, 240 // metrics))
+    assert min(epochs, most) - 1 <= len(kept) <= most
+    assert all(values == {f"m{i}": float(epoch) for i in range(metrics)} for epoch, values in kept.items())
+    gaps = [b - a for a, b in pairwise(sorted(set(kept) - {best}))]
+    assert not gaps or max(gaps) <= 2 * epochs / most + 1

@@ -99,9 +99,18 @@ def _close_abandoned(client: MlflowClient) -> None:
         if status == "RUNNING":
             client.set_terminated(run_id, "KILLED")
             print(f"run {run_id} is KILLED: its process died without ending it")
+            _close_children(client, run_id)
         if status:  # else it is in another store, whose turn comes when that one is opened
             for path in locks:
                 path.unlink(missing_ok=True)
+
+
+def _close_children(client: MlflowClient, run_id: str) -> None:
+    """Ends the runs that a process which died was just copying below its own; those with a process go on."""
+    query = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([client.get_run(run_id).info.experiment_id], query):
+        if not any(is_held(path) for path in (runs_folder() / child.info.run_id).glob(OPEN_LOCKS)):
+            client.set_terminated(child.info.run_id, "KILLED")
 
 
 def is_held(path: Path) -> bool:

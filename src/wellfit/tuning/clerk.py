@@ -87,6 +87,7 @@ class Clerk:
             "rows": [row._asdict() for row in rows],
             "repeats": list((repeats or {}).items()),
         }
+        sys.stdout.flush()  # the report says its own words over there
         self._say({"finish": message})
         status = self._end()
         if status:

@@ -59,9 +59,12 @@ class Desk:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.folder / f"clerk-{os.getpid()}.lock")
         with FileLock(self.folder / "clerks.lock"):
-            others = [path for path in self.folder.glob("clerk-*.lock") if tracking.is_held(path)]
+            others = {path: tracking.is_held(path) for path in self.folder.glob("clerk-*.lock")}
             self._lock.acquire()
-        if not others:  # else they may be in the hands of one
+        for path, alive in others.items():
+            if not alive:
+                path.unlink(missing_ok=True)
+        if not any(others.values()):  # else they may be in the hands of another
             self._take_what_was_left()
 
     @property
@@ -99,13 +102,13 @@ class Desk:
             self._warn("MLflow", error)
 
     def copy_all(self) -> None:
-        """Tries each trial that waits once more, until two have failed."""
+        """Copies what waits, until it fails twice in a row or the study's run cannot be opened."""
         failures = 0
-        for _ in range(len(self._to_copy) + (self._run is None)):
+        while failures < 2 and (self._to_copy or self._run is None):
             self._retry_at = 0.0
             self.copy_one()
-            failures += self._retry_at > 0
-            if failures == 2 or not (self._to_copy or self._run is None):
+            failures = failures + 1 if self._retry_at else 0
+            if self._run is None:
                 return
 
     def finish(self, report: Path, rows: Sequence[Row], repeats: Mapping[int, float]) -> None:
@@ -142,7 +145,7 @@ class Desk:
     def _take_what_was_left(self) -> None:
         trials = [path for path in self.folder.glob("trials/*") if path.name.isdecimal()]
         for trial in sorted(trials, key=lambda path: int(path.name)):
-            if not (trial / COPIED).exists() and trial not in self._left:
+            if not (trial / COPIED).exists() and trial not in self._to_copy:
                 self._left.add(trial)
                 self._to_store.append(trial)
                 self._to_copy.append(trial)
