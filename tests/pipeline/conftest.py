@@ -14,7 +14,7 @@ SMALL = {
     "name: digits ": "name: moons ",
     "n_samples: 2000": "n_samples: 400",
     "epochs: 40": "epochs: 6",
-    "n_trials: 24": "n_trials: 2",
+    "n_trials: 64": "n_trials: 2",
     "resamples: 1000": "resamples: 100",
 }
 
