@@ -13,7 +13,6 @@ from wellfit.params import Params, flatten
 from wellfit.tuning.config import shown
 
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
-
 REPEAT_COLUMNS = ("seed", "score")
 
 
