@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from wellfit.models.dropout import DRAWS, LEVELS, Dropout, DropoutStream, start_epoch
+from wellfit.models.packed import PackedDropout
 
 few = settings(derandomize=True, deadline=None, max_examples=30)
 
@@ -79,6 +80,13 @@ def test_its_gradient_goes_where_its_units_went() -> None:
     outputs = dropout(0.4)(x)
     outputs.sum().backward()
     torch.testing.assert_close(x.grad, (outputs / x).detach())
+
+
+def test_its_numbers_go_to_the_device_of_its_input() -> None:
+    """Whatever device that is: ``meta``, which holds no numbers, stands for those that this machine lacks."""
+    assert dropout(0.5)(torch.ones(3, 4, device="meta")).device.type == "meta"
+    layer = PackedDropout([dropout(0.5, seed) for seed in (0, 1)])
+    assert layer(torch.ones(2, 4, 3, device="meta")).device.type == "meta"
 
 
 def test_an_epoch_begins_anew_in_all_layers() -> None:

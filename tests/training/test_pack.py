@@ -24,7 +24,7 @@ Load = Callable[..., tuple[Params, TrainingData]]
 # Adam divides by the root of the squared gradient. Where that is zero but for rounding, as of a bias that the loss does
 # not feel, an eps of 1e-8 makes a step of what is noise, and two computations of the same training part.
 BASE = {
-    "optim.eps": 1e-4,
+    "optim.eps": 1e-3,
     "optim.lr": 0.01,
     "train.epochs": 3,
     "train.patience": None,
@@ -107,7 +107,7 @@ def alone(params: Params, data: TrainingData) -> Trace:
 def assert_same(trace: Trace, expected: Trace, rtol: float = 1e-4, atol: float = 1e-5) -> None:
     assert len(trace.metrics) == len(expected.metrics) if trace.has_ended else len(trace.metrics) > 0
     for epoch, (ours, theirs) in enumerate(zip(trace.metrics, expected.metrics, strict=False), start=1):
-        assert ours == pytest.approx(theirs, rel=10 * rtol, abs=10 * atol, nan_ok=True), epoch
+        assert ours == pytest.approx(theirs, rel=5 * rtol, abs=5 * atol, nan_ok=True), epoch
     for epoch, (ours, theirs) in enumerate(zip(trace.weights, expected.weights, strict=False), start=1):
         assert list(ours) == list(theirs)
         for name, tensor in theirs.items():
@@ -191,8 +191,8 @@ def test_each_optimizer_with_its_own_settings(load: Load, name: str, decay: str)
     members: list[Values] = [
         {"optim.lr": 0.01, "optim.weight_decay": 0.0, "optim.momentum": 0.5, "optim.beta1": 0.8},
         {"optim.lr": 0.003, "optim.weight_decay": 0.1, "optim.momentum": 0.9, "optim.nesterov": True},
-        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-3},
-        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-3},
+        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-2},
+        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-2},
     ]
     assert_members_are_what_they_would_be_alone(params, members, data)
 

@@ -93,7 +93,7 @@ class Dropout(nn.Module):
             return x
         # Unit by unit, as a pack has them in memory.
         factors: Tensor = self._factors(x.numel()).view(x.shape[::-1]).t().contiguous()
-        return x * (factors.to(x.device) if x.is_cuda else factors)
+        return x * (factors if x.is_cpu else factors.to(x.device))
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def _factors(self, units: int) -> Tensor:
