@@ -397,10 +397,9 @@ def test_each_member_goes_by_its_own_clock(seeds: list[int], epochs: list[int], 
     order = BatchOrder(17, 4, seeds, CPU)
     kept = [k for k in range(len(seeds)) if data.draw(st.booleans())]
     order.change(kept, [9])
-    numbers = np.array(epochs[: len(kept)] + [3])
-    expected = torch.cat(
-        [orders(17, 4, [seeds[k]], epoch) for k, epoch in zip(kept, epochs, strict=False)] + [orders(17, 4, [9], 3)]
-    )
+    present = [*((seeds[k], epoch) for k, epoch in zip(kept, epochs, strict=False)), (9, 3)]
+    numbers = np.array([epoch for _, epoch in present])
+    expected = torch.cat([orders(17, 4, [seed], epoch) for seed, epoch in present])
     assert torch.equal(torch.cat(list(order.epoch(numbers)), dim=1), expected)
 
 
