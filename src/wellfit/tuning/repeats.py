@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from wellfit.params import Params
 from wellfit.training.pack import can_pack
-from wellfit.training.setup import TrainingData, begin, begin_pack
+from wellfit.training.setup import TrainingData
+from wellfit.tuning.size import Size
+from wellfit.tuning.trials import begin_trials
 
 
-def repeat(params: Params, data: TrainingData, size: int) -> dict[int, float]:
+def repeat(params: Params, data: TrainingData, size: Size) -> dict[int, float]:
     """The best value of ``train.monitor`` for each of ``tune.repeats`` seeds after ``train.seed``.
 
     The seed of the study itself is left out: it has been chosen for its value.
@@ -15,20 +17,21 @@ def repeat(params: Params, data: TrainingData, size: int) -> dict[int, float]:
     Args:
         params: the best configuration.
         data: what it trains on.
-        size: K of a pack.
+        size: of a pack.
 
     Returns:
         Seed to value, without those whose training blew up.
     """
     seeds = [(params.train.seed + 1 + i) % 2**32 for i in range(params.tune.repeats)]
     members = [params.replace({"train.seed": seed}) for seed in seeds]
-    together = size if can_pack(params) else 1
-    values = [each for i in range(0, len(seeds), together) for each in _train(members[i : i + together], data)]
+    together = size.members if can_pack(params) else 1
+    packs = [members[i : i + together] for i in range(0, len(members), together)]
+    values = [value for pack in packs for value in _train(pack, data, size.threads)]
     return {seed: value for seed, value in zip(seeds, values, strict=True) if value is not None}
 
 
-def _train(members: Sequence[Params], data: TrainingData) -> list[float | None]:
-    training = begin_pack(members, data) if len(members) > 1 else begin(members[0], data)
+def _train(members: Sequence[Params], data: TrainingData, threads: int) -> list[float | None]:
+    training = begin_trials(members, data, threads)
     for _ in training.epochs:
         pass
     found = training.members

@@ -4,19 +4,21 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from wellfit.files import project_root, write_json
+from wellfit.errors import WellfitError
+from wellfit.files import project_root, read_json, write_json
 from wellfit.params import Params
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.setup import TrainingData, begin, begin_pack
 
-LARGEST = 128
+DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
 PAYS_FROM = 1.05  # times as fast: below, a larger pack or more threads are not worth it
 SECONDS = 0.15  # of steps of each candidate, after a first one that does not count
 
@@ -26,70 +28,83 @@ class Size(NamedTuple):
 
     Attributes:
         members: K of a pack; 1: trials train one by one.
-        threads: CPU threads of torch; None: as ``train.threads`` has it.
-        rate: steps of members a second.
+        threads: CPU threads of a pack; a single model has those of ``train.threads``.
+        rate: steps of members a second; 0: not measured.
     """
 
     members: int
-    threads: int | None
+    threads: int
     rate: float
 
     def describe(self) -> str:
         """In words."""
-        what = "trials one by one" if self.members == 1 else f"up to {self.members} trials as one pack"
-        return what if self.threads is None else f"{what}, with {self.threads} CPU threads"
+        if self.members == 1:
+            return "trials one by one"
+        return f"up to {self.members} trials as one pack, with {self.threads} CPU thread{'s' * (self.threads > 1)}"
 
 
-def choose_size(params: Params, data: TrainingData, n_trials: int) -> Size:
+def choose_size(params: Params, data: TrainingData) -> Size:
     """Measures steps of this network, one model and packs, with one thread and with all.
 
-    It is measured once for a network on a machine and then remembered below ``.wellfit``: the size decides which trials
-    know of which, and a study that is repeated is to come out the same.
+    A pack holds no more than half of the trials, so that the sampler learns from the others. What was measured is
+    remembered below ``.wellfit`` for this network on this machine: the size decides which trials know of which, and a
+    study that is repeated is to come out the same.
 
     Args:
-        params: the configuration of a trial.
+        params: the configuration of a trial; of ``tune.pack`` only the threads are measured.
         data: what it trains on.
-        n_trials: still to come; packs hold no more than half of them, so that the sampler learns from the others.
     """
-    if not can_pack(params) or n_trials < 1:
-        return Size(1, None, 0.0)
-    if params.tune.pack != "auto":
-        return Size(params.tune.pack, params.train.threads, 0.0)
-    limit = max(1, min(LARGEST, n_trials // 2 // params.tune.processes))
-    memory = project_root() / ".wellfit" / "packs.json"
-    key = _key(params, data, limit)
-    known = json.loads(memory.read_text()) if memory.is_file() else {}
+    tune, thread_counts = params.tune, _thread_counts(params, data)
+    if not can_pack(params) or tune.pack == 1:
+        return Size(1, thread_counts[0], 0.0)
+    if tune.pack == "auto":
+        limit = tune.n_trials // 2 // tune.processes
+        sizes = [1, *(members for members in DOUBLED if members <= limit)]
+    else:
+        sizes = [tune.pack]
+    if sizes == [1] or len(sizes) == len(thread_counts) == 1:
+        return Size(sizes[0], thread_counts[0], 0.0)
+    memory, key = project_root() / ".wellfit" / "packs.json", _key(params, data, sizes, thread_counts)
+    known = _remembered(memory)
     if key not in known:
-        known[key] = fastest(lambda members: _step(params, data, members), limit, _thread_counts(params, data))
+        known[key] = fastest(lambda members: _step(params, data, members), sizes, thread_counts)
         write_json(memory, known)
-    members, threads, rate = known[key]
-    torch.set_num_threads(threads)
-    return Size(members, threads, rate)
+    return known[key]
 
 
-def fastest(step: Callable[[int], Callable[[], None]], limit: int, thread_counts: list[int]) -> Size:
-    """Doubles the pack, for each number of threads, as long as that pays.
+def fastest(step: Callable[[int], Callable[[], None]], sizes: Sequence[int], thread_counts: Sequence[int]) -> Size:
+    """Tries one size after the other, for each number of threads, as long as the larger pack pays.
 
     Args:
-        step: makes a function that takes a step of so many members; of one it is that of a single model.
-        limit: most members.
-        thread_counts: to try, the first of them for a single model.
+        step: makes a function that takes a step of so many members; of one it is that of a single model, with its own
+            threads.
+        sizes: K, rising.
+        thread_counts: for packs, rising.
     """
-    before = torch.get_num_threads()
-    torch.set_num_threads(thread_counts[0])
-    best = Size(1, thread_counts[0], _rate(step(1), 1))
+    before, best = torch.get_num_threads(), Size(sizes[0], thread_counts[0], 0.0)
     for threads in thread_counts:
-        torch.set_num_threads(threads)
-        previous, members = 0.0, 4
-        while members <= limit:
+        previous = 0.0
+        for members in sizes:
+            if members == 1 and best.rate:
+                continue
+            torch.set_num_threads(threads)
             rate = _rate(step(members), members)
             if rate > PAYS_FROM * best.rate:
                 best = Size(members, threads, rate)
-            if rate < PAYS_FROM * previous:
+            if members > 1 and rate < PAYS_FROM * previous:
                 break
-            previous, members = rate, 2 * members
+            previous = rate if members > 1 else 0.0
     torch.set_num_threads(before)
     return best
+
+
+def _remembered(memory: Path) -> dict[str, Size]:
+    """What was measured before; nothing of a file that is not as it was written."""
+    try:
+        found = read_json(memory).items()
+        return {key: Size(int(members), int(threads), float(rate)) for key, (members, threads, rate) in found}
+    except (OSError, WellfitError, AttributeError, TypeError, ValueError):
+        return {}
 
 
 def _rate(step: Callable[[], None], members: int) -> float:
@@ -115,12 +130,13 @@ def _step(params: Params, data: TrainingData, members: int) -> Callable[[], None
 
 
 def _thread_counts(params: Params, data: TrainingData) -> list[int]:
+    """To try for packs."""
     if params.train.threads is not None or data.train.x.device.type != "cpu":
         return [params.train.threads or torch.get_num_threads()]
     return sorted({1, os.cpu_count() or 1} if params.tune.processes == 1 else {1})
 
 
-def _key(params: Params, data: TrainingData, limit: int) -> str:
-    what = [pack_key(params), str(data.train.x.device), _thread_counts(params, data), limit, len(data.train.y)]
+def _key(params: Params, data: TrainingData, sizes: Sequence[int], thread_counts: Sequence[int]) -> str:
+    what = [pack_key(params), str(data.train.x.device), thread_counts, sizes, len(data.train.y)]
     machine = [torch.__version__, platform.processor() or platform.machine(), os.cpu_count()]
     return hashlib.sha256(json.dumps([*what, *machine]).encode()).hexdigest()[:16]

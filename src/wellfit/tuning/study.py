@@ -78,6 +78,7 @@ class Study:
         self._ids: dict[int, int | None] = {}  # of a trial in memory; None: the sampler must not see it
         self._ended: set[int] = set()  # in memory
         self._own: set[int] = set()
+        self._kept: set[int] = set()
         self._last: dict[int, tuple[int, float]] = {}  # epoch and value
         self._best: float | None = None
 
@@ -163,6 +164,10 @@ class Study:
             best: the best monitored value; must be a number where the trial is complete.
         """
         self._end(number, STATES[state], best)
+
+    def keep(self, number: int) -> None:
+        """Does not take a trial of another process for lost, whose end the storage will be told of."""
+        self._kept.add(number)
 
     def close(self) -> None:
         """Gives back the places of this process' trials that have not been told, and ends its claim to be alive.
@@ -262,7 +267,7 @@ class Study:
         host, lost = socket.gethostname(), []
         for trial in trials:
             its_host, _, token = str(trial.user_attrs.get("worker", "")).rpartition("/")
-            if trial.state != TrialState.RUNNING or its_host != host:
+            if trial.state != TrialState.RUNNING or its_host != host or trial.number in self._kept:
                 continue
             if token == self._token:
                 if only_own and trial.number not in self._ended:

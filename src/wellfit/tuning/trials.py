@@ -1,11 +1,12 @@
 """Trains the trials of a study, as packs where that pays."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
@@ -16,6 +17,7 @@ from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import resolved_config
 from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members, steps_per_epoch
 from wellfit.tuning.record import TrialRecord, write_record
+from wellfit.tuning.size import Size
 from wellfit.tuning.study import Study, Trial
 
 TIMING = ("seconds", "samples_per_second")  # of the whole pack: of a trial they say nothing
@@ -81,12 +83,13 @@ class Waiting:
 
     Args:
         study: where they come from.
-        configure: from a trial's values to its configuration.
+        params: with the space that is searched.
+        data: what they train on.
         size: K of a pack, and how many may wait for others of their kind.
     """
 
-    def __init__(self, study: Study, configure: Callable[[Trial], Params], size: int) -> None:
-        self._study, self._configure, self._size = study, configure, size
+    def __init__(self, study: Study, params: Params, data: TrainingData, size: int) -> None:
+        self._study, self._params, self._data, self._size = study, params, data, size
         self._of_key: dict[str, list[Running]] = {}
         self._refused: list[Ended] = []
 
@@ -94,7 +97,9 @@ class Waiting:
         """The key that most trials share and those trials, at most K; none where the study has no more."""
         while self._has_room() and self._ask():
             pass
-        key = max(self._of_key, key=lambda each: len(self._of_key[each]), default="")
+        if not self._of_key:
+            return "", []
+        key = max(self._of_key, key=lambda each: len(self._of_key[each]))
         return key, self.take(key, self._size)
 
     def take(self, key: str, count: int) -> list[Running]:
@@ -120,11 +125,9 @@ class Waiting:
         if trial is None:
             return False
         try:
-            params = self._configure(trial)
+            params = of_trial(self._params, trial, self._data)
         except WellfitError as error:
-            now = time.time()
-            record = TrialRecord(trial.number, "failed", trial.values, {}, [], None, 0, str(error), now, now)
-            self._refused.append(Ended(record, None))
+            self._refused.append(_refused(trial, self._params, error))
             return True
         key = pack_key(params) if can_pack(params) and self._size > 1 else f"alone: trial {trial.number}"
         self._of_key.setdefault(key, []).append(Running(trial, params))
@@ -152,7 +155,7 @@ def open_study(params: Params, data: TrainingData) -> Study:
 
 
 def record_trials(
-    study: Study, params: Params, data: TrainingData, size: int, records: Path
+    study: Study, params: Params, data: TrainingData, size: Size, records: Path
 ) -> Iterator[tuple[Path, TrialRecord]]:
     """Trains until the study has no more trials, and hands over the record of each and the folder that holds it.
 
@@ -160,37 +163,40 @@ def record_trials(
         study: of the trials.
         params: with the space that is searched.
         data: what all train on.
-        size: K of a pack.
+        size: of a pack.
         records: gets a folder for each trial, named by its number.
     """
-    for record, weights in train_trials(study, lambda trial: of_trial(params, trial, data), data, size):
+    for record, weights in train_trials(study, params, data, size):
         folder = records / str(record.number)
         write_record(folder, record, weights, data.meta.sha256)
         study.tell(record.number, record.state, record.best)
         yield folder, record
 
 
-def train_trials(study: Study, configure: Callable[[Trial], Params], data: TrainingData, size: int) -> Iterator[Ended]:
+def train_trials(study: Study, params: Params, data: TrainingData, size: Size) -> Iterator[Ended]:
     """Trains until the study has no more trials, and hands over each as it ends.
 
     A trial that has ended leaves its pack, and the next one takes its place: the study has been told of the one before
-    it is asked for the other.
+    it is asked for the other. Values that contradict each other, or the data, are a trial that failed.
 
     Args:
         study: asked, and told of every epoch; of the end it is told by whoever iterates.
-        configure: from a trial's values to its configuration. Values that contradict each other are a trial that
-            failed.
+        params: with the space that is searched.
         data: what all train on.
-        size: K, trials of a pack; 1: one by one.
+        size: of a pack.
     """
-    waiting = Waiting(study, configure, size)
+    waiting = Waiting(study, params, data, size.members)
     while True:
         key, pack = waiting.next_pack()
         yield from waiting.refused()
         if not pack:
             return
-        members = [running.params for running in pack]
-        training: Training[Any] = begin_pack(members, data) if len(members) > 1 else begin(members[0], data)
+        try:
+            training = begin_trials([running.params for running in pack], data, size.threads)
+        except WellfitError as error:
+            for running in pack:  # they differ in nothing that could be at fault
+                yield _refused(running.trial, running.params, error)
+            continue
         for epoch in training.epochs:
             for k, running in enumerate(pack):
                 running.observe(epoch, k, training, study)
@@ -199,7 +205,31 @@ def train_trials(study: Study, configure: Callable[[Trial], Params], data: Train
                 yield pack[k].end(training, k)
             kept = np.flatnonzero(active).tolist()
             if kept and len(kept) < len(pack):
-                joining = waiting.take(key, size - len(kept))
+                joining = waiting.take(key, size.members - len(kept))
                 yield from waiting.refused()
                 change_members(training, kept, [running.params for running in joining])
                 pack = [pack[k] for k in kept] + joining
+
+
+def begin_trials(members: Sequence[Params], data: TrainingData, threads: int) -> Training[Any]:
+    """A training of configurations of one `wellfit.training.pack.pack_key`.
+
+    Args:
+        members: K configurations.
+        data: what they train on.
+        threads: of a pack; a single model has its own.
+    """
+    if len(members) == 1:
+        return begin(members[0], data)
+    torch.set_num_threads(threads)  # a single model before may have had others
+    return begin_pack(members, data)
+
+
+def _refused(trial: Trial, params: Params, error: WellfitError) -> Ended:
+    """A trial that failed before its first step."""
+    config = resolved_config(params)
+    for key, value in trial.values.items():
+        section, name = key.split(".")
+        config[section][name] = value
+    now = time.time()
+    return Ended(TrialRecord(trial.number, "failed", trial.values, config, [], None, 0, str(error), now, now), None)

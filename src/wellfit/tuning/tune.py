@@ -1,16 +1,16 @@
 """The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
-from wellfit.params import Params
+from wellfit.params import PARAMS_FILE, Params
 from wellfit.progress import Progress
 from wellfit.training.metrics import is_higher_better
-from wellfit.training.setup import load_training_data
+from wellfit.training.setup import begin, load_training_data
 from wellfit.tuning.clerk import Clerk
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record
@@ -53,10 +53,11 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = params.tune.n_trials - len(rows)
         if rows:
-            print(f"the study has {len(rows)} trials from before; {max(0, left)} to go")
-        size = choose_size(first, data, left)
-        print(f"trains {size.describe()}")
-        helpers = params.tune.processes - 1 if left > 0 else 0
+            print(f"the study has {len(rows)} trials from before; {left} to go")
+        begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
+        size = choose_size(first, data)
+        print(f"trains {size.describe()}", flush=True)
+        helpers = params.tune.processes - 1 if left else 0
         with (
             Clerk() as clerk,
             Workers(helpers, params, data_folder, records, size) as workers,
@@ -70,17 +71,38 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
                 failures.update({record.failure} - {""})
                 progress.show(len(rows), _shown(rows, higher))
 
-            for trial_folder, record in record_trials(study, params, data, size.members, records):
-                take(trial_folder, record)
-                for other in workers.ended():
-                    take(other, read_record(other))
-            for other in workers.rest():
-                take(other, read_record(other))
+            def take_of_others(folders: Iterable[Path]) -> None:
+                for trial_folder in folders:
+                    record = read_record(trial_folder)
+                    study.keep(record.number)
+                    take(trial_folder, record)
+
+            try:
+                for trial_folder, record in record_trials(study, params, data, size, records):
+                    take(trial_folder, record)
+                    take_of_others(workers.ended())
+                take_of_others(workers.rest())
+                for trial_folder, record in record_trials(study, params, data, size, records):
+                    take(trial_folder, record)  # of a process that has died meanwhile
+            except BaseException:
+                workers.stop()
+                take_of_others(workers.rest())
+                raise
+            # Another stage may have worked on the study as well.
+            rows |= {trial.number: _row(trial) for trial in study.trials if trial.number not in rows}
             best = best_row(list(rows.values()), higher_is_better=higher)
             if best is None:
-                raise WellfitError(f"none of {len(rows)} trials ended well: {'; '.join(sorted(failures)[:3])}")
+                raise WellfitError(_nothing_found(params, len(rows), failures))
             winner = of_trial(params, Trial(best.number, dict(best.values)), data)
-            clerk.finish(report, list(rows.values()), repeat(winner, data, size.members))
+            clerk.finish(report, list(rows.values()), repeat(winner, data, size))
+
+
+def _nothing_found(params: Params, ended: int, failures: Collection[str]) -> str:
+    if not ended and params.tune.timeout:
+        return f"tune.timeout {params.tune.timeout:g} was over before a trial had begun ({PARAMS_FILE})"
+    if not ended:
+        return f"all {params.tune.n_trials} trials are under way in other processes; wait for them"
+    return f"none of {ended} trials ended well: {'; '.join(sorted(failures)[:3])}"
 
 
 def _without_regularization(params: Params, epochs: int) -> Params:
