@@ -44,6 +44,7 @@ SPACE = {
 }
 CURRENT = {LR: 3e-3, WEIGHT_DECAY: 1e-4, DROPOUT: 0.2}
 VALIDATION_BATCH = 1000
+LONGEST_WAIT = 60.0  # seconds for a clerk, which may have died
 MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", tracking.PARENT_RUN_VARIABLE)
 
 Values = dict[str, Any]
@@ -318,14 +319,19 @@ def clerk_awaited() -> Iterator[list[float]]:
     open_desk = Clerk.open
 
     def open_and_wait(clerk: Clerk, folder: Path, *args: Any, **settings: Any) -> None:
+        before = _written(folder / RUN)
         open_desk(clerk, folder, *args, **settings)
         started = perf_counter()
-        while not (folder / RUN).exists():
+        while _written(folder / RUN) == before and perf_counter() - started < LONGEST_WAIT:
             sleep(0.01)
         waits.append(perf_counter() - started)
 
     with mock.patch.object(Clerk, "open", open_and_wait):
         yield waits
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def trials_below(root: Path, started: float) -> list[Ended]:
