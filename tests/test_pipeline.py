@@ -18,6 +18,7 @@ from .conftest import PARAMS_FILE
         ["data.name=csv", "data.target=price (USD)", "data.path=donn\u00e9es/a=b, c.csv", "data.separator=tab"],
         ["data.name=csv", "data.target='true'", "data.id='1'", "data.group='#x'"],
         ["data.name=csv", 'data.target="it\'s"', "data.path=a\\\\", "data.drop=['a, b']"],
+        ["tune.space.optim.lr=null", "tune.space.model.hidden=[[64], [128, 64]]", "tune.space.model.dropout.high=0.4"],
         ["data.augment=[{rotate: 15}, {erase: {probability: 0.5, area: [0.1, 0.2]}}]"],
     ],
 )

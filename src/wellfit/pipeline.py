@@ -53,6 +53,7 @@ def _changes(old: Params, new: Params) -> list[str]:
     missing = object()
     before = old.flat()
     changed = {key: value for key, value in new.flat().items() if before.get(key, missing) != value}
+    changed |= {f"tune.space.{key}": None for key in old.tune.searched if key not in new.tune.searched}
     return [f"{key}={_hydra(value)}" for key, value in changed.items()]
 
 
