@@ -184,8 +184,8 @@ def test_the_script_is_an_entry_point_and_explains_itself() -> None:
 
 def test_what_it_records_decides_no_model() -> None:
     from wellfit.training.record import resolved_config
-    from wellfit.tuning.tune import fingerprint
+    from wellfit.tuning.identity import identity
 
     one, other = (load_params(SHIPPED, o) for o in ([], ["lr_find.steps=77", "track.layers=false"]))
     assert json.dumps(resolved_config(one)) == json.dumps(resolved_config(other))
-    assert fingerprint(one, "") == fingerprint(other, "")
+    assert identity(one, "") == identity(other, "")
