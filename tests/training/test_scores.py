@@ -56,6 +56,7 @@ def test_scores_are_scikit_learns_for_each_member(kind: str, weighs: bool) -> No
                 "rmse": metrics.root_mean_squared_error(true, predicted, sample_weight=own),
                 "mae": metrics.mean_absolute_error(true, predicted, sample_weight=own),
                 "r2": metrics.r2_score(true, predicted, sample_weight=own),
+                "msle": metrics.mean_squared_log_error(true, predicted.clamp_min(0), sample_weight=own),
             }
         else:
             logits = torch.cat([torch.zeros(30, 1), row], 1) if kind == "one logit" else row
