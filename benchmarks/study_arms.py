@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter, time
+from time import perf_counter, sleep, time
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -31,6 +31,9 @@ from wellfit.models.inputs import Inputs
 from wellfit.params import Params, load_params
 from wellfit.tracking.store import open_client
 from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.tuning.clerk import Clerk
+from wellfit.tuning.desk import RUN
+from wellfit.tuning.record import read_record
 from wellfit.tuning.tune import tune
 
 LR, WEIGHT_DECAY, DROPOUT = "optim.lr", "optim.weight_decay", "model.dropout"
@@ -41,6 +44,7 @@ SPACE = {
 }
 CURRENT = {LR: 3e-3, WEIGHT_DECAY: 1e-4, DROPOUT: 0.2}
 VALIDATION_BATCH = 1000
+LONGEST_WAIT = 60.0  # seconds for a clerk, which may have died
 MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", tracking.PARENT_RUN_VARIABLE)
 
 Values = dict[str, Any]
@@ -124,6 +128,7 @@ def prepare_case(case: Case, folder: Path, epochs: int | None = None) -> Problem
             "train.monitor": "val/loss",
             "train.device": "cpu",
             "tune.max_steps": None,
+            "tune.repeats": 0,
         }
         | CURRENT
         | {f"tune.space.{key}": interval for key, interval in SPACE.items()}
@@ -309,21 +314,24 @@ def pack_study(
 
 @contextlib.contextmanager
 def clerk_awaited() -> Iterator[list[float]]:
-    """Lets each study begin when its clerk has imported what it needs; gives the seconds that were waited."""
-    from wellfit.tuning.clerk import Clerk
-
+    """Lets each study begin when its clerk has imported MLflow and begun a run; gives the seconds that were waited."""
     waits: list[float] = []
-    enter = Clerk.__enter__
+    open_desk = Clerk.open
 
-    def enter_and_wait(clerk: Clerk) -> Clerk:
-        entered = enter(clerk)
+    def open_and_wait(clerk: Clerk, folder: Path, *args: Any, **settings: Any) -> None:
+        before = _written(folder / RUN)
+        open_desk(clerk, folder, *args, **settings)
         started = perf_counter()
-        entered.wait_until_ready()
+        while _written(folder / RUN) == before and perf_counter() - started < LONGEST_WAIT:
+            sleep(0.01)
         waits.append(perf_counter() - started)
-        return entered
 
-    with mock.patch.object(Clerk, "__enter__", enter_and_wait):
+    with mock.patch.object(Clerk, "open", open_and_wait):
         yield waits
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 def trials_below(root: Path, started: float) -> list[Ended]:
@@ -333,9 +341,7 @@ def trials_below(root: Path, started: float) -> list[Ended]:
         root: the folder.
         started: the time that their seconds count from.
     """
-    from wellfit.tuning.record import read_record
-
-    records = sorted(map(read_record, root.glob(".wellfit/studies/*/trials/*")), key=lambda record: record.number)
+    records = sorted(map(read_record, root.glob(".wellfit/studies/*/trials/[0-9]*")), key=lambda each: each.number)
     return [Ended(r.values, r.best if r.state == "complete" else None, r.ended - started) for r in records]
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from wellfit.models.dropout import DRAWS, LEVELS, Dropout, DropoutStream, start_epoch
+from wellfit.models.packed import PackedDropout
 
 few = settings(derandomize=True, deadline=None, max_examples=30)
 
@@ -40,6 +41,14 @@ def test_what_is_kept_is_scaled_by_the_probability_that_16_bits_can_tell(p: floa
     outputs = dropout(p)(torch.full((500, 400), 3.0))
     kept = outputs[outputs > 0]
     torch.testing.assert_close(kept, torch.full_like(kept, 3 / (1 - dropped)))
+
+
+@pytest.mark.parametrize(("p", "share"), [(1.0 / LEVELS, 1 - 1 / LEVELS), (1 - 1e-9, 1 / LEVELS)])
+def test_the_outermost_draws_count_as_they_should(p: float, share: float) -> None:
+    """One draw in 65536 is dropped, or kept."""
+    draws = 2**22
+    kept = (DropoutStream([0], 0, [p]).factors(draws) > 0).sum().item()
+    assert kept == pytest.approx(draws * share, abs=4 * (draws / LEVELS) ** 0.5)
 
 
 def test_without_a_probability_and_in_evaluation_it_is_the_identity() -> None:
@@ -79,6 +88,30 @@ def test_its_gradient_goes_where_its_units_went() -> None:
     outputs = dropout(0.4)(x)
     outputs.sum().backward()
     torch.testing.assert_close(x.grad, (outputs / x).detach())
+
+
+def test_its_numbers_go_to_the_device_of_its_input() -> None:
+    """Whatever device that is: ``meta``, which holds no numbers, stands for those that this machine lacks."""
+    assert dropout(0.5)(torch.ones(3, 4, device="meta")).device.type == "meta"
+    layer = PackedDropout([dropout(0.5, seed) for seed in (0, 1)])
+    assert layer(torch.ones(2, 4, 3, device="meta")).device.type == "meta"
+
+
+def test_it_leaves_a_network_one_graph_to_compile() -> None:
+    x = torch.randn(6, 5)
+    results = []
+    for compiles in (False, True):
+        torch.manual_seed(0)
+        net = nn.Sequential(Dropout(0.2, 0), nn.Linear(5, 4), Dropout(0.5, 1))
+        torch._dynamo.reset()
+        run = torch.compile(net, backend="eager", fullgraph=True) if compiles else net
+        outputs = torch.cat([run(x), run(x), run(x[:3])])
+        outputs.square().sum().backward()
+        results.append((outputs.detach(), net[1].weight.grad))
+    torch._dynamo.reset()
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+    assert (results[0][0] == 0).any()
 
 
 def test_an_epoch_begins_anew_in_all_layers() -> None:

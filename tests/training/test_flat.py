@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from wellfit.models.packed import member_state, packed
 from wellfit.models.vision import vision_model
 from wellfit.params import load_params
 from wellfit.training.flat import ALIGNMENT, FlatParameters
@@ -123,3 +124,52 @@ def test_each_tensor_begins_at_a_cache_line(net: nn.Module) -> None:
     ends = [start + p.numel() for start, p in zip(starts, net.parameters(), strict=True)]
     assert all(end <= start for end, start in zip(sorted(ends), sorted(starts)[1:], strict=False))
     assert max(ends) <= flat.gradients.shape[1]
+
+
+# Several members
+
+
+def pack_of(members: int) -> nn.Module:
+    return packed([nn.Sequential(nn.Flatten(), *perceptron()) for _ in range(members)])
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_row_holds_what_a_member_holds_alone(members: int) -> None:
+    model = pack_of(members)
+    before = [member_state(model, k) for k in range(members)]
+    flat = FlatParameters(model, members)
+    assert flat.values.shape == flat.gradients.shape
+    for k in range(members):
+        single = nn.Sequential(nn.Flatten(), *perceptron())
+        single.load_state_dict(before[k])
+        alone = FlatParameters(single)
+        assert torch.equal(flat.values[k], alone.values[0])
+        assert flat.n_matrices == alone.n_matrices
+        assert all(torch.equal(tensor, before[k][name]) for name, tensor in member_state(model, k).items())
+        for together, one in zip(flat.layers + flat.rest, alone.layers + alone.rest, strict=True):
+            assert together.shape == (members, *one.shape[1:])
+            assert torch.equal(together[k], one[0])
+
+
+def test_what_changes_a_row_changes_one_member() -> None:
+    model = pack_of(3)
+    flat = FlatParameters(model, 3)
+    before = [member_state(model, k) for k in range(3)]
+    with torch.no_grad():
+        flat.values[1].fill_(2.0)
+    for name, parameter in model.named_parameters():
+        assert parameter[1].unique().tolist() == [2.0]
+        assert all(torch.equal(parameter[k], before[k][name]) for k in (0, 2))
+
+
+def test_gradients_of_a_pack_are_in_its_rows() -> None:
+    model = pack_of(2)
+    flat = FlatParameters(model, 2)
+    model(torch.randn(2, 6, 5)).square().sum().backward()
+    assert flat.gradients.any(1).all()
+    for k in range(2):
+        squares = sum(p.grad[k].double().square().sum() for p in model.parameters())
+        torch.testing.assert_close(torch.linalg.vector_norm(flat.gradients[k].double()).square(), squares)
+    starts = [p.storage_offset() for p in model.parameters()]
+    assert all(start % ALIGNMENT == 0 for start in starts)
+    assert flat.values.shape[1] % ALIGNMENT == 0  # so that the next member's begins at a cache line as well

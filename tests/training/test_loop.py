@@ -255,6 +255,81 @@ def test_whoever_iterates_can_stop_a_member_and_at_last_the_run() -> None:
     assert learner.epoch == 4
 
 
+# Members of a pack
+
+
+def test_members_have_their_own_patience_least_change_and_epochs() -> None:
+    settings = [(1, 0.0, 9), (3, 0.0, 9), (2, 1.5, 9), (None, 0.0, 4)]
+    learner = Scripted(np.tile([[5.0], [6], [4], [5], [5], [5], [5], [5], [5]], (1, 4)))
+    members = Members([config("val/loss", *each) for each in settings])
+    order = BatchOrder(10, 4, [0] * 4, CPU)
+    schedule = Schedule([Plan(WARMED, 0.1, 9)] * 4, order.steps, higher_is_better=False)
+    was_active = [members.active.copy() for _ in fit(learner, order, schedule, members)]
+    assert [1 + sum(active[k] for active in was_active) for k in range(4)] == [2, 6, 3, 4]
+    assert members.best_epoch.tolist() == [1, 3, 1, 3]
+    assert members.best.tolist() == [5, 4, 5, 4]
+    assert learner.epoch == 6
+
+
+def test_members_that_stay_go_on_and_those_that_join_begin() -> None:
+    """Changed between two epochs, each goes by its own clock."""
+    learner = Scripted([[5, 5, 5], [4, 6, 4], [3, 9, 9], [2, 8, 9], [1, 7, 9]])
+    order = BatchOrder(10, 4, [0, 1, 2], CPU)
+    members = Members([config("val/loss", patience=3, epochs=5)] * 3)
+    schedule = Schedule([Plan(WARMED, 0.1, 5)] * 3, order.steps, higher_is_better=False)
+    numbers, improved, bests = [], [], []
+    for number, epoch in enumerate(fit(learner, order, schedule, members), start=1):
+        numbers.append(epoch.number.tolist())
+        improved.append(epoch.improved.tolist())
+        if number == 2:
+            members.active[1] = False
+            members.change([0, 2], [config("val/loss", patience=2, epochs=3)])
+            order.change([0, 2], [7])
+            schedule.change([0, 2], [Plan(WARMED, 0.5, 3)])
+            assert members.best.tolist() == [4, 4, np.inf]
+            assert members.best_epoch.tolist() == [2, 2, 0]
+            assert members.active.tolist() == [True, True, True]
+            assert members.failure.tolist() == [None, None, None]
+        bests.append(members.best.tolist())
+    assert numbers == learner.numbers == [[1, 1, 1], [2, 2, 2], [3, 3, 1], [4, 4, 2], [5, 5, 3]]
+    assert improved == [
+        [True] * 3,
+        [True, False, True],
+        [True, False, True],
+        [True, False, False],
+        [True, False, False],
+    ]
+    assert bests[-1] == [1, 4, 9]
+    assert members.best_epoch.tolist() == [5, 2, 1]
+    assert not members.active.any()
+    for epoch, numbers_of in enumerate(numbers, start=1):
+        seeds = [0, 1, 2] if epoch <= 2 else [0, 2, 7]
+        expected = torch.cat([orders(10, 4, [seed], n) for seed, n in zip(seeds, numbers_of, strict=True)])
+        assert torch.equal(torch.cat(learner.rows[3 * (epoch - 1) : 3 * epoch], dim=1), expected)
+    tables = [lr_table(WARMED, lr, epochs, 3) for lr, epochs in ((0.1, 5), (0.1, 5), (0.5, 3))]
+    for step in range(9):
+        assert learner.lrs[6 + step] == [tables[0][6 + step], tables[1][6 + step], tables[2][step]]
+
+
+def test_a_failure_goes_with_its_member() -> None:
+    members = Members([config("val/loss", epochs=8)] * 3)
+    members.epoch += 1
+    members.observe({"val/loss": np.array([1.0, math.nan, 2.0])})
+    members.change([1, 2], [])
+    assert members.failure.tolist() == ["val/loss is nan in epoch 1", None]
+    assert members.active.tolist() == [False, True]
+    members.change([], [config("val/accuracy", epochs=8)])
+    assert members.best.tolist() == [-np.inf]
+    assert members.epoch.tolist() == [0]
+
+
+def test_a_failure_names_the_epoch_of_its_member() -> None:
+    members = Members([config("val/loss", epochs=8)] * 2)
+    members.epoch += np.array([5, 2])
+    members.observe({"val/loss": np.array([math.nan, math.inf])})
+    assert members.failure.tolist() == ["val/loss is nan in epoch 5", "val/loss is inf in epoch 2"]
+
+
 # The order of the rows
 
 
@@ -310,6 +385,22 @@ def test_the_order_depends_on_seed_and_epoch_alone() -> None:
     list(order.epoch(np.ones(3, int)))  # what was asked before does not matter
     assert torch.equal(torch.cat(list(order.epoch(np.full(3, 3))), dim=1)[1:2], alone)
     assert torch.equal(orders(50, 13, [7], epoch=3), alone)  # nor does the batch size
+
+
+@few
+@given(
+    seeds=st.lists(st.integers(0, 3), min_size=1, max_size=4),
+    epochs=st.lists(st.integers(1, 5), min_size=4, max_size=4),
+    data=st.data(),
+)
+def test_each_member_goes_by_its_own_clock(seeds: list[int], epochs: list[int], data: st.DataObject) -> None:
+    order = BatchOrder(17, 4, seeds, CPU)
+    kept = [k for k in range(len(seeds)) if data.draw(st.booleans())]
+    order.change(kept, [9])
+    present = [*((seeds[k], epoch) for k, epoch in zip(kept, epochs, strict=False)), (9, 3)]
+    numbers = np.array([epoch for _, epoch in present])
+    expected = torch.cat([orders(17, 4, [seed], epoch) for seed, epoch in present])
+    assert torch.equal(torch.cat(list(order.epoch(numbers)), dim=1), expected)
 
 
 def test_the_order_leaves_the_global_generator_alone() -> None:

@@ -21,9 +21,9 @@ COUNTS = (30, 8, 2)
 class OfOne:
     """The loss of a single member, without the dimension of members."""
 
-    def __init__(self, loss: Loss) -> None:
-        self._loss = loss
-        self.check = loss.check
+    def __init__(self, config: LossConfig, meta: Meta) -> None:
+        self.meta, self._loss = meta, Loss([config], meta, CPU)
+        self.check = self._loss.check
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         (loss,) = self._loss(outputs[None], targets[None], None if weights is None else weights[None])
@@ -41,13 +41,13 @@ def loss_of_classes(classes: int = 3, **changes: Any) -> OfOne:
         target_mean=None,
         target_std=None,
     )
-    return OfOne(Loss([config], meta, CPU))
+    return OfOne(config, meta)
 
 
 def loss_of_numbers(mean: float = 10.0, std: float = 4.0, **changes: Any) -> OfOne:
     config = LossConfig.model_validate(VALUES | changes)
     meta = Meta.model_construct(name="x", task="regression", class_names=(), target_mean=mean, target_std=std)
-    return OfOne(Loss([config], meta, CPU))
+    return OfOne(config, meta)
 
 
 def logits_and_classes(n: int = 40, classes: int = 3) -> tuple[Tensor, Tensor]:
@@ -226,3 +226,74 @@ def test_a_row_of_weight_two_counts_like_two_rows_of_numbers(name: str) -> None:
     weights = torch.randint(0, 4, (40,))
     repeated = loss(outputs.repeat_interleave(weights, 0), targets.repeat_interleave(weights))
     torch.testing.assert_close(loss(outputs, targets, weights.float()), repeated)
+
+
+# Several members
+
+
+SETTINGS: dict[str, list[dict[str, Any]]] = {
+    "cross_entropy": [{"label_smoothing": s} for s in (0.0, 0.1, 0.7)],
+    "bce": [{"label_smoothing": s} for s in (0.0, 0.1, 0.7)],
+    "focal": [{"focal_gamma": gamma} for gamma in (0.0, 0.5, 3.0)],
+    "mse": [{}] * 3,
+    "mae": [{}] * 3,
+    "huber": [{"delta": delta} for delta in (0.1, 1.0, 2.0)],
+    "smooth_l1": [{"delta": delta} for delta in (0.1, 1.0, 2.0)],
+    "msle": [{}] * 3,
+}
+
+
+@pytest.mark.parametrize("weighs_rows", [False, True])
+@pytest.mark.parametrize("weighs_classes", [False, True])
+@pytest.mark.parametrize("name", list(SETTINGS))
+def test_each_member_has_the_loss_it_would_have_alone(name: str, weighs_classes: bool, weighs_rows: bool) -> None:
+    classes = {"cross_entropy": 3, "focal": 3, "bce": 2}.get(name, 0)
+    if weighs_classes and not classes:
+        pytest.skip("numbers have no classes")
+    if classes:
+        chosen = [1.0, 0.5, 4.0][:classes] if weighs_classes else "none"
+        singles = [loss_of_classes(classes, name=name, class_weights=chosen, **each) for each in SETTINGS[name]]
+        targets = torch.randint(classes, (3, 20))
+        outputs = 2 * torch.randn(3, 20, 1 if name == "bce" else classes)
+    else:
+        singles = [loss_of_numbers(name=name, **each) for each in SETTINGS[name]]
+        targets, outputs = torch.rand(3, 20), torch.randn(3, 20, 1)
+    weights = torch.rand(3, 20) if weighs_rows else None
+    together = Loss([config_of(name, weighs_classes, classes, each) for each in SETTINGS[name]], singles[0].meta, CPU)
+    ours = outputs.clone().requires_grad_()
+    losses = together(ours, targets, weights)
+    assert losses.shape == (3,)
+    losses.sum().backward()
+    for k, single in enumerate(singles):
+        theirs = outputs[k].clone().requires_grad_()
+        expected = single(theirs, targets[k], None if weights is None else weights[k])
+        expected.backward()
+        torch.testing.assert_close(losses[k], expected)
+        torch.testing.assert_close(ours.grad[k], theirs.grad)
+    parts = [np.s_[:, :7], np.s_[:, 7:]]  # each weighed by its mass, two batches make the mean over all
+    own = [None if weights is None else weights[part] for part in parts]
+    masses = [together.mass(targets[part], each) for part, each in zip(parts, own, strict=True)]
+    means = [together(outputs[part], targets[part], each) for part, each in zip(parts, own, strict=True)]
+    whole = together.mass(targets, weights)
+    assert whole.shape == (3,)
+    mean = sum(mass * each for mass, each in zip(masses, means, strict=True)) / whole
+    torch.testing.assert_close(mean, together(outputs, targets, weights))
+
+
+def config_of(name: str, weighs_classes: bool, classes: int, changes: dict[str, Any]) -> LossConfig:
+    chosen = [1.0, 0.5, 4.0][:classes] if weighs_classes else "none"
+    return LossConfig.model_validate(VALUES | {"name": name, "class_weights": chosen} | changes)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_outputs_that_are_no_numbers_cost_no_other_member(bad: float) -> None:
+    loss = Loss([config_of("cross_entropy", False, 3, {"label_smoothing": 0.1})] * 3, loss_of_classes().meta, CPU)
+    outputs, targets = torch.randn(3, 8, 3), torch.randint(3, (3, 8))
+    expected = loss(outputs, targets)
+    outputs[1] = bad
+    outputs.requires_grad_()
+    losses = loss(outputs, targets)
+    assert not losses[1].isfinite()
+    assert torch.equal(losses[[0, 2]], expected[[0, 2]])
+    losses.sum().backward()
+    assert outputs.grad[[0, 2]].isfinite().all()

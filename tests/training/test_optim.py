@@ -1,3 +1,4 @@
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, get_args
 
@@ -9,6 +10,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RAdam, RMSprop
 from torch.optim import Optimizer as TorchOptimizer
 
+from wellfit.models.packed import change_members, packed
 from wellfit.training.config import OptimConfig
 from wellfit.training.optim import Optimizer
 
@@ -298,3 +300,129 @@ def test_every_optimizer_finds_the_bottom_of_a_bowl(name: str) -> None:
         distances.append(distance.item())
         optimizer.step(rate((0.3 if name in ("adagrad", "muon") else 0.05) * (1 - step / 300)))
     assert distances[-1] < 0.05 * distances[0]
+
+
+# Several members
+
+
+def perceptron(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 3, bias=False))
+
+
+def members_of(name: str) -> list[OptimConfig]:
+    """With settings of their own, of which two stand beside each other that torch takes for one tensor."""
+    decay = "auto" if name == "lamb" else "decoupled"
+    plain = config(name=name, decay=decay, weight_decay=0.0, beta1=0.7)
+    held = config(name=name, decay=decay, l1=0.01, weight_decay=0.2, momentum=0.5, beta2=0.9, alpha=0.9, eps=1e-4)
+    return [plain, plain, held, config(name=name, decay=decay, clip_norm=0.5, clip_value=0.2, max_norm=0.7)]
+
+
+class Both:
+    """Members in a pack and each alone, which are given the same gradients."""
+
+    def __init__(self, configs: list[OptimConfig]) -> None:
+        self.random = torch.Generator().manual_seed(1)
+        self.made = 0
+        self.nets, self.singles = self._alone(configs)
+        self.model = packed([copy.deepcopy(net) for net in self.nets])
+        self.optimizer = Optimizer(configs, self.model, packed=True)
+
+    def _alone(self, configs: list[OptimConfig]) -> tuple[list[nn.Module], list[Optimizer]]:
+        nets = [perceptron(self.made + k) for k in range(len(configs))]
+        self.made += len(nets)
+        return nets, [optimizer_of(each, net) for each, net in zip(configs, nets, strict=True)]
+
+    def change(self, kept: list[int], configs: list[OptimConfig]) -> None:
+        nets, singles = self._alone(configs)
+        fresh = packed([copy.deepcopy(net) for net in nets]) if nets else None
+        change_members(self.model, kept, fresh)
+        self.optimizer.change(self.model, kept, configs)
+        self.nets = [self.nets[k] for k in kept] + nets
+        self.singles = [self.singles[k] for k in kept] + singles
+
+    def step(self, times: int = 3) -> None:
+        for _ in range(times):
+            lr = 0.02 * torch.rand(len(self.nets), generator=self.random).double().numpy()
+            parts = [list(net.parameters()) for net in self.nets]
+            for together, *alone in zip(self.model.parameters(), *parts, strict=True):
+                together.grad.copy_(torch.randn(together.shape, generator=self.random))
+                for k, one in enumerate(alone):
+                    one.grad.copy_(together.grad[k])
+            norms = torch.cat([single.step(lr[k : k + 1]) for k, single in enumerate(self.singles)])
+            torch.testing.assert_close(self.optimizer.step(lr), norms)
+        for k, net in enumerate(self.nets):
+            for together, one in zip(self.model.parameters(), net.parameters(), strict=True):
+                torch.testing.assert_close(together[k], one, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_member_steps_as_it_would_alone(name: str) -> None:
+    both = Both(members_of(name))
+    assert both.optimizer.values.shape[0] == 4
+    both.step()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_those_that_stay_keep_their_memory_and_those_that_join_have_none(name: str) -> None:
+    plain, _, held, limited = members_of(name)
+    both = Both([plain, plain, held])
+    both.step()
+    both.change([1, 2], [])  # of a pair, one
+    both.step()
+    both.change([0, 1], [plain, held, limited])  # like those that stay, but younger
+    both.step()
+    both.change([0, 2, 3, 4], [held])
+    both.step()
+    both.change([3], [])  # a pack of one
+    both.step()
+    both.change([0], [plain])
+    both.step()
+    both.change([], [held, limited])
+    both.step()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_members_join_before_the_first_step(name: str) -> None:
+    plain, _, held, limited = members_of(name)
+    both = Both([plain])
+    both.change([0], [held, limited])
+    both.step()
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_members_that_join_sgd_bring_their_own_momentum(momentum: float) -> None:
+    """Some with a memory of steps and some without are one list of tensors to torch."""
+    both = Both([config(name="sgd", momentum=momentum)] * 2)
+    both.step()
+    both.change([0], [config(name="sgd", momentum=momentum), config(name="sgd", momentum=0.0)])
+    both.step()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_that_are_no_numbers_move_no_other_member(name: str, bad: float) -> None:
+    configs = members_of(name)
+
+    def moved(value: float | None) -> Tensor:
+        model = packed([perceptron(k) for k in range(4)])
+        optimizer = Optimizer(configs, model, packed=True)
+        random = torch.Generator().manual_seed(0)
+        for _ in range(2):
+            for parameter in model.parameters():
+                parameter.grad.copy_(torch.randn(parameter.shape, generator=random))
+                if value is not None:
+                    parameter.grad[2] = value
+            norms = optimizer.step(np.full(4, 0.01))
+            assert norms.isfinite().tolist() == [True, True, value is None, True]
+        return optimizer.values.clone()
+
+    sound, broken = moved(None), moved(bad)
+    for k in (0, 1, 3):
+        assert torch.equal(sound[k], broken[k])
+
+
+@pytest.mark.parametrize("decay_all", [False, True])
+def test_decay_in_a_pack_holds_what_it_holds_alone(decay_all: bool) -> None:
+    both = Both([config(name="adam", weight_decay=wd, decay_all=decay_all, l1=wd / 10) for wd in (0.0, 0.1, 0.5)])
+    both.step()

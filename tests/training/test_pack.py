@@ -1,6 +1,6 @@
 """A member of a pack is what it would be alone: `begin_pack` beside `begin`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
@@ -107,7 +107,7 @@ def alone(params: Params, data: TrainingData) -> Trace:
 def assert_same(trace: Trace, expected: Trace, rtol: float = 1e-4, atol: float = 1e-5) -> None:
     assert len(trace.metrics) == len(expected.metrics) if trace.has_ended else len(trace.metrics) > 0
     for epoch, (ours, theirs) in enumerate(zip(trace.metrics, expected.metrics, strict=False), start=1):
-        assert ours == pytest.approx(theirs, rel=10 * rtol, abs=10 * atol, nan_ok=True), epoch
+        assert ours == pytest.approx(theirs, rel=5 * rtol, abs=5 * atol, nan_ok=True), epoch
     for epoch, (ours, theirs) in enumerate(zip(trace.weights, expected.weights, strict=False), start=1):
         assert list(ours) == list(theirs)
         for name, tensor in theirs.items():
@@ -191,8 +191,8 @@ def test_each_optimizer_with_its_own_settings(load: Load, name: str, decay: str)
     members: list[Values] = [
         {"optim.lr": 0.01, "optim.weight_decay": 0.0, "optim.momentum": 0.5, "optim.beta1": 0.8},
         {"optim.lr": 0.003, "optim.weight_decay": 0.1, "optim.momentum": 0.9, "optim.nesterov": True},
-        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-3},
-        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-3},
+        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-2},
+        {"optim.lr": 0.02, "optim.weight_decay": 0.5, "optim.beta2": 0.9, "optim.alpha": 0.9, "optim.eps": 1e-2},
     ]
     assert_members_are_what_they_would_be_alone(params, members, data)
 
@@ -405,6 +405,24 @@ def test_settings_that_nobody_had_come_with_who_joins(load: Load, kind: str) -> 
         assert_same(trace, alone(trace.params, data))
 
 
+@pytest.fixture
+def in_float64(load: Load, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Params, TrainingData]]:
+    """Params and data, with float64 wherever the code says float32.
+
+    Of single precision some compositions make much: where rmsprop divides by what batch norm has left of a gradient, or
+    a relu is at its corner, inputs that differ in their last bit end as weights that differ in their fourth digit. In
+    double precision all of them can be told from a mistake.
+    """
+    params, data = load()
+    monkeypatch.setattr(torch, "float32", torch.float64)
+    monkeypatch.setattr(np, "float32", np.float64)
+    monkeypatch.setattr(Tensor, "float", Tensor.double)
+    single = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield params, data
+    torch.set_default_dtype(single)
+
+
 FREE: dict[str, list[Any]] = {
     "model.dropout": [0.0, 0.2, 0.5],
     "model.input_dropout": [0.0, 0.3],
@@ -431,12 +449,13 @@ FREE: dict[str, list[Any]] = {
 }
 SHARED: dict[str, list[Any]] = {
     "model.hidden": [[], [8], [8, 8]],
-    "model.norm": ["layer", "group", "none"],
+    "model.norm": ["batch", "layer", "group", "none"],
     "model.norm_first": [True, False],
-    "model.activation": ["tanh", "gelu", "silu"],
+    "model.residual": [False, True],
+    "model.activation": ["relu", "tanh", "gelu"],
     "loss.class_weights": ["none", [1.0, 2.0, 5.0]],
     "regularize.average": ["none", "ema", "swa"],
-    "optim.name": ["adamw", "adam", "sgd", "nadam", "rmsprop", "adagrad", "radam", "lamb"],
+    "optim.name": OPTIMIZERS,
     "optim.decay_all": [False, True],
     "train.accumulate": [1, 2],
     "train.monitor": ["val/loss", "val/accuracy"],
@@ -450,16 +469,17 @@ def choices(pool: Mapping[str, list[Any]]) -> st.SearchStrategy[dict[str, Any]]:
 @st.composite
 def shared_choices(draw: st.DrawFn) -> dict[str, Any]:
     values = draw(choices(SHARED))
+    values["model.residual"] &= len(values["model.hidden"]) > 1
     return values | {"optim.decay": draw(st.sampled_from(decays(values["optim.name"])))}
 
 
 @settings(derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shared=shared_choices(), trials=st.lists(choices(FREE), min_size=2, max_size=7), draw=st.data())
 def test_any_composition_in_any_order(
-    loaded: tuple[Params, TrainingData], shared: Values, trials: list[Values], draw: Any
+    in_float64: tuple[Params, TrainingData], shared: Values, trials: list[Values], draw: Any
 ) -> None:
     """A queue of trials, of which some run at a time; after each epoch some leave, and some of those waiting join."""
-    params, data = loaded
+    params, data = in_float64
     waiting = [params.replace(dict(shared) | dict(trial)) for trial in trials]
     begun = draw.draw(st.integers(1, len(waiting)))
     members, waiting = waiting[:begun], waiting[begun:]
@@ -472,12 +492,8 @@ def test_any_composition_in_any_order(
 
     for trace in train(begin_pack(members, data), members, dict.fromkeys(range(1, 4), change)):
         if trace.metrics:
-            assert_same(trace, alone(trace.params, data))
-
-
-@pytest.fixture
-def loaded(load: Load) -> tuple[Params, TrainingData]:
-    return load()
+            assert_same(trace, alone(trace.params, data), rtol=1e-7, atol=1e-9)
+            assert {w.dtype for w in trace.weights[0].values()} <= {torch.float64, torch.int64}
 
 
 # Numbers that blow up
@@ -536,7 +552,7 @@ def is_vector(key: str) -> bool:
 
 
 def test_members_agree_in_all_but_vectors(load: Load) -> None:
-    params, _ = load()
+    params, _ = load(**{"model.hidden": [8, 8]})
     for key, values in FREE.items():
         assert is_vector(key)
         assert len({pack_key(params.replace({key: value})) for value in values}) == 1

@@ -314,3 +314,68 @@ def test_epochs_of_the_warm_up_do_not_use_up_the_plateaus_patience() -> None:
     assert schedule.lr(np.array([7]), 0)[0] == 1.0
     schedule.observe(np.array([7]), np.array([7.0]))
     assert schedule.lr(np.array([8]), 0)[0] == 0.5
+
+
+# Members of a pack
+
+
+MIXED = [
+    Plan(config(name="cosine", warmup_epochs=1), 0.1, 4),
+    Plan(config(name="step", step_epochs=1), 0.01, 2),
+    Plan(config(name="plateau", patience=0, threshold=0.0), 1.0, 6),
+    Plan(config(name="one_cycle", min_lr=0.001), 3.0, 3),
+]
+
+
+def test_each_member_has_its_own_schedule_and_clock() -> None:
+    schedule = Schedule(MIXED, 3, higher_is_better=False)
+    epochs = np.array([4, 1, 3, 2])
+    for step in range(3):
+        tables = [lr_table(*plan, 3) for plan in MIXED]
+        expected = [table[3 * (epoch - 1) + step] for table, epoch in zip(tables, epochs, strict=True)]
+        assert schedule.lr(epochs, step).tolist() == expected
+
+
+def test_past_its_last_epoch_a_rate_stays() -> None:
+    schedule = Schedule(MIXED[:2], 3, higher_is_better=False)
+    for epoch in (2, 3, 9):
+        assert schedule.lr(np.array([4, epoch]), 2)[1] == lr_table(*MIXED[1], 3)[-1]
+    assert schedule.lr(np.array([5, 1]), 0)[0] == lr_table(*MIXED[0], 3)[-1]
+
+
+@pytest.mark.parametrize("min_lr", [0.0, 0.001])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_rises_and_falls_with_its_peak(name: str, min_lr: float) -> None:
+    """Without a lowest rate trials share one; with it they do not, and the table is torch's all the same."""
+    changes = config(name=name, min_lr=min_lr, warmup_epochs=1)
+    lowest = min_lr if name.startswith("cosine") else 0.0
+    one, other = (lr_table(changes, lr, 4, 3) for lr in (1.0, 0.02))
+    if lowest == 0:
+        np.testing.assert_allclose(other, 0.02 * one, rtol=1e-12)
+    else:
+        assert other.min() >= lowest
+        assert not np.allclose(other, 0.02 * one)
+
+
+def test_plateaus_stay_with_their_members_and_new_ones_begin_anew() -> None:
+    plans = [Plan(config(name="plateau", patience=0, threshold=0.0), lr, 9) for lr in (1.0, 0.1, 0.01)]
+    schedule = Schedule(plans, 2, higher_is_better=False)
+    for epoch, losses in enumerate([[5, 5, 5], [5, 4, 6], [4, 4, 7]], start=1):
+        schedule.observe(np.full(3, epoch), np.array(losses, float))
+    assert schedule.lr(np.full(3, 4), 0) == pytest.approx([0.5, 0.05, 0.0025])
+    schedule.change([2, 0], [MIXED[0], plans[1]])
+    epochs = np.array([4, 4, 1, 1])
+    warm = lr_table(*MIXED[0], 2)
+    assert schedule.lr(epochs, 0) == pytest.approx([0.0025, 0.5, warm[0], 0.1])
+    schedule.observe(epochs, np.array([8.0, 3.0, 1.0, 5.0]))
+    assert schedule.lr(epochs + 1, 1) == pytest.approx([0.00125, 0.5, warm[3], 0.1])
+    schedule.change([1], [])
+    assert schedule.lr(np.array([6]), 0) == pytest.approx([0.5])
+
+
+def test_epochs_of_warm_up_are_each_members_own() -> None:
+    plateau = config(name="plateau", warmup_epochs=2, patience=0, threshold=0.0)
+    schedule = Schedule([Plan(plateau, 1.0, 9)] * 2, 1, higher_is_better=False)
+    schedule.observe(np.array([3, 1]), np.array([5.0, 5.0]))
+    schedule.observe(np.array([4, 2]), np.array([6.0, 6.0]))  # the second is still warming up
+    assert schedule.lr(np.array([5, 5]), 0).tolist() == [0.5, 1.0]

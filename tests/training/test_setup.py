@@ -13,7 +13,7 @@ from wellfit.params import Params, load_params
 from wellfit.training import setup as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.schedule import lr_table
-from wellfit.training.setup import begin, load_training_data, steps_per_epoch
+from wellfit.training.setup import begin, begin_pack, change_members, load_training_data, steps_per_epoch
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 Processed = Callable[..., Path]
@@ -159,3 +159,41 @@ def test_own_data_that_were_prepared_otherwise_are_refused(processed: Processed)
         WellfitError, match=r"was prepared with data\.target y, which is z now: run `dvc repro preprocess`"
     ):
         load_training_data(load_params(SHIPPED, [*own, "data.target=z"]), folder)
+
+
+# Packs
+
+
+def test_a_pack_takes_each_setting_from_its_member(processed: Processed, make_params: MakeParams) -> None:
+    members = [
+        make_params("table", "train.seed=3", "train.epochs=4", "train.patience=2", "optim.lr=0.25"),
+        make_params("table", "train.seed=1", "train.epochs=6", "train.min_delta=10.0", "schedule.name=step"),
+    ]
+    data = load_training_data(members[0], processed("table"))
+    training = begin_pack(members, data)
+    epochs = np.array([3, 2])
+    orders = [BatchOrder(35, 8, [params.train.seed], torch.device("cpu")) for params in members]
+    expected = [list(order.epoch(epochs[k : k + 1])) for k, order in enumerate(orders)]
+    for rows, *alone in zip(training.order.epoch(epochs), *expected, strict=True):
+        assert torch.equal(rows, torch.cat(alone))
+    tables = [lr_table(params.schedule, params.optim.lr, params.train.epochs, 5) for params in members]
+    assert training.schedule.lr(epochs, 1).tolist() == [tables[0][11], tables[1][6]]
+    assert training.learner.size == 2
+
+
+def test_nothing_of_a_pack_stays_behind_when_its_members_change(processed: Processed, make_params: MakeParams) -> None:
+    """Learner, order, schedule and what the loop remembers speak of the same members."""
+    members = [make_params("table", f"train.seed={seed}", f"optim.lr=0.0{seed}") for seed in (1, 2, 3)]
+    data = load_training_data(members[0], processed("table"))
+    training = begin_pack(members, data)
+    next(training.epochs)
+    kept = [training.learner.weights(k) for k in (0, 2)]
+    best = training.members.best[[0, 2]].tolist()
+    change_members(training, [0, 2], [make_params("table", "train.seed=9", "optim.lr=0.09")])
+    assert training.learner.size == 3
+    assert training.members.epoch.tolist() == [1, 1, 0]
+    assert training.members.best.tolist() == [*best, np.inf]
+    for k, weights in enumerate(kept):
+        assert all(torch.equal(tensor, weights[name]) for name, tensor in training.learner.weights(k).items())
+    assert [epoch.number.tolist() for epoch in training.epochs] == [[2, 2, 1], [3, 3, 2], [4, 4, 3]]
+    assert training.members.best_epoch.min() > 0

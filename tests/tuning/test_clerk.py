@@ -1,5 +1,6 @@
 """The clerk as a process of its own: what MLflow and the storage have in the end, however the engine ended."""
 
+import io
 import json
 import os
 import shutil
@@ -24,8 +25,9 @@ from wellfit.errors import WellfitError
 from wellfit.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
+from wellfit.tuning import desk
 from wellfit.tuning.clerk import Clerk
-from wellfit.tuning.desk import thinned
+from wellfit.tuning.desk import thinned, work
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record, write_record
 from wellfit.tuning.report import Row
@@ -94,6 +96,26 @@ class Engine:
 
     def open(self, clerk: Clerk) -> None:
         clerk.open(self.folder, PARAMS, META, study_config(PARAMS), higher_is_better=False)
+
+
+class ClerkHere(Clerk):
+    """A clerk whose desk is in this process, where MLflow is imported already."""
+
+    def _begin(self) -> None:
+        self._lines: list[bytes] = []
+        self._ended: int | None = None
+
+    @property
+    def _is_closed(self) -> bool:
+        return self._ended is not None
+
+    def _say(self, message: dict[str, Any]) -> None:
+        self._lines.append(json.dumps(message).encode() + b"\n")
+
+    def _end(self) -> int:
+        if self._ended is None:
+            self._ended = work(io.BytesIO(b"".join(self._lines)))
+        return self._ended
 
 
 @pytest.fixture
@@ -214,7 +236,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_the_death_of_the_engine_ends_the_study_in_order(project: Path, how: str) -> None:
     (project / "tests_of_clerk.py").symlink_to(__file__)
     dead = subprocess.run(
-        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + DIES, how],
+        [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, lambda *_: None)\n" + DIES, how],
         env=os.environ | {"PYTHONPATH": f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         stdout=subprocess.PIPE,
         text=True,
@@ -229,7 +251,7 @@ def test_the_death_of_the_engine_ends_the_study_in_order(project: Path, how: str
 
 def test_a_study_that_goes_on_is_one_run(engine: Engine, project: Path) -> None:
     for _ in range(2):
-        with Clerk() as clerk:
+        with ClerkHere() as clerk:
             engine.open(clerk)
             clerk.log_trial(engine.trial("complete"))
             clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
@@ -240,23 +262,33 @@ def test_a_study_that_goes_on_is_one_run(engine: Engine, project: Path) -> None:
 def test_without_mlflow_the_trials_wait_in_their_records(
     engine: Engine, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    def gone(self: desk.Desk) -> None:
+        raise WellfitError("MLflow is gone")
+
     with monkeypatch.context() as outage:
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         outage.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        with Clerk() as clerk:
+        with ClerkHere() as clerk:
             engine.open(clerk)
             for state in STATES[:3]:
                 clerk.log_trial(engine.trial(state))
             clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
-    warnings = [line for line in capfd.readouterr().err.splitlines() if line]
+        first = capfd.readouterr().err
+        outage.setattr(desk.Desk, "_open", gone)
+        again = desk.Desk(clerk._opening)
+        again.copy_one()
+        again.copy_one()
+        again.close("KILLED")
+    warnings = [line for line in first.splitlines() if line]
     assert len(warnings) == 1
+    assert capfd.readouterr().err.count("warning") == 1  # however often it is tried
     assert warnings[0].startswith("warning: MLflow at http://127.0.0.1:9 did not take the run")
     assert "the trials are kept in" in warnings[0]
     assert (project / "reports" / "best_params.yaml").is_file()
     assert len([t for t in open_saved(PARAMS.tune.storage, engine.study.name).trials if t.state.is_finished()]) == 3
     assert runs("trial") == []
 
-    with Clerk() as clerk:
+    with ClerkHere() as clerk:
         engine.open(clerk)
         clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
     assert [run.info.status for run in runs("trial")] == ["FINISHED", "KILLED", "FAILED"]
@@ -282,7 +314,7 @@ def test_a_clerk_that_dies_is_replaced(engine: Engine, project: Path, capfd: pyt
 
 def test_a_report_without_a_good_trial_is_an_error(engine: Engine, project: Path) -> None:
     def body() -> None:
-        with Clerk() as clerk:
+        with ClerkHere() as clerk:
             engine.open(clerk)
             clerk.log_trial(engine.trial("failed"))
             clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
@@ -303,7 +335,7 @@ def test_handing_over_never_waits() -> None:
 
 
 def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with Clerk() as clerk:
+    with ClerkHere() as clerk:
         engine.open(clerk)
         folder = engine.trial("complete")
         (folder / "trial.json").write_text("{")
@@ -318,12 +350,12 @@ def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: p
 
 def test_a_store_made_anew_gets_all_trials(engine: Engine, project: Path, new_store: Path) -> None:
     for _ in range(2):
-        with Clerk() as clerk:
+        with ClerkHere() as clerk:
             engine.open(clerk)
             clerk.log_trial(engine.trial("complete"))
             clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
         shutil.copy(new_store, project / "mlflow.db")
-    with Clerk() as clerk:
+    with ClerkHere() as clerk:
         engine.open(clerk)
         clerk.log_trial(engine.trial("pruned"))
         clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
@@ -332,14 +364,14 @@ def test_a_store_made_anew_gets_all_trials(engine: Engine, project: Path, new_st
 
 
 def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path) -> None:
-    with Clerk() as clerk:
+    with ClerkHere() as clerk:
         engine.open(clerk)
         clerk.log_trial(engine.trial("complete"))
         clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
     (engine.folder / "trials" / "0" / "mlflow.json").unlink()  # as if the clerk had died before it was written
     before = runs("trial")[0].info.run_id
     MlflowClient(tracking.store_uri()).update_run(before, status="RUNNING")
-    with Clerk() as clerk:
+    with ClerkHere() as clerk:
         engine.open(clerk)
         clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
     assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]
@@ -351,7 +383,7 @@ def test_a_record_of_a_study_that_was_removed_is_no_trial_of_the_next(engine: En
     trial = engine.study.ask()
     assert trial is not None
     assert trial.number == 0
-    with Clerk() as clerk:
+    with ClerkHere() as clerk:
         engine.open(clerk)
         clerk.finish(project / "reports", [Row.of(read_record(folder))._replace(values=trial.values)])
     assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.RUNNING

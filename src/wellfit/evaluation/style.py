@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.8,
 }
 
-LOG_SPAN = 30.0  # positive values that span more than this factor go on a logarithmic axis
+LOG_SPAN = 15.0  # positive values that span more than this factor go on a logarithmic axis
 
 
 @contextmanager

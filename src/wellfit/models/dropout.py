@@ -1,6 +1,7 @@
 """Dropout whose random numbers are a member's own, whether it trains alone or in a pack."""
 
 from collections.abc import Sequence
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
@@ -86,18 +87,17 @@ class Dropout(nn.Module):
         super().__init__()
         self.p = p
         self.stream = DropoutStream([torch.initial_seed()], layer, [p])
+        self._handle = id(self.stream)
+        _STREAMS[self._handle] = self.stream
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, units) to the same."""
         if not self.training or self.p == 0:
             return x
-        # Unit by unit, as a pack has them in memory.
-        factors: Tensor = self._factors(x.numel()).view(x.shape[::-1]).t().contiguous()
-        return x * (factors.to(x.device) if x.is_cuda else factors)
-
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def _factors(self, units: int) -> Tensor:
-        return self.stream.factors(units)
+        if torch.compiler.is_compiling():
+            factors: Tensor = _opaque_factors(x.detach(), self._handle)
+            return x * factors
+        return x * _factors(x, self.stream)
 
     def extra_repr(self) -> str:
         """What the network's description says of it."""
@@ -110,6 +110,28 @@ def start_epoch(model: nn.Module) -> None:
         stream = getattr(module, "stream", None)
         if isinstance(stream, DropoutStream):
             stream.start_epoch()
+
+
+def _factors(x: Tensor, stream: DropoutStream) -> Tensor:
+    """What to multiply (B, units) with."""
+    # Unit by unit, as a pack has them in memory.
+    factors = stream.factors(x.numel()).view(x.shape[::-1]).t().contiguous()
+    return factors if x.is_cpu else factors.to(x.device)
+
+
+# torch.compile cannot look into numpy's generators: it would leave all of a network that holds them uncompiled. It
+# takes an operator as it is, whose arguments are tensors and numbers.
+_STREAMS: WeakValueDictionary[int, DropoutStream] = WeakValueDictionary()
+
+
+@torch.library.custom_op("wellfit::dropout_factors", mutates_args=())
+def _opaque_factors(x: Tensor, handle: int) -> Tensor:
+    return _factors(x, _STREAMS[handle])
+
+
+@_opaque_factors.register_fake
+def _(x: Tensor, handle: int) -> Tensor:
+    return torch.empty(x.shape, dtype=torch.float32, device=x.device)
 
 
 def _generator(seed: int, layer: int) -> np.random.SFC64:

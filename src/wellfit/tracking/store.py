@@ -135,14 +135,15 @@ def write_ahead() -> Iterator[None]:
         return
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import ConnectionPoolEntry
 
     path = Path(unquote(uri.removeprefix("sqlite:///")))
-    connections = []
+    pooled: list[ConnectionPoolEntry] = []
 
-    def connected(connection: sqlite3.Connection, record: object) -> None:
+    def connected(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
         (_, _, file), *_ = connection.execute("PRAGMA database_list").fetchall()
         if file and Path(file).resolve() == path.resolve():
-            connections.append(connection)
+            pooled.append(entry)
             with suppress(sqlite3.OperationalError):  # another process is at it
                 if connection.execute("PRAGMA journal_mode = WAL").fetchall() == [("wal",)]:
                     connection.execute("PRAGMA synchronous = NORMAL")
@@ -153,8 +154,8 @@ def write_ahead() -> Iterator[None]:
     finally:
         event.remove(Engine, "connect", connected)
         open_client.cache_clear()
-        for connection in connections:
-            connection.close()
+        for entry in pooled:
+            entry.invalidate()  # closes it; whoever uses the pool after this gets another
         # One file again, which can be copied as it is; unless another process has it open.
         with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0.1)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
 from wellfit.params import Params
-from wellfit.tuning.best import TRIAL_COLUMNS, write_best
+from wellfit.tuning.best import REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
 from wellfit.tuning.config import Interval, shown
 from wellfit.tuning.record import TrialRecord
 
@@ -57,7 +57,7 @@ def write_report(
     *,
     higher_is_better: bool,
 ) -> dict[str, float]:
-    """Writes ``best_params.yaml``, ``trials.csv``, the pictures, and ``repeats.csv`` where there are repeats.
+    """Writes ``best_params.yaml``, ``trials.csv``, ``repeats.csv`` and the pictures.
 
     Args:
         folder: ``reports/tune``.
@@ -83,10 +83,7 @@ def write_report(
     _draw(folder / "plots", rows, params, importance, higher_is_better)
     summary = {f"best/{monitor}": best.value, "best_trial": float(best.number)}
     summary |= {f"importance/{key}": share for key, share in importance.items()}
-    if repeats:
-        summary |= _write_repeats(folder / "repeats.csv", repeats)
-    else:
-        (folder / "repeats.csv").unlink(missing_ok=True)  # of a study before
+    summary |= _write_repeats(folder / "repeats.csv", repeats or {})
     what = f"best of {len(rows)} trials: trial {best.number}, {monitor} {best.value:.6g}"
     chosen = {key: best.values[key] for key in keys}
     write_best(folder / "best_params.yaml", chosen, data_sha256, what)
@@ -153,9 +150,12 @@ def _table(rows: Sequence[Row], keys: Sequence[str], higher: bool) -> list[list[
 
 
 def _write_repeats(file: Path, repeats: Mapping[int, float]) -> dict[str, float]:
+    if not repeats:
+        write_csv(file, REPEAT_COLUMNS, [])
+        return {}
     mean, low, high = mean_interval(list(repeats.values()))
     ends: list[list[Any]] = [["mean", mean], ["low", low], ["high", high]]
-    write_csv(file, ["seed", "score"], [*([seed, score] for seed, score in sorted(repeats.items())), *ends])
+    write_csv(file, REPEAT_COLUMNS, [*([seed, score] for seed, score in sorted(repeats.items())), *ends])
     between = "" if math.isnan(low) else f", 95 % interval {low:.4g} to {high:.4g}"
     print(f"the best configuration with {len(repeats)} seeds: mean {mean:.4g}{between}", flush=True)
     found = {"repeats/mean": mean, "repeats/low": low, "repeats/high": high}

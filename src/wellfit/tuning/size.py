@@ -20,7 +20,7 @@ from wellfit.training.setup import TrainingData, begin, begin_pack
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
 PAYS_FROM = 1.05  # times as fast: below, a larger pack or more threads are not worth it
-SECONDS = 0.15  # of steps of each candidate, after a first one that does not count
+SECONDS = 0.08  # of steps of each candidate, after a first one that does not count
 
 
 class Size(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
@@ -17,8 +17,8 @@ from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.repeats import repeat
 from wellfit.tuning.report import Row, best_row
 from wellfit.tuning.size import choose_size
-from wellfit.tuning.storage import STATES
-from wellfit.tuning.study import Trial
+from wellfit.tuning.storage import STATES, end_trial
+from wellfit.tuning.study import Study, Trial
 from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
 from wellfit.tuning.workers import Workers
 
@@ -46,6 +46,9 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         first = shortened(params, data)
     higher = is_higher_better(params.train.monitor)
     with open_study(params, data) as study:
+        folder = project_root() / ".wellfit" / "studies" / study.name
+        records = folder / "trials"
+        _store_what_was_left(study, records)
         rows = {trial.number: _row(trial) for trial in study.trials}
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = params.tune.n_trials - len(rows)
@@ -54,8 +57,6 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
         size = choose_size(first, data)
         print(f"trains {size.describe()}", flush=True)
-        folder = project_root() / ".wellfit" / "studies" / study.name
-        records = folder / "trials"
         helpers = params.tune.processes - 1 if left else 0
         with (
             Clerk() as clerk,
@@ -118,6 +119,14 @@ def _without_regularization(params: Params, epochs: int) -> Params:
         f"{' and '.join(fixed)} stay as they are"
     )
     return params.replace({f"tune.space.{key}": None for key in fixed})
+
+
+def _store_what_was_left(study: Study, records: Path) -> None:
+    """Tells the storage of trials that ended when nobody was left to tell it, before they count as lost."""
+    for trial in study.saved.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        folder = records / str(trial.number)
+        if folder.is_dir() and (record := read_record(folder)).values == trial.user_attrs.get("values"):
+            end_trial(study.saved, record)
 
 
 def _row(trial: FrozenTrial) -> Row:

@@ -1,4 +1,5 @@
-"""Python imports this at its start when its folder is on PYTHONPATH: a stage writes down every module it imports.
+"""Python imports this at its start when its folder is on PYTHONPATH: a stage, with the
+processes it starts, writes down every module it imports.
 
 Each goes to ``$IMPORT_LOG/<stage>`` at once, as a stage ends without looking back (wellfit.cli.run_stage).
 """
@@ -7,7 +8,7 @@ import os
 import sys
 
 if stage := os.environ.get("DVC_STAGE"):
-    log = open(os.path.join(os.environ["IMPORT_LOG"], stage), "w", buffering=1)  # noqa: SIM115
+    log = open(os.path.join(os.environ["IMPORT_LOG"], stage), "a", buffering=1)  # noqa: SIM115
 
     class Recorder:
         """Is asked for every module first, and knows none."""
