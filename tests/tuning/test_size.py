@@ -1,0 +1,197 @@
+"""How many trials train as one pack: measured with steps whose time is known."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+
+from wellfit.params import Params, load_params
+from wellfit.training.setup import TrainingData, load_training_data
+from wellfit.tuning import size as module
+from wellfit.tuning.size import Size, choose_size, fastest
+
+PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
+BASE = ["data.name=moons", "model.hidden=[8]", "tune.n_trials=64"]
+SIZES = [1, 4, 8, 16, 32]
+REMEMBERED = Path(".wellfit", "packs.json")
+
+
+class Clock:
+    """A clock that steps move: ``seconds`` of a step by members and threads."""
+
+    def __init__(self, seconds: Mapping[tuple[int, int], float]) -> None:
+        self.now, self.seconds = 0.0, seconds
+        self.measured: list[tuple[int, int]] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def step(self, members: int) -> Callable[[], None]:
+        what = (members, torch.get_num_threads())
+        self.measured.append(what)
+
+        def step() -> None:
+            self.now += self.seconds[what]
+
+        return step
+
+
+@pytest.fixture
+def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Size, Clock]]:
+    def run(
+        seconds: Mapping[tuple[int, int], float], sizes: list[int] = SIZES, threads: list[int] | None = None
+    ) -> tuple[Size, Clock]:
+        clock = Clock(seconds)
+        monkeypatch.setattr(module, "perf_counter", clock)
+        return fastest(clock.step, sizes, threads or [1]), clock
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def data(prepared: Path) -> TrainingData:
+    return load_training_data(params_with(), prepared / "moons")
+
+
+@pytest.fixture
+def measurements(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The sizes of each measurement, all of which find four members and two threads to be fastest."""
+    done: list[list[int]] = []
+
+    def found(step: object, sizes: list[int], thread_counts: list[int]) -> Size:
+        done.append(sizes)
+        return Size(4, 2, 10.5)
+
+    monkeypatch.setattr(module, "fastest", found)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    return done
+
+
+def params_with(*changes: str) -> Params:
+    return load_params(PARAMS_FILE, [*BASE, *changes])
+
+
+def test_the_pack_of_most_steps_a_second_is_chosen(measure: Callable[..., tuple[Size, Clock]]) -> None:
+    size, clock = measure({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 1.4, (16, 1): 2.0, (32, 1): 6.0})
+    assert size == (16, 1, pytest.approx(16 / 2.0))
+    assert [members for members, _ in clock.measured] == SIZES
+
+
+def test_doubling_ends_where_it_does_not_pay(measure: Callable[..., tuple[Size, Clock]]) -> None:
+    size, clock = measure({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 2.4 / 1.04, (16, 1): 1.0, (32, 1): 1.0})
+    assert size.members == 4  # eight are four percent faster: not worth that fewer trials learn from others
+    assert [members for members, _ in clock.measured] == [1, 4, 8]
+
+
+def test_a_network_that_does_not_pack_trains_alone(measure: Callable[..., tuple[Size, Clock]]) -> None:
+    size, _ = measure({(1, 1): 1.0, (4, 1): 4.0, (8, 1): 8.0})
+    assert size == (1, 1, pytest.approx(1.0))
+
+
+def test_a_pack_that_pays_only_when_large_is_found(measure: Callable[..., tuple[Size, Clock]]) -> None:
+    size, _ = measure({(1, 1): 1.0, (4, 1): 4.4, (8, 1): 4.6, (16, 1): 5.0, (32, 1): 20.0})
+    assert size.members == 16
+
+
+@pytest.mark.parametrize(("together", "expected"), [(0.6, (8, 2)), (0.97, (8, 1))])
+def test_threads_are_used_where_they_pay(
+    measure: Callable[..., tuple[Size, Clock]], together: float, expected: tuple[int, int]
+) -> None:
+    one = {(1, 1): 1.0, (4, 1): 1.0, (8, 1): 1.0}
+    two = {(members, 2): seconds * together for (members, _), seconds in one.items()}
+    size, clock = measure(one | two, [1, 4, 8], [1, 2])
+    assert size[:2] == expected
+    assert clock.measured == [(1, 1), (4, 1), (8, 1), (4, 2), (8, 2)]  # a single model has threads of its own
+    assert torch.get_num_threads() == 1
+
+
+def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter([9.0, 5.0, 1.0, 3.0])  # the first step prepares things
+    clock = Clock({})
+    monkeypatch.setattr(module, "perf_counter", clock)
+
+    def step() -> None:
+        clock.now += next(seconds)
+
+    assert fastest(lambda _: step, [4], [1]).rate == pytest.approx(4.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ([], [1, 4, 8, 16, 32]),
+        (["tune.n_trials=20"], [1, 4, 8]),
+        (["tune.n_trials=10000"], [1, 4, 8, 16, 32, 64, 128]),
+        (["tune.processes=2"], [1, 4, 8, 16]),
+        (["tune.pack=24"], [24]),
+    ],
+)
+def test_a_pack_holds_at_most_half_of_the_trials(
+    measurements: list[list[int]], data: TrainingData, changes: list[str], sizes: list[int]
+) -> None:
+    choose_size(params_with(*changes), data)
+    assert measurements == [sizes]
+
+
+@pytest.mark.parametrize(
+    ("changes", "size"),
+    [
+        (["tune.n_trials=7"], 1),  # four would be more than half
+        (["tune.pack=1"], 1),
+        (["train.precision=bf16"], 1),
+        (["train.compile=true"], 1),
+        (["tune.pack=5", "train.threads=3"], 5),
+    ],
+)
+def test_what_is_settled_is_not_measured(
+    measurements: list[list[int]], data: TrainingData, changes: list[str], size: int
+) -> None:
+    found = choose_size(params_with(*changes), data)
+    assert found.members == size
+    assert found.threads == (3 if "train.threads=3" in changes else 1)
+    assert measurements == []
+    assert not REMEMBERED.exists()
+
+
+def test_convolutions_train_one_by_one(measurements: list[list[int]], prepared: Path) -> None:
+    params = params_with("data.name=digits", "model.name=cnn")
+    assert choose_size(params, load_training_data(params, prepared / "digits")).describe() == "trials one by one"
+    assert measurements == []
+
+
+def test_a_measurement_is_remembered(measurements: list[list[int]], data: TrainingData) -> None:
+    first = choose_size(params_with(), data)
+    assert first == Size(4, 2, 10.5)
+    assert first.describe() == "up to 4 trials as one pack, with 2 CPU threads"
+    assert choose_size(params_with("optim.lr=0.1", "model.dropout=0.5", "train.seed=3"), data) == first
+    assert len(measurements) == 1
+    for changes in (["model.hidden=[9]"], ["train.batch_size=16"], ["tune.n_trials=20"], ["train.threads=1"]):
+        before = len(measurements)
+        choose_size(params_with(*changes), data)
+        assert len(measurements) == before + 1, changes
+    assert len(json.loads(REMEMBERED.read_text())) == 5
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}', '{"a": [4, 1]}', '{"a": [4, "x", 1]}', "\x80"])
+def test_a_damaged_memory_is_made_anew(measurements: list[list[int]], data: TrainingData, text: str) -> None:
+    REMEMBERED.parent.mkdir(exist_ok=True)
+    REMEMBERED.write_bytes(text.encode("latin-1"))
+    choose_size(params_with(), data)
+    choose_size(params_with(), data)
+    assert len(measurements) == 1
+
+
+def test_a_real_network_is_measured(project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    torch.set_num_threads(3)
+    size = choose_size(params_with("tune.n_trials=8"), data)
+    assert size.members in (1, 4)
+    assert size.rate > 0
+    assert torch.get_num_threads() == 3
