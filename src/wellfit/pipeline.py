@@ -52,9 +52,11 @@ def _changes(old: Params, new: Params) -> list[str]:
     """What differs, as ``dvc exp run --set-param`` takes it."""
     missing = object()
     before = old.flat()
+    known = before.keys() | {f"tune.space.{key}" for key in old.tune.searched}
     changed = {key: value for key, value in new.flat().items() if before.get(key, missing) != value}
     changed |= {f"tune.space.{key}": None for key in old.tune.searched if key not in new.tune.searched}
-    return [f"{key}={_hydra(value)}" for key, value in changed.items()]
+    # ++: hydra adds no key unless it is told to, and `tune.space` may get new ones.
+    return [f"{'' if key in known else '++'}{key}={_hydra(value)}" for key, value in changed.items()]
 
 
 def _hydra(value: Any) -> str:
