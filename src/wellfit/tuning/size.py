@@ -19,7 +19,8 @@ from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.setup import TrainingData, begin, begin_pack
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
-PAYS_FROM = 1.05  # times as fast: below, a larger pack or more threads are not worth it
+PAYS_FROM = 1.05  # times as fast: below, a larger pack is not worth it
+THREADS_PAY_FROM = 1.25  # the same for more threads, which have less to give once another process wants the cores, too
 SECONDS = 0.08  # of steps of each candidate, after a first one that does not count
 
 
@@ -89,7 +90,7 @@ def fastest(step: Callable[[int], Callable[[], None]], sizes: Sequence[int], thr
                 continue
             torch.set_num_threads(threads)
             rate = _rate(step(members), members)
-            if rate > PAYS_FROM * best.rate:
+            if rate > (PAYS_FROM if threads == best.threads else THREADS_PAY_FROM) * best.rate:
                 best = Size(members, threads, rate)
             if members > 1 and rate < PAYS_FROM * previous:
                 break
