@@ -80,7 +80,7 @@ def params_with(*changes: str) -> Params:
 
 def test_the_pack_of_most_steps_a_second_is_chosen(measure: Callable[..., tuple[Size, Clock]]) -> None:
     size, clock = measure({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 1.4, (16, 1): 2.0, (32, 1): 6.0})
-    assert size == (16, 1, pytest.approx(16 / 2.0))
+    assert size == Size(16, 1, 16 / 2.0)
     assert [members for members, _ in clock.measured] == SIZES
 
 
@@ -92,7 +92,7 @@ def test_doubling_ends_where_it_does_not_pay(measure: Callable[..., tuple[Size, 
 
 def test_a_network_that_does_not_pack_trains_alone(measure: Callable[..., tuple[Size, Clock]]) -> None:
     size, _ = measure({(1, 1): 1.0, (4, 1): 4.0, (8, 1): 8.0})
-    assert size == (1, 1, pytest.approx(1.0))
+    assert size[:2] == (1, 1)
 
 
 def test_a_pack_that_pays_only_when_large_is_found(measure: Callable[..., tuple[Size, Clock]]) -> None:

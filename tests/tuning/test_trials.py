@@ -10,8 +10,7 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.params import Params, load_params
-from wellfit.training.setup import TrainingData, begin, load_training_data
-from wellfit.tuning import trials as module
+from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.size import Size
 from wellfit.tuning.study import Trial
@@ -66,11 +65,10 @@ class Packs:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.history: list[list[list[float]]] = []
         self.threads: list[int] = []
-        begin_alone, begin_pack, change = module.begin, module.begin_pack, module.change_members
 
         def alone(params: Params, data: TrainingData) -> Any:
             self.history.append([[params.optim.lr]])
-            return begin_alone(params, data)
+            return begin(params, data)
 
         def together(members: list[Params], data: TrainingData) -> Any:
             self.history.append([[params.optim.lr for params in members]])
@@ -80,11 +78,11 @@ class Packs:
         def changed(training: Any, kept: list[int], added: list[Params]) -> None:
             now = self.history[-1][-1]
             self.history[-1].append([now[k] for k in kept] + [params.optim.lr for params in added])
-            change(training, kept, added)
+            change_members(training, kept, added)
 
-        monkeypatch.setattr(module, "begin", alone)
-        monkeypatch.setattr(module, "begin_pack", together)
-        monkeypatch.setattr(module, "change_members", changed)
+        monkeypatch.setattr("wellfit.tuning.trials.begin", alone)
+        monkeypatch.setattr("wellfit.tuning.trials.begin_pack", together)
+        monkeypatch.setattr("wellfit.tuning.trials.change_members", changed)
 
 
 @pytest.fixture
