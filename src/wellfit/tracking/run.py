@@ -143,6 +143,7 @@ def start_run(
     parent: Run | None = None,
     again: str | None = None,
     shared: bool = False,
+    started: float | None = None,
 ) -> AbstractContextManager[Run]:
     """Opens a run and closes it on every way out: FINISHED, FAILED after an error, KILLED when interrupted.
 
@@ -156,6 +157,7 @@ def start_run(
         parent: the study's run, for a trial.
         again: a run of before that goes on, where the store still has it in the same experiment below the same parent.
         shared: several processes may have the run open; the last to leave it gives it its status.
+        started: when a new run began, in seconds since 1970; None: now.
     """
 
     def start(client: MlflowClient) -> str:
@@ -172,7 +174,8 @@ def start_run(
         if parent_id:
             tags["mlflow.parentRunId"] = parent_id
         experiment = client.get_run(parent_id).info.experiment_id if parent_id else experiment_id(client)
-        return str(client.create_run(experiment, tags=tags, run_name=name).info.run_id)
+        start_time = None if started is None else int(started * 1000)
+        return str(client.create_run(experiment, start_time, tags, name).info.run_id)
 
     return _UnderWay(start, meta, shared=shared)
 

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +64,7 @@ class Clerk:
             "config": dict(config),
             "higher_is_better": higher_is_better,
             "source": sys.argv[0],
+            "started": time.time(),
         }
         self._say({"open": self._opening})
 

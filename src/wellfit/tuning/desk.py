@@ -47,6 +47,7 @@ class Desk:
         self.params, self.meta = Params.model_validate(opening["params"]), Meta.model_validate(opening["meta"])
         self._config: dict[str, Any] = opening["config"]
         self._higher: bool = opening["higher_is_better"]
+        self._started: float = opening["started"]
         self._to_store: deque[Path] = deque()
         self._to_copy: deque[Path] = deque()
         self._left: set[Path] = set()  # by a clerk of before
@@ -159,7 +160,9 @@ class Desk:
                     marker.unlink()
                 self._take_what_was_left()
             name = f"tune {self.meta.name} {self.params.model.name}"
-            run = self._open_run.enter_context(tracking.start_run("tune", name, self.meta, again=again, shared=True))
+            run = self._open_run.enter_context(
+                tracking.start_run("tune", name, self.meta, again=again, shared=True, started=self._started)
+            )
             write_json(file, {"run_id": run.id})
         if self._left:
             self._half_copied = tracking.children_by_tag(run, "wellfit.trial")
