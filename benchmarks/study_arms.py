@@ -76,11 +76,11 @@ class Case:
 
 
 CASES = [
-    Case("moons", [64, 64], batch_size=32, loss="bce", epochs=26, sample=32),
-    Case("digits", [128, 64], batch_size=64, loss="cross_entropy", epochs=40, sample=32),
-    Case("adult", [64, 64], batch_size=256, loss="bce", epochs=9, sample=16),
-    Case("california_housing", [256, 256, 256], batch_size=256, loss="mse", epochs=10, sample=8),
-    Case("fashion_mnist", [512, 512], batch_size=100, loss="cross_entropy", epochs=1, sample=8),
+    Case("moons", [64, 64], batch_size=32, loss="bce", epochs=60, sample=8),
+    Case("digits", [128, 64], batch_size=64, loss="cross_entropy", epochs=40, sample=8),
+    Case("adult", [64, 64], batch_size=256, loss="bce", epochs=9, sample=4),
+    Case("california_housing", [256, 256, 256], batch_size=256, loss="mse", epochs=4, sample=4),
+    Case("fashion_mnist", [512, 512], batch_size=100, loss="cross_entropy", epochs=1, sample=3),
 ]
 
 

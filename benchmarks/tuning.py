@@ -11,7 +11,7 @@ Three arms run a study on the same rows, with the same networks, epochs and batc
 and the other two train what it has tried, a sample of it where all would take too long. Ratios are those of one round;
 what is printed is their median, lowest and highest.
 
-    python benchmarks/tuning.py                            # trials per second without pruning, all cases: 40 minutes
+    python benchmarks/tuning.py                            # trials per second without pruning, all cases: half an hour
     python benchmarks/tuning.py --only digits --time-to-best
     python benchmarks/tuning.py --only digits --quality 20
 
