@@ -53,7 +53,9 @@ def _changes(old: Params, new: Params) -> list[str]:
     missing = object()
     before = old.flat()
     changed = {key: value for key, value in new.flat().items() if before.get(key, missing) != value}
-    return [f"{key}={_hydra(value)}" for key, value in changed.items()]
+    # What is no longer searched is not there at all.
+    given = [f"tune.space.{key}=null" for key in old.tune.searched if key not in new.tune.searched]
+    return [f"{key}={_hydra(value)}" for key, value in changed.items()] + given
 
 
 def _hydra(value: Any) -> str:
