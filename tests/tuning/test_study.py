@@ -287,6 +287,40 @@ def test_trials_of_a_process_that_lives_are_left_alone() -> None:
     assert {trial.state for trial in second.saved.trials} == {TrialState.RUNNING}
 
 
+def test_trials_of_another_clone_that_lives_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = ["tune.n_trials=2", "tune.study=shared", f"tune.storage=sqlite:///{tmp_path}/shared.db"]
+    with open_study(*setting) as first:
+        assert ask(first).number == 0
+        (tmp_path / "clone").mkdir()
+        monkeypatch.chdir(tmp_path / "clone")
+        second = open_study(*setting)
+        assert ask(second).number == 1
+        assert second.ask() is None
+        assert {trial.state for trial in second.saved.trials} == {TrialState.RUNNING}
+        monkeypatch.setattr(Study, "close", lambda self: self._alive.release())  # as if it had been killed
+    again = ask(second)
+    assert (again.number, second.saved.trials[0].user_attrs["failure"]) == (2, LOST)
+
+
+def test_of_two_that_claim_a_place_at_once_the_first_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = open_study("tune.n_trials=2"), open_study("tune.n_trials=2")
+    claim, claims = Study._claim, []
+
+    def overtaken(study: Study, place: int) -> Trial | None:
+        claims.append(place)
+        if len(claims) == 1:
+            claim(second, place)
+        return claim(study, place)
+
+    monkeypatch.setattr(Study, "_claim", overtaken)
+    assert ask(first).number == 2
+    assert claims == [0, 1]
+    assert first.ask() is None
+    kept = first.saved.trials
+    assert [trial.state for trial in kept] == [TrialState.RUNNING, TrialState.FAIL, TrialState.RUNNING]
+    assert kept[1].user_attrs["failure"] == LOST
+
+
 def test_trials_of_another_machine_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "elsewhere")

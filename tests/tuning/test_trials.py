@@ -189,6 +189,13 @@ def test_one_by_one_there_are_no_packs(data: TrainingData, packs: Packs) -> None
     assert [each.record.state for each in ended] == ["pruned", "complete"]
 
 
+def test_what_is_not_made_for_packs_trains_alone(data: TrainingData, packs: Packs) -> None:
+    values = [{"train.precision": kind, "optim.lr": 0.01} for kind in ("bf16", "bf16", "fp32", "fp32")]
+    ended = trained(Script(values), params_with("train.epochs=1"), data, 4)
+    assert [each.record.state for each in ended] == ["complete"] * 4
+    assert sorted(packs.history) == [[[0.01]], [[0.01]], [[0.01, 0.01]]]
+
+
 def test_a_pack_shrinks_when_the_study_has_no_more(data: TrainingData, packs: Packs) -> None:
     study = Script(rates(0.01, 0.02, 0.03), pruned={0: 1, 2: 3})
     ended = {each.record.number: each for each in trained(study, params_with(), data, 3)}
@@ -218,11 +225,32 @@ def test_trials_that_wait_for_others_of_their_kind_are_not_forgotten(data: Train
     assert sorted(each.record.number for each in ended) == list(range(10))
 
 
+def test_more_of_a_kind_than_there_is_room_for_wait(data: TrainingData, packs: Packs) -> None:
+    widths = [[4], [4], [6], [6], [4], [6], [6], [6]]
+    values = [{"model.hidden": width, "optim.lr": 0.01 * (1 + number)} for number, width in enumerate(widths)]
+    ended = trained(Script(values, pruned={0: 1, 2: 2, 3: 3}), params_with(), data, 4)
+    assert sorted(each.record.number for each in ended) == list(range(8))
+
+
+def test_a_trial_that_comes_after_there_was_none_is_trained(data: TrainingData) -> None:
+    """As when another process dies meanwhile, whose trials are given back."""
+    study, calls = Script(rates(0.01)), iter([None])
+    ask = study.ask
+
+    def late() -> Trial | None:
+        return ask() if next(calls, True) else None
+
+    study.ask = late  # type: ignore[method-assign]
+    ended = trained(study, params_with(), data, 2)
+    assert len(ended) == sum(what == "ask" for what, _ in study.events)
+
+
 def test_values_that_contradict_each_other_are_a_failed_trial(data: TrainingData, packs: Packs) -> None:
     good, bad = {"model.norm": "batch", "model.groups": 4}, {"model.norm": "group", "model.groups": 3}
-    values = [good, bad, good, bad]
-    ended = {each.record.number: each for each in trained(Script(values), params_with(), data, 3)}
-    assert [ended[number].record.state for number in range(4)] == ["complete", "failed", "complete", "failed"]
+    study = Script([good, bad, good, bad], pruned={0: 1})
+    ended = {each.record.number: each for each in trained(study, params_with(), data, 3)}
+    assert sorted(number for what, number in study.events if what == "tell") == [0, 1, 2, 3]
+    assert [ended[number].record.state for number in range(4)] == ["pruned", "failed", "complete", "failed"]
     for number in (1, 3):
         record, weights = ended[number]
         assert "model.groups" in record.failure
@@ -234,7 +262,7 @@ def test_values_that_contradict_each_other_are_a_failed_trial(data: TrainingData
 def test_nothing_but_contradictions_ends(data: TrainingData) -> None:
     bad = {"model.norm": "group", "model.groups": 3}
     ended = trained(Script([bad] * 3), params_with(), data, 2)
-    assert [each.record.state for each in ended] == ["failed"] * 3
+    assert [(each.record.number, each.record.state) for each in ended] == [(k, "failed") for k in range(3)]
 
 
 def test_what_does_not_fit_the_data_is_a_failed_trial(prepared: Path) -> None:

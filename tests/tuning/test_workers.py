@@ -198,12 +198,12 @@ def test_a_study_of_two_processes(
     ask = Study.ask
 
     def patient(study: Study) -> Any:  # else this process has done all before the other has begun
-        wait_until(lambda: (project / ".wellfit/studies/mine/trials").is_dir())
+        wait_until(states)
         return ask(study)
 
     monkeypatch.setattr(Study, "ask", patient)
     report = project / "report"
-    stage.tune(params_with(), prepared / "moons", report)
+    stage.tune(params_with("train.epochs=50", "tune.max_steps=null"), prepared / "moons", report)
     trials = trials_of(report)
     assert [trial["trial"] for trial in trials] == in_mlflow() == [str(number) for number in range(8)]
     assert states() == ["COMPLETE" if trial["state"] == "complete" else "PRUNED" for trial in trials]

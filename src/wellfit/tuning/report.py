@@ -119,6 +119,7 @@ def importances(rows: Sequence[Row], params: Params) -> dict[str, float]:
         return {}
     if len(distributions) == 1:
         return dict.fromkeys(distributions, 1.0)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study()
     study.add_trials(trials)
     evaluator = FanovaImportanceEvaluator(seed=0)

@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -82,9 +83,10 @@ class Study:
         self._last: dict[int, tuple[int, float]] = {}  # epoch and value
         self._best: float | None = None
 
-        self._token = uuid.uuid4().hex[:12]
-        self._alive = FileLock(lock_path(f"{self.name}.{self._token}.lock"))
+        self._alive = FileLock(lock_path(f"{self.name}.{uuid.uuid4().hex[:12]}.lock"))
         self._alive.acquire()
+        # With the whole path, for another clone on this machine may look whether this process is alive.
+        self._worker = f"{socket.gethostname()}:{self._alive.lock_file}"
         if random := drawn_at_random(self._config, self._space):
             print(f"tune.sampler {self._config.sampler} takes numbers only: {' and '.join(random)} are drawn at random")
 
@@ -125,8 +127,8 @@ class Study:
     def ask(self) -> Trial | None:
         """Claims the next trial.
 
-        The claims of the processes of one machine wait for each other, so that together they never exceed
-        ``tune.n_trials``; those of several machines may, by one trial each.
+        The claims of the processes of one project wait for each other. Where those of another clone or machine take
+        the same place at once, the first to reach the storage has it.
 
         Returns:
             None: all places are taken, each combination of a grid is, or ``tune.timeout`` is over.
@@ -134,17 +136,20 @@ class Study:
         if self._deadline is not None and time.monotonic() >= self._deadline:
             return None
         with self._lock():
-            trials = self._all()
-            if not self._ids and self._give_back(trials, only_own=False):
+            while True:
                 trials = self._all()
-            place = _free_place(trials)
-            if place >= self._config.n_trials and self._give_back(trials, only_own=False):
-                trials = self._all()
+                if not self._ids and self._give_back(trials, only_own=False):
+                    trials = self._all()
                 place = _free_place(trials)
-            if place >= self._config.n_trials:
-                return None
-            self._take_in(trials)
-            return self._claim(place)
+                if place >= self._config.n_trials and self._give_back(trials, only_own=False):
+                    trials = self._all()
+                    place = _free_place(trials)
+                if place >= self._config.n_trials:
+                    return None
+                self._take_in(trials)
+                trial = self._claim(place)
+                if trial is None or self._was_first(trial.number, place):
+                    return trial
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Takes the monitored value of an epoch, counted from 1; in memory only."""
@@ -178,7 +183,7 @@ class Study:
             with self._lock():
                 self._give_back(self._all(), only_own=True)
             self._alive.release()
-            lock_path(f"{self.name}.{self._token}.lock").unlink(missing_ok=True)
+            Path(self._alive.lock_file).unlink(missing_ok=True)
 
     def _lock(self) -> FileLock:
         return study_lock(self.name)
@@ -204,12 +209,20 @@ class Study:
             values = self._space.values(drawn)
             kept = self._memory_storage.get_trial(memory_id).system_attrs
             system = {key: value for key, value in kept.items() if key == GENERATION}
-        attributes = {"place": place, "worker": f"{socket.gethostname()}/{self._token}", "values": values}
+        attributes = {"place": place, "worker": self._worker, "values": values}
         begun = _running(drawn, self._space.distributions, attributes, system)
         number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, begun))
         self._ids[number] = self._remember(begun) if memory_id is None else memory_id
         self._own.add(number)
         return Trial(number, values)
+
+    def _was_first(self, number: int, place: int) -> bool:
+        """Whether a place was free when it was claimed; the trial is given back where it was not."""
+        if all(_place(trial) != place or trial.number >= number for trial in self._all()):
+            return True
+        self._lose(self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number))
+        self._forget(number)
+        return False
 
     def _take_in(self, trials: Iterable[FrozenTrial]) -> None:
         """Brings the trials of other processes, and of earlier calls, into memory."""
@@ -266,19 +279,23 @@ class Study:
         """Ends the running trials of processes that are no more, or of this one; whether there was one."""
         host, lost = socket.gethostname(), []
         for trial in trials:
-            its_host, _, token = str(trial.user_attrs.get("worker", "")).rpartition("/")
+            worker = str(trial.user_attrs.get("worker", ""))
+            its_host, _, lock = worker.partition(":")
             if trial.state != TrialState.RUNNING or its_host != host or trial.number in self._kept:
                 continue
-            if token == self._token:
+            if worker == self._worker:
                 if only_own and trial.number not in self._ended:
                     lost.append(trial)
-            elif not only_own and _is_gone(self.name, token):
+            elif not only_own and _is_gone(Path(lock)):
                 lost.append(trial)
         for trial in lost:
-            with at_once(self._storage):
-                self._storage.set_trial_user_attr(trial._trial_id, "failure", LOST)
-                self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            self._lose(trial._trial_id)
         return bool(lost)
+
+    def _lose(self, trial_id: int) -> None:
+        with at_once(self._storage):
+            self._storage.set_trial_user_attr(trial_id, "failure", LOST)
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
 
 
 def _running(
@@ -312,14 +329,13 @@ def _free_place(trials: Iterable[FrozenTrial]) -> int:
     return next(place for place in range(len(taken) + 1) if place not in taken)
 
 
-def _is_gone(name: str, token: str) -> bool:
+def _is_gone(lock: Path) -> bool:
     """Whether a process of this machine has ended: it held a lock as long as it lived."""
-    path = lock_path(f"{name}.{token}.lock")
-    if not path.exists():
+    if not lock.exists():
         return True
     try:
-        with FileLock(path).acquire(timeout=0):
-            path.unlink(missing_ok=True)
+        with FileLock(lock).acquire(timeout=0):
+            lock.unlink(missing_ok=True)
     except Timeout:
         return False
     return True

@@ -51,43 +51,40 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         _store_what_was_left(study, records)
         rows = {trial.number: _row(trial) for trial in study.trials}
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
-        left = params.tune.n_trials - len(rows)
+        left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
         if rows:
             print(f"the study has {len(rows)} trials from before; {left} to go")
         begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
         size = choose_size(first, data)
         print(f"trains {size.describe()}", flush=True)
         helpers = params.tune.processes - 1 if left else 0
-        with (
-            Clerk() as clerk,
-            Workers(helpers, params, data_folder, records, size) as workers,
-            Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress,
-        ):
+        with Clerk() as clerk, Workers(helpers, params, data_folder, records, size) as workers:
             clerk.open(folder, params, data.meta, study_config(params), higher_is_better=higher)
+            with Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress:
 
-            def take(trial_folder: Path, record: TrialRecord) -> None:
-                clerk.log_trial(trial_folder)
-                rows[record.number] = Row.of(record)
-                failures.update({record.failure} - {""})
-                progress.show(len(rows), _shown(rows, higher))
+                def take(trial_folder: Path, record: TrialRecord) -> None:
+                    clerk.log_trial(trial_folder)
+                    rows[record.number] = Row.of(record)
+                    failures.update({record.failure} - {""})
+                    progress.show(len(rows), _shown(rows, higher))
 
-            def take_of_others(folders: Iterable[Path]) -> None:
-                for trial_folder in folders:
-                    record = read_record(trial_folder)
-                    study.keep(record.number)
-                    take(trial_folder, record)
+                def take_of_others(folders: Iterable[Path]) -> None:
+                    for trial_folder in folders:
+                        record = read_record(trial_folder)
+                        study.keep(record.number)
+                        take(trial_folder, record)
 
-            try:
-                for trial_folder, record in record_trials(study, params, data, size, records):
-                    take(trial_folder, record)
-                    take_of_others(workers.ended())
-                take_of_others(workers.rest())
-                for trial_folder, record in record_trials(study, params, data, size, records):
-                    take(trial_folder, record)  # of a process that has died meanwhile
-            except BaseException:
-                workers.stop()
-                take_of_others(workers.rest())
-                raise
+                try:
+                    for trial_folder, record in record_trials(study, params, data, size, records):
+                        take(trial_folder, record)
+                        take_of_others(workers.ended())
+                    take_of_others(workers.rest())
+                    for trial_folder, record in record_trials(study, params, data, size, records):
+                        take(trial_folder, record)  # of a process that has died meanwhile
+                except BaseException:
+                    workers.stop()
+                    take_of_others(workers.rest())
+                    raise
             # Another stage may have worked on the study as well.
             rows |= {trial.number: _row(trial) for trial in study.trials if trial.number not in rows}
             best = best_row(list(rows.values()), higher_is_better=higher)
