@@ -81,7 +81,7 @@ class Engine:
     """A study whose trials are made up, with its folder of records."""
 
     def __init__(self, root: Path) -> None:
-        self.study = Study(PARAMS, META.name, META.sha256, higher_is_better=False)
+        self.study = Study(PARAMS, META.name, META.sha256, epochs=PARAMS.train.epochs, higher_is_better=False)
         self.folder = root / ".wellfit" / "studies" / self.study.name
         self.records: list[TrialRecord] = []
 
@@ -391,7 +391,7 @@ def test_a_record_of_a_study_that_was_removed_is_no_trial_of_the_next(engine: En
 
 @pytest.mark.parametrize(("epochs", "metrics"), [(1, 3), (25, 3), (26, 9), (40, 12), (1000, 3), (300, 100)])
 def test_curves_are_thinned_evenly_with_first_last_and_best(epochs: int, metrics: int) -> None:
-    history = [{f"m{i}": float(epoch) for i in range(metrics)} | {"seconds": 1.0} for epoch in range(1, epochs + 1)]
+    history = [{f"m{i}": float(epoch) for i in range(metrics)} for epoch in range(1, epochs + 1)]
     best = max(1, epochs - 1)
     kept = thinned(history, best)
     assert {1, best, epochs} <= set(kept)

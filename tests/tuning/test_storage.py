@@ -74,7 +74,7 @@ def test_a_journal_stands_below_the_root_wherever_the_stage_runs(
 )
 def test_how_a_trial_ended(storage: str, record: Record, state: TrialState, value: float | None) -> None:
     new_study(storage)
-    assert end_trial(open_saved(storage, "study"), record, "run 7")  # another process than the one that claimed it
+    assert end_trial(open_saved(storage, "study"), record)  # another process than the one that claimed it
     (trial,) = open_saved(storage, "study").trials
     assert (trial.state, trial.value) == (state, value)
     assert list(trial.intermediate_values) == list(range(1, len(record.history) + 1))
@@ -85,7 +85,6 @@ def test_how_a_trial_ended(storage: str, record: Record, state: TrialState, valu
         "best_epoch": record.best_epoch,
         "best": record.best,
         "failure": record.failure,
-        "run_id": "run 7",
     }
 
 
@@ -110,7 +109,7 @@ def test_an_end_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Journal, "append_logs", count)
     end_trial(saved, Record())
-    assert written == [8]  # five attributes, two values, the state
+    assert written == [7]  # four attributes, two values, the state
 
 
 def test_what_is_gathered_is_dropped_by_an_error(tmp_path: Path) -> None:

@@ -48,7 +48,8 @@ def params_of(*overrides: str) -> Params:
 
 
 def open_study(*overrides: str, data: str = "d1", higher_is_better: bool = False) -> Study:
-    return Study(params_of(*overrides), "digits", data, higher_is_better=higher_is_better)
+    params = params_of(*overrides)
+    return Study(params, "digits", data, epochs=params.train.epochs, higher_is_better=higher_is_better)
 
 
 def loss_of(values: dict[str, Any]) -> float:
@@ -152,13 +153,10 @@ def test_a_pack_that_is_asked_for_at_once_has_no_values_twice() -> None:
     assert len(set(pack)) == 16
 
 
-def test_the_best_trial_is_the_best_complete_one() -> None:
+def test_ended_trials_are_in_the_storage_with_their_states() -> None:
     study = open_study()
-    assert study.best is None
     for state, value in [("failed", 0.0), ("complete", 3.0), ("pruned", 1.0), ("complete", 4.0)]:
         end(study, ask(study), state, value)
-    assert study.best is not None
-    assert (study.best.number, study.best.value, study.best_so_far) == (1, 3.0, 3.0)
     assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE", "PRUNED", "COMPLETE"]
 
 
@@ -166,8 +164,7 @@ def test_direction() -> None:
     study = open_study("train.monitor=val/accuracy", higher_is_better=True)
     for value in (0.5, 0.9, 0.7):
         end(study, ask(study), best=value)
-    assert study.best is not None
-    assert study.best.value == study.best_so_far == 0.9
+    assert study.saved.best_value == study._memory.best_value == 0.9
 
 
 # n_trials, timeout, grid
@@ -340,7 +337,6 @@ def test_other_processes_trials_are_taken_in_before_each_proposal() -> None:
     ask(second)
     seen = second._memory.trials
     assert [trial.state for trial in seen] == [TrialState.COMPLETE] * 12 + [TrialState.RUNNING] * 2
-    assert second.best_so_far == first.best_so_far
     # Alone, with the same trials, the study would have proposed the same.
     assert ask(first).values != ask(second).values
 
@@ -420,13 +416,6 @@ def test_a_study_that_wellfit_did_not_begin_is_refused() -> None:
     )
     with pytest.raises(WellfitError, match=r"tune\.study theirs is a study that wellfit did not begin; give"):
         open_study("tune.study=theirs", SQLITE)
-
-
-def test_the_run_of_a_study_is_kept_with_it() -> None:
-    study = open_study()
-    assert study.run_id is None
-    study.run_id = "abc"
-    assert open_study().run_id == "abc"
 
 
 # What is said
@@ -516,3 +505,12 @@ def test_a_lost_trial_is_given_back_by_the_next_call_as_well() -> None:
     assert ask(study) == Trial(1, CURRENT)
     assert study.saved.trials[0].user_attrs["failure"] == LOST
     assert study.trials == []
+
+
+def test_the_current_values_are_never_stopped() -> None:
+    study = open_study("tune.pruner_startup_trials=1", "tune.pruner_warmup_epochs=1")
+    first, *others = [ask(study) for _ in range(4)]
+    for trial in (first, *others):
+        study.report(trial.number, 1, 9.0 if trial is first else float(trial.number))
+    assert not study.should_prune(first.number)
+    assert study.should_prune(others[-1].number)

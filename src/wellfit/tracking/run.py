@@ -299,11 +299,6 @@ def has_children(run_id: str) -> bool:
     return found
 
 
-def has_run(run_id: str) -> bool:
-    """Whether the store has a run."""
-    return status_of(open_client(), run_id) is not None
-
-
 def reopen_run(run_id: str) -> Run | None:
     """An ended run, to add to it; None where the store does not have it, as after ``dvc pull`` elsewhere."""
     client = open_client()

@@ -4,6 +4,8 @@ from typing import Any
 
 from wellfit.params import Params
 
+# Kept out of reports, which are the same bytes in every run, and of trials, whose pack they are of.
+TIMING = ("seconds", "samples_per_second")
 SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
 
 

@@ -17,12 +17,10 @@ from wellfit.progress import Progress
 from wellfit.tensorboard import event_files
 from wellfit.training.checkpoint import save_checkpoint
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
-from wellfit.training.record import best_metrics, resolved_config
+from wellfit.training.record import TIMING, best_metrics, resolved_config
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
 from wellfit.tuning.best import apply_best
-
-TIMING = ("seconds", "samples_per_second")  # kept out of the reports, which are the same bytes in every run
 
 
 class Records(NamedTuple):

@@ -25,8 +25,6 @@ from wellfit.tuning.report import Row, write_report
 class Clerk:
     """The engine's end of the pipe; a context manager. Nothing here waits but :meth:`finish` and the way out.
 
-    Made before it is known what the study is: the imports over there take their time.
-
     Example::
 
         with Clerk() as clerk:

@@ -32,7 +32,6 @@ RUN = "run.json"  # in the folder of a study: its run in MLflow
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: MLflow takes 0.1 ms for a point; history.jsonl has all of them
 RETRY_SECONDS = 30.0
-TIMING = ("seconds", "samples_per_second")  # of trials that share a machine they say nothing
 
 
 class Desk:
@@ -136,7 +135,8 @@ class Desk:
                 self._run.status = status
                 if failure:
                     self._run.tag("wellfit.failure", failure)
-            self._open_run.close()
+            with FileLock(self.folder / "clerks.lock"):  # of two that leave at once, one is the last
+                self._open_run.close()
         except WellfitError as error:
             self._warn("MLflow", error)
         finally:
@@ -155,20 +155,24 @@ class Desk:
         with FileLock(self.folder / "clerks.lock"):  # one study, one run, also where two processes begin it at once
             file = self.folder / RUN
             again = read_json(file)["run_id"] if file.exists() else None
-            if again and not tracking.has_run(again):  # another store, or one made anew
-                for marker in self.folder.glob(f"trials/*/{COPIED}"):
-                    marker.unlink()
-                self._take_what_was_left()
             name = f"tune {self.meta.name} {self.params.model.name}"
             run = self._open_run.enter_context(
                 tracking.start_run("tune", name, self.meta, again=again, shared=True, started=self._started)
             )
             write_json(file, {"run_id": run.id})
-        if self._left:
-            self._half_copied = tracking.children_by_tag(run, "wellfit.trial")
-        run.log_params(flatten(self._config))
-        run.tag("wellfit.n_trials", self.params.tune.n_trials)  # not a param: it may change when a study goes on
-        run.tag("mlflow.note.content", self._describe_study(None))
+            if again and again != run.id:  # another store, one made anew, or below another run: it lacks the trials
+                for marker in self.folder.glob(f"trials/*/{COPIED}"):
+                    marker.unlink()
+                self._take_what_was_left()
+        try:
+            if self._left:
+                self._half_copied = tracking.children_by_tag(run, "wellfit.trial")
+            run.log_params(flatten(self._config))
+            run.tag("wellfit.n_trials", self.params.tune.n_trials)  # not a param: it may change when a study goes on
+            run.tag("mlflow.note.content", self._describe_study(None))
+        except BaseException:
+            self._open_run.close()  # it is opened anew the next time
+            raise
         return run
 
     def _store(self, folder: Path) -> None:
@@ -268,12 +272,9 @@ def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int
         best_epoch: from 1; 0 where there is none.
 
     Returns:
-        Epoch, from 1, to its metrics but for timing; at most 25 epochs, fewer where there are many metrics.
+        Epoch, from 1, to its metrics; at most 25 epochs, fewer where there are many metrics.
     """
-    curves = {
-        epoch: {name: value for name, value in metrics.items() if name not in TIMING}
-        for epoch, metrics in enumerate(history, start=1)
-    }
+    curves = {epoch: dict(metrics) for epoch, metrics in enumerate(history, start=1)}
     metrics = max(map(len, curves.values()), default=1)
     most = min(CURVE_EPOCHS, max(5, CURVE_POINTS // max(1, metrics)))
     if len(curves) <= most:
@@ -285,7 +286,9 @@ def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int
 
 def _describe_trial(record: TrialRecord, monitor: str) -> str:
     ended = {"complete": "It ran to its end", "pruned": "It was stopped early", "failed": "It failed"}[record.state]
-    result = f"; its best `{monitor}` is {record.best:.6g}, in epoch {record.best_epoch}" if record.best else ""
+    result = ""
+    if record.best is not None:
+        result = f"; its best `{monitor}` is {record.best:.6g}, in epoch {record.best_epoch}"
     failure = f": {record.failure}" if record.failure else ""
     lines = [f"Trial {record.number} of a study. {ended} after {len(record.history)} epochs{failure}{result}.", ""]
     lines += ["| key | value |", "|---|---|"]

@@ -110,11 +110,17 @@ def _remembered(memory: Path) -> dict[str, Size]:
 
 def _rate(step: Callable[[], None], members: int) -> float:
     """Steps of members a second, of the fastest step: what else the machine does makes others slower."""
-    step()
+
+    def finished() -> None:
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # else only its launch is timed
+
+    finished()
     times: list[float] = []
     while len(times) < 3 or sum(times) < SECONDS:
         started = perf_counter()
-        step()
+        finished()
         times.append(perf_counter() - started)
     return members / min(times)
 

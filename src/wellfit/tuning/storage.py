@@ -92,7 +92,7 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
         raise WellfitError(f"{place} cannot be opened ({reason}); {way_out}") from None
 
 
-def end_trial(saved: optuna.Study, record: Ended, run_id: str | None = None) -> bool:
+def end_trial(saved: optuna.Study, record: Ended) -> bool:
     """Writes down how a trial ended that :meth:`wellfit.tuning.study.Study.ask` has claimed, in any process.
 
     A journal gets all of it in one write. A trial whose end is known already is left as it is.
@@ -100,7 +100,6 @@ def end_trial(saved: optuna.Study, record: Ended, run_id: str | None = None) -> 
     Args:
         saved: from :func:`open_saved`.
         record: of the trial.
-        run_id: of its MLflow run.
 
     Returns:
         Whether it was written.
@@ -112,7 +111,7 @@ def end_trial(saved: optuna.Study, record: Ended, run_id: str | None = None) -> 
     monitor = record.config["train"]["monitor"]
     values = {epoch: metrics[monitor] for epoch, metrics in enumerate(record.history, start=1) if monitor in metrics}
     attributes: dict[str, Any] = {"epochs": len(record.history), "best_epoch": record.best_epoch, "best": record.best}
-    attributes |= {"failure": record.failure, "run_id": run_id}
+    attributes["failure"] = record.failure
     with at_once(storage):
         for name, attribute in attributes.items():
             storage.set_trial_user_attr(trial_id, name, attribute)

@@ -1,6 +1,6 @@
 """A study that many trials, and several processes, work on at once.
 
-Values are proposed and trials are stopped by what stands in memory, where a report costs a microsecond. The storage
+Values are proposed and trials are stopped by what stands in memory, where a report costs microseconds. The storage
 gets two things of each trial: that it was claimed, written when it begins, and how it ended, written by
 :func:`wellfit.tuning.storage.end_trial` when there is time. What other processes wrote is read before each proposal.
 """
@@ -52,13 +52,16 @@ class Study:
         params: the configuration of a trial; ``tune`` says what is searched, and how.
         data_name: names the study, with the identity.
         data_sha256: of the data.
+        epochs: of a trial with the current values.
         higher_is_better: direction of the monitored metric.
 
     Raises:
         WellfitError: the storage cannot be opened, or the study was made with other data or settings.
     """
 
-    def __init__(self, params: Params, data_name: str, data_sha256: str, *, higher_is_better: bool) -> None:
+    def __init__(
+        self, params: Params, data_name: str, data_sha256: str, *, epochs: int, higher_is_better: bool
+    ) -> None:
         self._config, self._space = params.tune, Space(params)
         same = identity(params, data_sha256)
         self.name = study_name(params, data_name, same)
@@ -75,13 +78,13 @@ class Study:
         self._memory = optuna.create_study(
             storage=self._memory_storage, study_name=self.name, direction=self._direction
         )
-        self._pruner = make_pruner(self._config, params.train.epochs, self.name, self._direction)
+        self._pruner = make_pruner(self._config, epochs, self.name, self._direction)
         self._ids: dict[int, int | None] = {}  # of a trial in memory; None: the sampler must not see it
         self._ended: set[int] = set()  # in memory
         self._own: set[int] = set()
         self._kept: set[int] = set()
         self._last: dict[int, tuple[int, float]] = {}  # epoch and value
-        self._best: float | None = None
+        self._current: int | None = None  # number of the trial with the current values
 
         self._alive = FileLock(lock_path(f"{self.name}.{uuid.uuid4().hex[:12]}.lock"))
         self._alive.acquire()
@@ -102,27 +105,6 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """The trials whose end is in the storage, in their order; of a longer study the first ``tune.n_trials``."""
         return [t for t in self._all() if t.state.is_finished() and _place(t) in range(self._config.n_trials)]
-
-    @property
-    def best(self) -> FrozenTrial | None:
-        """The best complete trial of the storage, or None where there is none."""
-        complete = [trial for trial in self.trials if trial.state == TrialState.COMPLETE]
-        sign = -1 if self._direction == StudyDirection.MAXIMIZE else 1
-        return min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
-
-    @property
-    def best_so_far(self) -> float | None:
-        """The best value of a complete trial, those included that the storage does not know yet."""
-        return self._best
-
-    @property
-    def run_id(self) -> str | None:
-        """The MLflow run of the study, kept with it so that a study that goes on stays one run."""
-        return self.saved.user_attrs.get("run_id")
-
-    @run_id.setter
-    def run_id(self, value: str) -> None:
-        self.saved.set_user_attr("run_id", value)
 
     def ask(self) -> Trial | None:
         """Claims the next trial.
@@ -157,8 +139,8 @@ class Study:
         self._pruner.report(number, epoch, value)
 
     def should_prune(self, number: int) -> bool:
-        """Whether to stop a trial at the epoch that it reported last."""
-        return self._pruner.should_prune(number)
+        """Whether to stop a trial at the epoch that it reported last; that with the current values never."""
+        return number != self._current and self._pruner.should_prune(number)
 
     def tell(self, number: int, state: str, best: float | None) -> None:
         """Ends a trial of this process in memory; :func:`wellfit.tuning.storage.end_trial` tells the storage.
@@ -214,6 +196,8 @@ class Study:
         number = self._storage.get_trial_number_from_id(self._storage.create_new_trial(self._study_id, begun))
         self._ids[number] = self._remember(begun) if memory_id is None else memory_id
         self._own.add(number)
+        if place == 0:
+            self._current = number
         return Trial(number, values)
 
     def _was_first(self, number: int, place: int) -> bool:
@@ -260,9 +244,6 @@ class Study:
 
     def _end(self, number: int, state: TrialState, best: float | None) -> None:
         self._ended.add(number)
-        if state == TrialState.COMPLETE and best is not None:
-            better = max if self._direction == StudyDirection.MAXIMIZE else min
-            self._best = best if self._best is None else better(self._best, best)
         if state == TrialState.PRUNED:
             self._pruner.stop(number)
         memory_id = self._ids[number]

@@ -14,13 +14,11 @@ from wellfit.params import Params
 from wellfit.training.loop import Epoch
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import can_pack, pack_key
-from wellfit.training.record import resolved_config
+from wellfit.training.record import TIMING, resolved_config
 from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members, steps_per_epoch
 from wellfit.tuning.record import TrialRecord, write_record
 from wellfit.tuning.size import Size
 from wellfit.tuning.study import Study, Trial
-
-TIMING = ("seconds", "samples_per_second")  # of the whole pack: of a trial they say nothing
 
 
 class Ended(NamedTuple):
@@ -46,17 +44,20 @@ class Running:
         self._is_pruned = False
 
     def observe(self, epoch: Epoch, member: int, training: Training[Any], study: Study) -> None:
-        """Takes an epoch in, and stops the member if the study prunes it."""
+        """Takes an epoch in, and tells the study of it."""
         members = training.members
         self._history.append({k: v for k, v in epoch.of(member).items() if k not in TIMING})
         if epoch.improved[member]:
             self._weights = training.learner.weights(member)
-        if members.failure[member]:
-            return
-        study.report(self.trial.number, len(self._history), self._history[-1][members.monitor])
-        if members.active[member] and study.should_prune(self.trial.number):
+        if not members.failure[member]:
+            study.report(self.trial.number, len(self._history), self._history[-1][members.monitor])
+
+    def prune(self, member: int, training: Training[Any], study: Study) -> None:
+        """Stops the member if the study says so, which has to know how far the others have come."""
+        active = training.members.active
+        if active[member] and study.should_prune(self.trial.number):
             self._is_pruned = True
-            members.active[member] = False
+            active[member] = False
 
     def end(self, training: Training[Any], member: int) -> Ended:
         """What it brought, once it has stopped."""
@@ -135,23 +136,25 @@ class Waiting:
 
 
 def of_trial(params: Params, trial: Trial, data: TrainingData) -> Params:
-    """The params of a trial."""
-    return shortened(params.replace(trial.values, source=f"trial {trial.number}"), data)
+    """The params of a trial, in which nothing is searched any more."""
+    return shortened(params.replace({"tune.space": {}} | trial.values, source=f"trial {trial.number}"), data)
 
 
 def shortened(params: Params, data: TrainingData) -> Params:
-    """The params of a trial: at most ``tune.max_steps``, in whole epochs."""
+    """Params of at most ``tune.max_steps``, in whole epochs, in which nothing is searched any more."""
     if params.tune.max_steps is None:
-        return params
+        return params.replace({"tune.space": {}})
     epochs = min(params.train.epochs, max(1, params.tune.max_steps // steps_per_epoch(params, data)))
     warmup = min(params.schedule.warmup_epochs, epochs - 1)
-    return params.replace({"train.epochs": epochs, "schedule.warmup_epochs": warmup})
+    # A space that is fine with all epochs need not be with fewer.
+    return params.replace({"tune.space": {}, "train.epochs": epochs, "schedule.warmup_epochs": warmup})
 
 
 def open_study(params: Params, data: TrainingData) -> Study:
     """The study of params and data."""
     higher = is_higher_better(params.train.monitor)
-    return Study(shortened(params, data), data.meta.name, data.meta.sha256, higher_is_better=higher)
+    epochs = shortened(params, data).train.epochs
+    return Study(params, data.meta.name, data.meta.sha256, epochs=epochs, higher_is_better=higher)
 
 
 def record_trials(
@@ -200,6 +203,8 @@ def train_trials(study: Study, params: Params, data: TrainingData, size: Size) -
         for epoch in training.epochs:
             for k, running in enumerate(pack):
                 running.observe(epoch, k, training, study)
+            for k, running in enumerate(pack):
+                running.prune(k, training, study)
             active = training.members.active
             for k in np.flatnonzero(~active).tolist():
                 yield pack[k].end(training, k)

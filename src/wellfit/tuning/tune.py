@@ -130,7 +130,8 @@ def _row(trial: FrozenTrial) -> Row:
     """A trial of the storage, as the report has it."""
     said = trial.user_attrs
     state = next(state for state, known in STATES.items() if known == trial.state)
-    return Row(trial.number, state, said["epochs"], said["best_epoch"], said["best"], said["values"])
+    # Another program may have ended it, and left no word of how.
+    return Row(trial.number, state, said.get("epochs", 0), said.get("best_epoch", 0), said.get("best"), said["values"])
 
 
 def _shown(rows: Mapping[int, Row], higher_is_better: bool) -> dict[str, float]:
