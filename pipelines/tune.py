@@ -11,7 +11,8 @@ def main(params: Params) -> None:
     if not (params.tune.enabled and params.tune.searched):
         from wellfit.tuning.best import write_no_tuning
 
-        print("tuning is off (tune.enabled is false, or tune.space is empty)")
+        why = "tune.space has no key that is not given" if params.tune.enabled else "tune.enabled is false"
+        print(f"nothing is tuned: {why}")
         write_no_tuning(report)
         return
     from wellfit.tuning.tune import tune

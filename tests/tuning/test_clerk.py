@@ -82,7 +82,7 @@ class Engine:
 
     def __init__(self, root: Path) -> None:
         self.study = Study(PARAMS, META.name, META.sha256, epochs=PARAMS.train.epochs, higher_is_better=False)
-        self.folder = root / ".wellfit" / "studies" / self.study.name
+        self.folder = self.study.folder
         self.records: list[TrialRecord] = []
 
     def trial(self, state: str) -> Path:

@@ -381,7 +381,7 @@ def start(project: Path, prepared: Path) -> Iterator[Callable[..., "subprocess.P
 
 def wait_for_trials(folder: Path, count: int) -> None:
     deadline = time.monotonic() + 120
-    while len(list(folder.glob(".wellfit/studies/*/trials/[0-9]*/trial.json"))) < count:
+    while len(list(folder.glob(".wellfit/records/*/*/trials/[0-9]*/trial.json"))) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

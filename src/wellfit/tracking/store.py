@@ -169,10 +169,10 @@ def unreachable_in_one_line() -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        raise WellfitError(
-            f"MLflow at {store_uri()} did not take the run: {first_line(error)} (set by MLFLOW_TRACKING_URI; "
-            "unset it to use mlflow.db)"
-        ) from error
+        named = (
+            " (set by MLFLOW_TRACKING_URI; unset it to use mlflow.db)" if "MLFLOW_TRACKING_URI" in os.environ else ""
+        )
+        raise WellfitError(f"MLflow at {store_uri()} did not take the run: {first_line(error)}{named}") from error
 
 
 def first_line(error: Exception) -> str:

@@ -49,7 +49,7 @@ class Clerk:
         """Says what the study is. Where its folder knows a run of before, that run goes on.
 
         Args:
-            folder: of the study's records, ``.wellfit/studies/<study>``; its name is the study's in ``tune.storage``.
+            folder: of the study's records, its name is the study's in ``tune.storage``.
             params: the configuration.
             meta: the data.
             config: the sections that decide what the trials are: the parameters of the study's run.

@@ -87,6 +87,10 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
             return optuna.create_study(storage=opened, study_name=name, direction=direction, load_if_exists=True)
     except WellfitError:
         raise
+    except OSError as error:
+        raise WellfitError(
+            f"tune.storage {_spoken(storage)} cannot be used: {error.strerror or error}; name another ({PARAMS_FILE})"
+        ) from None
     except Exception as error:  # of as many kinds as there are databases
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise WellfitError(f"{place} cannot be opened ({reason}); {way_out}") from None

@@ -22,12 +22,15 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from wellfit.files import project_root
 from wellfit.params import Params
 from wellfit.tuning.identity import check_identity, identity, study_name
 from wellfit.tuning.pruners import make_pruner
 from wellfit.tuning.samplers import GENERATION, GridExhaustedError, drawn_at_random, make_sampler
 from wellfit.tuning.space import Space
 from wellfit.tuning.storage import IDENTITY, LOST, STATES, at_once, is_lost, lock_path, open_saved, study_lock
+
+FOLDER = "wellfit_records"
 
 
 class Trial(NamedTuple):
@@ -70,6 +73,7 @@ class Study:
         self._storage, self._study_id = self.saved._storage, self.saved._study_id
         with self._lock():
             if IDENTITY not in self.saved.user_attrs and not self._all():
+                self.saved.set_user_attr(FOLDER, uuid.uuid4().hex[:8])
                 self.saved.set_user_attr(IDENTITY, same)
         check_identity(self.name, self.saved.user_attrs.get(IDENTITY), same)
         self._deadline = time.monotonic() + self._config.timeout if self._config.timeout else None
@@ -84,6 +88,7 @@ class Study:
         self._own: set[int] = set()
         self._kept: set[int] = set()
         self._last: dict[int, tuple[int, float]] = {}  # epoch and value
+        self.why_ended = ""  # before all places were taken
         self._current: int | None = None  # number of the trial with the current values
 
         self._alive = FileLock(lock_path(f"{self.name}.{uuid.uuid4().hex[:12]}.lock"))
@@ -106,6 +111,11 @@ class Study:
         """The trials whose end is in the storage, in their order; of a longer study the first ``tune.n_trials``."""
         return [t for t in self._all() if t.state.is_finished() and _place(t) in range(self._config.n_trials)]
 
+    @property
+    def folder(self) -> Path:
+        """For the records of its trials; another one for a study of the same name in another storage, or made anew."""
+        return project_root() / ".wellfit" / "records" / str(self.saved.user_attrs[FOLDER]) / self.name
+
     def ask(self) -> Trial | None:
         """Claims the next trial.
 
@@ -116,6 +126,7 @@ class Study:
             None: all places are taken, each combination of a grid is, or ``tune.timeout`` is over.
         """
         if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.why_ended = f"tune.timeout {self._config.timeout:g} is over"
             return None
         with self._lock():
             while True:
@@ -184,6 +195,7 @@ class Study:
             try:
                 asked = self._memory.ask(self._space.distributions)
             except GridExhaustedError:
+                self.why_ended = "each combination of tune.space is tried"
                 begun = self._memory_storage.get_all_trials(self._memory._study_id, deepcopy=False)[-1]
                 self._memory_storage.set_trial_state_values(begun._trial_id, TrialState.FAIL)
                 return None

@@ -6,7 +6,6 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.errors import WellfitError
-from wellfit.files import project_root
 from wellfit.params import PARAMS_FILE, Params
 from wellfit.progress import Progress
 from wellfit.training.metrics import is_higher_better
@@ -17,7 +16,7 @@ from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.repeats import repeat
 from wellfit.tuning.report import Row, best_row
 from wellfit.tuning.size import choose_size
-from wellfit.tuning.storage import STATES, end_trial
+from wellfit.tuning.storage import STATES, end_trial, is_lost
 from wellfit.tuning.study import Study, Trial
 from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
 from wellfit.tuning.workers import Workers
@@ -46,17 +45,19 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         first = shortened(params, data)
     higher = is_higher_better(params.train.monitor)
     with open_study(params, data) as study:
-        folder = project_root() / ".wellfit" / "studies" / study.name
-        records = folder / "trials"
+        folder, records = study.folder, study.folder / "trials"
         _store_what_was_left(study, records)
         rows = {trial.number: _row(trial) for trial in study.trials}
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
         if rows:
-            print(f"the study has {len(rows)} trials from before; {left} to go")
+            unused = len([t for t in study.saved.trials if t.state.is_finished() and not is_lost(t)]) - len(rows)
+            more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
+            print(f"the study has {len(rows)} trials from before{more}; {left} to go")
         begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
         size = choose_size(first, data)
-        print(f"trains {size.describe()}", flush=True)
+        if left:
+            print(f"trains {size.describe()}", flush=True)
         helpers = params.tune.processes - 1 if left else 0
         with Clerk() as clerk, Workers(helpers, params, data_folder, records, size) as workers:
             clerk.open(folder, params, data.meta, study_config(params), higher_is_better=higher)
@@ -85,6 +86,10 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
                     workers.stop()
                     take_of_others(workers.rest())
                     raise
+            if study.why_ended:
+                print(f"no more trials: {study.why_ended}", flush=True)
+            if failures:
+                print(f"failed trials: {'; '.join(sorted(failures)[:3])}", flush=True)
             # Another stage may have worked on the study as well.
             rows |= {trial.number: _row(trial) for trial in study.trials if trial.number not in rows}
             best = best_row(list(rows.values()), higher_is_better=higher)
@@ -138,4 +143,9 @@ def _shown(rows: Mapping[int, Row], higher_is_better: bool) -> dict[str, float]:
     """What the progress bar says beside the number of trials."""
     best = best_row(list(rows.values()), higher_is_better=higher_is_better)
     pruned = sum(row.state == "pruned" for row in rows.values())
-    return {"pruned": pruned} | ({} if best is None or best.value is None else {"best": best.value})
+    failed = sum(row.state == "failed" for row in rows.values())
+    return (
+        {"pruned": pruned}
+        | ({"failed": failed} if failed else {})
+        | ({} if best is None or best.value is None else {"best": best.value})
+    )
