@@ -381,7 +381,8 @@ def start(project: Path, prepared: Path) -> Iterator[Callable[..., "subprocess.P
 
 def wait_for_trials(folder: Path, count: int) -> None:
     deadline = time.monotonic() + 120
-    while len(list(folder.glob(".wellfit/records/*/*/trials/[0-9]*/trial.json"))) < count:
+    # A folder that is not whole yet has a longer name.
+    while sum(path.parent.name.isdecimal() for path in folder.glob(".wellfit/records/*/*/trials/*/trial.json")) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
