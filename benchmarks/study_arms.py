@@ -341,7 +341,7 @@ def trials_below(root: Path, started: float) -> list[Ended]:
         root: the folder.
         started: the time that their seconds count from.
     """
-    records = sorted(map(read_record, root.glob(".wellfit/studies/*/trials/[0-9]*")), key=lambda each: each.number)
+    records = sorted(map(read_record, root.glob(".wellfit/records/*/*/trials/[0-9]*")), key=lambda each: each.number)
     return [Ended(r.values, r.best if r.state == "complete" else None, r.ended - started) for r in records]
 
 

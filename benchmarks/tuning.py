@@ -5,7 +5,8 @@ Three arms run a study on the same rows, with the same networks, epochs and batc
 (a) the usual script: Optuna's ``study.optimize``, in memory, over a loop with a DataLoader, Adam and ``.item()`` in
     every step; nothing is logged;
 (b) our single loop, one trial after another; nothing is logged;
-(c) packs: the tune stage as it is, with MLflow, Optuna's journal and the report. Only imports are not counted.
+(c) packs: the tune stage as it is, with MLflow, Optuna's journal and the report. Imports, and the opening of the
+    study's run in MLflow, are not counted.
 
 (a) and (b) get one or two threads, whichever is faster for them. In each round (c) goes first, with its own sampler,
 and the other two train what it has tried, a sample of it where all would take too long. Ratios are those of one round;
@@ -18,9 +19,12 @@ what is printed is their median, lowest and highest.
 It needs two cores for itself, and the data sets of WELLFIT_MIRROR or the network.
 """
 
+import os
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `wellfit.cli.run_stage` has it; torch reads it when imported
+
 import argparse
 import json
-import os
 import platform
 import statistics
 import sys
