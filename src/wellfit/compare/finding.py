@@ -53,7 +53,7 @@ class Finding:
             parts = [f"{m.label} {v}" for m in self._measures if (v := m.value(result.measured[m.key].mean))]
         else:
             changed, unchanged = self._changes(result)
-            parts = [*changed, *([f"{listed(unchanged)} unchanged"] if unchanged else [])]
+            parts = [*changed, *([_unchanged(unchanged)] if unchanged else [])]
         return "; ".join([*parts, *self._faults(result)]) or "nothing to tell"
 
     def _of_one(self) -> list[str]:
@@ -66,15 +66,16 @@ class Finding:
         changed, unchanged = self._changes(other)
         changed, unchanged = changed[:MOST_CHANGES], unchanged[:MOST_UNCHANGED]
         if changed:
-            tail = [f"{listed(unchanged)} unchanged"] if unchanged else []
+            tail = [_unchanged(unchanged)] if unchanged else []
             return [f"Compared with {first}, {second} {listed(changed)}", *tail]
         if unchanged:
-            return [f"Compared with {first}, {second} leaves {listed(unchanged)} unchanged"]
+            return [f"Compared with {first}, {second} leaves {_unchanged(unchanged)}"]
         return [f"{first} and {second} cannot be compared: no seed has a score of both"]
 
-    def _changes(self, result: Result) -> tuple[list[str], list[str]]:
-        """What differs from the first variant, as predicates, and what does not, as subjects."""
-        changed, unchanged = [], []
+    def _changes(self, result: Result) -> tuple[list[str], list[tuple[str, str]]]:
+        """What differs from the first variant, as predicates, and what does not, with its difference."""
+        changed: list[str] = []
+        unchanged: list[tuple[str, str]] = []
         for measure in self._measures:
             measured = result.measured[measure.key]
             difference = measured.difference
@@ -83,7 +84,7 @@ class Finding:
             if difference.excludes_zero or math.isnan(difference.low):
                 changed.append(self._change(measure, measured))
             else:
-                unchanged.append(f"{measure.subject} ({measure.difference(difference)})")
+                unchanged.append((measure.subject, measure.difference(difference)))
         return changed, unchanged
 
     def _change(self, measure: Measure, measured: Measured) -> str:
@@ -121,13 +122,18 @@ class Finding:
         ]
         if differing:
             rest = len(compared) - len(differing)
-            tail = [f"the other {rest} do not differ clearly" if rest > 1 else "the other one does not"] if rest else []
-            told += [f"compared with {first}{self._level(measure, best)}, {self._differing(measure, differing)}", *tail]
+            tail = (
+                [f"the other {rest} do not differ clearly" if rest > 1 else "the other one does not differ clearly"]
+                if rest
+                else []
+            )
+            told += [f"compared with {self._level(measure, best)}, {self._differing(measure, differing)}", *tail]
         return told
 
     def _level(self, measure: Measure, best: Result) -> str:
-        value = measure.value(self._first.measured[measure.key].mean)
-        return "" if best is self._first else f" ({value})"
+        if best is self._first:
+            return "it"
+        return f"{self._quote(self._first.variant)} ({measure.value(self._first.measured[measure.key].mean)})"
 
     def _differing(self, measure: Measure, results: Sequence[Result]) -> str:
         """Variants with what they differ by, the largest rise first; without intervals where there are many."""
@@ -150,7 +156,7 @@ class Finding:
     def _second(self, measure: Measure) -> list[str]:
         differing = [r for r in self._others if r.measured[measure.key].difference.excludes_zero]
         if differing:
-            return [f"in {measure.label}, {self._differing(measure, differing)}"]
+            return [f"as to {measure.subject}, {self._differing(measure, differing)}"]
         if any(not math.isnan(r.measured[measure.key].difference.mean) for r in self._others):
             return [f"{measure.subject} does not differ clearly"]
         return []
@@ -175,16 +181,15 @@ class Finding:
             faults.append(f"failed with {_share(len(failed), trainings)} ({self._quote(failed[0].failure)})")
         idle = [outcome for outcome in result.trained if not has_learned(outcome, self._meta)]
         if idle:
-            faults.append(
-                f"did not learn with {_share(len(idle), trainings)} (always the same answer would score as well)"
-            )
+            with_seeds = f" with {_share(len(idle), trainings)}" if len(idle) < trainings else ""
+            faults.append(f"did not learn{with_seeds}: always the same answer would score as well")
         return faults
 
 
 def has_learned(outcome: Outcome, meta: Meta) -> bool:
     """Whether the weights know more of the training rows than the best constant prediction.
 
-    That one has a balanced accuracy of 1 / classes, an accuracy of the share of the most frequent class, and an R² of 0.
+    That one has a balanced accuracy of 1 / classes, an accuracy of the share of the most frequent class, an R² of 0.
 
     Args:
         outcome: of a training that did not fail.
@@ -217,10 +222,13 @@ def _count(number: int, what: str) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return (
-        _count(whole, "seed")
-        if part == whole == 1
-        else f"all {whole} seeds"
-        if part == whole
-        else f"{part} of {whole} seeds"
-    )
+    if part < whole:
+        return f"{part} of {_count(whole, 'seed')}"
+    return {1: "the only seed", 2: "both seeds"}.get(whole, f"all {whole} seeds")
+
+
+def _unchanged(measures: Sequence[tuple[str, str]]) -> str:
+    """``test accuracy unchanged (+0.1 points [-0.3, 0.5])``."""
+    if len(measures) == 1:
+        return f"{measures[0][0]} unchanged ({measures[0][1]})"
+    return f"{listed(f'{subject} ({difference})' for subject, difference in measures)} unchanged"

@@ -23,7 +23,18 @@ NAMES = {
 }
 # From 0 to 1; told in per cent, and their differences in points, which are hundredths.
 SHARES = frozenset(
-    "accuracy average_precision balanced_accuracy ece f1 macro_f1 precision recall roc_auc weighted_f1".split()
+    {
+        "accuracy",
+        "average_precision",
+        "balanced_accuracy",
+        "ece",
+        "f1",
+        "macro_f1",
+        "precision",
+        "recall",
+        "roc_auc",
+        "weighted_f1",
+    }
 )
 MOST_DECIMALS = 6  # of plain numbers; what is smaller is told with an exponent
 

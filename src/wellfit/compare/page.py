@@ -140,7 +140,7 @@ def _how(name: str, comparison: Comparison, meta: Meta) -> str:
         "## Run it\n\n"
         f"```sh\ndvc repro comparisons/dvc.yaml:{name}\n```\n\n"
         f"Data: {markdown(meta.name)}, one split into {rows} rows (sha256 `{meta.sha256[:12]}`). "
-        f"Seeds 0 to {comparison.seeds - 1}, the same for each variant; they decide initial weights, order of batches and "
+        f"Seeds 0 to {comparison.seeds - 1}, the same for each variant: of initial weights, batch order and "
         f"dropout. The weights scored are those {WEIGHTS[comparison.weights]}. "
         "Files: `table.csv`, `runs.csv` (every training), `history.csv` (every epoch)."
     )

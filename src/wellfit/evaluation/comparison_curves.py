@@ -1,6 +1,6 @@
 """Curves of a comparison over its epochs: scores, what explains them, and learning rates.
 
-Every curve is the mean over the seeds of a variant, as far as they ran; bands reach from the lowest seed to the highest.
+Every curve is the mean over a variant's seeds, as far as they ran; bands reach from the lowest seed to the highest.
 """
 
 from collections.abc import Mapping, Sequence
