@@ -97,8 +97,9 @@ def test_the_sentence_of_three_variants() -> None:
     )
     assert finding.sentence == (
         "dropout 0.2 has the highest test accuracy of 3 variants, 92.0 % [91.6, 92.4]; compared with dropout 0 "
-        "(91.0 % [90.6, 91.4]), dropout 0.2 is 1.0 points [1.0, 1.0] higher; the other one does not differ clearly; as to "
-        "the accuracy gap, dropout 0.2 is 2.0 points [2.0, 2.0] narrower and dropout 0.5 is 4.0 points [4.0, 4.0] narrower "
+        "(91.0 % [90.6, 91.4]), dropout 0.2 is 1.0 points [1.0, 1.0] higher; the other one does not differ "
+        "clearly; as to the accuracy gap, dropout 0.5 is 4.0 points [4.0, 4.0] narrower and dropout 0.2 is 2.0 points "
+        "[2.0, 2.0] narrower "
         "(5 seeds, 95 % intervals)."
     )
 
@@ -119,18 +120,18 @@ def test_the_sentence_of_eight_variants() -> None:
         for name, mean in means.items()
     }
     assert found(scores, ACCURACY, GAP).sentence == (
-        "adamw has the highest test accuracy of 8 variants, 95.1 % [94.7, 95.5]; compared with sgd (90.0 % [89.6, 90.4]), "
-        "higher are adamw (+5.1 points), adam (+5.0 points), rmsprop (+4.0 points), momentum (+3.0 points) and muon "
-        "(+2.0 points), lower is lamb (-2.0 points); the other one does not differ clearly; the accuracy gap is smallest "
-        "with lamb, 4.4 points [4.0, 4.8] (5 seeds, 95 % intervals)."
+        "adamw has the highest test accuracy of 8 variants, 95.1 % [94.7, 95.5]; compared with sgd (90.0 % [89.6, "
+        "90.4]), higher are adamw (+5.1 points), adam (+5.0 points), rmsprop (+4.0 points), momentum (+3.0 points) and "
+        "muon (+2.0 points), lower is lamb (-2.0 points); the other one does not differ clearly; the accuracy gap is "
+        "smallest with lamb, 4.4 points [4.0, 4.8] (5 seeds, 95 % intervals)."
     )
 
 
 def test_the_first_variant_may_be_the_best_and_no_variant_clearly_better() -> None:
     best_first = {"a": {ACCURACY: around(0.95)}, "b": {ACCURACY: around(0.9)}, "c": {ACCURACY: around(0.94)}}
     assert found(best_first, ACCURACY).sentence == (
-        "a has the highest test accuracy of 3 variants, 95.0 % [94.6, 95.4]; compared with it, c is 1.0 points [1.0, 1.0] "
-        "lower and b is 5.0 points [5.0, 5.0] lower (5 seeds, 95 % intervals)."
+        "a has the highest test accuracy of 3 variants, 95.0 % [94.6, 95.4]; compared with it, c is 1.0 points "
+        "[1.0, 1.0] lower and b is 5.0 points [5.0, 5.0] lower (5 seeds, 95 % intervals)."
     )
     alike = {"a": {ACCURACY: around(0.95)}, "b": {ACCURACY: around(0.951, -1)}, "c": {ACCURACY: around(0.949, -1)}}
     assert found(alike, ACCURACY).sentence == (
@@ -148,8 +149,8 @@ def test_what_failed_is_said() -> None:
     )
     one_left = found(scores, ACCURACY, also=[*outcomes_of(lr={ACCURACY: [0.95]}), *failed("lr", [1, 2, 3, 4])])
     assert one_left.sentence == (
-        "Compared with lr 0.01, lr raises test accuracy by 5.4 points (of one pair of seeds, so without an interval); lr "
-        "failed with 4 of 5 seeds (train/loss became NaN in epoch 3) (5 seeds, 95 % intervals)."
+        "Compared with lr 0.01, lr raises test accuracy by 5.4 points (of one pair of seeds, so without an interval); "
+        "lr failed with 4 of 5 seeds (train/loss became NaN in epoch 3) (5 seeds, 95 % intervals)."
     )
     nothing = found({}, ACCURACY, also=[*failed("a", [0, 1]), *failed("b", [0, 1]), *failed("c", [0, 1])])
     assert nothing.sentence.startswith("None of 3 variants has a test accuracy; a failed with both seeds")

@@ -140,7 +140,7 @@ def test_schedules_are_drawn_where_they_differ(tmp_path: Path) -> None:
     names = ("constant", "step", "cosine")
     outcomes = [train(name, seed, epochs=5) for name in names for seed in range(2)]
     params = {name: PLAIN.replace({"schedule.name": name}) for name in names}
-    write(tmp_path / "c", outcomes, compare(dict.fromkeys(names, {})), params=params)
+    write(tmp_path / "c", outcomes, compare({name: {} for name in names}), params=params)
     assert (tmp_path / "c" / "plots" / "schedules.png").is_file()
     assert "](plots/schedules.png)" in (tmp_path / "c" / "README.md").read_text()
 

@@ -136,8 +136,9 @@ class Finding:
         return f"{self._quote(self._first.variant)} ({measure.value(self._first.measured[measure.key].mean)})"
 
     def _differing(self, measure: Measure, results: Sequence[Result]) -> str:
-        """Variants with what they differ by, the largest rise first; without intervals where there are many."""
-        results = sorted(results, key=lambda result: -result.measured[measure.key].difference.mean)
+        """Variants with what they differ by, the best first; without intervals where there are many."""
+        sign = -1.0 if measure.higher_is_better else 1.0
+        results = sorted(results, key=lambda result: sign * result.measured[measure.key].difference.mean)
         if len(results) <= MOST_CHANGES:
             return listed(
                 f"{self._quote(result.variant)} is {measure.difference(difference, signed=False)} "
@@ -151,7 +152,8 @@ class Finding:
             told = measure.difference(difference._replace(low=math.nan, high=math.nan))
             word = _comparative(measure, difference.mean)
             groups.setdefault(word, []).append(f"{self._quote(result.variant)} ({told})")
-        return " and ".join(f"{word} are {listed(names)}" for word, names in groups.items())
+        verbs = {word: "is" if len(names) == 1 else "are" for word, names in groups.items()}
+        return ", ".join(f"{word} {verbs[word]} {listed(names)}" for word, names in groups.items())
 
     def _second(self, measure: Measure) -> list[str]:
         differing = [r for r in self._others if r.measured[measure.key].difference.excludes_zero]

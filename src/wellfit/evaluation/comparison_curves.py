@@ -26,6 +26,7 @@ from wellfit.evaluation.style import (
     PURPLE,
     RED,
     SKY,
+    panel_grid,
     plain,
     spread_values,
     style,
@@ -108,9 +109,9 @@ def schedules(results: Sequence[Result]) -> Figure:
     columns = min(4, len(results))
     rows = -(-len(results) // columns)
     figure = Figure(figsize=(max(5.0, 0.8 + 2.9 * columns), 0.9 + 2.2 * rows))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    panels = panel_grid(figure, len(results), columns, sharex=True, sharey=True)
     longest = max(_longest(results), 1)
-    for axes, result in zip(panels.flat, results, strict=False):
+    for axes, result in zip(panels, results, strict=True):
         for other in results:
             _draw(axes, other, "lr", {"color": PALE, "linestyle": "-", "linewidth": 1.2}, has_band=False)
         for outcome in result.outcomes:
@@ -120,14 +121,9 @@ def schedules(results: Sequence[Result]) -> Figure:
         axes.set_title(plain(result.variant, 30), fontsize=10)
         axes.set_ylim(bottom=0)
         count_epochs(axes, longest)
-        axes.label_outer()
-    for axes in panels.flat[len(results) :]:
-        axes.set_visible(False)
-    for column in range(columns):  # the last row may have gaps; the panel above one then has the labels
-        lowest = panels[max(row for row in range(rows) if row * columns + column < len(results)), column]
-        lowest.set_xlabel("epoch")
-        lowest.tick_params(axis="x", labelbottom=True)
-    for axes in panels[:, 0]:
+    for axes in panels[:-columns]:
+        axes.set_xlabel("")
+    for axes in panels[::columns]:
         axes.set_ylabel("learning rate")
     peak = max(
         (epoch["lr"] for result in results for outcome in result.outcomes for epoch in outcome.history), default=0.0

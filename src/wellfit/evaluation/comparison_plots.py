@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wellfit.compare.measures import Measure
 from wellfit.compare.statistics import Measured, Result
-from wellfit.evaluation.style import BLACK, BLUE, GREY, ORANGE, RED, plain, style
+from wellfit.evaluation.style import BLACK, BLUE, GREY, ORANGE, RED, panel_grid, plain, style
 
 FAR_AWAY = 8.0  # times as far from zero as the others: drawn at the edge, with its number
 SHADES = LinearSegmentedColormap.from_list("classes", [BLUE, "#BFD9EA", "#FFFFFF", "#F6DDA6", ORANGE])
@@ -50,8 +50,8 @@ def forest(results: Sequence[Result], measures: Sequence[Measure]) -> Figure:
     rows = -(-len(measures) // columns)
     height = 1.0 + 0.42 * len(others)
     figure = Figure(figsize=(2.6 + 3.5 * columns, 0.9 + (height + 0.7) * rows))
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes, measure in zip(panels.flat, measures, strict=False):
+    panels = panel_grid(figure, len(measures), columns, sharey=True)
+    for axes, measure in zip(panels, measures, strict=True):
         axes.axvline(0, color=BLACK, linewidth=1)
         measured = [result.measured[measure.key] for result in others]
         limit = _limit(measured, measure)
@@ -63,10 +63,8 @@ def forest(results: Sequence[Result], measures: Sequence[Measure]) -> Figure:
         axes.grid(visible=False, axis="y")
         if limit:
             axes.set_xlim(-1.08 * limit, 1.08 * limit)
-    for axes in panels.flat[len(measures) :]:
-        axes.set_visible(False)
-    panels[0, 0].set_yticks(range(len(others)), [plain(result.variant, 30) for result in others])
-    panels[0, 0].set_ylim(len(others) - 0.4, -0.6)
+    panels[0].set_yticks(range(len(others)), [plain(result.variant, 30) for result in others])
+    panels[0].set_ylim(len(others) - 0.4, -0.6)
     figure.suptitle(
         f"Difference to {plain(first.variant, 40)}, whose means stand above the panels", x=0.01, ha="left", fontsize=11
     )
@@ -87,11 +85,10 @@ def boundaries(shown: Boundaries, titles: Mapping[str, str], features: Sequence[
     columns = min(4, len(titles))
     rows = -(-len(titles) // columns)
     figure = Figure(figsize=(1.4 + 3.1 * columns, 1.0 + 3.1 * rows))
-    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, (variant, title) in zip(panels.flat, titles.items(), strict=False):
+    panels = panel_grid(figure, len(titles), columns, sharex=True, sharey=True)
+    for axes, (variant, title) in zip(panels, titles.items(), strict=True):
         probabilities = shown.probabilities[variant]
         image = axes.pcolormesh(shown.x, shown.y, probabilities, cmap=SHADES, vmin=0, vmax=1, shading="gouraud")
-        image.set_rasterized(True)
         if probabilities.min() < 0.5 < probabilities.max():
             axes.contour(shown.x, shown.y, probabilities, levels=[0.5], colors=BLACK, linewidths=1.2)
         for index, (color, shape) in enumerate(((BLUE, "o"), (ORANGE, "^"))):
@@ -100,14 +97,10 @@ def boundaries(shown: Boundaries, titles: Mapping[str, str], features: Sequence[
         axes.set_title(title, fontsize=10)
         axes.set(xlim=(shown.x.min(), shown.x.max()), ylim=(shown.y.min(), shown.y.max()))
         axes.grid(visible=False)
-    for axes in panels.flat[len(titles) :]:
-        axes.set_visible(False)
-    for axes in panels[:, 0]:
+    for axes in panels[::columns]:
         axes.set_ylabel(plain(features[1], 30))
-    for column in range(columns):
-        lowest = panels[max(row for row in range(rows) if row * columns + column < len(titles)), column]
-        lowest.set_xlabel(plain(features[0], 30))
-        lowest.tick_params(axis="x", labelbottom=True)
+    for axes in panels[-columns:]:
+        axes.set_xlabel(plain(features[0], 30))
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.set_label(f"probability of class {plain(classes[1])}")
     bar.outline.set_visible(False)
