@@ -11,16 +11,6 @@ from wellfit.compare.config import Comparison
 from wellfit.compare.outcome import Outcome
 from wellfit.data.store import Column, Meta
 
-MakeOutcome = Callable[..., Outcome]
-
-
-def outcome(variant: str, seed: int, failure: str = "", **scores: float) -> Outcome:
-    """A training of three epochs; ``test_accuracy=0.9`` is the score ``test/accuracy``."""
-    named = {} if failure else {key.replace("_", "/", 1): value for key, value in scores.items()}
-    epoch = {"train/loss": 0.5, "val/loss": 0.6, "train/accuracy": 0.9, "val/accuracy": 0.8, "gap/loss": 0.1}
-    history = [epoch | {"lr": 0.1, "grad_norm": 1.0 / n} for n in (1, 2, 3)]
-    return Outcome(variant, seed, history, named, 0 if failure else 2, 1.5, failure)
-
 
 def outcomes_of(**scores: Mapping[str, list[float]]) -> list[Outcome]:
     """``outcomes_of(plain={"test/accuracy": [0.9, 0.8]})``: a training for each seed."""

@@ -123,7 +123,7 @@ def test_schedules_have_a_panel_each(tmp_path, variants):
     assert [axes.get_title("left") for axes in panels] == [f"s{i}" for i in range(variants)]
     for i, axes in enumerate(panels):
         own = lines_of(axes, plots.BLUE)
-        assert [line.get_ydata().tolist() for line in own] == [[0.1 * (i + 1), 0.2 * (i + 1)]] * 2
+        assert [line.get_ydata().tolist() for line in own] == [pytest.approx([0.1 * (i + 1), 0.2 * (i + 1)])] * 2
         assert axes.get_ylim()[0] == 0
     save(figure, tmp_path / "schedules.png")
 

@@ -44,7 +44,7 @@ def test_forest_shows_differences_in_points_with_intervals_and_seeds(tmp_path):
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["better", "alike", "worse"]
     difference = found[1].measured["test/accuracy"].difference
     (interval,) = [
-        line for line in axes.get_lines() if line.get_ydata().tolist() == [0, 0] and line.get_linestyle() == "-"
+        line for line in axes.get_lines() if list(line.get_ydata()) == [0, 0] and line.get_linestyle() == "-"
     ]
     assert interval.get_xdata().tolist() == pytest.approx([100 * difference.low, 100 * difference.high])
     (seeds,) = [line for line in axes.get_lines() if line.get_marker() == "o" and line.get_ydata()[0] == 0.24]
