@@ -1,4 +1,4 @@
-"""Trains the variants of a comparison with several seeds, and writes what they differ in to reports/comparisons/NAME/."""
+"""Trains the variants of a comparison with several seeds; reports/comparisons/NAME/ tells what they differ in."""
 
 from pathlib import Path
 

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
-from wellfit.files import project_root, read_json, whole_folder, write_bytes, write_csv, write_json, write_text, write_yaml
+from wellfit.files import (
+    project_root,
+    read_json,
+    whole_folder,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+    write_yaml,
+)
 
 WRITERS = [
     lambda path: write_bytes(path, b"new"),

@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wellfit.errors import WellfitError
-from wellfit.params import PARAMS_FILE, Params, load_params
+from wellfit.params import PARAMS_FILE, load_params
 
 # `mlflow run . -P lr=0.003` arrives as `--lr 0.003`, and -P optim.lr=0.003 as `--optim.lr 0.003`.
 SHORT_NAMES = {

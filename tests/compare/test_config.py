@@ -42,7 +42,9 @@ def test_the_base_is_complete_and_regularizes_nothing(root: Path) -> None:
     assert (base.schedule.name, base.schedule.warmup_epochs) == ("constant", 0)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem not in ("base", "dvc")))
+@pytest.mark.parametrize(
+    "name", sorted(path.stem for path in SHIPPED.glob("*.yaml") if path.stem not in ("base", "dvc"))
+)
 def test_each_that_ships_is_valid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     named = load_comparison(name)

@@ -97,7 +97,9 @@ def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensor
 
 
 def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_rows: Tensors) -> None:
-    (ended,) = trained(jobs_of(("model.dropout=0.9", "optim.lr=1e-9", "train.epochs=1"), seeds=1), data, test_rows).values()
+    (ended,) = trained(
+        jobs_of(("model.dropout=0.9", "optim.lr=1e-9", "train.epochs=1"), seeds=1), data, test_rows
+    ).values()
     training = begin(params_with("optim.lr=1e-9"), data)  # the same network, which dropout has not touched yet
     next(training.epochs)
     expected = training.learner.score(data.train, ranked=True)["loss"][0]
@@ -120,9 +122,11 @@ def test_scores_are_those_of_all_rows_of_each_split(data: TrainingData, test_row
 
 def test_a_training_that_blows_up_fails_alone(data: TrainingData, test_rows: Tensors) -> None:
     jobs = jobs_of(("optim.name=sgd",), ("optim.name=sgd", "optim.lr=1e30"), seeds=1)
-    good, bad = trained(jobs, data, test_rows).values() if False else [
-        trained(jobs, data, test_rows)[str(job.folder)] for job in jobs
-    ]
+    good, bad = (
+        trained(jobs, data, test_rows).values()
+        if False
+        else [trained(jobs, data, test_rows)[str(job.folder)] for job in jobs]
+    )
     assert good.record.outcome.failure == ""
     assert len(good.record.outcome.history) == 4
     assert "loss is" in bad.record.outcome.failure
@@ -154,7 +158,9 @@ def test_those_that_share_a_shape_are_packed_evenly(data: TrainingData) -> None:
         ["2-0", "2-1", "2-2"],
     ]
     # What is done is left out, and the size stays that of the whole.
-    packs = plan_packs(jobs, {Path("0-0"), Path("0-1"), Path("1-0"), Path("1-1"), *(Path(f"2-{i}") for i in range(3))}, data)
+    packs = plan_packs(
+        jobs, {Path("0-0"), Path("0-1"), Path("1-0"), Path("1-1"), *(Path(f"2-{i}") for i in range(3))}, data
+    )
     assert [[str(job.folder) for job in pack.jobs] for pack in packs] == [["0-2", "1-2"]]
     assert packs[0].size.members == 4
     assert plan_packs(jobs, {job.folder for job in jobs}, data) == []

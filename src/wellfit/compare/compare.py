@@ -91,6 +91,7 @@ def _tell_failures(records: list[Record]) -> None:
 def _boundaries(
     named: NamedComparison, jobs: list[Job], records: list[Record], data: TrainingData, test: Tensors
 ) -> Boundaries:
-    first = [job for job, record in zip(jobs, records, strict=True) if job.params.train.seed == 0 and record.outcome.scores]
+    first = [
+        job for job, record in zip(jobs, records, strict=True) if job.params.train.seed == 0 and record.outcome.scores
+    ]
     return find_boundaries(named.variants, {job.variant: kept_weights(job.folder) for job in first}, data, test)
-

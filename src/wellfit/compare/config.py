@@ -34,7 +34,9 @@ def _named(variants: Any) -> Any:
         if not isinstance(name, str):
             raise ValueError(f"a name must be text, so put it in quotes, got {name!r}")
         if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()):
-            raise ValueError(f"a name must be 1 to {LONGEST_NAME} characters in one line, no space around, got {name!r}")
+            raise ValueError(
+                f"a name must be 1 to {LONGEST_NAME} characters in one line, no space around, got {name!r}"
+            )
     return variants
 
 
