@@ -275,7 +275,7 @@ def test_wrong_measures_of_own_data_are_told_before_anything_is_trained(
     (project / "own.csv").write_text("\n".join(["size,sold", *rows]) + "\n")
     base = SMALL["base"] | {"data.name": "csv", "data.path": "own.csv", "data.target": "sold"}
     project_with(base=base, measure=["test/mae"])
-    with pytest.raises(WellfitError, match="^measure: test/mae is a score of a regression, but"):
+    with pytest.raises(WellfitError, match=r"^measure: test/mae is a score of a regression, but"):
         run()
     assert trained == []
     assert runs(project) == []

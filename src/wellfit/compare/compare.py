@@ -91,7 +91,9 @@ def _tell_failures(records: list[Record]) -> None:
 def _boundaries(
     named: NamedComparison, jobs: list[Job], records: list[Record], data: TrainingData, test: Tensors
 ) -> Boundaries:
-    first = [
-        job for job, record in zip(jobs, records, strict=True) if job.params.train.seed == 0 and record.outcome.scores
-    ]
-    return find_boundaries(named.variants, {job.variant: kept_weights(job.folder) for job in first}, data, test)
+    weights = {
+        job.variant: kept_weights(job.folder)
+        for job, record in zip(jobs, records, strict=True)
+        if job.params.train.seed == 0 and not record.outcome.failure
+    }
+    return find_boundaries(named.variants, weights, data, test)

@@ -15,7 +15,6 @@ from wellfit.params import Params, load_params, validate
 from wellfit.settings import AS_IN_FILE, parse_override, read_yaml
 from wellfit.training.config import ClassMonitor, NumberMonitor
 from wellfit.training.record import resolved_config
-from wellfit.tuning.config import SEARCHED_SECTIONS
 
 FOLDER = Path("comparisons")
 BASE_FILE = FOLDER / "base.yaml"
@@ -34,9 +33,7 @@ def _named(variants: Any) -> Any:
         if not isinstance(name, str):
             raise ValueError(f"a name must be text, so put it in quotes, got {name!r}")
         if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name == name.strip()):
-            raise ValueError(
-                f"a name must be 1 to {LONGEST_NAME} characters in one line, no space around, got {name!r}"
-            )
+            raise ValueError(f"a name must be a line of 1 to {LONGEST_NAME} characters, no space around, got {name!r}")
     return variants
 
 
@@ -173,9 +170,8 @@ def _check_may_differ(key: str, source: str) -> None:
     section = key.split(".")[0]
     if section == "data" and key != "data.augment":
         raise WellfitError(f"{key} may not differ between variants, which share their data: set it in base ({source})")
-    if key == "train.device" or section not in (*SEARCHED_SECTIONS, "data"):
-        if section in Params.model_fields:
-            raise WellfitError(f"{key} may not differ between variants: set it in base ({source})")
+    if key == "train.device" or section == "fetch":
+        raise WellfitError(f"{key} may not differ between variants: set it in base ({source})")
 
 
 def _check_are_different(variants: Mapping[str, Params], path: Path) -> None:

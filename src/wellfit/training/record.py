@@ -36,7 +36,7 @@ def resolved_config(params: Params) -> dict[str, Any]:
 
 def data_that_trains(params: Params) -> dict[str, Any]:
     """What of the section ``data`` is not in the data themselves."""
-    return params.model_dump(mode="json", include={"data": {"name", "augment"}})["data"]
+    return params.data.model_dump(mode="json", include={"name", "augment"})
 
 
 def code_sha256(*names: str) -> str:
