@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wellfit.evaluation.seeds import Estimate
+from wellfit.evaluation.style import plain
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 NAMES = {
@@ -92,6 +93,14 @@ class Measure:
     def unit(self) -> str:
         """Of a difference, with a space in front; empty for what is told as it is."""
         return " points" if self.is_share else ""
+
+    def in_unit(self, target: str) -> str:
+        """The score in words with the unit of its numbers, for an axis.
+
+        Args:
+            target: what is predicted, with its unit.
+        """
+        return f"{self.name} ({plain(target, 40)})" if self.score in ("mae", "rmse") and target else self.name
 
     def value(self, estimate: Estimate) -> str:
         """A mean and its interval, such as ``93.1 % [92.5, 93.7]``."""

@@ -52,6 +52,11 @@ class Result:
         return [outcome for outcome in self.outcomes if outcome.failure]
 
     @property
+    def histories(self) -> list[Sequence[Mapping[str, float]]]:
+        """Of the trainings that did not fail, or of all where all did."""
+        return [outcome.history for outcome in self.trained or self.outcomes]
+
+    @property
     def best_epoch(self) -> float:
         """The mean over the trainings that did not fail; NaN where none is left."""
         return mean_interval([outcome.best_epoch for outcome in self.trained]).mean
