@@ -111,8 +111,19 @@ def test_traces_show_rate_norm_and_gap(tmp_path):
     assert rate.get_title("left").endswith(", the same for all variants")
     assert gap.get_title("left").endswith(": at the end 0.1 (b) to 0.25 (a)")
     save(figure, tmp_path / "traces.png")
+    assert rate.get_ylim()[0] == 0
     other = plots.traces(results(training("a", 0, [1.0, 0.5]), training("b", 0, [0.8, 0.2], lr=0.2)))
     assert "the same" not in other.axes[0].get_title("left")
+
+
+def test_only_rates_with_peaks_far_apart_get_a_logarithmic_axis():
+    annealed = training("a", 0, [1.0, 0.5])
+    annealed.history[1]["lr"] = 1e-9
+    assert plots.traces(results(annealed, training("b", 0, [1.0, 0.5]))).axes[0].get_yscale() == "linear"
+    rate, _, gap = plots.traces(results(annealed, training("b", 0, [1.0, 0.01], lr=0.001))).axes
+    assert rate.get_yscale() == "log"
+    assert 1e-5 < rate.get_ylim()[0] < 0.001
+    assert gap.get_yscale() == "linear"
 
 
 @pytest.mark.parametrize("variants", [1, 2, 11])

@@ -100,7 +100,7 @@ def results_of(variants: Sequence[str], measures: Sequence[str], outcomes: Seque
 
 
 def _scores(outcomes: Sequence[Outcome], measure: str) -> dict[int, float]:
-    scores = {outcome.seed: outcome.scores.get(measure, math.nan) for outcome in outcomes if not outcome.failure}
+    scores = {outcome.seed: outcome.scores.get(measure, math.nan) for outcome in outcomes}
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
 
 

@@ -21,6 +21,7 @@ from wellfit.evaluation.style import (
     BLUE,
     GREEN,
     GREY,
+    LOG_SPAN,
     ORANGE,
     PURPLE,
     RED,
@@ -85,8 +86,12 @@ def traces(results: Sequence[Result]) -> Figure:
     for axes, name in zip(panels, ("lr", "grad_norm", "gap/loss"), strict=True):
         for look, result in zip(_looks(len(results)), results, strict=True):
             _draw(axes, result, name, look, has_band=has_band)
-        _scale(axes, results, [name])
     rate, norm, gap = panels
+    # A rate that ends at zero would make any logarithm; one that is a thousandth of another does need it.
+    peaks = [float(np.nanmax(mean)) for result in results if np.isfinite(mean := _mean(result, "lr")).any()]
+    _scale(rate, results, ["lr"], spread=peaks)
+    _scale(norm, results, ["grad_norm"])
+    _scale(gap, results, ["gap/loss"], spread=[])
     same = _are_all_the_same(results, "lr")
     rate.set_title("Learning rate of each epoch's last step" + (", the same for all variants" if same else ""))
     norm.set_title("Gradient norm: mean over the epoch's steps, before clipping")
@@ -188,16 +193,26 @@ def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, h
         axes.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
-def _scale(axes: Axes, results: Sequence[Result], metrics: Sequence[str]) -> None:
-    """An axis for what did not fail: numbers that blew up would flatten all others."""
+def _scale(
+    axes: Axes, results: Sequence[Result], metrics: Sequence[str], spread: Sequence[float] | None = None
+) -> None:
+    """An axis for what did not fail: numbers that blew up would flatten all others.
+
+    Args:
+        axes: with the curves.
+        results: of the variants.
+        metrics: that are drawn; where trainings ended is marked on the last.
+        spread: values that decide whether the axis is logarithmic; None for all.
+    """
     well = [outcome.history for result in results for outcome in result.trained]
     every = [outcome.history for result in results for outcome in result.outcomes]
     values = np.concatenate([_table(well or every, metric).ravel() for metric in metrics])
     values = values[np.isfinite(values)]
-    spread_values(axes, values)
+    spread_values(axes, values if spread is None else spread)
     if values.size:
         low, high = float(values.min()), float(values.max())
         if axes.get_yscale() == "log":
+            low = low if spread is None else max(low, min(spread) / LOG_SPAN)
             axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
         else:
             margin = 0.05 * ((high - low) or abs(high) or 1.0)
