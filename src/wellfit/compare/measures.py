@@ -126,14 +126,16 @@ class Measure:
         return f"{per_cent:.1f} %" if per_cent < 9.95 else f"{per_cent:,.0f} %"
 
     def _digits(self, estimate: Estimate) -> int:
-        """Decimals: one for points, or so many that what excludes zero is seen to; else three significant digits."""
+        """Decimals: one for points, or so many that what excludes zero is seen to; else three digits of the mean."""
         numbers = [abs(self.factor * number) for number in estimate if math.isfinite(number) and number]
         if not numbers:
             return 1
         if self.is_share:
             nearest = min(numbers)
             return next((n for n in (1, 2) if round(nearest, n)), 3) if estimate.excludes_zero else 1
-        return max(0, 2 - math.floor(math.log10(max(numbers))))
+        mean, largest = abs(self.factor * estimate.mean), max(numbers)
+        size = mean if 3 * mean >= largest else largest  # the digits of a mean near zero are noise
+        return max(0, 2 - math.floor(math.log10(size)))
 
     def _tell(self, estimate: Estimate, decimals: int, unit: str, sign: str) -> str:
         if math.isnan(estimate.mean):
