@@ -91,7 +91,7 @@ def test_the_page(tmp_path: Path, two_variants: list[Outcome]) -> None:
     page = (tmp_path / "c" / "README.md").read_text(encoding="utf-8")
     comparison = compare(VARIANTS)
     for text in (
-        f"# {comparison.title}\n\n{comparison.question}\n\n**{report.finding}**\n",
+        f"# {comparison.title}\n\n{comparison.question}\n\n**Finding.** {report.finding}\n",
         comparison.expectation,
         "| `model.hidden` | `[128, 128]` |",
         "| dropout 0.4 | `model.dropout` = `0.4` |",
