@@ -6,6 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from wellfit.data.catalog import CATALOG
 from wellfit.data.config import OWN_DATA, DataConfig, FetchConfig
 from wellfit.data.fetch import fetch
 from wellfit.data.prepare import prepare
@@ -14,6 +15,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import project_root, read_json, write_json
 from wellfit.training.record import code_sha256
 
+FOLDER = Path("data/comparisons")
 CODE = "code.json"  # in a folder of data: what has prepared them
 
 
@@ -37,17 +39,41 @@ def prepared_data(data: DataConfig, config: FetchConfig, comparison: str) -> Pat
     is_own = data.name in OWN_DATA
     settings = data.model_dump(mode="json", exclude={"augment"}) | ({"comparison": comparison} if is_own else {})
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    folder = project_root() / "data" / "comparisons" / f"{data.name}-{digest[:12]}"
+    folder = project_root() / FOLDER / f"{data.name}-{digest[:12]}"
     processed = folder / "processed" / data.name
-    lock = project_root() / ".wellfit" / "locks" / f"data-{folder.name}.lock"
-    lock.parent.mkdir(parents=True, exist_ok=True)
     code = code_sha256("data")
-    with FileLock(lock):
+    with _alone(folder.name):
         if is_own or not _is_complete(processed, folder / CODE, code):
-            fetch(data, config, folder / "raw")
-            prepare(data, folder / "raw", folder / "processed")
+            raw = folder / "raw"
+            if CATALOG[data.name].files:
+                raw = download(data, config)
+            else:
+                fetch(data, config, raw)
+            prepare(data, raw, folder / "processed")
             write_json(folder / CODE, {"code_sha256": code})
     return processed
+
+
+def download(data: DataConfig, config: FetchConfig) -> Path:
+    """Fetches a data set that is published somewhere; all comparisons share what was fetched.
+
+    Returns:
+        The folder of raw data.
+
+    Raises:
+        WellfitError: it cannot be had.
+    """
+    raw = project_root() / FOLDER / "raw"
+    with _alone(f"raw-{data.name}"):
+        fetch(data, config, raw)
+    return raw
+
+
+def _alone(what: str) -> FileLock:
+    """Keeps another process from making the same data at once."""
+    lock = project_root() / ".wellfit" / "locks" / f"data-{what}.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(lock)
 
 
 def _is_complete(processed: Path, code_file: Path, code: str) -> bool:
