@@ -102,6 +102,14 @@ def test_eleven_variants_can_be_told_apart(tmp_path):
     assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
 
 
+def test_the_legend_has_room_for_long_names(tmp_path):
+    found = results(*(training(f"a rather long name of variant {i}", 0, [1.0, 0.5]) for i in range(6)))
+    for figure in (plots.curves(found, "accuracy", ""), plots.traces(found)):
+        save(figure, tmp_path / "long.png")
+        legend = figure.legends[0].get_window_extent()
+        assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
+
+
 def test_traces_show_rate_norm_and_gap(tmp_path):
     figure = plots.traces(results(training("a", 0, [1.0, 0.5]), training("b", 0, [0.8, 0.2])))
     rate, norm, gap = figure.axes

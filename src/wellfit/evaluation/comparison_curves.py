@@ -152,11 +152,11 @@ def mean_over_seeds(histories: Sequence[History], metric: str) -> NDArray[np.flo
 
 
 def _table(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
-    """(seeds, epochs), NaN where there is no value, or one that is not finite."""
+    """(seeds, epochs), NaN where there is no value."""
     table = np.full((len(histories), max(map(len, histories), default=0)), np.nan)
     for row, history in zip(table, histories, strict=True):
         row[: len(history)] = [epoch.get(metric, np.nan) for epoch in history]
-    return np.where(np.isfinite(table), table, np.nan)
+    return table
 
 
 def _mean(result: Result, metric: str) -> NDArray[np.float64]:

@@ -90,8 +90,7 @@ def boundaries(shown: Boundaries, titles: Mapping[str, str], features: Sequence[
     for axes, (variant, title) in zip(panels, titles.items(), strict=True):
         probabilities = shown.probabilities[variant]
         image = axes.pcolormesh(shown.x, shown.y, probabilities, cmap=SHADES, vmin=0, vmax=1, shading="gouraud")
-        if probabilities.min() < 0.5 < probabilities.max():
-            axes.contour(shown.x, shown.y, probabilities, levels=[0.5], colors=BLACK, linewidths=1.2)
+        axes.contour(shown.x, shown.y, probabilities, levels=[0.5], colors=BLACK, linewidths=1.2)
         for index, (color, shape) in enumerate(((BLUE, "o"), (ORANGE, "^"))):
             points = shown.points[shown.classes == index]
             axes.scatter(
