@@ -45,9 +45,10 @@ FOCUS = "document.querySelector('.picture').focus()"
 TIP = "document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent"
 
 PLACE = """
-(() => {
+(async () => {
   const mark = document.querySelector(".picture [data-tip]");
   mark.scrollIntoView({ behavior: "instant" });
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   const box = mark.getBoundingClientRect();
   return [box.x + box.width / 2, box.y + box.height / 2];
 })()

@@ -30,7 +30,7 @@ def test_curves_tell_what_was_kept() -> None:
     assert "The weights of epoch 2 were kept, with 0.6" in chart.says
     assert chart.table
     assert chart.table.rows == [(1, 0.9, 0.8), (2, 0.5, 0.6), (3, 0.2, 0.7)]
-    assert [name for _, name in chart.legend] == ["validation, after the epoch", "training, during it"]
+    assert [series.name for series in chart.legend] == ["validation, after the epoch", "training, during it"]
     assert tips(chart.svg)[1] == "epoch 2&#10;training loss 0.5&#10;validation loss 0.6"
 
 
@@ -51,7 +51,7 @@ def test_the_confusion_matrix_counts() -> None:
     y, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
     chart = confusion_matrix(confusion_counts(y, predicted, 3), ["cat", "dog", "eel"])
     assert chart.says.startswith(
-        "4 of 6 test rows were predicted right (66.7 %). The most frequent mistake: cat taken for dog"
+        "4 of 6 test rows were predicted right (66.7 %). Most often cat was taken for dog (1 row)."
     )
     assert "cat taken for dog&#10;1 row, 33.3 % of that class" in tips(chart.svg)
     assert chart.table

@@ -36,7 +36,8 @@ def test_a_cell_is_written_as_what_it_is(value: Any, text: str, numeric: bool) -
 
 
 @pytest.mark.parametrize(
-    ("share", "text"), [(0, "0.0 %"), (0.5, "50.0 %"), (1, "100.0 %"), (0.9988, "99.88 %"), (0.0012, "0.12 %")]
+    ("share", "text"),
+    [(0, "0.0 %"), (0.5, "50.0 %"), (1, "100.0 %"), (0.995, "99.5 %"), (0.9991, "99.91 %"), (0.0009, "0.09 %")],
 )
 def test_a_share_has_more_digits_near_the_ends(share: float, text: str) -> None:
     assert percent(share) == text

@@ -6,7 +6,7 @@ import numpy as np
 
 from wellfit.evaluation.scores import FloatArray, IntArray, confidence_bins, wilson_interval
 from wellfit.evaluation.style import shortened
-from wellfit.report.content import Chart, Table, number, percent, so_many_rows
+from wellfit.report.content import Chart, Series, Table, number, percent, so_many_rows
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 
 MOST_BANDS = 300  # epochs that are said by themselves when pointed at
@@ -30,7 +30,7 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int, name: str) -
     plot.rule("mark", x=best_epoch)
     plot.line(epochs, training, "s2")
     plot.line(epochs, validation, "s1")
-    plot.points([best_epoch], [validation[best_epoch - 1]], "s1", radius=4.5)
+    plot.points([best_epoch], [validation[best_epoch - 1]], "s1", radius=4)
     rows = list(zip(map(int, epochs), training, validation, strict=True))
     _say_epochs(plot, rows, [f"training {name}", f"validation {name}"])
     kept = validation[best_epoch - 1]
@@ -39,7 +39,7 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int, name: str) -
         f"last, training {name} from {number(training[0])} to {number(training[-1])}. The weights of epoch "
         f"{best_epoch} were kept, with {number(kept)} on validation rows."
     )
-    legend = [("s1", "validation, after the epoch"), ("s2", "training, during it")]
+    legend = [Series("s1", "validation, after the epoch"), Series("s2", "training, during it")]
     title = "Loss" if name == "loss" else name.replace("_", " ").capitalize()
     table = Table(f"{title} by epoch", ["epoch", "training", "validation"], rows)
     return Chart(title, says, str(plot), legend, table)
@@ -48,7 +48,9 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int, name: str) -
 def single_curve(history: Mapping[str, Sequence[float]], column: str, title: str) -> Chart:
     """A column of the history, such as the learning rate."""
     epochs, values = history["epoch"], history[column]
-    plot = Plot(_epochs(epochs), Axis.over(title.lower(), values, log=False if column == "lr" else None), height=200)
+    plot = Plot(
+        _epochs(epochs), Axis.over(title.lower(), values, log=False if column == "lr" else None), height=HEIGHT * 0.75
+    )
     plot.line(epochs, values, "s1")
     rows = list(zip(map(int, epochs), values, strict=True))
     _say_epochs(plot, rows, [title.lower()])
@@ -81,7 +83,7 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     few = classes <= MANY_CELLS
     x = Axis.of_names("predicted class", class_names)
     y = Axis.of_names("true class", class_names, backwards=True)
-    side = max(WIDTH, 34.0 * classes) if few else WIDTH * 1.3
+    side = max(WIDTH, 30.0 * classes) if few else WIDTH * 1.3
     plot = Plot(x, y, side, side * (0.75 if classes <= 4 else 0.95))
     found = [(int(row), int(column)) for row, column in zip(*np.nonzero(matrix), strict=True)]
     for style, cells in (
@@ -106,14 +108,14 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     says = f"{hits:,} of {total:,} test rows were predicted right ({percent(hits / total)})."
     if mistakes:
         count, row, column = mistakes[0]
-        says += f" The most frequent mistake: {class_names[row]} taken for {class_names[column]}, {count:,} times."
+        says += f" Most often {class_names[row]} was taken for {class_names[column]} ({so_many_rows(count)})."
     if few:
         rows = [[name, *map(int, counts)] for name, counts in zip(class_names, matrix, strict=True)]
         table = Table("True class by row, predicted class by column", ["true class", *class_names], rows)
     else:
         rows = [[class_names[row], class_names[column], count] for count, row, column in mistakes[:TOP_CONFUSIONS]]
         table = Table("The most frequent mistakes", ["true class", "predicted class", "rows"], rows)
-    legend = [("right", "predicted right"), ("wrong", "predicted wrong")]
+    legend = [Series("right", "predicted right", "box"), Series("wrong", "predicted wrong", "box")]
     return Chart("Confusion matrix", says, str(plot), legend, table, 0 if side == WIDTH else int(side * 0.8))
 
 
@@ -144,7 +146,7 @@ def reliability(y: IntArray, probabilities: FloatArray, bins: int, ece: float | 
         f"confidence {percent(m)}\naccuracy {percent(a)} [{percent(lower)}, {percent(upper)}]\n{so_many_rows(n)}"
         for m, a, lower, upper, n in zip(mean, accuracy, low, high, rows, strict=True)
     ]
-    plot.points(mean, accuracy, "s1", tips, radius=4.5)
+    plot.points(mean, accuracy, "s1", tips, radius=4)
     gap = float(confidence.mean() - right.mean())
     word = "as confident as it is right" if abs(gap) < 0.01 else "over-confident" if gap > 0 else "under-confident"
     says = (
@@ -166,12 +168,12 @@ def predicted_against_actual(y: FloatArray, prediction: FloatArray, target: str,
         target: its name, with its unit.
         r2: share of the variance that is explained.
     """
-    name = shortened(target, 34)
+    name = shortened(target, 30)
     ends = float(min(y.min(), prediction.min())), float(max(y.max(), prediction.max()))
     plot = Plot(Axis.over(f"actual {name}", ends, log=False), Axis.over(f"predicted {name}", ends, log=False))
     if len(y) <= MANY_POINTS:
         tips = [f"actual {number(a)}\npredicted {number(p)}" for a, p in zip(y, prediction, strict=True)]
-        plot.points(y, prediction, "s1 dots", tips, radius=3)
+        plot.points(y, prediction, "s1 dots", tips, radius=2.5)
         what = "Each point is a test row"
     else:
         edges = np.linspace(*ends, CELLS + 1)
@@ -208,7 +210,7 @@ def histogram(parts: Mapping[str, FloatArray], label: str, title: str, says: str
     counts = {name: np.histogram(values, edges)[0] for name, values in parts.items()}
     shares = {name: count / max(1, count.sum()) for name, count in counts.items()}
     top = max(float(share.max()) for share in shares.values())
-    plot = Plot(Axis(shortened(label, 48), edges[0], edges[-1]), Axis("share of the rows", 0, 1.06 * top, percent=True))
+    plot = Plot(Axis(shortened(label, 42), edges[0], edges[-1]), Axis("share of the rows", 0, 1.06 * top, percent=True))
     slot = (edges[1] - edges[0]) * 0.92 / len(parts)
     for number_of, (name, share) in enumerate(shares.items()):
         left = edges[:-1] + number_of * slot
@@ -219,7 +221,7 @@ def histogram(parts: Mapping[str, FloatArray], label: str, title: str, says: str
         plot.boxes([(x, 0, x + slot, part) for x, part in zip(left, share, strict=True)], f"s{number_of + 1} bar", tips)
     if zero:
         plot.rule("mark", x=0)
-    legend = [(f"s{i + 1}", name) for i, name in enumerate(parts)] if len(parts) > 1 else []
+    legend = [Series(f"s{i + 1}", name, "box") for i, name in enumerate(parts)] if len(parts) > 1 else []
     ends = zip(edges[:-1], edges[1:], *counts.values(), strict=True)
     rows = [[number(low), number(high), *map(int, row)] for low, high, *row in ends]
     return Chart(title, says, str(plot), legend, Table(title, ["from", "to", *parts], rows))

@@ -26,6 +26,20 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
 
+class Series(NamedTuple):
+    """A line of a legend.
+
+    Attributes:
+        style: class of the style sheet.
+        name: what it is.
+        shape: ``line``, ``dot``, ``cross``, ``ring`` or ``box``.
+    """
+
+    style: str
+    name: str
+    shape: str = "line"
+
+
 class Chart(NamedTuple):
     """A picture with its title, what is to be seen in it, and the numbers behind it.
 
@@ -33,7 +47,7 @@ class Chart(NamedTuple):
         title: a few words.
         says: what is to be seen, in a sentence or two: it stands in for the picture where it cannot be seen.
         svg: of :class:`wellfit.report.svg.Plot`.
-        legend: class of the style sheet and name of each series.
+        legend: the series, where there is more than one.
         table: the numbers, where they are not too many.
         least: width in pixels below which the picture is moved sideways rather than made smaller; 0: as wide as there
             is room.
@@ -42,7 +56,7 @@ class Chart(NamedTuple):
     title: str
     says: str
     svg: str
-    legend: Sequence[tuple[str, str]] = ()
+    legend: Sequence[Series] = ()
     table: Table | None = None
     least: int = 0
 
@@ -91,7 +105,7 @@ def is_number(value: Any) -> bool:
 
 def percent(share: float) -> str:
     """A share in percent, with more digits near 0 and 100 %."""
-    digits = 1 if 0.005 <= share <= 0.995 or share in (0, 1) else 2
+    digits = 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
     return f"{100 * share:.{digits}f} %"
 
 

@@ -75,23 +75,19 @@ class Evaluated(NamedTuple):
 def headline(run: Evaluated) -> str:
     """The result in a sentence."""
     name = "accuracy" if run.is_classification else "rmse"
-    value, low, high = (_score(name, run.metrics[name + end]) for end in ("", "_low", "_high"))
     model = run.checkpoint.info["config"]["model"]["name"]
     return (
-        f"Test {name} {value}, 95 % interval {low} to {high}: {model} on {so_many_rows(len(run.test.y))} that no other "
-        "stage has seen."
+        f"Test {name} {_score(name, run.metrics[name])}, 95 % interval {_interval(run, name)}: {model} on "
+        f"{so_many_rows(len(run.test.y))} that no other stage has seen."
     )
 
 
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
     scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
-    rows = [
-        [name, *(_score(name, run.metrics[name + end]) for end in ("", "_low", "_high")), MEANINGS[name][0]]
-        for name in scores
-    ]
-    header = ["score", "value", "low", "high", "meaning"]
-    found = {"scores": Table("Test scores, with 95 % bootstrap intervals over the rows", header, rows), "classes": None}
+    rows = [[name, _score(name, run.metrics[name]), _interval(run, name), MEANINGS[name][0]] for name in scores]
+    header = ["score", "value", "95 % interval", "meaning"]
+    found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
     y, names = np.asarray(run.test.y), run.meta.class_names
     if run.is_classification:
         report = per_class_report(y, run.predictions, names, run.test.weights)
@@ -329,10 +325,7 @@ def _tree(changes: Sequence[str]) -> str:
 def cards(run: Evaluated, trained: Training | None, tuned: Tuning | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
-    found = []
-    for name in names:
-        low, high = (_score(name, run.metrics[name + end]) for end in ("_low", "_high"))
-        found.append((f"test {name}", _score(name, run.metrics[name]), f"{low} to {high}"))
+    found = [(f"test {name}", _score(name, run.metrics[name]), _interval(run, name)) for name in names]
     if trained is not None:
         count = len(trained.warnings or [])
         verdict = (
@@ -348,3 +341,8 @@ def cards(run: Evaluated, trained: Training | None, tuned: Tuning | None) -> lis
 
 def _score(name: str, value: float | None) -> str:
     return percent(value) if value is not None and MEANINGS[name][1] else number(value)
+
+
+def _interval(run: Evaluated, name: str) -> str:
+    low, high = (run.metrics[f"{name}_{end}"] for end in ("low", "high"))
+    return MISSING if low is None else f"{_score(name, low)} to {_score(name, high)}"

@@ -14,11 +14,11 @@ import numpy as np
 
 from wellfit.evaluation.style import LOG_SPAN, shortened
 
-WIDTH, HEIGHT = 420.0, 270.0
+WIDTH, HEIGHT = 360.0, 235.0  # a phone shows them as they are
 LETTER, LINE = 6.2, 13.0  # width of a letter and height of a line, in the units of the picture
 MARGIN = 14.0
 LONGEST_NAME = 18  # letters of a name along an axis
-CROSS = 3.2  # half the side of a cross
+CROSS = 2.8  # half the side of a cross
 
 
 @dataclass(frozen=True)
@@ -125,14 +125,14 @@ class Plot:
     def __init__(self, x: Axis, y: Axis, width: float = WIDTH, height: float = HEIGHT) -> None:
         self.x, self.y = x, y
         self.svg = Element("svg", viewBox=f"0 0 {width:g} {height:g}")
-        y_ticks = y.ticks(max(2, int(height / (LINE if y.names else 44))))
+        y_ticks = y.ticks(max(2, int(height / (LINE if y.names else 38))))
         self._left = MARGIN + LETTER * max((len(text) for _, text in y_ticks), default=0)
         self._right, self._top = width - MARGIN, LINE + MARGIN * bool(y.label)
         longest = max(map(len, x.names), default=0)
         room = (self._right - self._left) / max(1, len(x.names))
         slanted = longest * LETTER > room
         self._bottom = height - (MARGIN + LINE) - LINE * bool(x.label) - slanted * 0.7 * LETTER * max(0, longest - 2)
-        x_ticks = x.ticks(int((self._right - self._left) / (LINE if x.names else 62)))
+        x_ticks = x.ticks(int((self._right - self._left) / (LINE if x.names else 52)))
         self._frame(x_ticks, y_ticks, slanted=slanted)
 
     def at(self, x: float, y: float) -> tuple[float, float]:
@@ -186,7 +186,7 @@ class Plot:
         style: str,
         tips: Sequence[str] = (),
         *,
-        radius: float = 3.5,
+        radius: float = 3.0,
         crosses: bool = False,
         strengths: Sequence[float] = (),
     ) -> None:

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.evaluation.style import shortened
-from wellfit.report.content import Chart, Table, cell, number
+from wellfit.report.content import Chart, Series, Table, cell, number
 from wellfit.report.records import Trial
-from wellfit.report.svg import LINE, WIDTH, Axis, Plot
+from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 RANKED_KEYS = 3  # the most important ones, whose pairs are drawn
 SHOWN_NAMES = 12  # of an axis of parallel coordinates
-COLUMN = 90.0  # width of one of them
+COLUMN = 80.0  # width of one of them
 
 
 class StudyCharts:
@@ -68,7 +68,7 @@ class StudyCharts:
     def slice(self, key: str) -> Chart:
         """The value of each trial against one key."""
         xs, axis = self._positions(key)
-        plot = Plot(axis, self._value_axis(), height=230)
+        plot = Plot(axis, self._value_axis(), height=HEIGHT * 0.85)
         self._mark(plot, xs)
         says = "Each trial by its value of this key."
         if self.best is not None:
@@ -95,7 +95,7 @@ class StudyCharts:
     def parallel(self) -> Chart:
         """A line for each completed trial through its values and its result; the better, the stronger."""
         columns = [self._positions(key, apart=False) for key in self.keys]
-        result = self._value_axis()
+        result = Axis.over(self.monitor, [self._value(trial) for trial in self.ranked])
         columns.append(([self._value(trial) for trial in self.trials], result))
         names = [shortened(key.partition(".")[2] or key, 14) for key in self.keys] + [shortened(self.monitor, 14)]
         width = max(WIDTH, COLUMN * len(columns))
@@ -124,7 +124,7 @@ class StudyCharts:
             f"Each line is a completed trial, from its values to its {self.monitor}; the better a trial, the stronger "
             "its line, and the best one is thick. Trials that were pruned or failed are left out."
         )
-        legend = [("s3", "best trial"), ("s1", "other completed trials")]
+        legend = [Series("s3", "best trial"), Series("s1", "other completed trials")]
         least = 0 if width == WIDTH else int(0.85 * width)
         return Chart("Parallel coordinates", says, str(plot), legend, None, least)
 
@@ -135,7 +135,7 @@ class StudyCharts:
 
     def _rank(self, right: str, up: str) -> Chart:
         (xs, x), (ys, y) = self._positions(right), self._positions(up)
-        plot = Plot(x, y, height=250)
+        plot = Plot(x, y, height=HEIGHT * 0.95)
         self._others(plot, xs, ys)
         complete = [i for i, trial in enumerate(self.trials) if trial.number in self._strength]
         complete.sort(key=lambda i: self._strength[self.trials[i].number])
@@ -144,7 +144,7 @@ class StudyCharts:
             [ys[i] for i in complete],
             "s1",
             [self._tip(self.trials[i]) for i in complete],
-            radius=4.5,
+            radius=4,
             strengths=[self._strength[self.trials[i].number] for i in complete],
         )
         self._ring(plot, xs, ys)
@@ -168,13 +168,13 @@ class StudyCharts:
     def _ring(self, plot: Plot, xs: Sequence[float], ys: Sequence[float]) -> None:
         if self.best is not None:
             at = self.trials.index(self.best)
-            plot.points([xs[at]], [ys[at]], "s3 ring", [self._tip(self.best)], radius=7)
+            plot.points([xs[at]], [ys[at]], "s3 ring", [self._tip(self.best)], radius=6)
 
-    def _legend(self) -> list[tuple[str, str]]:
-        legend = [("s1", "completed trial")]
+    def _legend(self) -> list[Series]:
+        legend = [Series("s1", "completed trial", "dot")]
         if len(self.ranked) < len(self.trials):
-            legend.append(("s2", "pruned or failed trial"))
-        return [*legend, ("s3", "best trial")] if self.best is not None else legend
+            legend.append(Series("s2", "pruned or failed trial", "cross"))
+        return [*legend, Series("s3", "best trial", "ring")] if self.best is not None else legend
 
     def _tip(self, trial: Trial) -> str:
         lines = [f"trial {trial.number}, {trial.state}", f"{self.monitor} {number(trial.value)}"]

@@ -3,6 +3,7 @@
 (() => {
   const tip = document.getElementById("tip");
   let marked = null;
+  let byKey = false;
 
   function say(mark, x, y) {
     if (marked) marked.classList.remove("on");
@@ -17,11 +18,21 @@
     tip.style.top = (above < 8 ? y + 18 : above) + "px";
   }
 
+  function sayAtMark(mark) {
+    const box = mark.getBoundingClientRect();
+    say(mark, box.x + box.width / 2, box.y + Math.min(box.height / 2, 60));
+    byKey = true;
+  }
+
+  function sayAtPointer(event) {
+    say(event.target.closest("[data-tip]"), event.clientX, event.clientY);
+    byKey = false;
+  }
+
   for (const picture of document.querySelectorAll(".picture")) {
-    const point = (event) => say(event.target.closest("[data-tip]"), event.clientX, event.clientY);
-    picture.addEventListener("pointermove", point);
-    picture.addEventListener("pointerdown", point);
-    picture.addEventListener("pointerleave", () => say(null));
+    picture.addEventListener("pointermove", sayAtPointer);
+    picture.addEventListener("pointerdown", sayAtPointer);
+    picture.addEventListener("pointerleave", () => byKey || say(null));
     picture.addEventListener("blur", () => say(null));
     picture.addEventListener("keydown", (event) => {
       const marks = [...picture.querySelectorAll("[data-tip]")].filter((mark) => !mark.closest(".off"));
@@ -30,12 +41,21 @@
       if (!step || !marks.length) return;
       event.preventDefault();
       const at = marks.indexOf(marked);
-      const mark = marks[at < 0 ? (step > 0 ? 0 : marks.length - 1) : (at + step + marks.length) % marks.length];
-      const box = mark.getBoundingClientRect();
-      say(mark, box.x + box.width / 2, box.y + Math.min(box.height / 2, 60));
+      const first = step > 0 ? 0 : marks.length - 1;
+      sayAtMark(marks[at < 0 ? first : (at + step + marks.length) % marks.length]);
     });
   }
-  addEventListener("scroll", () => say(null), { passive: true });
+  const follow = () => marked && (byKey ? sayAtMark(marked) : say(null));
+  addEventListener("scroll", follow, { passive: true, capture: true });
+
+  // A table that fits need not be stopped at on the way by the tabulator key.
+  const scrollable = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      const fits = target.scrollWidth <= target.clientWidth && target.scrollHeight <= target.clientHeight;
+      target.tabIndex = fits ? -1 : 0;
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll, pre")) scrollable.observe(box);
 
   for (const button of document.querySelectorAll(".legend button")) {
     button.addEventListener("click", () => {
