@@ -14,7 +14,7 @@ from wellfit.evaluation.scores import ClassificationScores, bootstrap_intervals,
 from wellfit.files import write_csv, write_json, write_text
 from wellfit.params import Params, load_params
 from wellfit.report.page import write_page
-from wellfit.report.sections import Evaluated
+from wellfit.report.records import Evaluated
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning.best import write_no_tuning

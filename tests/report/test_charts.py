@@ -51,9 +51,9 @@ def test_the_confusion_matrix_counts() -> None:
     y, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
     chart = confusion_matrix(confusion_counts(y, predicted, 3), ["cat", "dog", "eel"])
     assert chart.says.startswith(
-        "4 of 6 test rows were predicted right (66.7 %). Most often cat was taken for dog (1 row)."
+        "4 of 6 test rows were predicted right (66.7\u00a0%). Most often cat was taken for dog (1 row)."
     )
-    assert "cat taken for dog&#10;1 row, 33.3 % of that class" in tips(chart.svg)
+    assert "cat taken for dog&#10;1 row, 33.3\u00a0% of that class" in tips(chart.svg)
     assert chart.table
     assert chart.table.rows == [["cat", 2, 1, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
     assert len(re.findall('class="count', chart.svg)) == 5
@@ -70,7 +70,7 @@ def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
 
 def test_without_mistakes_none_is_named() -> None:
     chart = confusion_matrix(np.diag([3, 4]), ["a", "b"])
-    assert chart.says == "7 of 7 test rows were predicted right (100.0 %)."
+    assert chart.says == "7 of 7 test rows were predicted right (100.0\u00a0%)."
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from wellfit.report.content import cell, is_number, number, percent, png
     ("value", "text"),
     [
         (0.0, "0"), (1.0, "1"), (0.98328, "0.9833"), (12.3456, "12.35"), (-1234.56, "-1,235"), (1234567.0, "1,234,567"),
-        (12345678.0, "1.235e+07"), (0.00012345, "0.0001234"), (1.5e-8, "1.500e-08"), (float("nan"), "–"),
+        (12345678.0, "1.235e+07"), (0.00012345, "0.0001234"), (1.5e-8, "1.5e-08"), (float("nan"), "–"),
         (float("inf"), "–"), (None, "–"),
     ],
 )  # fmt: skip
@@ -37,7 +37,14 @@ def test_a_cell_is_written_as_what_it_is(value: Any, text: str, numeric: bool) -
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [(0, "0.0 %"), (0.5, "50.0 %"), (1, "100.0 %"), (0.995, "99.5 %"), (0.9991, "99.91 %"), (0.0009, "0.09 %")],
+    [
+        (0, "0.0\u00a0%"),
+        (0.5, "50.0\u00a0%"),
+        (1, "100.0\u00a0%"),
+        (0.995, "99.5\u00a0%"),
+        (0.9991, "99.91\u00a0%"),
+        (0.0009, "0.09\u00a0%"),
+    ],
 )
 def test_a_share_has_more_digits_near_the_ends(share: float, text: str) -> None:
     assert percent(share) == text

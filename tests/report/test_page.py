@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from wellfit.report.page import slug
-from wellfit.report.sections import Evaluated
+from wellfit.report.records import Evaluated
 
 from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_up, read
 

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wellfit.report.records import read_training, read_tuning, settings
-from wellfit.report.sections import Evaluated
+from wellfit.report.records import Evaluated, read_training, read_tuning, settings
 
 from .conftest import leave_no_tuning, leave_training, leave_tuning, made_up
 

@@ -97,7 +97,7 @@ def test_ranks_pair_the_most_important_keys() -> None:
 
 def test_importance_is_sorted() -> None:
     chart = study().importance({"optim.lr": 0.25, "model.dropout": 0.75})
-    assert "model.dropout 75%, optim.lr 25%" in chart.says
+    assert "model.dropout 75.0\N{NO-BREAK SPACE}%, optim.lr 25.0\N{NO-BREAK SPACE}%" in chart.says
     assert chart.table
     assert chart.table.rows == [("model.dropout", 0.75), ("optim.lr", 0.25)]
 

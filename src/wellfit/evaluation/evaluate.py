@@ -30,7 +30,7 @@ from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
 from wellfit.report.page import write_page
-from wellfit.report.sections import Evaluated
+from wellfit.report.records import Evaluated
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
 from wellfit.training.tensors import to_tensors
 

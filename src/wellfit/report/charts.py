@@ -147,11 +147,14 @@ def reliability(y: IntArray, probabilities: FloatArray, bins: int, ece: float | 
         for m, a, lower, upper, n in zip(mean, accuracy, low, high, rows, strict=True)
     ]
     plot.points(mean, accuracy, "s1", tips, radius=4)
-    gap = float(confidence.mean() - right.mean())
-    word = "as confident as it is right" if abs(gap) < 0.01 else "over-confident" if gap > 0 else "under-confident"
+    sure, hits = float(confidence.mean()), right.mean(keepdims=True)
+    (least,), (most,) = wilson_interval(hits, np.array([len(y)]))
+    word = (
+        "over-confident" if sure > most else "under-confident" if sure < least else "about as confident as it is right"
+    )
     says = (
-        f"Mean confidence {percent(float(confidence.mean()))}, accuracy {percent(float(right.mean()))}: on the whole "
-        f"the model is {word}. Expected calibration error {number(ece)}. Points on the dotted line are calibrated; "
+        f"Mean confidence {percent(sure)}, accuracy {percent(hits[0])}: on the whole the model is {word}. "
+        f"Expected calibration error {number(ece)}. Points on the dotted line are calibrated; "
         "upright lines are 95 % intervals, bars the share of the rows."
     )
     header = ["confidence, mean of a bin", "accuracy", "low", "high", "rows"]
@@ -224,7 +227,7 @@ def histogram(parts: Mapping[str, FloatArray], label: str, title: str, says: str
     legend = [Series(f"s{i + 1}", name, "box") for i, name in enumerate(parts)] if len(parts) > 1 else []
     ends = zip(edges[:-1], edges[1:], *counts.values(), strict=True)
     rows = [[number(low), number(high), *map(int, row)] for low, high, *row in ends]
-    return Chart(title, says, str(plot), legend, Table(title, ["from", "to", *parts], rows))
+    return Chart(title, says, str(plot), legend, Table(f"{title} by interval", ["from", "to", *parts], rows))
 
 
 def class_balance(counts: Sequence[int], class_names: Sequence[str]) -> Chart:

@@ -80,7 +80,7 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if value and not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.{digits - 1}e}"
+        return f"{value:.{digits}g}"
     whole = len(f"{abs(value):.0f}")
     return f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}"
 
@@ -106,7 +106,7 @@ def is_number(value: Any) -> bool:
 def percent(share: float) -> str:
     """A share in percent, with more digits near 0 and 100 %."""
     digits = 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
-    return f"{100 * share:.{digits}f} %"
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def so_many_rows(count: int) -> str:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.store import Meta, Split
 from wellfit.evaluation.scores import FloatArray
-from wellfit.report.content import MISSING, Picture, Table, number, percent, png
+from wellfit.report.content import MISSING, Picture, Table, cell, number, percent, png
 
 IMAGES, ROWS = 24, 10  # the most that are shown
 COLUMNS = 40  # of a wide table
@@ -27,7 +27,7 @@ def samples(split: Split, meta: Meta) -> tuple[Sequence[Picture], Table | None]:
     """Some rows of a split: pictures for images, else a table of raw values."""
     if meta.kind == "images":
         rows = _spread_over_classes(np.asarray(split.y), IMAGES)
-        targets = [_target(meta, split.y[row]) for row in rows]
+        targets = [cell(_target(meta, split.y[row])) for row in rows]
         alts = [f"Training image of {meta.target_name} {target}" for target in targets]
         return _pictures(split, rows, alts, targets), None
     rows = _spread_over_classes(np.asarray(split.y), ROWS)
@@ -134,8 +134,8 @@ def _raw(meta: Meta, row: NDArray[np.float32], columns: Sequence[int]) -> list[A
     return cells
 
 
-def _target(meta: Meta, value: Any) -> str:
-    return meta.class_names[int(value)] if meta.class_names else number(float(value))
+def _target(meta: Meta, value: Any) -> str | float:
+    return meta.class_names[int(value)] if meta.class_names else float(value)
 
 
 def _pictures(split: Split, rows: NDArray[np.int64], alts: list[str], captions: list[str]) -> list[Picture]:

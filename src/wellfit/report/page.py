@@ -9,10 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wellfit.files import write_text
-from wellfit.report import sections
+from wellfit.report import origin, sections
 from wellfit.report.content import cell, is_number
-from wellfit.report.records import read_training, read_tuning
-from wellfit.report.sections import Evaluated
+from wellfit.report.records import Evaluated, read_training, read_tuning
 
 
 def write_page(page: Path, run: Evaluated, reports: Path) -> None:
@@ -37,8 +36,8 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),
         "data": sections.data(run),
-        "configuration": sections.configuration(run, tuned),
-        "reproduction": sections.reproduction(run),
+        "configuration": origin.configuration(run, tuned),
+        "reproduction": origin.reproduction(run),
     }
     write_text(page, render(content))
 

@@ -1,4 +1,4 @@
-"""What ``train`` and ``tune`` have left for the page. What is not there, or of another run, is not shown."""
+"""What ``evaluate`` knows, and what ``train`` and ``tune`` have left; what is missing or of another run is not shown."""
 
 import csv
 import json
@@ -10,10 +10,41 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from wellfit.data.store import Meta, Split
+from wellfit.evaluation.scores import FloatArray
 from wellfit.files import read_json
 from wellfit.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
+
+
+class Evaluated(NamedTuple):
+    """What ``evaluate`` knows when it has scored the test split.
+
+    Attributes:
+        params: the configuration, as ``params.yaml`` has it.
+        meta: of the data.
+        data_folder: ``data/processed/<name>``.
+        test: the test split.
+        checkpoint: what was scored.
+        checkpoint_file: where it is.
+        predictions: (n, C) probabilities of the classes, or (n,) numbers in the target's unit.
+        metrics: the scores with the ends of their intervals, as in ``metrics.json``.
+    """
+
+    params: Params
+    meta: Meta
+    data_folder: Path
+    test: Split
+    checkpoint: Checkpoint
+    checkpoint_file: Path
+    predictions: FloatArray
+    metrics: dict[str, float | None]
+
+    @property
+    def is_classification(self) -> bool:
+        """Or else a regression."""
+        return self.meta.task == "classification"
 
 
 class Training(NamedTuple):

@@ -1,27 +1,22 @@
 """What stands in each section of the page, from what the stages have left."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from wellfit.data.catalog import CATALOG
-from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, file_sha256, load_split
-from wellfit.evaluation.scores import FloatArray, confusion_counts, per_class_report
-from wellfit.params import Params
-from wellfit.provenance import changed_files, experiment, git_commit, versions
+from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
+from wellfit.evaluation.scores import confusion_counts, per_class_report
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Chart, Table, cell, number, percent, so_many_rows
-from wellfit.report.records import Training, Tuning, settings
+from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.tuning_charts import StudyCharts
-from wellfit.training.checkpoint import Checkpoint
 from wellfit.training.metrics import is_higher_better
 from wellfit.tuning.config import Interval
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns
-MOST_CHANGES = 10  # files that are not as committed
 MANY_PARTS = 20  # classes above which a table of parts is folded
 # What each score means, and whether it is a share, which reads best in percent.
 MEANINGS = {
@@ -41,35 +36,6 @@ MEANINGS = {
     "r2": ("share of the target's variance that is explained", False),
     "msle": ("mean squared error of log(1 + value); lower is better", False),
 }
-
-
-class Evaluated(NamedTuple):
-    """What ``evaluate`` knows when it has scored the test split.
-
-    Attributes:
-        params: the configuration, as ``params.yaml`` has it.
-        meta: of the data.
-        data_folder: ``data/processed/<name>``.
-        test: the test split.
-        checkpoint: what was scored.
-        checkpoint_file: where it is.
-        predictions: (n, C) probabilities of the classes, or (n,) numbers in the target's unit.
-        metrics: the scores with the ends of their intervals, as in ``metrics.json``.
-    """
-
-    params: Params
-    meta: Meta
-    data_folder: Path
-    test: Split
-    checkpoint: Checkpoint
-    checkpoint_file: Path
-    predictions: FloatArray
-    metrics: dict[str, float | None]
-
-    @property
-    def is_classification(self) -> bool:
-        """Or else a regression."""
-        return self.meta.task == "classification"
 
 
 def headline(run: Evaluated) -> str:
@@ -170,6 +136,8 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
     if study.best is not None:
         chosen = ", ".join(f"{key} {cell(value)}" for key, value in study.best.values.items())
         says += f" Trial {study.best.number} was the best, with {number(study.best.value)}: {chosen}."
+    if not found.importance:
+        says += " How much each key mattered is not known."
     return {
         "says": says + _repeated(found, study),
         "best": Table(
@@ -262,64 +230,6 @@ def _columns(meta: Meta) -> Table | None:
     more = f" (the first {MOST_COLUMNS} of {len(meta.columns)})" if len(meta.columns) > MOST_COLUMNS else ""
     header = ["column", "holds", "mean", "standard deviation", "gaps filled with"]
     return Table(f"Columns{more}, statistics of the training rows", header, rows)
-
-
-def configuration(run: Evaluated, found: Tuning | None) -> dict[str, Table | None]:
-    """All settings, and apart those that are not as in ``params.yaml``."""
-    rows = [
-        (key, _setting(value), _setting(given), choice)
-        for key, value, given, choice in settings(run.params, run.checkpoint, found)
-    ]
-    whose = {"tune": "chosen by tune", "train": "given to train", "": "params.yaml"}
-    changed = [[key, value, given, whose[choice]] for key, value, given, choice in rows if choice]
-    everything = [[key, value, whose[choice]] for key, value, _, choice in rows]
-    return {
-        "changed": Table("Settings that differ from params.yaml", ["key", "value", "params.yaml", "why"], changed)
-        if changed
-        else None,
-        "all": Table("All settings of the training", ["key", "value", "from"], everything),
-    }
-
-
-def _setting(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_setting, value))}]"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else repr(value) if value == "" else str(value)
-
-
-def reproduction(run: Evaluated) -> dict[str, Any]:
-    """Commit, hashes, versions, commands."""
-    commit, changes = git_commit(), changed_files()
-    facts = [
-        ["commit", commit or "not in a git repository"],
-        ["working tree", _tree(changes) if commit else MISSING],
-        ["data sha256", run.meta.sha256],
-        ["checkpoint sha256", file_sha256(run.checkpoint_file)],
-        ["checkpoint", f"{run.checkpoint_file.as_posix()}, epoch {run.checkpoint.info['epoch']}"],
-        ["seeds", f"data {run.params.data.seed}, training {run.checkpoint.info['config']['train']['seed']}"],
-    ]
-    if experiment():
-        facts.append(["DVC experiment", experiment()])
-    commands = [f"git checkout {commit}"] if commit else []
-    if experiment():
-        commands.append(f"dvc exp apply {experiment()}")
-    return {
-        "facts": Table("Where this comes from", ["what", "value"], facts),
-        "versions": Table("Versions", ["package", "version"], [list(item) for item in versions().items()]),
-        "commands": "\n".join([*commands, "make repro"]),
-        "clean": not changes,
-    }
-
-
-def _tree(changes: Sequence[str]) -> str:
-    if not changes:
-        return "clean: all files are as committed, but for what the pipeline writes"
-    more = f" and {len(changes) - MOST_CHANGES} more" if len(changes) > MOST_CHANGES else ""
-    return f"changed since the commit: {', '.join(changes[:MOST_CHANGES])}{more}"
 
 
 def cards(run: Evaluated, trained: Training | None, tuned: Tuning | None) -> list[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.evaluation.style import shortened
-from wellfit.report.content import Chart, Series, Table, cell, number
+from wellfit.report.content import Chart, Series, Table, cell, number, percent
 from wellfit.report.records import Trial
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 
@@ -82,9 +82,9 @@ class StudyCharts:
         names = Axis.of_names("", [key for key, _ in ranked], backwards=True)
         axis = Axis("share of the variance explained by the key", 0, 1.05 * max(shares.values()), percent=True)
         plot = Plot(axis, names, height=LINE * (2.2 * len(ranked) + 4))
-        tips = [f"{key}\n{share:.0%}" for key, share in ranked]
+        tips = [f"{key}\n{percent(share)}" for key, share in ranked]
         plot.boxes([(0, i - 0.36, share, i + 0.36) for i, (_, share) in enumerate(ranked)], "s1 bar", tips)
-        listed = ", ".join(f"{key} {share:.0%}" for key, share in ranked)
+        listed = ", ".join(f"{key} {percent(share)}" for key, share in ranked)
         says = (
             f"What part of the differences in {self.monitor} each key explains by itself, by fANOVA on the "
             f"{len(self.ranked)} completed trials: {listed}."
