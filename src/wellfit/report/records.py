@@ -1,4 +1,4 @@
-"""What ``evaluate`` knows, and what ``train`` and ``tune`` have left; what is missing or of another run is not shown."""
+"""What ``evaluate`` knows, and what ``train`` and ``tune`` have left; what is of another run counts as missing."""
 
 import csv
 import json

@@ -36,6 +36,7 @@ MEANINGS = {
     "r2": ("share of the target's variance that is explained", False),
     "msle": ("mean squared error of log(1 + value); lower is better", False),
 }
+BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
 
 
 def headline(run: Evaluated) -> str:
@@ -51,10 +52,14 @@ def headline(run: Evaluated) -> str:
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
     scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
-    rows = [[name, _score(name, run.metrics[name]), _interval(run, name), MEANINGS[name][0]] for name in scores]
+    y, names = np.asarray(run.test.y), run.meta.class_names
+    whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
+    rows = [
+        [name, _score(name, run.metrics[name]), _interval(run, name), MEANINGS[name][0] + whose * (name in BY_CLASS)]
+        for name in scores
+    ]
     header = ["score", "value", "95 % interval", "meaning"]
     found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
-    y, names = np.asarray(run.test.y), run.meta.class_names
     if run.is_classification:
         report = per_class_report(y, run.predictions, names, run.test.weights)
         classes = [[row.class_name, row.precision, row.recall, row.f1, row.support] for row in report]
