@@ -89,6 +89,18 @@ def test_deps_are_what_is_really_imported(clone: Path, import_log: Path, reprodu
         assert bool(heavy) == (stage not in ("fetch", "preprocess")), stage
 
 
+def test_evaluate_depends_on_all_that_its_page_is_made_of(clone: Path, reproduced: str) -> None:
+    stages = YAML(typ="safe", pure=True).load(clone / "dvc.yaml")["stages"]
+    templates = {path.relative_to(clone).as_posix() for path in (clone / "src/wellfit/report/templates").iterdir()}
+    assert templates <= set(stages["evaluate"]["deps"])
+    page = (clone / "reports/report.html").read_text()
+    for heading in ("Confusion matrix", "Verdict", "Parallel coordinates", "Class balance"):
+        assert f">{heading}</h" in page
+    head = subprocess.run(["git", "rev-parse", "HEAD~"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert head.strip() in page
+    assert "clean: all files are as committed" in page
+
+
 def source_file(clone: Path, module: str) -> str | None:
     """Where a module stands below the clone; None where the name is not that of a file."""
     path = clone / "src" / module.replace(".", "/")

@@ -81,6 +81,9 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert summary["best_trial"] == best.number
     assert summary["importance/optim.lr"] + summary["importance/model.hidden"] == pytest.approx(1)
     assert summary["repeats/low"] < summary["repeats/mean"] < summary["repeats/high"]
+    shares = {row["key"]: float(row["share"]) for row in table(tmp_path / "importance.csv")}
+    assert {f"importance/{key}": share for key, share in shares.items()}.items() <= summary.items()
+    assert len(shares) == 2
     out = capsys.readouterr().out
     assert f"best of 8 trials: trial {best.number}, val/loss" in out
     assert "with 2 seeds: mean 0.3, 95 % interval" in out

@@ -9,7 +9,7 @@ from wellfit.errors import WellfitError
 from wellfit.evaluation.seeds import mean_interval
 from wellfit.files import write_csv
 from wellfit.params import Params
-from wellfit.tuning.best import REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
+from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
 from wellfit.tuning.config import Interval, shown
 from wellfit.tuning.record import TrialRecord
 
@@ -58,7 +58,7 @@ def write_report(
     *,
     higher_is_better: bool,
 ) -> dict[str, float]:
-    """Writes ``best_params.yaml``, ``trials.csv``, ``repeats.csv`` and the pictures.
+    """Writes ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
 
     Args:
         folder: ``reports/tune``.
@@ -81,6 +81,7 @@ def write_report(
         raise WellfitError(f"none of {len(rows)} trials ended well")
     write_csv(folder / "trials.csv", [*TRIAL_COLUMNS, *keys], _table(rows, keys, higher_is_better))
     importance = importances(rows, params)
+    write_csv(folder / "importance.csv", IMPORTANCE_COLUMNS, importance.items())
     _draw(folder / "plots", rows, params, importance, higher_is_better)
     summary = {f"best/{monitor}": best.value, "best_trial": float(best.number)}
     summary |= {f"importance/{key}": share for key, share in importance.items()}

@@ -33,7 +33,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
     Args:
         params: the configuration; its values are trial 0.
         data_folder: ``data/processed/<name>``.
-        report: gets ``best_params.yaml``, ``trials.csv``, ``repeats.csv`` and the pictures.
+        report: gets ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
 
     Raises:
         WellfitError: missing data, a storage that cannot be opened, or not one trial that ended well.
