@@ -56,4 +56,3 @@ def test_a_comparison_without_data_says_so_and_is_no_failure(root: Path) -> None
     assert "Not run: fashion\\_mnist could not be had" in (report / "README.md").read_text()
     for name in ("houses", "moons"):
         assert not is_passed_over(load_comparison(name), report)
-

@@ -23,7 +23,7 @@ def download_all(file: Path) -> None:
         file: gets the name of each data set, and true or false.
     """
     bases = {base.data.name: base for base in (load_comparison(name).base for name in comparison_names())}
-    available = {}
+    available: dict[str, bool] = {}
     for name, base in sorted(bases.items()):
         if not CATALOG[name].files:
             continue
