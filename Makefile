@@ -19,7 +19,7 @@ setup:  ## install everything into .venv (the others do this first, and it does 
 
 repro: setup  ## run the whole pipeline: fetch, preprocess, tune, train, evaluate
 	@$(ACTIVE) dvc repro $(ARGS)
-	@echo 'Scores: reports/evaluate/metrics.json   All runs and curves: make ui'
+	@echo 'The run as one page: reports/report.html   Scores: reports/evaluate/metrics.json   All runs: make ui'
 
 test: setup  ## run the tests (ARGS="-k name", ARGS="-m slow")
 	@$(ACTIVE) OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)

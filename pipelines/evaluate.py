@@ -9,7 +9,7 @@ from wellfit.params import Params
 def main(params: Params) -> None:
     from wellfit.evaluation.evaluate import evaluate
 
-    evaluate(params, Path("data/processed", params.data.name), models=Path("models"), report=Path("reports/evaluate"))
+    evaluate(params, Path("data/processed", params.data.name), models=Path("models"), reports=Path("reports"))
 
 
 if __name__ == "__main__":

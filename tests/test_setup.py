@@ -209,7 +209,9 @@ def test_make_repro_sets_up_and_runs_dvc_inside_venv(folder: Folder) -> None:
     assert done.returncode == 0, done.stderr
     venv = folder.path / ".venv"
     assert f"dvc repro --force in {venv}, python is {venv}/bin/python\n" in done.stdout
-    assert done.stdout.endswith("Scores: reports/evaluate/metrics.json   All runs and curves: make ui\n")
+    assert done.stdout.endswith(
+        "The run as one page: reports/report.html   Scores: reports/evaluate/metrics.json   All runs: make ui\n"
+    )
 
 
 def test_make_repro_fails_with_the_pipeline(ready: Folder) -> None:

@@ -44,8 +44,8 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
             for key in ("id", "weight", "group", "time")
         ),
         (
-            p.data.task == "binary" and p.data.name != "mnist",
-            f"data.task binary is for mnist, not for data.name {p.data.name}; use auto",
+            p.data.task == "binary" and p.data.name not in ("mnist", "fashion_mnist"),
+            f"data.task binary is for mnist and fashion_mnist, not for data.name {p.data.name}; use auto",
         ),
         (
             own_task is not None and p.data.task not in ("auto", "binary", own_task),

@@ -85,6 +85,16 @@ def test_regression_is_linear_in_ten_features_but_for_the_noise(noise: float, sa
     assert (y - x @ coefficients).std() == pytest.approx(noise, rel=0.1, abs=1e-9)
 
 
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.05, 50), (0.3, 300)])
+def test_outliers_are_too_high_by_ten_standard_deviations(share: float, count: int, save: Callable[..., Any]) -> None:
+    clean_x, clean_y, _ = save("regression", n_samples=1000)
+    x, y, _ = save("regression", n_samples=1000, outliers=share)
+    np.testing.assert_array_equal(x, clean_x)
+    off = y != clean_y
+    assert off.sum() == count
+    np.testing.assert_allclose((y - clean_y)[off], 10 * clean_y.std())
+
+
 @pytest.mark.parametrize(("n_samples", "share"), [(2000, 0.1), (2000, 0.01), (1000, 0.5), (333, 0.3)])
 def test_the_minority_has_its_share(n_samples: int, share: float, save: Callable[..., Any]) -> None:
     x, y, names = save("imbalanced", n_samples=n_samples, minority_share=share)

@@ -189,16 +189,17 @@ def test_pickled_arrays_are_not_loaded(diabetes: Path, data_config: Config) -> N
         read_raw(data_config("diabetes"), diabetes)
 
 
-def test_mnist_as_two_classes(
-    published: Any, monkeypatch: pytest.MonkeyPatch, data_config: Config, tmp_path: Path
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
+def test_digits_and_clothes_as_two_classes(
+    name: str, published: Any, monkeypatch: pytest.MonkeyPatch, data_config: Config, tmp_path: Path
 ) -> None:
     published.parts[1], published.parts[3] = (
         part % 10 for part in (np.arange(40, dtype=np.uint8), np.arange(10, dtype=np.uint8))
     )
-    monkeypatch.setitem(CATALOG, "mnist", published.entry._replace(class_names=tuple("0123456789")))
+    monkeypatch.setitem(CATALOG, name, published.entry._replace(class_names=tuple("0123456789")))
     published.write_raw(tmp_path)
-    ten = read_raw(data_config("mnist"), tmp_path)
-    two = read_raw(data_config("mnist", task="binary"), tmp_path)
+    ten = read_raw(data_config(name), tmp_path)
+    two = read_raw(data_config(name, task="binary"), tmp_path)
     assert ten.y.tolist() == [*range(10)] * 5
     assert two.y.tolist() == ([0] * 5 + [1] * 5) * 5
     assert two.class_names == ("0 to 4", "5 to 9")

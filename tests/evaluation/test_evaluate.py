@@ -43,7 +43,7 @@ def run(project: Path, prepared: Path, data: str, *changes: str, folder: str | N
     params = load_params(PARAMS_FILE, [*settings, *changes])
     if not (project / "models").exists():
         train(params, prepared / data, project / "reports/tune", project / "models", project / "reports/train")
-    evaluate(params, prepared / (folder or data), project / "models", project / "reports/evaluate")
+    evaluate(params, prepared / (folder or data), project / "models", project / "reports")
     found: dict[str, float] = json.loads((project / "reports/evaluate/metrics.json").read_text())
     return found
 
@@ -115,6 +115,7 @@ def test_scores_are_added_to_the_run_that_trained(project: Path, prepared: Path)
         "precision_recall.png",
         "reliability.png",
     }
+    assert (logged / "report.html").read_bytes() == (project / "reports/report.html").read_bytes()
     assert len(client.search_runs([found.info.experiment_id])) == 1
 
 
@@ -157,6 +158,7 @@ def test_same_checkpoint_same_bytes(project: Path, prepared: Path, data: str) ->
     for _ in range(2):
         run(project, prepared, data)
         files = sorted(path for path in (project / "reports/evaluate").rglob("*") if path.is_file())
+        files.append(project / "reports/report.html")
         seen.append([path.read_bytes() for path in files])
     assert seen[0] == seen[1]
 

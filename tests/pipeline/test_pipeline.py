@@ -19,7 +19,7 @@ NOISE = re.compile(r"warn|deprecat|traceback", re.IGNORECASE)
 
 
 def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
+    return re.findall(r"Running stage '(.+)'", output)
 
 
 def runs(clone: Path, query: str = "") -> list[MlflowRun]:
@@ -87,6 +87,18 @@ def test_deps_are_what_is_really_imported(clone: Path, import_log: Path, reprodu
         assert sorted(listed) == sorted({*ours, f"pipelines/{stage}.py"}), stage
         heavy = {"torch", "mlflow", "matplotlib", "optuna"} & {name.partition(".")[0] for name in imported}
         assert bool(heavy) == (stage not in ("fetch", "preprocess")), stage
+
+
+def test_evaluate_depends_on_all_that_its_page_is_made_of(clone: Path, reproduced: str) -> None:
+    stages = YAML(typ="safe", pure=True).load(clone / "dvc.yaml")["stages"]
+    templates = {path.relative_to(clone).as_posix() for path in (clone / "src/wellfit/report/templates").iterdir()}
+    assert templates <= set(stages["evaluate"]["deps"])
+    page = (clone / "reports/report.html").read_text()
+    for heading in ("Confusion matrix", "Verdict", "Parallel coordinates", "Class balance"):
+        assert f">{heading}</h" in page
+    head = subprocess.run(["git", "rev-parse", "HEAD~"], cwd=clone, capture_output=True, text=True, check=True).stdout
+    assert head.strip() in page
+    assert "clean: all files are as committed" in page
 
 
 def source_file(clone: Path, module: str) -> str | None:

@@ -54,7 +54,9 @@ def test_without_a_tuning_the_way_out_is_named(tmp_path: Path) -> None:
 
 def test_no_tuning_leaves_all_outputs_of_the_stage(tmp_path: Path) -> None:
     write_no_tuning(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"best_params.yaml", "repeats.csv", "trials.csv", "plots"}
+    files = {"best_params.yaml", "importance.csv", "repeats.csv", "trials.csv", "plots"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    assert (tmp_path / "importance.csv").read_text() == "key,share\n"
     assert (tmp_path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG")
 
 

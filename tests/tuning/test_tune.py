@@ -412,7 +412,7 @@ def test_ctrl_c_ends_the_stage_in_order(
 @pytest.mark.usefixtures("clerk_here")
 def test_the_seed_decides_what_comes_out(project: Path, prepared: Path) -> None:
     changes = ["tune.n_trials=8", "tune.study=one", "tune.repeats=2"]
-    files = ("trials.csv", "best_params.yaml", "repeats.csv")
+    files = ("trials.csv", "best_params.yaml", "importance.csv", "repeats.csv")
     report = run(project, prepared, *changes)
     first = [(report / name).read_bytes() for name in files]
     changes[1] = "tune.study=other"

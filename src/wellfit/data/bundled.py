@@ -12,6 +12,8 @@ from wellfit.data.config import DataConfig
 from wellfit.data.store import file_sha256
 from wellfit.files import write_json
 
+OUTLIER_DEVIATIONS = 10  # of the targets without outliers
+
 
 class Bundled(NamedTuple):
     """A data set in memory.
@@ -34,7 +36,7 @@ def save_bundled(data: DataConfig, folder: Path) -> None:
 
     Args:
         data: ``name``; for generated data also ``n_samples``, ``noise`` and ``seed``, for imbalanced ones
-            ``minority_share`` too.
+            ``minority_share`` too, for regression ``outliers``.
         folder: an empty folder.
     """
     loaded = _load(data)
@@ -70,13 +72,25 @@ def _load(data: DataConfig) -> Bundled:
             x, y = datasets.make_moons(data.n_samples, noise=data.noise, random_state=data.seed)
             return Bundled(x, y, ["x1", "x2"], list(CATALOG["moons"].class_names))
         case "regression":
-            x, y = datasets.make_regression(
-                data.n_samples, n_features=10, n_informative=10, noise=data.noise, random_state=data.seed
-            )
-            return Bundled(x, y, _numbered(10), [])
+            return _regression(data)
         case "imbalanced":
             return _imbalanced(data)
     raise ValueError(f"scikit-learn does not ship {data.name}")
+
+
+def _regression(data: DataConfig) -> Bundled:
+    """A linear function of ten features; ``data.outliers`` of its rows are off by ten standard deviations, upwards.
+
+    One-sided, as outliers of a sensor or of a form mostly are: those of both sides would cancel out in a mean.
+    """
+    from sklearn import datasets
+
+    x, y = datasets.make_regression(
+        data.n_samples, n_features=10, n_informative=10, noise=data.noise, random_state=data.seed
+    )
+    off = np.random.default_rng(data.seed).permutation(len(y))[: round(data.outliers * len(y))]
+    y[off] += OUTLIER_DEVIATIONS * y.std()
+    return Bundled(x, y, _numbered(10), [])
 
 
 def _imbalanced(data: DataConfig) -> Bundled:

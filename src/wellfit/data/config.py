@@ -54,6 +54,7 @@ class DataConfig(Config):
     n_samples: int = Field(ge=20, le=10_000_000)
     noise: float = Field(ge=0)
     minority_share: float = Field(gt=0, le=0.5)
+    outliers: float = Field(ge=0, lt=0.5)
     split: Literal["published", "random"]
     val_fraction: float = Field(gt=0, lt=1)
     test_fraction: float = Field(gt=0, lt=1)

@@ -18,7 +18,7 @@ from wellfit.data.raw import RawData, published_splits
 from wellfit.errors import WellfitError
 
 IDX_UNSIGNED_BYTE = 0x08  # third byte of the magic number, http://yann.lecun.com/exdb/mnist/
-BINARY_FROM, BINARY_CLASSES = 5, ("0 to 4", "5 to 9")  # mnist with data.task binary
+BINARY_FROM, BINARY_CLASSES = 5, ("0 to 4", "5 to 9")  # mnist and fashion_mnist with data.task binary
 ANEW = "`dvc repro --force fetch` gets it anew"
 
 
@@ -88,7 +88,7 @@ def _read_idx_files(entry: Entry, folder: Path, *, binary: bool) -> RawData:
     labels = _class_indices(np.concatenate([train_y, test_y]), entry.class_names, folder)
     splits = published_splits(len(train_x), len(test_x))
     if binary:
-        return RawData(images, (labels >= BINARY_FROM).astype(np.int64), BINARY_CLASSES, "size of the digit", splits)
+        return RawData(images, (labels >= BINARY_FROM).astype(np.int64), BINARY_CLASSES, "half of the classes", splits)
     return RawData(images, labels, entry.class_names, entry.target_name, splits)
 
 

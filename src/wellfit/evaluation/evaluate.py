@@ -29,43 +29,52 @@ from wellfit.models.head import class_logits, head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.params import Params
+from wellfit.report.page import write_page
+from wellfit.report.records import Evaluated
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
 from wellfit.training.tensors import to_tensors
 
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 
 
-def evaluate(params: Params, data_folder: Path, models: Path, report: Path) -> None:
+def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> None:
     """Scores the best checkpoint on the test split and logs to the run that trained it.
 
     Args:
         params: the configuration.
         data_folder: ``data/processed/<name>``.
         models: has ``best.safetensors`` and ``run.json``.
-        report: gets ``metrics.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv`` and ``plots/``.
+        reports: has ``train/`` and ``tune/``, which the page shows where they are there. Gets ``report.html``, and in
+            ``evaluate/`` ``metrics.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a checkpoint that was trained on other data.
     """
+    report, page, checkpoint_file = reports / "evaluate", reports / "report.html", models / "best.safetensors"
     meta = load_meta(data_folder)
-    checkpoint = load_checkpoint(models / "best.safetensors")
+    checkpoint = load_checkpoint(checkpoint_file)
     if checkpoint.info["data_sha256"] != meta.sha256:
         name = checkpoint.info["config"]["data"]["name"]
         raise WellfitError(
-            f"{models / 'best.safetensors'} was trained on other data ({name}) than {data_folder}: "
-            "run `dvc repro train` first"
+            f"{checkpoint_file} was trained on other data ({name}) than {data_folder}: run `dvc repro train` first"
         )
     test = load_split(data_folder, meta, "test")
     outputs = _outputs(checkpoint, meta, test)
     shutil.rmtree(report / "plots", ignore_errors=True)  # of another task
     if meta.task == "classification":
-        metrics = _evaluate_classes(outputs, test, meta, params.evaluate, report)
+        predictions = _probabilities(outputs)
+        metrics = _evaluate_classes(predictions, test, meta, params.evaluate, report)
     else:
-        metrics = _evaluate_numbers(outputs, test, meta, params.evaluate, report)
+        predictions = _in_target_unit(outputs, meta)
+        metrics = _evaluate_numbers(predictions, test, meta, params.evaluate, report)
     write_json(report / "metrics.json", metrics)
     first = next(iter(metrics))
     print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]")
-    _log(models / "run.json", metrics, meta, report)
+    write_page(
+        page, Evaluated(params, meta, data_folder, test, checkpoint, checkpoint_file, predictions, metrics), reports
+    )
+    print(f"the run as one page: {page}")
+    _log(models / "run.json", metrics, meta, report, page)
 
 
 def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.float64]:
@@ -83,12 +92,24 @@ def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.floa
     return (outputs if meta.task == "regression" else class_logits(outputs)).numpy()
 
 
+def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Of logits (n, C)."""
+    probabilities: NDArray[np.float64] = np.exp(logits - logits.max(1, keepdims=True))
+    probabilities /= probabilities.sum(1, keepdims=True)
+    return probabilities
+
+
+def _in_target_unit(outputs: NDArray[np.float64], meta: Meta) -> NDArray[np.float64]:
+    """Standardized predictions (n, 1) as numbers (n,) like those of the data."""
+    assert meta.target_mean is not None
+    assert meta.target_std is not None
+    return outputs[:, 0] * meta.target_std + meta.target_mean
+
+
 def _evaluate_classes(
-    outputs: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
+    probabilities: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
 ) -> dict[str, float | None]:
     y, names = np.asarray(test.y), meta.class_names
-    probabilities = np.exp(outputs - outputs.max(1, keepdims=True))
-    probabilities /= probabilities.sum(1, keepdims=True)
     predicted = probabilities.argmax(1)
     scores = ClassificationScores(y, probabilities, config.calibration_bins)
     metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed, test.weights)
@@ -111,12 +132,9 @@ def _evaluate_classes(
 
 
 def _evaluate_numbers(
-    outputs: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
+    prediction: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
 ) -> dict[str, float | None]:
-    assert meta.target_mean is not None
-    assert meta.target_std is not None
     y = np.asarray(test.y, np.float64)
-    prediction = outputs[:, 0] * meta.target_std + meta.target_mean
     scores = partial(regression_scores, y, prediction)
     metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed, test.weights)
 
@@ -131,20 +149,21 @@ def _evaluate_numbers(
     return metrics
 
 
-def _log(run_file: Path, metrics: dict[str, float | None], meta: Meta, report: Path) -> None:
+def _log(run_file: Path, metrics: dict[str, float | None], meta: Meta, report: Path, page: Path) -> None:
     """Adds the test scores to the run that trained the model; without it, to a run of their own."""
     run_id = read_json(run_file)["run_id"] if run_file.is_file() else None
     run = tracking.reopen_run(run_id) if run_id else None
     if run:
-        _add(run, metrics, report)
+        _add(run, metrics, report, page)
         run.flush()
     else:
         print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
     if not run or tracking.is_project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as own:
-            _add(own, metrics, report)
+            _add(own, metrics, report, page)
 
 
-def _add(run: tracking.Run, metrics: dict[str, float | None], report: Path) -> None:
+def _add(run: tracking.Run, metrics: dict[str, float | None], report: Path, page: Path) -> None:
     run.log_metrics({f"test/{name}": value for name, value in metrics.items()})
     run.log_files(report, "evaluate")
+    run.log_file(page, "evaluate")

@@ -11,7 +11,14 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.typing import DrawStyleType
 from numpy.typing import NDArray
 
-from wellfit.evaluation.scores import FloatArray, IntArray, classification_scores, confidence_bins, regression_scores
+from wellfit.evaluation.scores import (
+    FloatArray,
+    IntArray,
+    classification_scores,
+    confidence_bins,
+    regression_scores,
+    wilson_interval,
+)
 from wellfit.evaluation.style import BLACK, BLUE, GREY, RED, SKY, plain, style
 from wellfit.evaluation.style import save as save  # so that who draws needs one module
 
@@ -119,7 +126,7 @@ def reliability_diagram(y: IntArray, probabilities: FloatArray, bins: int) -> Fi
     figure = Figure(figsize=(7.4, 6.4))
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="accuracy equals confidence")
-    low, high = _wilson(accuracy, rows[used])
+    low, high = wilson_interval(accuracy, rows[used])
     upper.vlines(mean_confidence, low, high, color=SKY, linewidth=1.4, label="95 % interval of a bin's accuracy")
     upper.plot(mean_confidence, accuracy, "o", color=BLUE, markersize=6, label="accuracy of a bin")
     upper.set_title(
@@ -272,11 +279,3 @@ def _sum_up(figure: Figure, axes: Axes, curves: Sequence[_Curve], area: str) -> 
 
 def _mean_area(curves: Sequence[_Curve]) -> float:
     return float(np.mean([curve.area for curve in curves]))
-
-
-def _wilson(share: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """95 % interval of a share (Wilson 1927), which stays within 0 and 1 and holds for few rows."""
-    z = 1.959964
-    center = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return center - half, center + half

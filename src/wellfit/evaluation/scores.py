@@ -225,6 +225,19 @@ def confidence_bins(probabilities: FloatArray, bins: int) -> tuple[FloatArray, I
     return confidence, np.searchsorted(inner_edges, confidence)
 
 
+def wilson_interval(share: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """95 % interval of shares (Wilson 1927), which stays within 0 and 1 and holds for few rows.
+
+    Args:
+        share: (n,) from 0 to 1.
+        rows: (n,) that each is a share of, at least 1.
+    """
+    z = 1.959964
+    center = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return center - half, center + half
+
+
 class _Ranking(NamedTuple):
     """The rows of one class and the others, in an order that makes areas under curves cumulative sums."""
 

@@ -101,8 +101,23 @@ def _label_logarithm(axis: Axis, span: float) -> None:
 
 
 def plain(text: str, length: int = 22) -> str:
-    """A name from the user's data, shortened in the middle to a length that fits, and never read as mathematics."""
-    if len(text) > length:
-        half = (length - 1) // 2
-        text = f"{text[:half]}…{text[-half:]}"
-    return text.replace("$", r"\$")
+    """A name from the user's data, shortened to a length that fits, and never read as mathematics."""
+    return shortened(text, length).replace("$", r"\$")
+
+
+def shortened(text: str, length: int = 22) -> str:
+    """A text without its middle, where it is longer than what fits."""
+    half = (length - 1) // 2
+    return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def panel_grid(figure: Figure, number: int, columns: int, *, sharex: bool = False, sharey: bool = False) -> list[Axes]:
+    """So many panels, row by row; the lowest of each column has numbers below it though the last row has gaps."""
+    panels: list[Axes] = list(
+        figure.subplots(-(-number // columns), columns, sharex=sharex, sharey=sharey, squeeze=False).flat
+    )
+    for axes in panels[number:]:
+        axes.set_visible(False)
+    for axes in panels[max(0, number - columns) : number]:
+        axes.tick_params(axis="x", labelbottom=True)
+    return panels[:number]

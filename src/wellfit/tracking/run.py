@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from filelock import FileLock
 from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
 from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
+from wellfit.provenance import git_commit
 from wellfit.tracking.store import (
     EXPERIMENT,
     OPEN,
@@ -328,23 +328,12 @@ def _tags(stage: str) -> dict[str, str]:
         "wellfit.stage": stage,
         "mlflow.source.name": sys.argv[0],
         "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": _git_commit(),
+        "mlflow.source.git.commit": git_commit(),
         "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
         "dvc.exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
         "dvc.stage": os.environ.get("DVC_STAGE", ""),
     }
     return {key: value for key, value in tags.items() if value}
-
-
-@cache
-def _git_commit() -> str:
-    try:
-        found = subprocess.run(
-            ["git", "rev-parse", "--quiet", "--verify", "HEAD"], capture_output=True, text=True, check=False
-        )
-    except OSError:  # no git on this machine
-        return ""
-    return found.stdout.strip()
 
 
 def _dataset_input(meta: Meta) -> Any:

@@ -13,6 +13,7 @@ from wellfit.params import Params, flatten
 from wellfit.tuning.config import shown
 
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
+IMPORTANCE_COLUMNS = ("key", "share")
 REPEAT_COLUMNS = ("seed", "score")
 
 
@@ -36,6 +37,7 @@ def write_no_tuning(report: Path) -> None:
     """The outputs of a tuning that is switched off, or that has nothing to search."""
     write_best(report / "best_params.yaml", {}, None, "tuning is off: params.yaml is used as it is")
     write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
+    write_csv(report / "importance.csv", IMPORTANCE_COLUMNS, [])
     write_csv(report / "repeats.csv", REPEAT_COLUMNS, [])
     # DVC warns of a folder of plots that is empty.
     from wellfit.evaluation.style import save

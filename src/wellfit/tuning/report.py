@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wellfit.errors import WellfitError
+from wellfit.evaluation.seeds import mean_interval
 from wellfit.files import write_csv
 from wellfit.params import Params
-from wellfit.tuning.best import REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
+from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
 from wellfit.tuning.config import Interval, shown
 from wellfit.tuning.record import TrialRecord
 
@@ -57,7 +58,7 @@ def write_report(
     *,
     higher_is_better: bool,
 ) -> dict[str, float]:
-    """Writes ``best_params.yaml``, ``trials.csv``, ``repeats.csv`` and the pictures.
+    """Writes ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
 
     Args:
         folder: ``reports/tune``.
@@ -80,6 +81,7 @@ def write_report(
         raise WellfitError(f"none of {len(rows)} trials ended well")
     write_csv(folder / "trials.csv", [*TRIAL_COLUMNS, *keys], _table(rows, keys, higher_is_better))
     importance = importances(rows, params)
+    write_csv(folder / "importance.csv", IMPORTANCE_COLUMNS, importance.items())
     _draw(folder / "plots", rows, params, importance, higher_is_better)
     summary = {f"best/{monitor}": best.value, "best_trial": float(best.number)}
     summary |= {f"importance/{key}": share for key, share in importance.items()}
@@ -125,18 +127,6 @@ def importances(rows: Sequence[Row], params: Params) -> dict[str, float]:
     evaluator = FanovaImportanceEvaluator(seed=0)
     found = get_param_importances(study, evaluator=evaluator, params=list(distributions))
     return {key: float(share) for key, share in found.items()}
-
-
-def mean_interval(scores: Sequence[float]) -> tuple[float, float, float]:
-    """The mean and the ends of its 95 % interval by Student's t; the ends are NaN for a single score."""
-    from scipy.stats import t
-
-    n, mean = len(scores), math.fsum(scores) / len(scores)
-    if n == 1:
-        return mean, math.nan, math.nan
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1))
-    half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
-    return mean, mean - half, mean + half
 
 
 def _table(rows: Sequence[Row], keys: Sequence[str], higher: bool) -> list[list[Any]]:

@@ -1,0 +1,21 @@
+"""Trains the variants of a comparison with several seeds; reports/comparisons/NAME/ tells what they differ in."""
+
+import os
+from pathlib import Path
+
+from wellfit.cli import Named, run_stage
+from wellfit.compare.config import NamedComparison, comparison_titles, load_comparison
+from wellfit.compare.downloads import is_passed_over
+
+
+def main(named: NamedComparison) -> None:
+    report = Path("reports/comparisons", named.name)
+    if "DVC_STAGE" in os.environ and is_passed_over(named, report):  # DVC stops at the first stage that fails
+        return
+    from wellfit.compare.compare import compare
+
+    compare(named, report)
+
+
+if __name__ == "__main__":
+    run_stage(main, __doc__, Named(load_comparison, comparison_titles))

@@ -1,0 +1,1 @@
+"""Named comparisons: variants of a training over several seeds, side by side."""

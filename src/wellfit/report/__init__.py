@@ -1,0 +1,1 @@
+"""``reports/report.html``: a run as one page."""

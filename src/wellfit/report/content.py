@@ -1,0 +1,132 @@
+"""What a section of the page is made of: charts, tables, pictures, and how numbers are written."""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISSING = "–"
+
+
+class Table(NamedTuple):
+    """A table of numbers and words; the first cell of a row is its heading.
+
+    Attributes:
+        caption: what it shows.
+        header: one name for each column.
+        rows: cells, which :func:`cell` writes.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+
+class Series(NamedTuple):
+    """A line of a legend.
+
+    Attributes:
+        style: class of the style sheet.
+        name: what it is.
+        shape: ``line``, ``dot``, ``cross``, ``ring`` or ``box``.
+    """
+
+    style: str
+    name: str
+    shape: str = "line"
+
+
+class Chart(NamedTuple):
+    """A picture with its title, what is to be seen in it, and the numbers behind it.
+
+    Attributes:
+        title: a few words.
+        says: what is to be seen, in a sentence or two: it stands in for the picture where it cannot be seen.
+        svg: of :class:`wellfit.report.svg.Plot`.
+        legend: the series, where there is more than one.
+        table: the numbers, where they are not too many.
+        least: width in pixels below which the picture is moved sideways rather than made smaller; 0: as wide as there
+            is room.
+    """
+
+    title: str
+    says: str
+    svg: str
+    legend: Sequence[Series] = ()
+    table: Table | None = None
+    least: int = 0
+
+
+class Picture(NamedTuple):
+    """An image of the data set.
+
+    Attributes:
+        source: a ``data:`` address.
+        alt: what it is, for who does not see it.
+        caption: the words below it.
+    """
+
+    source: str
+    alt: str
+    caption: str
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """A number to so many digits, with commas between thousands."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value and not 1e-4 <= abs(value) < 1e7:
+        return f"{value:.{digits}g}"
+    whole = len(f"{abs(value):.0f}")
+    return f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}"
+
+
+def cell(value: Any) -> str:
+    """A cell of a table: numbers to four digits, whole ones with all of theirs, nothing as a dash."""
+    if value is None or value == "":
+        return MISSING
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, int | np.integer):
+        return f"{value:,}"
+    if isinstance(value, float | np.floating):
+        return number(float(value))
+    return str(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a cell is set flush right."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def percent(share: float) -> str:
+    """A share in percent, with more digits near 0 and 100 %."""
+    digits = 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+
+
+def so_many_rows(count: int) -> str:
+    """So many rows, in words."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def png(image: NDArray[Any], largest: int = 96) -> str:
+    """An image as a ``data:`` address.
+
+    Args:
+        image: (C, H, W) from 0 to ``full``: red, green and blue where C is 3, else its first channel in grey; uint8.
+        largest: pixels of its longer side, above which it is made smaller.
+    """
+    from PIL import Image
+
+    channels, height, width = image.shape
+    picture = Image.fromarray(image.transpose(1, 2, 0) if channels == 3 else image[0])
+    if max(height, width) > largest:
+        picture.thumbnail((largest, largest))
+    stream = io.BytesIO()
+    picture.save(stream, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

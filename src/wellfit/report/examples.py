@@ -1,0 +1,145 @@
+"""Rows of the data set, as images or as raw values: samples, and what the model got most wrong."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.store import Meta, Split
+from wellfit.evaluation.scores import FloatArray
+from wellfit.report.content import MISSING, Picture, Table, cell, number, percent, png
+
+IMAGES, ROWS = 24, 10  # the most that are shown
+COLUMNS = 40  # of a wide table
+OTHER = "(other)"  # a category that is not told apart
+
+
+class Mistakes(NamedTuple):
+    """What the model got most wrong: pictures for images, else a table; or neither, with the reason in ``says``."""
+
+    says: str
+    pictures: Sequence[Picture] = ()
+    table: Table | None = None
+
+
+def samples(split: Split, meta: Meta) -> tuple[Sequence[Picture], Table | None]:
+    """Some rows of a split: pictures for images, else a table of raw values."""
+    if meta.kind == "images":
+        rows = _spread_over_classes(np.asarray(split.y), IMAGES)
+        targets = [cell(_target(meta, split.y[row])) for row in rows]
+        alts = [f"Training image of {meta.target_name} {target}" for target in targets]
+        return _pictures(split, rows, alts, targets), None
+    rows = _spread_over_classes(np.asarray(split.y), ROWS)
+    kept = range(min(COLUMNS, len(meta.columns)))
+    cells = [[str(split.ids[row]), _target(meta, split.y[row]), *_raw(meta, split.x[row], kept)] for row in rows]
+    header = ["row", meta.target_name, *(meta.columns[i].name for i in kept)]
+    return (), Table(f"Training rows, raw values{_left_out(meta)}", header, cells)
+
+
+def wrong_classes(split: Split, probabilities: FloatArray, meta: Meta) -> Mistakes:
+    """The rows that were predicted wrong with the highest probability.
+
+    Args:
+        split: test.
+        probabilities: (n, C).
+        meta: of the data.
+    """
+    y, predicted = np.asarray(split.y), probabilities.argmax(axis=1)
+    confidence = probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != y)
+    if not len(wrong):
+        return Mistakes("Not one test row was predicted wrong.")
+    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][: IMAGES if meta.kind == "images" else ROWS]
+    says = f"{len(wrong):,} of {len(y):,} test rows were predicted wrong"
+    says += f"; the {len(rows)} most confident mistakes:" if len(rows) < len(wrong) else ", the most confident first:"
+    names = [(meta.class_names[y[row]], meta.class_names[predicted[row]], percent(confidence[row])) for row in rows]
+    if meta.kind == "images":
+        alts = [
+            f"Test image of {meta.target_name} {true}, taken for {guess} with {chance} confidence"
+            for true, guess, chance in names
+        ]
+        captions = [f"{true} taken for {guess}, {chance}" for true, guess, chance in names]
+        return Mistakes(says, _pictures(split, rows, alts, captions))
+    columns = _most_unusual(split, rows, meta)
+    cells = [
+        [str(split.ids[row]), *name, *_raw(meta, split.x[row], columns)] for row, name in zip(rows, names, strict=True)
+    ]
+    header = ["row", "actual", "predicted", "confidence", *(meta.columns[i].name for i in columns)]
+    return Mistakes(says, (), Table(f"The most confident mistakes, raw values{_left_out(meta)}", header, cells))
+
+
+def wrong_numbers(split: Split, prediction: FloatArray, meta: Meta) -> Mistakes:
+    """The rows with the largest errors.
+
+    Args:
+        split: test.
+        prediction: (n,) in the target's unit.
+        meta: of the data.
+    """
+    y = np.asarray(split.y, np.float64)
+    error = prediction - y
+    order = np.argsort(-np.abs(error), kind="stable")
+    says = f"The largest of {len(y):,} errors (predicted minus actual):"
+    if meta.kind == "images":
+        rows = order[:IMAGES]
+        captions = [f"{number(y[row])} predicted as {number(prediction[row])}" for row in rows]
+        return Mistakes(says, _pictures(split, rows, [f"Test image, {caption}" for caption in captions], captions))
+    rows = order[:ROWS]
+    columns = _most_unusual(split, rows, meta)
+    cells = [[str(split.ids[i]), y[i], prediction[i], error[i], *_raw(meta, split.x[i], columns)] for i in rows]
+    header = ["row", "actual", "predicted", "error", *(meta.columns[i].name for i in columns)]
+    return Mistakes(says, (), Table(f"The largest errors, raw values{_left_out(meta)}", header, cells))
+
+
+def _spread_over_classes(y: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """The first row of each class, then the second of each, and so on, sorted by class; of numbers the first rows."""
+    if y.dtype.kind != "i":
+        return np.arange(min(most, len(y)))
+    turns: NDArray[np.int64] = np.empty(len(y), np.int64)
+    for label in np.unique(y):
+        turns[y == label] = np.arange(np.sum(y == label))
+    rows = np.lexsort((y, turns))[:most]
+    return rows[np.argsort(y[rows], kind="stable")]
+
+
+def _most_unusual(split: Split, rows: NDArray[np.int64], meta: Meta) -> Sequence[int]:
+    """The columns to show of some rows: all, or those in which the rows are farthest from the training rows' mean."""
+    if len(meta.columns) <= COLUMNS:
+        return range(len(meta.columns))
+    numbers = sum(column.fill is not None for column in meta.columns)
+    distance = np.zeros(len(meta.columns))
+    standardized = (np.asarray(split.x[rows])[:, :numbers] - meta.mean[:numbers]) / meta.std[:numbers]
+    distance[:numbers] = np.abs(standardized).mean(axis=0)
+    return sorted(np.argsort(-distance, kind="stable")[:COLUMNS].tolist())
+
+
+def _left_out(meta: Meta) -> str:
+    return f" ({COLUMNS} of {len(meta.columns)} columns)" if len(meta.columns) > COLUMNS else ""
+
+
+def _raw(meta: Meta, row: NDArray[np.float32], columns: Sequence[int]) -> list[Any]:
+    """The cells of a row as the raw data had them: numbers, texts, or a dash where one was missing."""
+    numbers = [column for column in meta.columns if column.fill is not None]
+    flagged = [i for i, column in enumerate(numbers) if column.flags_missing]
+    first_code = len(numbers) + len(flagged)
+    cells: list[Any] = []
+    for i in columns:
+        if i < len(numbers):
+            is_missing = i in flagged and row[len(numbers) + flagged.index(i)] == 1
+            cells.append(MISSING if is_missing else float(row[i]))
+        else:
+            code = int(row[first_code + i - len(numbers)])
+            cells.append(meta.columns[i].categories[code] if code >= 0 else OTHER)
+    return cells
+
+
+def _target(meta: Meta, value: Any) -> str | float:
+    return meta.class_names[int(value)] if meta.class_names else float(value)
+
+
+def _pictures(split: Split, rows: NDArray[np.int64], alts: list[str], captions: list[str]) -> list[Picture]:
+    images = np.asarray(split.x[rows], np.float32)
+    # Of digits the brightest pixel is 16; what is white in what is shown is drawn white.
+    bytes_of = np.rint(images * (255 / max(1.0, float(images.max(initial=0))))).astype(np.uint8)
+    return [Picture(png(image), alt, words) for image, alt, words in zip(bytes_of, alts, captions, strict=True)]

@@ -1,0 +1,77 @@
+"""``reports/report.html``: all of a run on one page that asks nothing of the network."""
+
+import base64
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from wellfit.files import write_text
+from wellfit.report import origin, sections
+from wellfit.report.content import cell, is_number
+from wellfit.report.records import Evaluated, read_training, read_tuning
+
+
+def write_page(page: Path, run: Evaluated, reports: Path) -> None:
+    """Writes the page; the same run gives the same bytes.
+
+    Args:
+        page: the file to make or replace.
+        run: what ``evaluate`` has found.
+        reports: has ``train/`` and ``tune/``. What of them is missing, or of another run, is left out, and the page
+            says so.
+
+    Raises:
+        WellfitError: a file of the data is missing or damaged.
+    """
+    trained = read_training(reports / "train", run.checkpoint)
+    tuned = read_tuning(reports / "tune")
+    content = {
+        "name": run.meta.name,
+        "headline": sections.headline(run),
+        "cards": sections.cards(run, trained, tuned),
+        "results": sections.results(run),
+        "training": sections.training(run, trained),
+        "tuning": sections.tuning(run, tuned),
+        "data": sections.data(run),
+        "configuration": origin.configuration(run, tuned),
+        "reproduction": origin.reproduction(run),
+    }
+    write_text(page, render(content))
+
+
+def render(content: dict[str, Any]) -> str:
+    """The page as HTML. What comes from the data is text there, whatever it holds."""
+    environment = Environment(
+        loader=PackageLoader("wellfit.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"cell": cell, "slug": slug}
+    environment.tests["numeric"] = is_number
+    style, script = (_text(environment, name) for name in ("style.css", "script.js"))
+    # Nothing else may run or be loaded, whatever stands on the page.
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return environment.get_template("page.html.j2").render(content, style=style, script=script, policy=policy)
+
+
+def slug(text: str) -> str:
+    """A text as part of an ``id``."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "it"
+
+
+def _text(environment: Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0]
+
+
+def _source(text: str) -> str:
+    """A style or script as a content security policy names it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

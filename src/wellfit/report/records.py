@@ -1,0 +1,178 @@
+"""What ``evaluate`` knows, and what ``train`` and ``tune`` have left; what is of another run counts as missing."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from wellfit.data.store import Meta, Split
+from wellfit.evaluation.scores import FloatArray
+from wellfit.files import read_json
+from wellfit.params import Params, flatten
+from wellfit.training.checkpoint import Checkpoint
+from wellfit.tuning.best import TRIAL_COLUMNS
+
+
+class Evaluated(NamedTuple):
+    """What ``evaluate`` knows when it has scored the test split.
+
+    Attributes:
+        params: the configuration, as ``params.yaml`` has it.
+        meta: of the data.
+        data_folder: ``data/processed/<name>``.
+        test: the test split.
+        checkpoint: what was scored.
+        checkpoint_file: where it is.
+        predictions: (n, C) probabilities of the classes, or (n,) numbers in the target's unit.
+        metrics: the scores with the ends of their intervals, as in ``metrics.json``.
+    """
+
+    params: Params
+    meta: Meta
+    data_folder: Path
+    test: Split
+    checkpoint: Checkpoint
+    checkpoint_file: Path
+    predictions: FloatArray
+    metrics: dict[str, float | None]
+
+    @property
+    def is_classification(self) -> bool:
+        """Or else a regression."""
+        return self.meta.task == "classification"
+
+
+class Training(NamedTuple):
+    """``reports/train``.
+
+    Attributes:
+        history: each metric, after each epoch.
+        best_epoch: whose weights were kept, from 1.
+        warnings: kind and text of each finding of ``verdict.json``; None where there is no such file.
+        summary: the network layer by layer; empty where it is not there.
+    """
+
+    history: Mapping[str, Sequence[float]]
+    best_epoch: int
+    warnings: list[tuple[str, str]] | None
+    summary: str
+
+    @property
+    def epochs(self) -> int:
+        """How many there were."""
+        return len(self.history["epoch"])
+
+
+class Trial(NamedTuple):
+    """A line of ``trials.csv``; values are texts, numbers or lists, as in ``params.yaml``."""
+
+    number: int
+    state: str
+    epochs: int
+    best_epoch: int
+    value: float | None
+    values: Mapping[str, Any]
+
+
+class Tuning(NamedTuple):
+    """``reports/tune``.
+
+    Attributes:
+        trials: in the order of their numbers.
+        best: values of ``best_params.yaml`` by dotted key.
+        data_sha256: of the data it was tuned on; None where tuning was off.
+        importance: share of each key in the differences between trials; empty where it is not known.
+        repeats: seed to score of the best configuration with other seeds, and ``mean``, ``low`` and ``high``.
+    """
+
+    trials: list[Trial]
+    best: Mapping[str, Any]
+    data_sha256: str | None
+    importance: Mapping[str, float]
+    repeats: Mapping[str, float]
+
+
+def read_training(folder: Path, checkpoint: Checkpoint) -> Training | None:
+    """The records of the training that made a checkpoint; None where they are not there, or of another training."""
+    rows = _read_csv(folder / "history.csv")
+    epoch = int(checkpoint.info["epoch"])
+    if not rows or len(rows) < epoch:
+        return None
+    history = {name: [_number(row[name]) for row in rows] for name in rows[0]}
+    kept = checkpoint.info["metrics"]
+    if any(history.get(name, [])[epoch - 1 : epoch] != [value] for name, value in kept.items()):
+        return None
+    verdict, summary = folder / "verdict.json", folder / "summary.txt"
+    warnings = None
+    if verdict.is_file():
+        warnings = [(str(found["kind"]), str(found["text"])) for found in read_json(verdict)["warnings"]]
+    text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
+    return Training(history, epoch, warnings, text)
+
+
+def read_tuning(folder: Path) -> Tuning | None:
+    """What a study has left; None where ``tune`` was not run."""
+    try:
+        best = YAML(typ="safe", pure=True).load(folder / "best_params.yaml")
+        chosen, sha256 = flatten(best["params"]), best["data_sha256"]
+    except (OSError, YAMLError, KeyError, TypeError, AttributeError):
+        return None
+    trials = [
+        Trial(
+            int(row["trial"]),
+            row["state"],
+            int(row["epochs"]),
+            int(row["best_epoch"]),
+            float(row["value"]) if row["value"] else None,
+            {key: _value(text) for key, text in row.items() if key not in TRIAL_COLUMNS},
+        )
+        for row in _read_csv(folder / "trials.csv")
+    ]
+    importance = {row["key"]: float(row["share"]) for row in _read_csv(folder / "importance.csv")}
+    repeats = {row["seed"]: float(row["score"]) for row in _read_csv(folder / "repeats.csv") if row["score"]}
+    return Tuning(trials, chosen, sha256, importance, repeats)
+
+
+def settings(params: Params, checkpoint: Checkpoint, tuning: Tuning | None) -> list[tuple[str, Any, Any, str]]:
+    """What the checkpoint was trained with.
+
+    Returns:
+        Dotted key, value, value in ``params.yaml`` and whose choice it was where the two differ: ``tune``, or ``train``
+        for what was given to that stage on its command line. Empty where they agree.
+    """
+    flat = params.flat()
+    used = flatten(checkpoint.info["config"])
+    chosen = tuning.best if tuning else {}
+
+    def choice(key: str, value: Any) -> str:
+        if value == flat.get(key):
+            return ""
+        return "tune" if chosen.get(key) == value else "train"
+
+    return [(key, value, flat.get(key), choice(key, value)) for key, value in used.items()]
+
+
+def _read_csv(path: Path) -> list[dict[str, str]]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
+
+
+def _value(text: str) -> Any:
+    """A value as `wellfit.files.write_csv` wrote it: a number, a list, or text."""
+    if text in ("True", "False"):
+        return text == "True"
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text or None

@@ -1,0 +1,263 @@
+"""What stands in each section of the page, from what the stages have left."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from wellfit.data.catalog import CATALOG
+from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
+from wellfit.evaluation.scores import confusion_counts, per_class_report
+from wellfit.report import charts, examples
+from wellfit.report.content import MISSING, Chart, Table, cell, number, percent, so_many_rows
+from wellfit.report.records import Evaluated, Training, Tuning
+from wellfit.report.tuning_charts import StudyCharts
+from wellfit.training.metrics import is_higher_better
+from wellfit.tuning.config import Interval
+
+BEST_TRIALS = 10
+MOST_COLUMNS = 60  # of the data set, in the table of its columns
+MANY_PARTS = 20  # classes above which a table of parts is folded
+# What each score means, and whether it is a share, which reads best in percent.
+MEANINGS = {
+    "accuracy": ("share of the rows predicted right", True),
+    "balanced_accuracy": ("mean over the classes of the share predicted right", True),
+    "macro_f1": ("F1, mean over the classes", False),
+    "weighted_f1": ("F1, mean over the classes by their rows", False),
+    "log_loss": ("mean of -log of the probability given to the true class; lower is better", False),
+    "roc_auc": ("probability that a row of a class is ranked above one of another", False),
+    "ece": ("expected calibration error: by how much confidence and accuracy differ; lower is better", False),
+    "precision": ("share of the rows taken for a class that are of it", True),
+    "recall": ("share of a class's rows that are found", True),
+    "f1": ("harmonic mean of precision and recall", False),
+    "average_precision": ("area under precision against recall", False),
+    "rmse": ("root of the mean squared error, in the target's unit; lower is better", False),
+    "mae": ("mean absolute error, in the target's unit; lower is better", False),
+    "r2": ("share of the target's variance that is explained", False),
+    "msle": ("mean squared error of log(1 + value); lower is better", False),
+}
+BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
+
+
+def headline(run: Evaluated) -> str:
+    """The result in a sentence."""
+    name = "accuracy" if run.is_classification else "rmse"
+    model = run.checkpoint.info["config"]["model"]["name"]
+    return (
+        f"Test {name} {_score(name, run.metrics[name])}, 95 % interval {_interval(run, name)}: {model} on "
+        f"{so_many_rows(len(run.test.y))} that no other stage has seen."
+    )
+
+
+def results(run: Evaluated) -> dict[str, Any]:
+    """Scores, charts of the predictions, classes, mistakes."""
+    scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
+    y, names = np.asarray(run.test.y), run.meta.class_names
+    whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
+    rows = [
+        [name, _score(name, run.metrics[name]), _interval(run, name), MEANINGS[name][0] + whose * (name in BY_CLASS)]
+        for name in scores
+    ]
+    header = ["score", "value", "95 % interval", "meaning"]
+    found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
+    if run.is_classification:
+        report = per_class_report(y, run.predictions, names, run.test.weights)
+        classes = [[row.class_name, row.precision, row.recall, row.f1, row.support] for row in report]
+        matrix = confusion_counts(y, run.predictions.argmax(axis=1), len(names))
+        bins, ece = run.params.evaluate.calibration_bins, run.metrics["ece"]
+        drawn = [charts.confusion_matrix(matrix, names), charts.reliability(y, run.predictions, bins, ece)]
+        found["classes"] = Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
+        mistakes = examples.wrong_classes(run.test, run.predictions, run.meta)
+    else:
+        error = run.predictions - y
+        says = f"Mean error {number(float(error.mean()))}, standard deviation {number(float(error.std()))}."
+        drawn = [
+            charts.predicted_against_actual(y, run.predictions, run.meta.target_name, run.metrics["r2"]),
+            charts.histogram({"test rows": error}, "predicted minus actual", "Errors", says, zero=True),
+        ]
+        mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
+    return found | {"charts": drawn, "mistakes": mistakes, "fold_classes": len(names) > MANY_PARTS}
+
+
+def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
+    """How the training went, its verdict and curves; that it is not known, where its records are not there."""
+    if found is None:
+        return {
+            "says": "reports/train has no records of the training of this checkpoint.",
+            "charts": [],
+            "verdict": None,
+            "summary": "",
+        }
+    at_most = run.checkpoint.info["config"]["train"]["epochs"]
+    ended = (
+        f"All {at_most} epochs ran"
+        if found.epochs == at_most
+        else f"Stopped early, after {found.epochs} of at most {at_most} epochs"
+    )
+    monitor = run.checkpoint.info["config"]["train"]["monitor"]
+    score = "accuracy" if run.is_classification else "rmse"
+    watched = monitor.removeprefix("val/")
+    shown = [
+        name
+        for name in dict.fromkeys(["loss", score, watched])
+        if {f"train/{name}", f"val/{name}"} <= found.history.keys()
+    ]
+    drawn = [charts.curves(found.history, found.best_epoch, name) for name in shown]
+    drawn.append(charts.single_curve(found.history, "lr", "Learning rate"))
+    drawn.append(charts.single_curve(found.history, "grad_norm", "Gradient norm"))
+    return {
+        "says": f"{ended}; the weights of epoch {found.best_epoch} were kept, the best by {monitor}.",
+        "verdict": found.warnings,
+        "charts": drawn,
+        "summary": found.summary,
+    }
+
+
+def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
+    """What tuning tried and chose; or that there was none."""
+    nothing: dict[str, Any] = {
+        "best": None,
+        "trials": None,
+        "charts": [],
+        "importance": None,
+        "slices": [],
+        "ranks": [],
+    }
+    if found is None:
+        return nothing | {"says": "reports/tune has no record of a study: the stage was not run."}
+    if not found.trials:
+        return nothing | {"says": "Tuning was off, or had nothing to search: the values of params.yaml were used."}
+    if found.data_sha256 != run.meta.sha256:
+        return nothing | {"says": "reports/tune is of other data than these, and is not shown."}
+    monitor = run.params.train.monitor
+    logarithmic = frozenset(
+        key for key, entry in run.params.tune.searched.items() if isinstance(entry, Interval) and entry.log
+    )
+    study = StudyCharts(found.trials, logarithmic, monitor, higher_is_better=is_higher_better(monitor))
+    header = ["trial", monitor, "best epoch", *study.keys]
+    rows = [[str(t.number), t.value, t.best_epoch, *t.values.values()] for t in study.ranked]
+    everything = [[str(t.number), t.state, t.value, t.epochs, *t.values.values()] for t in found.trials]
+    says = f"{len(found.trials)} trials were compared by {monitor}."
+    if study.best is not None:
+        chosen = ", ".join(f"{key} {cell(value)}" for key, value in study.best.values.items())
+        says += f" Trial {study.best.number} was the best, with {number(study.best.value)}: {chosen}."
+    if not found.importance:
+        says += " How much each key mattered is not known."
+    return {
+        "says": says + _repeated(found, study),
+        "best": Table(
+            f"The best {min(BEST_TRIALS, len(rows))} of {len(rows)} completed trials", header, rows[:BEST_TRIALS]
+        ),
+        "trials": Table("All trials", ["trial", "state", monitor, "epochs", *study.keys], everything),
+        "charts": [
+            study.history(),
+            *([study.importance(found.importance)] if found.importance else []),
+            study.parallel(),
+        ],
+        "importance": found.importance,
+        "slices": [study.slice(key) for key in study.keys],
+        "ranks": study.ranks(found.importance),
+    }
+
+
+def _repeated(found: Tuning, study: StudyCharts) -> str:
+    seeds = [seed for seed in found.repeats if seed not in ("mean", "low", "high")]
+    if not seeds:
+        return ""
+    between = ""
+    if "low" in found.repeats:
+        low, high = found.repeats["low"], found.repeats["high"]
+        between = f", 95 % interval {number(low)} to {number(high)}"
+    return (
+        f" Trained again with {len(seeds)} other seeds, that configuration has {study.monitor} "
+        f"{number(found.repeats['mean'])} on average{between}: how much of its rank was luck."
+    )
+
+
+def data(run: Evaluated) -> dict[str, Any]:
+    """Where the data come from, how they are split, and what they look like."""
+    meta, entry = run.meta, CATALOG[run.meta.name]
+    splits: dict[SplitName, Split] = {
+        name: run.test if name == "test" else load_split(run.data_folder, meta, name) for name in SPLIT_NAMES
+    }
+    total = sum(meta.split_sizes.values())
+    sizes = [[name, meta.split_sizes[name], percent(meta.split_sizes[name] / total)] for name in SPLIT_NAMES]
+    balance: Table | None = None
+    drawn: Chart
+    if run.is_classification:
+        counts = {name: np.bincount(split.y, minlength=len(meta.class_names)) for name, split in splits.items()}
+        rows = [[name, *(int(counts[s][i]) for s in SPLIT_NAMES)] for i, name in enumerate(meta.class_names)]
+        balance = Table("Rows of each class", ["class", *SPLIT_NAMES], rows)
+        drawn = charts.class_balance(meta.class_counts, meta.class_names)
+    else:
+        y = np.asarray(splits["train"].y, np.float64)
+        says = (
+            f"Training rows from {number(y.min())} to {number(y.max())}, mean {number(meta.target_mean)}, standard "
+            f"deviation {number(meta.target_std)}."
+        )
+        parts = {"training rows": y, "test rows": np.asarray(splits["test"].y, np.float64)}
+        drawn = charts.histogram(parts, meta.target_name, "Target", says)
+    pictures, table = examples.samples(splits["train"], meta)
+    return {
+        "says": (
+            f"{meta.name}: {_shape(meta)}, to predict {meta.target_name}. Source: {entry.source}; licence: "
+            f"{entry.licence}."
+        ),
+        "sizes": Table("Splits", ["split", "rows", "share"], sizes),
+        "balance": balance,
+        "fold_balance": len(meta.class_names) > MANY_PARTS,
+        "charts": [drawn],
+        "columns": _columns(meta),
+        "pictures": pictures,
+        "samples": table,
+        "warnings": meta.warnings,
+    }
+
+
+def _shape(meta: Meta) -> str:
+    if meta.kind == "table":
+        return f"a table of {len(meta.columns)} columns"
+    channels, height, width = meta.input_shape
+    return f"{'grey' if channels == 1 else 'colour'} images of {height} × {width} pixels"
+
+
+def _columns(meta: Meta) -> Table | None:
+    if meta.kind == "images":
+        return None
+    rows: list[Sequence[Any]] = []
+    for i, column in enumerate(meta.columns[:MOST_COLUMNS]):
+        if column.fill is None:
+            listed = ", ".join(column.categories[:6]) + (", …" if len(column.categories) > 6 else "")
+            rows.append([column.name, f"{len(column.categories)} categories: {listed}", MISSING, MISSING, MISSING])
+        else:
+            filled = column.fill if column.flags_missing else MISSING
+            rows.append([column.name, "numbers", meta.mean[i], meta.std[i], filled])
+    more = f" (the first {MOST_COLUMNS} of {len(meta.columns)})" if len(meta.columns) > MOST_COLUMNS else ""
+    header = ["column", "holds", "mean", "standard deviation", "gaps filled with"]
+    return Table(f"Columns{more}, statistics of the training rows", header, rows)
+
+
+def cards(run: Evaluated, trained: Training | None, tuned: Tuning | None) -> list[tuple[str, str, str]]:
+    """The few numbers that matter most: name, value, what more to know."""
+    names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
+    found = [(f"test {name}", _score(name, run.metrics[name]), _interval(run, name)) for name in names]
+    if trained is not None:
+        count = len(trained.warnings or [])
+        verdict = (
+            "no warning"
+            if trained.warnings == []
+            else MISSING
+            if trained.warnings is None
+            else f"{count} warning{'s' * (count > 1)}"
+        )
+        found.append(("training", verdict, f"epoch {trained.best_epoch} of {trained.epochs} kept"))
+    return found
+
+
+def _score(name: str, value: float | None) -> str:
+    return percent(value) if value is not None and MEANINGS[name][1] else number(value)
+
+
+def _interval(run: Evaluated, name: str) -> str:
+    low, high = (run.metrics[f"{name}_{end}"] for end in ("low", "high"))
+    return MISSING if low is None else f"{_score(name, low)} to {_score(name, high)}"

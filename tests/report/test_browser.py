@@ -1,0 +1,150 @@
+"""The page in a real browser."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from wellfit.report.page import write_page
+
+from .browser import Browser, programs
+from .conftest import leave_training, leave_tuning, made_up
+
+PROGRAM = next((found for name in programs() if (found := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(programs())} is on the PATH")
+
+# Text whose contrast with what is behind it is below 4.5, by the formula of WCAG 2.2.
+TOO_PALE = """
+(() => {
+  const parts = (text) => text.match(/[\\d.]+/g).map(Number);
+  const linear = (v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const bright = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
+  const behind = (node) => {
+    for (; node; node = node.parentElement) {
+      const color = parts(getComputedStyle(node).backgroundColor);
+      if (color[3] !== 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  const found = [];
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    const element = node.parentElement;
+    if (!node.textContent.trim() || element.closest("script, style, .count, #tip[hidden]")) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [bright(parts(element instanceof SVGElement ? style.fill : style.color)), bright(behind(element))];
+    const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (contrast < 4.5) found.push(`${contrast.toFixed(2)} ${node.textContent.trim()}`);
+  }
+  return found;
+})()
+"""
+FOCUS = "document.querySelector('.picture').focus()"
+TIP = "document.getElementById('tip').hidden ? '' : document.getElementById('tip').textContent"
+
+PLACE = """
+(async () => {
+  const mark = document.querySelector(".picture [data-tip]");
+  mark.scrollIntoView({ behavior: "instant" });
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  const box = mark.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    assert PROGRAM
+    with Browser(PROGRAM) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Pages of runs that differ in all that changes what is drawn."""
+    kinds: dict[str, dict[str, Any]] = {
+        "two classes": {"warnings": ["mind this"]},
+        "regression": {"classes": (), "columns": [f"a rather long name of a column {i}" for i in range(50)]},
+        "ten classes, images": {"classes": [f"a long class name {i}" for i in range(10)], "images": True},
+        "hundred classes": {"classes": [f"class {i}" for i in range(100)], "rows": 400},
+    }
+    found = {}
+    for name, kind in kinds.items():
+        folder = tmp_path_factory.mktemp("run")
+        run = made_up(folder, **kind)
+        leave_tuning(folder / "reports", run.params, run.meta.sha256)
+        leave_training(
+            folder / "reports", score="accuracy" if run.meta.class_names else "rmse", warnings=[("over", "x")]
+        )
+        write_page(folder / "report.html", run, folder / "reports")
+        found[name] = folder / "report.html"
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["two classes", "regression", "ten classes, images", "hundred classes"])
+def test_the_page_is_whole_on_a_desk_and_a_phone(
+    browser: Browser, pages: dict[str, Path], name: str, scheme: str
+) -> None:
+    browser.complaints.clear()
+    browser.requests.clear()
+    for width in (1280, 360):
+        browser.open(pages[name], width, scheme=scheme)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        assert browser.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
+        dark = browser.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
+        assert dark == (scheme == "dark")
+        assert browser.evaluate(TOO_PALE) == []
+        browser.evaluate(f"{FOCUS}; document.querySelectorAll('.legend button').forEach((button) => button.click())")
+        assert browser.evaluate("document.querySelectorAll('.picture .off').length") > 0
+    assert browser.complaints == []
+    assert {address for address in browser.requests if not address.startswith("data:")} == {pages[name].as_uri()}
+
+
+def test_charts_speak_to_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two classes"])
+    browser.evaluate(FOCUS)
+    browser.press("ArrowRight")
+    first = browser.evaluate(TIP)
+    assert "no taken for no" in first
+    browser.press("ArrowRight")
+    second = browser.evaluate(TIP)
+    assert second
+    assert second != first
+    browser.press("ArrowLeft")
+    assert browser.evaluate(TIP) == first
+    browser.press("Escape")
+    assert browser.evaluate(TIP) == ""
+
+
+def test_charts_speak_to_the_pointer(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two classes"])
+    place = browser.evaluate(PLACE)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    assert "no taken for no" in browser.evaluate(TIP)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
+    assert browser.evaluate(TIP) == ""
+
+
+def test_what_the_policy_forbids_is_refused_and_would_be_seen(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["two classes"])
+    browser.complaints.clear()
+    browser.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"http://127.0.0.1:9/x.png\">')")
+    browser.evaluate("new Promise((done) => setTimeout(done, 200))")
+    assert any("Content Security Policy" in text for text in browser.complaints)
+    browser.complaints.clear()
+
+
+def test_it_prints_in_light_colours(browser: Browser, pages: dict[str, Path], tmp_path: Path) -> None:
+    browser.open(pages["two classes"], scheme="dark")
+    browser.call(
+        "Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}]
+    )
+    assert browser.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert browser.evaluate(TOO_PALE) == []
+    browser.print(tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").read_bytes().startswith(b"%PDF")
+    browser.call("Emulation.setEmulatedMedia", media="")

@@ -1,0 +1,120 @@
+"""What the charts say, and the numbers behind them."""
+
+import re
+
+import numpy as np
+import pytest
+
+from wellfit.evaluation.scores import confusion_counts
+from wellfit.report.charts import (
+    MANY_POINTS,
+    class_balance,
+    confusion_matrix,
+    curves,
+    histogram,
+    predicted_against_actual,
+    reliability,
+    single_curve,
+)
+
+HISTORY = {"epoch": [1.0, 2.0, 3.0], "train/loss": [0.9, 0.5, 0.2], "val/loss": [0.8, 0.6, 0.7], "lr": [0.1, 0.2, 0.05]}
+
+
+def tips(svg: str) -> list[str]:
+    return re.findall(r'data-tip="([^"]*)"', svg)
+
+
+def test_curves_tell_what_was_kept() -> None:
+    chart = curves(HISTORY, 2, "loss")
+    assert "from 0.8 in the first epoch to 0.7 in the last" in chart.says
+    assert "The weights of epoch 2 were kept, with 0.6" in chart.says
+    assert chart.table
+    assert chart.table.rows == [(1, 0.9, 0.8), (2, 0.5, 0.6), (3, 0.2, 0.7)]
+    assert [series.name for series in chart.legend] == ["validation, after the epoch", "training, during it"]
+    assert tips(chart.svg)[1] == "epoch 2&#10;training loss 0.5&#10;validation loss 0.6"
+
+
+def test_a_training_of_one_epoch_is_drawn() -> None:
+    history = {name: values[:1] for name, values in HISTORY.items()}
+    assert "<circle" in curves(history, 1, "loss").svg
+    assert single_curve(history, "lr", "Learning rate").table
+
+
+def test_long_trainings_are_told_in_steps() -> None:
+    epochs = np.arange(1.0, 2001).tolist()
+    chart = single_curve({"epoch": epochs, "lr": epochs}, "lr", "Learning rate")
+    assert len(tips(chart.svg)) <= 300
+    assert chart.says == "Highest 2,000, in the last epoch 2,000."
+
+
+def test_the_confusion_matrix_counts() -> None:
+    y, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
+    chart = confusion_matrix(confusion_counts(y, predicted, 3), ["cat", "dog", "eel"])
+    assert chart.says.startswith(
+        "4 of 6 test rows were predicted right (66.7\u00a0%). Most often cat was taken for dog (1 row)."
+    )
+    assert "cat taken for dog&#10;1 row, 33.3\u00a0% of that class" in tips(chart.svg)
+    assert chart.table
+    assert chart.table.rows == [["cat", 2, 1, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
+    assert len(re.findall('class="count', chart.svg)) == 5
+
+
+def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
+    matrix = 50 * np.eye(100, dtype=np.int64)
+    matrix[7, 9], matrix[3, 1] = 5, 8
+    chart = confusion_matrix(matrix, [str(i) for i in range(100)])
+    assert chart.table
+    assert chart.table.rows == [["3", "1", 8], ["7", "9", 5]]
+    assert 'class="count' not in chart.svg
+
+
+def test_without_mistakes_none_is_named() -> None:
+    chart = confusion_matrix(np.diag([3, 4]), ["a", "b"])
+    assert chart.says == "7 of 7 test rows were predicted right (100.0\u00a0%)."
+
+
+@pytest.mark.parametrize(
+    ("top", "right", "word"),
+    [(0.9, 0.5, "over-confident"), (0.6, 0.9, "under-confident"), (0.7, 0.7, "as it is right")],
+)
+def test_reliability_says_how_confident_the_model_is(top: float, right: float, word: str) -> None:
+    n = 100
+    probabilities = np.tile([top, 1 - top], (n, 1))
+    y = (np.arange(n) >= right * n).astype(int)
+    chart = reliability(y, probabilities, 10, 0.1)
+    assert word in chart.says
+    assert chart.table
+    ((confidence, accuracy, low, high, rows),) = chart.table.rows
+    assert (confidence, accuracy, rows) == pytest.approx((top, right, n))
+    assert low < accuracy < high
+
+
+def test_few_rows_are_points_and_many_a_density() -> None:
+    random = np.random.default_rng(0)
+    few, many = random.normal(size=50), random.normal(size=MANY_POINTS + 1)
+    assert predicted_against_actual(few, few, "y", 1.0).svg.count("<circle") == 50
+    dense = predicted_against_actual(many, many, "y", 1.0).svg
+    assert "<circle" not in dense
+    assert sum(int(tip.split("&#10;")[1].split()[0].replace(",", "")) for tip in tips(dense)) == len(many)
+
+
+def test_a_histogram_counts_every_row() -> None:
+    parts = {"training rows": np.arange(100.0), "test rows": np.arange(50.0)}
+    chart = histogram(parts, "price", "Target", "how it spreads")
+    assert chart.table
+    columns = list(zip(*chart.table.rows, strict=True))
+    assert (sum(columns[2]), sum(columns[3])) == (100, 50)
+    assert len(chart.legend) == 2
+
+
+def test_a_constant_target_is_drawn() -> None:
+    assert histogram({"rows": np.full(9, 4.0)}, "price", "Target", "").table
+
+
+@pytest.mark.parametrize("classes", [2, 30, 31, 100])
+def test_the_balance_names_its_ends(classes: int) -> None:
+    counts = [10 + i for i in range(classes)]
+    chart = class_balance(counts, [f"class {i}" for i in range(classes)])
+    assert f"class {classes - 1}, has {9 + classes:,} training rows, the rarest, class 0, 10." in chart.says
+    assert len(tips(chart.svg)) == classes
+    assert class_balance([5] * classes, ["x"] * classes).says == "Each class has 5 training rows."

@@ -1,0 +1,166 @@
+"""The page as HTML: what stands on it, for whom, and what cannot get into it."""
+
+import base64
+import hashlib
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wellfit.report.page import slug
+from wellfit.report.records import Evaluated
+
+from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_up, read
+
+SECTIONS = [
+    "Results on the test split",
+    "Training",
+    "Tuning",
+    "Data",
+    "Configuration",
+    "How to reproduce it",
+]
+ATTACK = "<script>alert(1)</script>"
+HUNDRED = tuple(f"class {i}" for i in range(100))
+
+
+def check_structure(page: Page) -> None:
+    """What holds of every page, whatever the run."""
+    assert page.text.startswith("<!DOCTYPE html>")
+    assert page.all("html") == [{"lang": "en"}]
+    assert [len(page.all(tag)) for tag in ("header", "main", "nav", "footer", "h1")] == [1] * 5
+    levels = [level for level, _ in page.headings]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    assert [text for level, text in page.headings if level == 2] == SECTIONS
+    assert all(text.strip() for _, text in page.headings)
+    assert all(image["alt"] for image in page.all("img"))
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert all(text.strip() for text in page.captions)
+    assert all(cell.get("scope") in ("row", "col") for cell in page.all("th"))
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    named = [ref for _, a in page.elements for ref in a.get("aria-labelledby", "").split()]
+    assert set(named) <= set(ids)
+    assert {link["href"][1:] for link in page.all("a")} <= set(ids)
+    pictures = [attributes for tag, attributes in page.elements if attributes.get("class") == "picture"]
+    assert pictures
+    assert all(picture["role"] == "img" and picture["aria-labelledby"] for picture in pictures)
+    # Styles of single elements and handlers would be refused by the page's own policy.
+    assert not [name for _, a in page.elements for name in a if name == "style" or name.startswith("on")]
+    words = page.words.replace("NA, N/A, NaN, nan", "")  # data.missing
+    assert not re.search(r"\bnan\b|\binf\b|None|Undefined", words)
+
+
+def check_it_loads_nothing(page: Page) -> None:
+    """No address that a browser would ask for stands anywhere."""
+    addresses = [a[name] for _, a in page.elements for name in ("src", "href", "action", "data") if name in a]
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not re.search(r"url\(|@import|https?://", "".join(page.text.split("<style>")[1].split("</style>")[0]))
+    policy = next(a["content"] for a in page.all("meta") if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none'; img-src data:; ")
+    assert "unsafe" not in policy
+    for tag in ("style", "script"):
+        inside = page.text.split(f"<{tag}>")[1].split(f"</{tag}>")[0]
+        digest = base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+
+
+@pytest.mark.parametrize("images", [False, True], ids=["table", "images"])
+@pytest.mark.parametrize("classes", [(), ("no", "yes"), tuple("0123456789"), HUNDRED], ids=len)
+def test_every_kind_of_run_makes_a_sound_page(
+    classes: tuple[str, ...], images: bool, tmp_path: Path, reports: Path
+) -> None:
+    if images and not classes:
+        pytest.skip("images have classes")
+    run = made_up(tmp_path, classes=classes, images=images, rows=240)
+    leave_tuning(reports, run.params, run.meta.sha256)
+    leave_training(reports, score="accuracy" if classes else "rmse")
+    page = read(run, reports)
+    check_structure(page)
+    check_it_loads_nothing(page)
+    assert bool(page.all("img")) == images
+    titles = [text for level, text in page.headings if level == 3]
+    expected = (
+        ["Confusion matrix", "Reliability", "Class balance"]
+        if classes
+        else ["Predicted against actual", "Errors", "Target"]
+    )
+    assert {*expected, "Loss", "Learning rate", "History", "What mattered", "Parallel coordinates"} <= set(titles)
+
+
+def test_the_same_run_gives_the_same_bytes(complete: Evaluated, reports: Path) -> None:
+    assert read(complete, reports).text == read(complete, reports).text
+
+
+def test_what_comes_from_the_data_is_text(tmp_path: Path, reports: Path) -> None:
+    run = made_up(tmp_path, classes=(ATTACK, '" onload="x', "'&amp;"), columns=(ATTACK, "b"), warnings=[ATTACK])
+    leave_training(reports, warnings=[("over-fitting", ATTACK)])
+    page = read(run, reports)
+    check_structure(page)
+    assert len(page.all("script")) == 1
+    assert ATTACK not in page.text
+    assert page.words.count(ATTACK) > 5
+    assert "'&amp;" in page.words
+
+
+def test_without_the_other_stages_the_page_says_so(tmp_path: Path, reports: Path) -> None:
+    page = read(made_up(tmp_path), reports)
+    check_structure(page)
+    assert "reports/train has no records of the training of this checkpoint" in page.words
+    assert "reports/tune has no record of a study" in page.words
+    assert "Confusion matrix" in page.words
+
+
+def test_with_tuning_off_the_page_says_so(tmp_path: Path, reports: Path) -> None:
+    run = made_up(tmp_path, settings=["tune.enabled=false"])
+    leave_no_tuning(reports)
+    page = read(run, reports)
+    check_structure(page)
+    assert "the values of params.yaml were used" in page.words
+    assert "All settings are as in params.yaml." in page.words
+
+
+def test_records_of_another_run_are_not_shown(tmp_path: Path, reports: Path) -> None:
+    run = made_up(tmp_path)
+    leave_tuning(reports, run.params, "other data")
+    leave_training(reports)
+    history = reports / "train" / "history.csv"
+    history.write_text(history.read_text().replace("0.25", "0.26"))
+    page = read(run, reports)
+    assert "reports/tune is of other data" in page.words
+    assert "has no records of the training of this checkpoint" in page.words
+    assert "Learning rate" not in page.words
+
+
+def test_the_verdict_is_told(complete: Evaluated, reports: Path) -> None:
+    assert "No warning" in read(complete, reports).words
+    leave_training(reports, warnings=[("over-fitting", "raise model.dropout")])
+    page = read(complete, reports)
+    assert "Over-fitting : raise model.dropout" in page.words
+    assert "1 warning" in page.words
+    (reports / "train" / "verdict.json").unlink()
+    assert "Verdict" not in [text for _, text in read(complete, reports).headings]
+
+
+@pytest.mark.parametrize(("epochs", "words"), [(5, "Stopped early, after 5 of at most 40"), (40, "All 40 epochs ran")])
+def test_an_early_end_is_told(complete: Evaluated, reports: Path, epochs: int, words: str) -> None:
+    leave_training(reports, epochs=epochs)
+    assert (
+        f"{words} epochs; the weights of epoch 3 were kept".replace("epochs ran epochs", "epochs ran")
+        in read(complete, reports).words
+    )
+
+
+def test_a_class_that_never_occurs_breaks_nothing(tmp_path: Path, reports: Path) -> None:
+    run = made_up(tmp_path, classes=tuple("abc"))
+    meta = run.meta.model_copy(update={"class_names": (*"abcd",), "class_counts": (*run.meta.class_counts, 0)})
+    page = read(run._replace(meta=meta, predictions=np.pad(run.predictions, ((0, 0), (0, 1)))), reports)
+    check_structure(page)
+
+
+@pytest.mark.parametrize(("text", "id"), [("optim.lr", "optim-lr"), ("R² & co", "r-co"), ("猫", "it")])
+def test_a_slug_is_an_id(text: str, id: str) -> None:
+    assert slug(text) == id

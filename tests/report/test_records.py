@@ -1,0 +1,88 @@
+"""What the stages left, read back."""
+
+from pathlib import Path
+
+import pytest
+
+from wellfit.report.records import Evaluated, read_training, read_tuning, settings
+
+from .conftest import leave_no_tuning, leave_training, leave_tuning, made_up
+
+
+def test_a_training_is_read_as_it_was(complete: Evaluated, reports: Path) -> None:
+    leave_training(reports, warnings=[("over-fitting", "turn a key")])
+    found = read_training(reports / "train", complete.checkpoint)
+    assert found
+    assert (found.epochs, found.best_epoch) == (5, 3)
+    assert found.history["val/loss"] == [0.4, 0.4, 0.25, 0.4, 0.4]
+    assert found.warnings == [("over-fitting", "turn a key")]
+    assert found.summary == "mlp: 12 parameters\n"
+
+
+def test_without_its_verdict_a_training_has_none(complete: Evaluated, reports: Path) -> None:
+    for name in ("verdict.json", "summary.txt"):
+        (reports / "train" / name).unlink()
+    found = read_training(reports / "train", complete.checkpoint)
+    assert found
+    assert (found.warnings, found.summary) == (None, "")
+
+
+def test_a_history_that_is_not_of_the_checkpoint_is_none(complete: Evaluated, reports: Path) -> None:
+    history = reports / "train" / "history.csv"
+    text = history.read_text()
+    for changed in (text.replace("0.25", "0.2500001"), "\n".join(text.splitlines()[:3]), "epoch\n", ""):
+        history.write_text(changed)
+        assert read_training(reports / "train", complete.checkpoint) is None
+    history.unlink()
+    assert read_training(reports / "train", complete.checkpoint) is None
+
+
+def test_a_study_is_read_as_it_was(complete: Evaluated, reports: Path) -> None:
+    found = read_tuning(reports / "tune")
+    assert found
+    assert found.data_sha256 == complete.meta.sha256
+    assert [trial.number for trial in found.trials] == list(range(12))
+    assert {trial.state for trial in found.trials} == {"complete", "pruned", "failed"}
+    first = found.trials[0]
+    assert first.values == {"optim.lr": 0.003, "optim.weight_decay": 0.01, "model.dropout": 0.2}
+    assert found.trials[5].value is None
+    assert sum(found.importance.values()) == pytest.approx(1)
+    assert found.repeats["mean"] == pytest.approx(0.25)
+    best = min((t for t in found.trials if t.state == "complete"), key=lambda trial: trial.value or 0.0)
+    assert found.best == best.values
+
+
+def test_choices_come_back_as_they_are_in_params_yaml(tmp_path: Path, reports: Path) -> None:
+    space = "{model: {hidden: [[8], [8, 4]], residual: [true, false], norm: [batch, none]}}"
+    run = made_up(tmp_path, settings=[f"tune.space={space}"])
+    leave_tuning(reports, run.params, run.meta.sha256, trials=2)
+    found = read_tuning(reports / "tune")
+    assert found
+    kept = {"model.hidden": [128, 64], "model.residual": False, "model.norm": "batch"}
+    assert {key: found.trials[0].values[key] for key in kept} == kept
+
+
+def test_tuning_that_is_off_has_no_trials(reports: Path) -> None:
+    leave_no_tuning(reports)
+    found = read_tuning(reports / "tune")
+    assert found
+    assert (found.trials, found.best, found.data_sha256) == ([], {}, None)
+
+
+@pytest.mark.parametrize("text", [None, "", "params: 3", "{a"])
+def test_where_nothing_was_tuned_there_is_no_study(reports: Path, text: str | None) -> None:
+    (reports / "tune").mkdir(parents=True)
+    if text is not None:
+        (reports / "tune" / "best_params.yaml").write_text(text)
+    assert read_tuning(reports / "tune") is None
+
+
+def test_settings_say_whose_choice_they_were(complete: Evaluated, reports: Path) -> None:
+    tuning = read_tuning(reports / "tune")
+    assert tuning
+    tuned = tuning._replace(best={"optim.lr": 0.003, "model.dropout": 0.2})
+    params = complete.params.replace({"optim.lr": 0.5, "optim.weight_decay": 0.5})
+    rows = {key: (value, given, choice) for key, value, given, choice in settings(params, complete.checkpoint, tuned)}
+    assert rows["optim.lr"] == (0.003, 0.5, "tune")
+    assert rows["optim.weight_decay"] == (0.01, 0.5, "train")
+    assert rows["model.dropout"] == (0.2, 0.2, "")

@@ -1,0 +1,122 @@
+"""Charts of studies that were made up."""
+
+import re
+from typing import Any
+
+import pytest
+
+from wellfit.report.records import Trial
+from wellfit.report.tuning_charts import StudyCharts
+
+HIDDEN = [[8], [8, 4]]
+
+
+def study(*, higher: bool = False, states: tuple[str, ...] = (), n: int = 6) -> StudyCharts:
+    trials = [
+        Trial(
+            i,
+            states[i] if i < len(states) else "complete",
+            5,
+            3,
+            0.1 * (i + 1),
+            {"optim.lr": 10.0 ** (-1 - i % 3), "model.hidden": HIDDEN[i % 2], "model.dropout": 0.1 * i},
+        )
+        for i in range(n)
+    ]
+    return StudyCharts(trials, frozenset({"optim.lr"}), "val/loss", higher_is_better=higher)
+
+
+def count(svg: str, pattern: str) -> int:
+    return len(re.findall(pattern, svg))
+
+
+@pytest.mark.parametrize(("higher", "best"), [(False, 0), (True, 5)])
+def test_the_best_is_told_by_the_direction(higher: bool, best: int) -> None:
+    found = study(higher=higher)
+    assert found.best
+    assert found.best.number == best
+    assert f"came with trial {best}" in found.history().says
+
+
+def test_only_completed_trials_can_win() -> None:
+    found = study(states=("pruned", "failed"))
+    assert found.best
+    assert found.best.number == 2
+    assert [trial.number for trial in found.ranked] == [2, 3, 4, 5]
+    assert found.history().says.startswith("4 complete, 1 pruned, 1 failed.")
+
+
+def test_the_first_of_equals_wins() -> None:
+    base = study()
+    trials = [trial._replace(value=0.5) for trial in base.trials]
+    best = StudyCharts(trials, frozenset(), "val/loss", higher_is_better=True).best
+    assert best
+    assert best.number == 0
+
+
+def test_every_trial_with_a_value_is_a_mark_of_its_own_shape() -> None:
+    svg = study(states=("pruned", "failed")).history().svg
+    assert count(svg, "<circle") == 4 + 1  # the ring around the best one
+    assert count(svg, 'class="cross"') == 2
+
+
+def test_history_compares_with_params_yaml() -> None:
+    assert "the values of params.yaml, trial 0, have 0.1" in study(higher=True).history().says
+    assert "params.yaml" not in study().history().says
+
+
+def test_a_slice_says_where_the_best_are() -> None:
+    says = study(n=30).slice("model.dropout").says
+    assert "The best trial has 0; the best 3 completed lie between 0 and 0.2" in says
+    assert "have [8], [8, 4]" in study(n=30).slice("model.hidden").says
+
+
+def test_a_key_of_choices_has_their_names() -> None:
+    assert "[8, 4]" in study().slice("model.hidden").svg
+
+
+def test_parallel_coordinates_have_a_line_for_each_completed_trial() -> None:
+    svg = study(states=("pruned",)).parallel().svg
+    assert count(svg, '<path class="s1"') == 4
+    assert count(svg, '<path class="s3 thick"') == 1
+    assert 'data-tip="trial 1, complete' in svg
+
+
+def test_a_wide_space_is_moved_sideways() -> None:
+    trials = [Trial(i, "complete", 1, 1, float(i), {f"optim.key{k}": 0.5 * i for k in range(9)}) for i in range(3)]
+    charts = StudyCharts(trials, frozenset(), "val/loss", higher_is_better=False)
+    assert charts.parallel().least > 600
+    assert study().parallel().least == 0
+
+
+def test_ranks_pair_the_most_important_keys() -> None:
+    importance = {"model.dropout": 0.7, "optim.lr": 0.2, "model.hidden": 0.1}
+    titles = [chart.title for chart in study().ranks(importance)]
+    assert titles == ["model.dropout and optim.lr", "model.dropout and model.hidden", "optim.lr and model.hidden"]
+
+
+def test_importance_is_sorted() -> None:
+    chart = study().importance({"optim.lr": 0.25, "model.dropout": 0.75})
+    assert "model.dropout 75.0\N{NO-BREAK SPACE}%, optim.lr 25.0\N{NO-BREAK SPACE}%" in chart.says
+    assert chart.table
+    assert chart.table.rows == [("model.dropout", 0.75), ("optim.lr", 0.25)]
+
+
+@pytest.mark.parametrize("states", [("failed",) * 6, ("pruned",) * 6, ("failed",) * 5])
+def test_a_study_with_hardly_a_completed_trial_is_drawn(states: tuple[str, ...]) -> None:
+    found = study(states=states)
+    drawn = [found.history(), found.parallel(), *(found.slice(key) for key in found.keys), *found.ranks({})]
+    assert all("nan" not in chart.svg.lower() for chart in drawn)
+
+
+@pytest.mark.parametrize("value", [None, "a", True, [1], 3, 0.5])
+def test_values_of_any_type_have_their_place(value: Any) -> None:
+    trials = [
+        Trial(0, "complete", 1, 1, 0.5, {"model.key": value}),
+        Trial(1, "failed", 0, 0, None, {"model.key": value}),
+    ]
+    found = StudyCharts(trials, frozenset({"model.key"}), "val/loss", higher_is_better=False)
+    assert all(
+        "nan" not in chart.svg.lower() for chart in (found.history(), found.slice("model.key"), found.parallel())
+    )
+    assert found.ranks({}) == []
