@@ -8,7 +8,7 @@ BIN := $(CURDIR)/.venv/bin
 ACTIVE := env -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check ui lock
+.PHONY: help setup repro test check ui docs lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1	/p' Makefile
@@ -32,6 +32,9 @@ check: setup  ## lint, formatting and types
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000 (PORT=5001)
 	@test -f mlflow.db || $(ACTIVE) python -c 'from wellfit.tracking import open_store; open_store()'
 	@$(ACTIVE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore mlflow ui --host 127.0.0.1 --port $(PORT)
+
+docs: setup  ## write docs/comparisons/ from reports/comparisons/
+	@$(ACTIVE) python -m wellfit.compare.docs
 
 lock:  ## pin again what pyproject.toml asks for (ARGS=--upgrade for the newest versions)
 	@test -x "$(BIN)/uv" || sh setup.sh
