@@ -169,6 +169,7 @@ class Desk:
                 self._half_copied = tracking.children_by_tag(run, "wellfit.trial")
             run.log_params(flatten(self._config))
             run.tag("wellfit.n_trials", self.params.tune.n_trials)  # not a param: it may change when a study goes on
+            run.tag("wellfit.study", self.folder.name)  # by which the storage of Optuna knows it
             run.tag("mlflow.note.content", self._describe_study(None))
         except BaseException:
             self._open_run.close()  # it is opened anew the next time
