@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from wellfit.cli import SHORT_NAMES, call_stage
+from wellfit.cli import SHORT_NAMES, Named, call_stage
 from wellfit.errors import WellfitError
 from wellfit.params import Params, load_params
 
@@ -85,9 +85,9 @@ def call(
     monkeypatch.setattr(sys, "argv", ["pipelines/train.py"])
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def run(main: Callable[[Params], None], argv: Sequence[str] = ()) -> Outcome:
+    def run(main: Callable[[Any], None], argv: Sequence[str] = (), named: Named[Any] | None = None) -> Outcome:
         try:
-            status = call_stage(main, "Does what a test wants.", argv)
+            status = call_stage(main, "Does what a test wants.", argv, named)
         except SystemExit as stop:  # argparse, on --help or a wrong option
             status = int(stop.code or 0)
         printed = capsys.readouterr()
@@ -374,3 +374,56 @@ def test_what_ends_in_order_is_not_cut_short_by_a_second_signal(start: Stage, fi
     assert process.stdout.readline() == "ended\n"
     status, _, err = finish(process)
     assert (status, err) == (130 if first == signal.SIGINT else 143, "train: interrupted\n")
+
+
+# Scripts that read one of several files
+
+
+def load_named(name: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
+    if name == "bad":
+        raise WellfitError("bad.yaml is empty")
+    return name, list(overrides)
+
+
+NAMED = Named(load_named, lambda: {"a": "First", "bbb": "Second"})
+
+
+@pytest.mark.parametrize("argv", [["--name", "a", "--lr", "0.1"], ["--optim.lr", "0.1", "--name=a"]])
+def test_a_named_file_is_read_instead_of_params_yaml(call: Callable[..., Outcome], root: Path, argv: list[str]) -> None:
+    (root / "params.yaml").unlink()
+    got: list[tuple[str, list[str]]] = []
+    assert call(got.append, argv, NAMED) == (0, "", "")
+    assert got == [("a", ["optim.lr=0.1"])]
+    assert [path.name for path in (root / ".wellfit" / "locks").iterdir()] == ["train-a.lock"]
+
+
+def test_help_lists_the_named_files(call: Callable[..., Outcome]) -> None:
+    status, out, _ = call(never, ["--help"], NAMED)
+    assert status == 0
+    assert "what NAME can be:\n\n  a    First\n  bbb  Second\n" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "status", "said"),
+    [
+        ([], 2, "train: the following arguments are required: --name; --help lists the options"),
+        (["--name", "bad"], 1, "train: bad.yaml is empty\n"),
+    ],
+)
+def test_a_name_that_cannot_be_read_is_one_line(
+    call: Callable[..., Outcome], root: Path, argv: list[str], status: int, said: str
+) -> None:
+    done = call(never, argv, NAMED)
+    assert (done[0], done[1]) == (status, "")
+    assert done[2].startswith(said)
+    assert done[2].count("\n") == 1
+    assert os.listdir(root) == ["params.yaml"]
+
+
+def test_two_names_do_not_stand_in_each_others_way(call: Callable[..., Outcome], root: Path) -> None:
+    inner: list[Outcome] = []
+    outcome = call(lambda _: inner.append(call(print, ["--name", "bbb"], NAMED)), ["--name", "a"], NAMED)
+    assert outcome[0] == inner[0][0] == 0
+    outcome = call(lambda _: inner.append(call(never, ["--name", "a"], NAMED)), ["--name", "a"], NAMED)
+    assert inner[1][0] == 1
+    assert "another train a is running" in inner[1][2]

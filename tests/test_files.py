@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
-from wellfit.files import project_root, read_json, write_bytes, write_csv, write_json, write_text, write_yaml
+from wellfit.files import (
+    project_root,
+    read_json,
+    whole_folder,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+    write_yaml,
+)
 
 WRITERS = [
     lambda path: write_bytes(path, b"new"),
@@ -175,3 +184,23 @@ def test_the_project_root_is_where_dvc_was_called(tmp_path: Path, monkeypatch: p
     assert project_root() == tmp_path.resolve()
     monkeypatch.setenv("DVC_ROOT", str(tmp_path / "real" / ".." / "root"))
     assert project_root() == (tmp_path / "root").resolve()
+
+
+def test_a_folder_is_there_as_a_whole_or_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "here"
+
+    def make(name: str, error: BaseException | None = None) -> None:
+        with whole_folder(folder) as unfinished:
+            (unfinished / name).touch()
+            assert not (folder / name).exists()
+            if error:
+                raise error
+
+    make("a")
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    with pytest.raises(KeyboardInterrupt):
+        make("b", KeyboardInterrupt())
+    assert [path.name for path in folder.iterdir()] == ["a"]
+    make("c")
+    assert [path.name for path in folder.iterdir()] == ["c"]
+    assert list(folder.parent.iterdir()) == [folder]

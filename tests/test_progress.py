@@ -84,3 +84,11 @@ def test_on_a_terminal_it_is_a_bar(
     assert "val/loss 0.1235" in shown
     assert capsys.readouterr().out == ""
     assert shown.split("\r")[-1].strip() == ""  # the bar is gone when it is done
+
+
+def test_steps_that_are_passed_over_count_as_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    with Progress("compare", 30, "epoch") as progress:
+        progress.show(1, {})
+        progress.show(21, {})  # the first of 20 ended early
+        assert progress._bar.n == 21

@@ -9,18 +9,18 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, Generic, NamedTuple, NoReturn, TypeVar
 
 from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wellfit.errors import WellfitError
-from wellfit.params import PARAMS_FILE, Params, load_params
+from wellfit.params import PARAMS_FILE, load_params
 
 # `mlflow run . -P lr=0.003` arrives as `--lr 0.003`, and -P optim.lr=0.003 as `--optim.lr 0.003`.
 SHORT_NAMES = {
@@ -44,13 +44,28 @@ SECTIONS_OF_SCRIPTS = {
 }
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+T = TypeVar("T")
 
-def run_stage(main: Callable[[Params], None], description: str | None) -> NoReturn:
+
+class Named(NamedTuple, Generic[T]):
+    """What a script reads in place of ``params.yaml``: one of several files, by ``--name``.
+
+    Attributes:
+        load: reads it, given the name and ``KEY=VALUE`` texts.
+        titles: of all there are, by name, for ``--help``.
+    """
+
+    load: Callable[[str, Sequence[str]], T]
+    titles: Callable[[], Mapping[str, str]]
+
+
+def run_stage(main: Callable[[T], None], description: str | None, named: Named[T] | None = None) -> NoReturn:
     """Runs a pipeline script and ends the process: status 0, or non-zero with one line on standard error.
 
     Args:
-        main: the stage, given the validated params.
+        main: the stage, given the validated params, or what ``named`` has loaded.
         description: for ``--help``; the script's docstring.
+        named: what the script reads; None: ``params.yaml``.
     """
     # Importing torch and mlflow makes a million objects that live as long as the process. Searching them for garbage
     # over and over, and freeing them one by one at the end, took 3 of the 14 seconds of the train stage on digits.
@@ -58,7 +73,7 @@ def run_stage(main: Callable[[Params], None], description: str | None) -> NoRetu
     # Threads of torch that wait for each other shall sleep, not spin: beside another busy process they would burn the
     # time that the one they wait for needs, and a pack trained 2 to 10 times as slowly.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    status = call_stage(main, description, sys.argv[1:])
+    status = call_stage(main, description, sys.argv[1:], named)
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -67,17 +82,21 @@ def run_stage(main: Callable[[Params], None], description: str | None) -> NoRetu
     os._exit(status)
 
 
-def call_stage(main: Callable[[Params], None], description: str | None, argv: Sequence[str]) -> int:
+def call_stage(
+    main: Callable[[T], None], description: str | None, argv: Sequence[str], named: Named[T] | None = None
+) -> int:
     """What :func:`run_stage` does, up to the exit status.
 
     Args:
-        main: the stage, given the validated params.
+        main: the stage, given the validated params, or what ``named`` has loaded.
         description: for ``--help``.
         argv: the command line without the program's name.
+        named: what the script reads; None: ``params.yaml``.
     """
     script = Path(sys.argv[0]).stem
     arguments = _with_keys_as_set(argv)
-    args = _parser(script, description, with_sections=bool({"-h", "--help"} & set(arguments))).parse_args(arguments)
+    is_help = bool({"-h", "--help"} & set(arguments))
+    args = _parser(script, description, named, with_epilog=is_help).parse_args(arguments)
     overrides = args.set + [f"{key}={value}" for name, key in SHORT_NAMES.items() if (value := getattr(args, name))]
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has made it ignored
@@ -85,9 +104,9 @@ def call_stage(main: Callable[[Params], None], description: str | None, argv: Se
     if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
         end_with_parent()
     try:
-        params = load_params(PARAMS_FILE, overrides)
-        with _only_one(script):
-            main(params)
+        read: Any = named.load(args.name, overrides) if named else load_params(PARAMS_FILE, overrides)
+        with _only_one(f"{script} {args.name}" if named else script):
+            main(read)
     except (Exception, KeyboardInterrupt) as error:
         if args.debug:
             traceback.print_exception(error)
@@ -117,14 +136,21 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{Path(sys.argv[0]).stem}: {message}; {hint}\n")
 
 
-def _parser(script: str, description: str | None, *, with_sections: bool) -> argparse.ArgumentParser:
+def _parser(
+    script: str, description: str | None, named: Named[Any] | None, *, with_epilog: bool
+) -> argparse.ArgumentParser:
+    epilog = None
+    if with_epilog:
+        epilog = _listed(named.titles()) if named else _sections_read_by(script)
     parser = _Parser(
         prog=f"python pipelines/{script}.py",
         description=description,
-        epilog=_sections_read_by(script) if with_sections else None,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    if named:
+        parser.add_argument("--name", required=True, help="which one; they are listed below")
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -152,6 +178,11 @@ def _with_keys_as_set(argv: Sequence[str]) -> list[str]:
     return arguments
 
 
+def _listed(titles: Mapping[str, str]) -> str:
+    width = max(map(len, titles), default=0)
+    return "what NAME can be:\n\n" + "\n".join(f"  {name:{width}}  {title}" for name, title in titles.items())
+
+
 def _sections_read_by(script: str) -> str:
     """The parts of ``params.yaml`` that dvc.yaml lists for the script's stage, comments included."""
     try:
@@ -167,15 +198,15 @@ def _sections_read_by(script: str) -> str:
 
 
 @contextmanager
-def _only_one(script: str) -> Iterator[None]:
+def _only_one(what: str) -> Iterator[None]:
     """Keeps a second run of the same stage in this folder from mixing its outputs with ours."""
-    path = Path(".wellfit", "locks", f"{script}.lock")
+    path = Path(".wellfit", "locks", f"{what.replace(' ', '-')}.lock")
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise WellfitError(f"another {script} is running in {Path.cwd()}; wait for it or stop it") from None
+        raise WellfitError(f"another {what} is running in {Path.cwd()}; wait for it or stop it") from None
     try:
         yield
     finally:

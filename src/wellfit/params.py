@@ -6,15 +6,13 @@ at once, and turns every mistake into one line that says the rule, the value and
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, get_args
+from types import MappingProxyType
+from typing import Any, Self, TypeVar, get_args
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import DuplicateKeyError
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from wellfit.config import Config
 from wellfit.contradictions import contradictions
@@ -23,6 +21,7 @@ from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.evaluation.config import EvaluateConfig
 from wellfit.models.config import ModelConfig
+from wellfit.settings import AS_IN_FILE, parse_override, read_yaml
 from wellfit.training.config import (
     LossConfig,
     LrFindConfig,
@@ -35,7 +34,7 @@ from wellfit.training.config import (
 from wellfit.tuning.config import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, TuneConfig, ends, number_type
 
 PARAMS_FILE = "params.yaml"
-_AS_IN_FILE = object()
+C = TypeVar("C", bound=Config)
 
 
 class Params(Config):
@@ -77,20 +76,24 @@ class Params(Config):
         for fault in _faults(self, kind, task):
             raise WellfitError(f"{fault} ({PARAMS_FILE})")
 
-    def replace(self, changes: dict[str, Any], source: str = PARAMS_FILE) -> "Params":
+    def replace(
+        self, changes: Mapping[str, Any], source: str | Mapping[str, str] = PARAMS_FILE, file: str = PARAMS_FILE
+    ) -> "Params":
         """A copy with other values, validated like the file.
 
         Args:
             changes: dotted key to new value, such as ``{"optim.lr": 0.01}``.
-            source: where they come from, for the message.
+            source: where they come from, or where each of them does, for the message.
+            file: where all others come from, likewise.
 
         Raises:
             WellfitError: an unknown key, or a value that breaks a rule.
         """
+        sources = dict.fromkeys(changes, source) if isinstance(source, str) else source
         tree = self.model_dump()
         for key, value in changes.items():
-            _assign(tree, key, value)
-        return _validate(tree, PARAMS_FILE, dict.fromkeys(changes, source))
+            _assign(tree, key, value, sources[key])
+        return validate(Params, tree, file, sources)
 
     def flat(self) -> dict[str, Any]:
         """Dotted keys and values, as MLflow logs them."""
@@ -160,64 +163,36 @@ def load_params(path: str | Path = PARAMS_FILE, overrides: Sequence[str] = ()) -
     Raises:
         WellfitError: one line for the first mistake found.
     """
-    tree = _read_yaml(Path(path))
+    tree = read_yaml(Path(path))
     sources = {}
     for text in overrides:
-        key, value = _parse_override(text)
-        if value is _AS_IN_FILE:
+        key, value = parse_override(text)
+        if value is AS_IN_FILE:
             continue
-        _assign(tree, key, value)
+        _assign(tree, key, value, "--set")
         sources[key] = "--set"
         _stop_searching(tree, key)
-    return _validate(tree, str(path), sources)
+    return validate(Params, tree, str(path), sources)
 
 
-def _validate(tree: dict[str, Any], path: str, sources: dict[str, str]) -> Params:
+def validate(model: type[C], tree: dict[str, Any], path: str, sources: Mapping[str, str] = MappingProxyType({})) -> C:
+    """A configuration from what a file says.
+
+    Args:
+        model: what it should be.
+        tree: what the file says, changes included.
+        path: of the file, for the message.
+        sources: where changed keys come from, likewise.
+
+    Raises:
+        WellfitError: one line for the first mistake found.
+    """
     try:
-        return Params.model_validate(tree)
+        return model.model_validate(tree)
     except ValidationError as error:
         # A key that is misspelt is also one that is missing: its own name says more.
         errors = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        raise WellfitError(_one_line(errors[0], path, sources)) from None
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise WellfitError(f"{path} not found in {Path.cwd()}: run this from the project's root") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise WellfitError(f"{path} cannot be read: {error}") from None
-    try:
-        tree = YAML(typ="safe", pure=True).load(text)
-    except DuplicateKeyError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else "?"
-        key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "?"
-        raise WellfitError(f"{path} line {line}: key {key!r} stands there twice; keep one") from None
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise WellfitError(f"{path}{_yaml_fault(error)}") from None
-    if tree is None:
-        raise WellfitError(f"{path} is empty; `git checkout {path}` brings back the shipped one")
-    if not isinstance(tree, dict):
-        raise WellfitError(f"{path} must hold sections (`data:`, `model:`, ...), got a {type(tree).__name__}")
-    return tree
-
-
-def _yaml_fault(error: YAMLError | ValueError | RecursionError) -> str:
-    if isinstance(error, MarkedYAMLError) and error.problem_mark:
-        mark = error.problem_mark
-        return f" line {mark.line + 1}, column {mark.column + 1}: not valid YAML: {error.problem}"
-    return " is not valid YAML: " + " ".join(str(error).split())
-
-
-def _parse_override(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise WellfitError(f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}")
-    try:
-        return key.strip(), YAML(typ="safe", pure=True).load(value) if value.strip() else _AS_IN_FILE
-    except (YAMLError, ValueError, RecursionError) as error:
-        raise WellfitError(f"--set {key}: value {value!r}{_yaml_fault(error)}") from None
+        raise WellfitError(_one_line(errors[0], path, sources, model)) from None
 
 
 def _stop_searching(tree: dict[str, Any], key: str) -> None:
@@ -228,7 +203,7 @@ def _stop_searching(tree: dict[str, Any], key: str) -> None:
         keys[name] = None
 
 
-def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+def _assign(tree: dict[str, Any], key: str, value: Any, source: str) -> None:
     *parents, last = key.split(".")
     node: Any = tree
     may_be_new = re.fullmatch(r"tune\.space\.(\w+\.\w+)(\.(low|high|step|log))?", key)
@@ -238,18 +213,18 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
             node[name] = {}
         node = node.get(name) if isinstance(node, dict) else None
     if not isinstance(node, dict) or (last not in node and not is_new):
-        raise WellfitError(f"{_unknown(key, known=flatten(tree))} (--set)")
+        raise WellfitError(f"{_unknown(key, known=flatten(tree))} ({source})")
     node[last] = value
 
 
-def _one_line(error: ErrorDetails, path: str, sources: dict[str, str]) -> str:
+def _one_line(error: ErrorDetails, path: str, sources: Mapping[str, str], model: type[Config]) -> str:
     """pydantic's error as ``KEY RULE, got VALUE (SOURCE)``."""
     loc = [str(part) for part in error["loc"] if not str(part).startswith("[")]
     key = ".".join(loc)
     source = next((s for k, s in sources.items() if key == k or key.startswith(k + ".")), path)
     kind, context = error["type"], error.get("ctx", {})
     if kind == "extra_forbidden" or error["loc"][-1:] == ("[key]",):
-        return f"{_unknown(key, known=_known_keys())} ({source})"
+        return f"{_unknown(key, known=_known_keys(model), model=model)} ({source})"
     if kind == "missing":
         return f"{key} is missing ({source})"
     if kind == "value_error":  # our own checks: their text says it all
@@ -295,8 +270,10 @@ def _hint(value: Any, expected: str) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _unknown(key: str, known: Iterable[str]) -> str:
+def _unknown(key: str, known: Iterable[str], model: type[Config] = Params) -> str:
     nearest = _nearest_key(key, list(known))
+    if model is not Params:
+        return f"{key} is not a key; " + (f"did you mean {nearest}?" if nearest else f"there are {', '.join(known)}")
     section = key.split(".")[0]
     siblings = [k for k in _known_keys() if k.startswith(f"{section}.")]
     listed = f"{section} has {', '.join(siblings)}" if siblings else f"sections are {', '.join(Params.model_fields)}"

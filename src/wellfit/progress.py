@@ -32,11 +32,11 @@ class Progress:
         return self
 
     def show(self, number: int, values: Mapping[str, float]) -> None:
-        """Tells that a step has ended, with a few values of it."""
+        """Tells that so many steps have ended, with a few values of the last one."""
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         if self._is_terminal:
             self._bar.set_postfix_str(text, refresh=False)
-            self._bar.update()
+            self._bar.update(number - self._bar.n)
             return
         self._unsaid = f"{self._what} {self._unit} {number}/{self._total}  {text}"
         if time.monotonic() - self._last_line >= LINE_SECONDS:

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from wellfit.evaluation.style import plain, save, spread_keys, spread_values, style
+from wellfit.evaluation.style import panel_grid, plain, save, spread_keys, spread_values, style
 
 
 @style()
@@ -107,8 +107,18 @@ def test_plain_names_are_short_and_no_mathematics():
 
 def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
     code = (
-        "import sys; from wellfit.evaluation import curves, plots, tuning_plots;"
+        "import sys; from wellfit.evaluation import comparison_curves, comparison_plots, curves, plots, tuning_plots;"
         "print([m for m in ('matplotlib.pyplot', 'sklearn', 'torch', 'pandas', 'mlflow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_lowest_panel_of_each_column_has_numbers():
+    figure = Figure()
+    panels = panel_grid(figure, 5, 3, sharex=True, sharey=True)
+    assert len(panels) == 5
+    assert sum(axes.get_visible() for axes in figure.axes) == 5
+    figure.savefig(io.BytesIO())
+    numbered = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in panels]
+    assert numbered == [False, False, True, True, True]

@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,16 @@ def test_there_is_no_log_for_a_store_that_is_no_file(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with tracking.write_ahead():
         pass
+
+
+@pytest.mark.parametrize(("epochs", "metrics"), [(1, 3), (25, 3), (26, 9), (40, 12), (1000, 3), (300, 100)])
+def test_curves_are_thinned_evenly_with_first_last_and_best(epochs: int, metrics: int) -> None:
+    history = [{f"m{i}": float(epoch) for i in range(metrics)} for epoch in range(1, epochs + 1)]
+    best = max(1, epochs - 1)
+    kept = tracking.thinned(history, best)
+    assert {1, best, epochs} <= set(kept)
+    most = min(25, max(5, 240 // metrics))
+    assert min(epochs, most) - 1 <= len(kept) <= most
+    assert all(values == {f"m{i}": float(epoch) for i in range(metrics)} for epoch, values in kept.items())
+    gaps = [b - a for a, b in pairwise(sorted(set(kept) - {best}))]
+    assert not gaps or max(gaps) <= 2 * epochs / most + 1

@@ -622,3 +622,23 @@ def test_weights_are_a_copy_and_validation_changes_nothing(load: Load) -> None:
     pack.step(rows, np.array([0.1, 0.1]))
     for k in (0, 1):
         assert all(not torch.equal(kept[k][n], t) for n, t in pack.weights(k).items() if n.endswith("weight"))
+
+
+@pytest.mark.parametrize("kind", ["table", "regression", "images"])
+@pytest.mark.parametrize("average", ["none", "ema"])
+def test_rows_of_any_split_are_scored_as_a_single_model_scores_them(load: Load, kind: str, average: str) -> None:
+    params, data = load(kind, **{"model.dropout": 0.5, "regularize.average": average, "model.norm": "batch"})
+    members = [params.replace({"train.seed": seed}) for seed in (0, 1)]
+    training = begin_pack(members, data)
+    next(training.epochs)
+    rows = data.train._replace(weights=torch.arange(1.0, len(data.train.y) + 1))
+    scores = training.learner.score(rows, ranked=True)
+    assert training.learner.model.training
+    for k, member in enumerate(members):
+        single = begin(member, data).learner
+        single.model.load_state_dict(training.learner.weights(k))
+        expected = single.score(rows, ranked=True)
+        assert set(scores) == set(expected)
+        for name, values in expected.items():
+            assert scores[name][k] == pytest.approx(values[0], rel=1e-4, abs=1e-6), name
+    assert set(training.learner.score(rows, ranked=False)) == set(scores) - {"roc_auc", "average_precision"}

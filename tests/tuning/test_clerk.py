@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning import desk
 from wellfit.tuning.clerk import Clerk
-from wellfit.tuning.desk import thinned, work
+from wellfit.tuning.desk import work
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record, write_record
 from wellfit.tuning.report import Row
@@ -342,7 +341,7 @@ def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: p
         clerk.log_trial(folder)
         clerk.log_trial(engine.trial("complete"))
         clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
-    assert "is not as a trial leaves it" in capfd.readouterr().err
+    assert "is not as a training leaves it" in capfd.readouterr().err
     assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["1"]
     with pytest.raises(WellfitError):
         read_record(folder)
@@ -387,16 +386,3 @@ def test_a_record_of_a_study_that_was_removed_is_no_trial_of_the_next(engine: En
         engine.open(clerk)
         clerk.finish(project / "reports", [Row.of(read_record(folder))._replace(values=trial.values)])
     assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.RUNNING
-
-
-@pytest.mark.parametrize(("epochs", "metrics"), [(1, 3), (25, 3), (26, 9), (40, 12), (1000, 3), (300, 100)])
-def test_curves_are_thinned_evenly_with_first_last_and_best(epochs: int, metrics: int) -> None:
-    history = [{f"m{i}": float(epoch) for i in range(metrics)} for epoch in range(1, epochs + 1)]
-    best = max(1, epochs - 1)
-    kept = thinned(history, best)
-    assert {1, best, epochs} <= set(kept)
-    most = min(25, max(5, 240 // metrics))
-    assert min(epochs, most) - 1 <= len(kept) <= most
-    assert all(values == {f"m{i}": float(epoch) for i in range(metrics)} for epoch, values in kept.items())
-    gaps = [b - a for a, b in pairwise(sorted(set(kept) - {best}))]
-    assert not gaps or max(gaps) <= 2 * epochs / most + 1

@@ -81,7 +81,7 @@ def test_training_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest
 def test_a_damaged_record_is_one_line(tmp_path: Path, name: str, text: str) -> None:
     write_record(tmp_path / "3", RECORD)
     (tmp_path / "3" / name).write_text(text)
-    with pytest.raises(WellfitError, match=r"3 is not as a trial leaves it \(.*\); delete it"):
+    with pytest.raises(WellfitError, match=r"3 is not as a training leaves it \(.*\); delete it"):
         read_record(tmp_path / "3")
     with pytest.raises(WellfitError, match=module.TRIAL):
         read_record(tmp_path / "4")

@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ruamel.yaml import YAML
-from scipy import stats
 
 from wellfit.errors import WellfitError
 from wellfit.params import Params, load_params
 from wellfit.tuning.record import TrialRecord
-from wellfit.tuning.report import Row, best_row, importances, mean_interval, write_report
+from wellfit.tuning.report import Row, best_row, importances, write_report
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 SPACE = {
@@ -122,13 +121,3 @@ def test_importance_leaves_out_what_it_cannot_use() -> None:
     single = params_with(**{"tune.space": "{optim: {lr: {low: 0.001, high: 0.1, log: true}}}"})
     alone = [row._replace(values={"optim.lr": row.values["optim.lr"]}) for row in rows]
     assert importances(alone, single) == {"optim.lr": 1.0}
-
-
-def test_the_interval_is_that_of_student() -> None:
-    scores = [0.91, 0.93, 0.9, 0.96, 0.92]
-    expected = stats.t.interval(0.95, len(scores) - 1, np.mean(scores), stats.sem(scores))
-    assert mean_interval(scores) == pytest.approx((np.mean(scores), *expected))
-    mean, low, high = mean_interval([0.5])
-    assert mean == 0.5
-    assert math.isnan(low)
-    assert math.isnan(high)

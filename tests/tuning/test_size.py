@@ -10,7 +10,7 @@ import torch
 from wellfit.params import Params, load_params
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.tuning import size as module
-from wellfit.tuning.size import Size, choose_size, fastest
+from wellfit.tuning.size import Size, choose_size, fastest, sizes_of_study
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 BASE = ["data.name=moons", "model.hidden=[8]", "tune.n_trials=64"]
@@ -78,6 +78,10 @@ def params_with(*changes: str) -> Params:
     return load_params(PARAMS_FILE, [*BASE, *changes])
 
 
+def chosen(params: Params, data: TrainingData) -> Size:
+    return choose_size(params, data, sizes_of_study(params.tune))
+
+
 def test_the_pack_of_most_steps_a_second_is_chosen(measure: Callable[..., tuple[Size, Clock]]) -> None:
     size, clock = measure({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 1.4, (16, 1): 2.0, (32, 1): 6.0})
     assert size == Size(16, 1, 16 / 2.0)
@@ -136,7 +140,7 @@ def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_pack_holds_at_most_half_of_the_trials(
     measurements: list[list[int]], data: TrainingData, changes: list[str], sizes: list[int]
 ) -> None:
-    choose_size(params_with(*changes), data)
+    chosen(params_with(*changes), data)
     assert measurements == [sizes]
 
 
@@ -153,7 +157,7 @@ def test_a_pack_holds_at_most_half_of_the_trials(
 def test_what_is_settled_is_not_measured(
     measurements: list[list[int]], data: TrainingData, changes: list[str], size: int
 ) -> None:
-    found = choose_size(params_with(*changes), data)
+    found = chosen(params_with(*changes), data)
     assert found.members == size
     assert found.threads == (3 if "train.threads=3" in changes else 1)
     assert measurements == []
@@ -162,19 +166,19 @@ def test_what_is_settled_is_not_measured(
 
 def test_convolutions_train_one_by_one(measurements: list[list[int]], prepared: Path) -> None:
     params = params_with("data.name=digits", "model.name=cnn")
-    assert choose_size(params, load_training_data(params, prepared / "digits")).describe() == "trials one by one"
+    assert chosen(params, load_training_data(params, prepared / "digits")).describe() == "trials one by one"
     assert measurements == []
 
 
 def test_a_measurement_is_remembered(measurements: list[list[int]], data: TrainingData) -> None:
-    first = choose_size(params_with(), data)
+    first = chosen(params_with(), data)
     assert first == Size(4, 2, 10.5)
     assert first.describe() == "up to 4 trials as one pack, with 2 CPU threads"
-    assert choose_size(params_with("optim.lr=0.1", "model.dropout=0.5", "train.seed=3"), data) == first
+    assert chosen(params_with("optim.lr=0.1", "model.dropout=0.5", "train.seed=3"), data) == first
     assert len(measurements) == 1
     for changes in (["model.hidden=[9]"], ["train.batch_size=16"], ["tune.n_trials=20"], ["train.threads=1"]):
         before = len(measurements)
-        choose_size(params_with(*changes), data)
+        chosen(params_with(*changes), data)
         assert len(measurements) == before + 1, changes
     assert len(json.loads(REMEMBERED.read_text())) == 5
 
@@ -183,15 +187,15 @@ def test_a_measurement_is_remembered(measurements: list[list[int]], data: Traini
 def test_a_damaged_memory_is_made_anew(measurements: list[list[int]], data: TrainingData, text: str) -> None:
     REMEMBERED.parent.mkdir(exist_ok=True)
     REMEMBERED.write_bytes(text.encode("latin-1"))
-    choose_size(params_with(), data)
-    choose_size(params_with(), data)
+    chosen(params_with(), data)
+    chosen(params_with(), data)
     assert len(measurements) == 1
 
 
 def test_a_real_network_is_measured(project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SECONDS", 0.0)
     torch.set_num_threads(3)
-    size = choose_size(params_with("tune.n_trials=8"), data)
+    size = chosen(params_with("tune.n_trials=8"), data)
     assert size.members in (1, 4)
     assert size.rate > 0
     assert torch.get_num_threads() == 3

@@ -106,3 +106,15 @@ def plain(text: str, length: int = 22) -> str:
         half = (length - 1) // 2
         text = f"{text[:half]}…{text[-half:]}"
     return text.replace("$", r"\$")
+
+
+def panel_grid(figure: Figure, number: int, columns: int, *, sharex: bool = False, sharey: bool = False) -> list[Axes]:
+    """So many panels, row by row; the lowest of each column has numbers below it though the last row has gaps."""
+    panels: list[Axes] = list(
+        figure.subplots(-(-number // columns), columns, sharex=sharex, sharey=sharey, squeeze=False).flat
+    )
+    for axes in panels[number:]:
+        axes.set_visible(False)
+    for axes in panels[max(0, number - columns) : number]:
+        axes.tick_params(axis="x", labelbottom=True)
+    return panels[:number]

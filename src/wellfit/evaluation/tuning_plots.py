@@ -17,7 +17,18 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from wellfit.evaluation.style import BLACK, BLUE, GREY, ORANGE, RED, plain, spread_keys, spread_values, style
+from wellfit.evaluation.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    RED,
+    panel_grid,
+    plain,
+    spread_keys,
+    spread_values,
+    style,
+)
 
 SHADES: Colormap = LinearSegmentedColormap.from_list("rank", ["#0B3C6F", BLUE, "#7FB6D9", "#DCE9F2"])  # best to worst
 GOLDEN_RATIO, SQUARE_ROOT = (1 + 5**0.5) / 2, 2**0.5
@@ -129,18 +140,16 @@ def tuning_slices(
     columns = min(len(searched), 4)
     rows = -(-len(searched) // columns)
     figure = Figure(figsize=(max(6.5, 1.3 + 2.9 * columns), 0.9 + 3.3 * rows))
-    panels = figure.subplots(rows, columns, sharey=True, squeeze=False)
-    for axes, key in zip(panels.flat, searched, strict=False):
+    panels = panel_grid(figure, len(searched), columns, sharey=True)
+    for axes, key in zip(panels, searched, strict=True):
         trials.draw(axes, _apart(key))
         axes.set_xlabel(plain(key.key, 30))
         key.scale_axis(axes, "x")
-    for axes in panels.flat[len(searched) :]:
-        axes.set_visible(False)
-    for axes in panels[:, 0]:
+    for axes in panels[::columns]:
         axes.set_ylabel(f"best {monitor} of a trial")
-    spread_values(panels[0, 0], trials.values)
+    spread_values(panels[0], trials.values)
     figure.suptitle(trials.summary(monitor), x=0.01, ha="left", fontsize=11)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
@@ -250,8 +259,8 @@ def tuning_rank(
     columns = 1 if len(pairs) == 1 else 3
     rows = -(-len(pairs) // columns)
     figure = Figure(figsize=(max(6.5, 3.3 * columns + 0.6), 1.3 + 2.9 * rows))
-    panels = figure.subplots(rows, columns, squeeze=False)
-    for axes, (right, up) in zip(panels.flat, pairs, strict=False):
+    panels = panel_grid(figure, len(pairs), columns)
+    for axes, (right, up) in zip(panels, pairs, strict=True):
         x, y = _apart(right), _apart(up, SQUARE_ROOT)
         complete = np.array([state == "complete" for state in states], bool)
         axes.plot(x[~complete], y[~complete], "x", color=GREY, markersize=4, alpha=0.6)
@@ -268,8 +277,6 @@ def tuning_rank(
         axes.set_ylabel(plain(up.key, 30))
         right.scale_axis(axes, "x")
         up.scale_axis(axes, "y")
-    for axes in panels.flat[len(pairs) :]:
-        axes.set_visible(False)
     figure.suptitle(trials.summary(monitor), x=0.01, ha="left", fontsize=11)
     ring = {"linestyle": "", "marker": "o", "markersize": 11, "fillstyle": "none", "markeredgewidth": 1.8}
     _explain(figure, trials, best=ring, other={"linestyle": "", "marker": "x", "markersize": 5})

@@ -4,7 +4,7 @@ Local files are the truth and MLflow is a copy: a run appends each epoch to its 
 has gathered in batches, so that neither a slow nor a lost server costs more than a warning while training goes on.
 """
 
-from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run
+from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run, thinned
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
     Run,
@@ -30,5 +30,6 @@ __all__ = [
     "start_parent_run",
     "start_run",
     "store_uri",
+    "thinned",
     "write_ahead",
 ]

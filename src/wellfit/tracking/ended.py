@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from wellfit.interruptions import raise_waiting, uninterrupted
 from wellfit.tracking.run import BATCH, Run, run_tags
 from wellfit.tracking.store import open_client, unreachable_in_one_line
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from wellfit.data.store import Meta
 
 PARAMS = 100  # a request, MLflow's limit
+CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: MLflow takes 0.1 ms for a point; history.jsonl has all of them
 
 
 class EndedRun(NamedTuple):
@@ -47,6 +49,7 @@ class EndedRun(NamedTuple):
     files: Sequence[tuple[Path, str]]
 
 
+@uninterrupted
 def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = None) -> str:
     """Makes a run below another and fills it, or completes one that was left half filled.
 
@@ -88,7 +91,28 @@ def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = No
             client.log_batch(run_id, metrics=metrics[:room], params=now)
             metrics = metrics[room:]
         client.set_terminated(run_id, run.status, end)
+    raise_waiting()
     return str(run_id)
+
+
+def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int, dict[str, float]]:
+    """The epochs of a history that MLflow is told of: spread evenly, the first, the last and the best among them.
+
+    Args:
+        history: metrics of each epoch.
+        best_epoch: from 1; 0 where there is none.
+
+    Returns:
+        Epoch, from 1, to its metrics; at most 25 epochs, fewer where there are many metrics.
+    """
+    curves = {epoch: dict(metrics) for epoch, metrics in enumerate(history, start=1)}
+    metrics = max(map(len, curves.values()), default=1)
+    most = min(CURVE_EPOCHS, max(5, CURVE_POINTS // max(1, metrics)))
+    if len(curves) <= most:
+        return curves
+    last, steps = len(curves), most - 2  # one is kept for the best
+    kept = {1 + round(step * (last - 1) / steps) for step in range(steps + 1)} | {best_epoch}
+    return {epoch: metrics for epoch, metrics in curves.items() if epoch in kept}
 
 
 def children_by_tag(parent: Run, tag: str) -> dict[str, str]:

@@ -199,17 +199,28 @@ class Pack:
         return {f"train/{name}": values for name, values in scores.items()} | {"grad_norm": norms}
 
     @torch.inference_mode()
-    def validate(self) -> dict[str, np.ndarray]:
-        """``val/...`` metrics of the validation split, each (K,)."""
+    def score(self, rows: Tensors, *, ranked: bool) -> dict[str, np.ndarray]:
+        """Loss and scores of rows as the networks predict them, each (K,).
+
+        That is without dropout, noise or mixing, and with averaged weights where there are any.
+
+        Args:
+            rows: of any split, on the device.
+            ranked: whether they are sorted for the scores that look at their order.
+        """
+        encoded = self._val_rows if rows is self.val else self.inputs(rows.x).flatten(1)
         self.model.eval()
         with self._average.in_place():
-            chunks = self._val_rows.split(max(1, ROWS_AT_ONCE // self.size))
+            chunks = encoded.split(max(1, ROWS_AT_ONCE // self.size))
             outputs = torch.cat([self.model(chunk.expand(self.size, -1, -1)) for chunk in chunks], dim=1)
         self.model.train()
         shape = outputs.shape[:2]
-        weights = None if self.val.weights is None else self.val.weights.expand(shape)
-        scores = self._scores(outputs, self.val.y.expand(shape), weights, ranked=True)
-        return {f"val/{name}": values for name, values in scores.items()}
+        weights = None if rows.weights is None else rows.weights.expand(shape)
+        return self._scores(outputs, rows.y.expand(shape), weights, ranked=ranked)
+
+    def validate(self) -> dict[str, np.ndarray]:
+        """``val/...`` metrics of the validation split, each (K,)."""
+        return {f"val/{name}": values for name, values in self.score(self.val, ranked=True).items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""

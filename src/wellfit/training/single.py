@@ -132,13 +132,23 @@ class Single:
         scores = self._scores(outputs, targets, weights, ranked=outputs.shape[-1] <= 2)
         return {f"train/{k}": v for k, v in scores.items()} | {"grad_norm": norm}
 
+    def score(self, rows: Tensors, *, ranked: bool) -> dict[str, np.ndarray]:
+        """Loss and scores of rows as the network predicts them, each (1,), in the precision of the training.
+
+        That is without dropout, noise, mixing or augmentation, and with averaged weights where there are any.
+
+        Args:
+            rows: of any split, on the device.
+            ranked: whether they are sorted for the scores that look at their order.
+        """
+        with self._average.in_place(), autocast(self.precision, rows.x.device):
+            outputs = predict(self.model, self.inputs, rows.x).float()[None]
+        weights = None if rows.weights is None else rows.weights[None]
+        return self._scores(outputs, rows.y[None], weights, ranked=ranked)
+
     def validate(self) -> dict[str, np.ndarray]:
-        """``val/...`` metrics of the validation split, each (1,), in the precision of the training."""
-        with self._average.in_place(), autocast(self.precision, self.val.x.device):
-            outputs = predict(self.model, self.inputs, self.val.x).float()[None]
-        weights = None if self.val.weights is None else self.val.weights[None]
-        scores = self._scores(outputs, self.val.y[None], weights, ranked=True)
-        return {f"val/{k}": v for k, v in scores.items()}
+        """``val/...`` metrics of the validation split, each (1,)."""
+        return {f"val/{name}": values for name, values in self.score(self.val, ranked=True).items()}
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""

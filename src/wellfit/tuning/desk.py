@@ -20,8 +20,8 @@ from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.params import Params, flatten
-from wellfit.training.record import best_metrics
-from wellfit.tuning.record import CHECKPOINT, HISTORY, TrialRecord, read_record
+from wellfit.training.record import CHECKPOINT, HISTORY, best_metrics
+from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.report import Row, best_row, write_report
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 COPIED = "mlflow.json"  # in the folder of a trial: its run in MLflow
 RUN = "run.json"  # in the folder of a study: its run in MLflow
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
-CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: MLflow takes 0.1 ms for a point; history.jsonl has all of them
 RETRY_SECONDS = 30.0
 
 
@@ -259,30 +258,10 @@ def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> 
         tags=tags,
         params=flatten(record.config),
         metrics=best_metrics(best) | {"best_epoch": record.best_epoch} if best else {},
-        curves=thinned(record.history, record.best_epoch),
+        curves=tracking.thinned(record.history, record.best_epoch),
         epochs=len(record.history),
         files=files,
     )
-
-
-def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int, dict[str, float]]:
-    """The epochs of a history that MLflow is told of: spread evenly, the first, the last and the best among them.
-
-    Args:
-        history: metrics of each epoch.
-        best_epoch: from 1; 0 where there is none.
-
-    Returns:
-        Epoch, from 1, to its metrics; at most 25 epochs, fewer where there are many metrics.
-    """
-    curves = {epoch: dict(metrics) for epoch, metrics in enumerate(history, start=1)}
-    metrics = max(map(len, curves.values()), default=1)
-    most = min(CURVE_EPOCHS, max(5, CURVE_POINTS // max(1, metrics)))
-    if len(curves) <= most:
-        return curves
-    last, steps = len(curves), most - 2  # one is kept for the best
-    kept = {1 + round(step * (last - 1) / steps) for step in range(steps + 1)} | {best_epoch}
-    return {epoch: metrics for epoch, metrics in curves.items() if epoch in kept}
 
 
 def _describe_trial(record: TrialRecord, monitor: str) -> str:

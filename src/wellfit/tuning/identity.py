@@ -1,15 +1,12 @@
 """What makes two studies the same one: data, settings, and the code that trains."""
 
 import hashlib
-import itertools
 import json
-from pathlib import Path
 from typing import Any
 
-import wellfit
 from wellfit.errors import WellfitError
 from wellfit.params import PARAMS_FILE, Params, flatten
-from wellfit.training.record import resolved_config
+from wellfit.training.record import code_sha256, data_that_trains, resolved_config
 
 # How many trials there are, where they are kept and how many are trained at once does not change what a trial is.
 FREE = ("enabled", "n_trials", "timeout", "pack", "processes", "repeats", "study", "storage")
@@ -20,19 +17,15 @@ def study_config(params: Params) -> dict[str, Any]:
     tune_section = params.model_dump(mode="json")["tune"]
     config = resolved_config(params)
     return config | {
-        "data": {key: config["data"][key] for key in ("name", "augment")},  # the rest is in the data themselves
+        "data": data_that_trains(params),
         "tune": {key: value for key, value in tune_section.items() if key not in FREE},
     }
 
 
 def identity(params: Params, data_sha256: str) -> dict[str, Any]:
     """All that two studies must have in common to be one: dotted keys of settings, the data's digest and the code's."""
-    code = hashlib.sha256()
-    root = Path(wellfit.__file__).parent
-    packages = (sorted((root / package).glob("*.py")) for package in ("data", "models", "training", "tuning"))
-    for file in (root / "runtime.py", *itertools.chain(*packages)):
-        code.update(file.read_bytes())
-    return flatten(study_config(params)) | {"data_sha256": data_sha256, "code_sha256": code.hexdigest()}
+    code = code_sha256("runtime.py", "data", "models", "training", "tuning")
+    return flatten(study_config(params)) | {"data_sha256": data_sha256, "code_sha256": code}
 
 
 def study_name(params: Params, data_name: str, same: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wellfit.errors import WellfitError
+from wellfit.evaluation.seeds import mean_interval
 from wellfit.files import write_csv
 from wellfit.params import Params
 from wellfit.tuning.best import REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
@@ -125,18 +126,6 @@ def importances(rows: Sequence[Row], params: Params) -> dict[str, float]:
     evaluator = FanovaImportanceEvaluator(seed=0)
     found = get_param_importances(study, evaluator=evaluator, params=list(distributions))
     return {key: float(share) for key, share in found.items()}
-
-
-def mean_interval(scores: Sequence[float]) -> tuple[float, float, float]:
-    """The mean and the ends of its 95 % interval by Student's t; the ends are NaN for a single score."""
-    from scipy.stats import t
-
-    n, mean = len(scores), math.fsum(scores) / len(scores)
-    if n == 1:
-        return mean, math.nan, math.nan
-    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1))
-    half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
-    return mean, mean - half, mean + half
 
 
 def _table(rows: Sequence[Row], keys: Sequence[str], higher: bool) -> list[list[Any]]:

@@ -17,6 +17,7 @@ from wellfit.files import project_root, read_json, write_json
 from wellfit.params import Params
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.setup import TrainingData, begin, begin_pack
+from wellfit.tuning.config import TuneConfig
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
 PAYS_FROM = 1.05  # times as fast: below, a larger pack is not worth it
@@ -28,7 +29,7 @@ class Size(NamedTuple):
     """What was found to be fastest.
 
     Attributes:
-        members: K of a pack; 1: trials train one by one.
+        members: K of a pack; 1: they train one by one.
         threads: CPU threads of a pack; a single model has those of ``train.threads``.
         rate: steps of members a second; 0: not measured.
     """
@@ -37,32 +38,36 @@ class Size(NamedTuple):
     threads: int
     rate: float
 
-    def describe(self) -> str:
-        """In words."""
+    def describe(self, what: str = "trials") -> str:
+        """In words, of trials or of other trainings."""
         if self.members == 1:
-            return "trials one by one"
-        return f"up to {self.members} trials as one pack, with {self.threads} CPU thread{'s' * (self.threads > 1)}"
+            return f"{what} one by one"
+        return f"up to {self.members} {what} as one pack, with {self.threads} CPU thread{'s' * (self.threads > 1)}"
 
 
-def choose_size(params: Params, data: TrainingData) -> Size:
+def sizes_up_to(limit: int) -> list[int]:
+    """The sizes that are worth measuring, a single model among them."""
+    return [1, *(members for members in DOUBLED if members <= limit)]
+
+
+def sizes_of_study(tune: TuneConfig) -> list[int]:
+    """What may be packs of a study: no more than half of the trials, so that the sampler learns from the others."""
+    return sizes_up_to(tune.n_trials // 2 // tune.processes) if tune.pack == "auto" else [tune.pack]
+
+
+def choose_size(params: Params, data: TrainingData, sizes: Sequence[int]) -> Size:
     """Measures steps of this network, one model and packs, with one thread and with all.
 
-    A pack holds no more than half of the trials, so that the sampler learns from the others. What was measured is
-    remembered below ``.wellfit`` for this network on this machine: the size decides which trials know of which, and a
-    study that is repeated is to come out the same.
+    What was measured is remembered below ``.wellfit`` for this network on this machine: the size decides which trials
+    know of which, and a study that is repeated is to come out the same.
 
     Args:
-        params: the configuration of a trial; of ``tune.pack`` only the threads are measured.
+        params: the configuration of a member.
         data: what it trains on.
+        sizes: K, rising; of a single size only the threads are measured.
     """
-    tune, thread_counts = params.tune, _thread_counts(params, data)
-    if not can_pack(params) or tune.pack == 1:
-        return Size(1, thread_counts[0], 0.0)
-    if tune.pack == "auto":
-        limit = tune.n_trials // 2 // tune.processes
-        sizes = [1, *(members for members in DOUBLED if members <= limit)]
-    else:
-        sizes = [tune.pack]
+    thread_counts = _thread_counts(params, data)
+    sizes = list(sizes) if can_pack(params) else [1]
     if sizes == [1] or len(sizes) == len(thread_counts) == 1:
         return Size(sizes[0], thread_counts[0], 0.0)
     memory, key = project_root() / ".wellfit" / "packs.json", _key(params, data, sizes, thread_counts)

@@ -15,7 +15,7 @@ from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.repeats import repeat
 from wellfit.tuning.report import Row, best_row
-from wellfit.tuning.size import choose_size
+from wellfit.tuning.size import choose_size, sizes_of_study
 from wellfit.tuning.storage import STATES, end_trial, is_lost
 from wellfit.tuning.study import Study, Trial
 from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
@@ -55,7 +55,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
         begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
-        size = choose_size(first, data)
+        size = choose_size(first, data, sizes_of_study(params.tune))
         if left:
             print(f"trains {size.describe()}", flush=True)
         helpers = params.tune.processes - 1 if left else 0

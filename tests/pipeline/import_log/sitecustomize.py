@@ -8,7 +8,7 @@ import os
 import sys
 
 if stage := os.environ.get("DVC_STAGE"):
-    log = open(os.path.join(os.environ["IMPORT_LOG"], stage), "a", buffering=1)  # noqa: SIM115
+    log = open(os.path.join(os.environ["IMPORT_LOG"], stage.rpartition(":")[2]), "a", buffering=1)  # noqa: SIM115
 
     class Recorder:
         """Is asked for every module first, and knows none."""

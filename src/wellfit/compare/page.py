@@ -1,0 +1,155 @@
+"""``README.md`` of a comparison, in the Markdown that GitHub shows."""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from wellfit.compare.config import Comparison
+from wellfit.compare.finding import Finding
+from wellfit.compare.measures import Measure
+from wellfit.compare.statistics import Result
+from wellfit.data.store import SPLIT_NAMES, Meta
+from wellfit.files import write_text
+
+WEIGHTS = {"best": "of the best validation epoch", "last": "of the last epoch"}
+# What Markdown, GitHub's mathematics or HTML would take for its own.
+MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "<span>$</span>", "[": "&#91;", "]": "&#93;"}
+
+
+def markdown(text: str) -> str:
+    """A text of the user's as Markdown shows it literally, in a sentence or in a cell of a table."""
+    text = re.sub(r"[&<>$\[\]]", lambda found: MARKUP[found[0]], " ".join(text.split()))
+    return re.sub(r"([\\`*_|~])", r"\\\1", text)
+
+
+def code(value: Any) -> str:
+    """A value of a setting, as YAML has it, in a sentence or in a cell of a table."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    plain = " ".join(text.split())
+    return markdown(text) if "`" in plain or not plain else "`" + plain.replace("|", r"\|") + "`"
+
+
+def write_page(
+    file: Path,
+    name: str,
+    comparison: Comparison,
+    meta: Meta,
+    results: Sequence[Result],
+    measures: Sequence[Measure],
+    pictures: Sequence[str],
+) -> None:
+    """Writes the page.
+
+    Args:
+        file: ``README.md``.
+        name: of the comparison.
+        comparison: what its file says.
+        meta: of the data.
+        results: of the variants.
+        measures: what was measured.
+        pictures: which there are in ``plots/``, without ``.png``.
+    """
+    finding = Finding(results, measures, meta, markdown)
+    blocks = [
+        f"# {markdown(comparison.title)}",
+        markdown(comparison.question),
+        f"**{finding.sentence}**",
+        "\n".join(f"- **{variant}**: {line}" for variant, line in finding.lines),
+        *_scores(results, measures),
+        *(_picture(picture, comparison.title) for picture in pictures),
+        *_settings(comparison),
+        f"## What is known\n\n{markdown(comparison.expectation)}",
+        _how(name, comparison, meta),
+    ]
+    write_text(file, "\n\n".join(blocks) + "\n")
+
+
+def _scores(results: Sequence[Result], measures: Sequence[Measure]) -> list[str]:
+    labels = [measure.label for measure in measures]
+    rows = [
+        [
+            markdown(result.variant),
+            *(measure.value(result.measured[measure.key].mean) or "–" for measure in measures),
+            _number(result.best_epoch, 0),
+            _number(result.seconds, 1),
+            f"{len(result.trained)}" + (f" of {len(result.outcomes)}" if result.failed else ""),
+        ]
+        for result in results
+    ]
+    blocks = [
+        "## Scores",
+        "Means over the seeds, with 95 % intervals by Student's t.",
+        _table(["variant", *labels, "best epoch", "seconds", "seeds"], rows),
+    ]
+    if len(results) == 1:
+        return blocks
+    differences = [
+        [markdown(result.variant), *(_difference(result, measure) for measure in measures)] for result in results[1:]
+    ]
+    note = "Bold: the interval excludes zero. 'Unchanged' means that it holds zero: so many seeds show no difference."
+    if len(results) > 2:
+        note += " Each interval is for itself: of twenty, one misses on average."
+    return [
+        *blocks,
+        f"Differences to {markdown(results[0].variant)}, of pairs with the same seed:",
+        _table(["variant", *labels], differences),
+        note,
+    ]
+
+
+def _difference(result: Result, measure: Measure) -> str:
+    difference = result.measured[measure.key].difference
+    told = measure.difference(difference) or "–"
+    return f"**{told}**" if difference.excludes_zero else told
+
+
+def _picture(name: str, title: str) -> str:
+    headings = {
+        "curves": ("Curves", "loss and score of the training and the validation rows over the epochs"),
+        "traces": ("What explains them", "learning rate, gradient norm and gap of the loss over the epochs"),
+        "table": ("Differences", "differences to the first variant with their intervals, a dot for each seed"),
+        "boundaries": ("Decision boundaries", "predicted probabilities over the two features, with the test rows"),
+        "schedules": ("Learning rates", "learning rate over the epochs, a panel for each variant"),
+    }
+    heading, shown = headings[name]
+    return f"## {heading}\n\n![{markdown(title)}: {shown}](plots/{name}.png)"
+
+
+def _settings(comparison: Comparison) -> list[str]:
+    variants = [
+        [markdown(variant), ", ".join(f"`{key}` = {code(value)}" for key, value in changes.items()) or "–"]
+        for variant, changes in comparison.variants.items()
+    ]
+    held = [[f"`{key}`", code(value)] for key, value in comparison.base.items()]
+    rest = "as in [`comparisons/base.yaml`](../../../comparisons/base.yaml)"
+    return [
+        "## Settings",
+        "What differs between the variants:",
+        _table(["variant", "settings"], variants),
+        f"What was held fixed, everything else {rest}:" if held else f"Everything else is {rest}.",
+        *([_table(["key", "value"], held)] if held else []),
+    ]
+
+
+def _how(name: str, comparison: Comparison, meta: Meta) -> str:
+    rows = ", ".join(f"{meta.split_sizes[split]:,} {split}" for split in SPLIT_NAMES)
+    return (
+        "## Run it\n\n"
+        f"```sh\ndvc repro comparisons/dvc.yaml:{name}\n```\n\n"
+        f"Data: {markdown(meta.name)}, one split into {rows} rows (sha256 `{meta.sha256[:12]}`). "
+        f"Seeds 0 to {comparison.seeds - 1}, the same for each variant: of initial weights, batch order and "
+        f"dropout. The weights scored are those {WEIGHTS[comparison.weights]}. "
+        "Files: `table.csv`, `runs.csv` (every training), `history.csv` (every epoch)."
+    )
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float, decimals: int) -> str:
+    return "–" if math.isnan(value) else f"{value:,.{decimals}f}"

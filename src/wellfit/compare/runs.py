@@ -1,0 +1,89 @@
+"""What MLflow is told of a comparison: a run, and one below it for each variant and seed."""
+
+import json
+from pathlib import Path
+
+from wellfit import tracking
+from wellfit.compare.config import NamedComparison
+from wellfit.compare.records import Record
+from wellfit.data.store import Meta
+from wellfit.params import flatten
+from wellfit.training.record import CHECKPOINT, HISTORY
+
+LONGEST = 7000  # characters of a page in a description, of which MLflow takes 8000 in all
+
+
+def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.EndedRun:
+    """What MLflow is told of a training.
+
+    Args:
+        record: the training.
+        folder: that keeps it.
+        named: the comparison it is of.
+    """
+    outcome = record.outcome
+    weights = named.comparison.weights
+    tags = {
+        "wellfit.comparison": named.name,
+        "wellfit.variant": outcome.variant,
+        "wellfit.seed": str(outcome.seed),
+        "mlflow.note.content": _describe_training(record, named),
+    }
+    if outcome.failure:
+        tags["wellfit.failure"] = outcome.failure
+    files = [(folder / HISTORY, "")]
+    if not outcome.failure:
+        files.append((folder / CHECKPOINT, "checkpoint"))
+    # Beside the curves of the same name, which end with the last epoch.
+    scores = {name if name.startswith("test/") else f"{weights}/{name}": v for name, v in outcome.scores.items()}
+    return tracking.EndedRun(
+        stage="comparison",
+        name=f"{outcome.variant}, seed {outcome.seed}",
+        status="FAILED" if outcome.failure else "FINISHED",
+        started=record.started,
+        ended=record.ended,
+        tags=tags,
+        params=flatten(record.config),
+        metrics=scores | {"best_epoch": outcome.best_epoch, "training_seconds": outcome.seconds},
+        curves=tracking.thinned(outcome.history, outcome.best_epoch),
+        epochs=len(outcome.history),
+        files=files,
+    )
+
+
+def _describe_training(record: Record, named: NamedComparison) -> str:
+    outcome, comparison = record.outcome, named.comparison
+    changes = comparison.variants[outcome.variant]
+    lines = [
+        f"{comparison.title}: variant **{outcome.variant}** with seed {outcome.seed}, one of {comparison.seeds}.",
+        "",
+    ]
+    if outcome.failure:
+        lines += [f"It failed after {len(outcome.history)} epochs: {outcome.failure}.", ""]
+    if changes:
+        lines += ["| key | value |", "|---|---|", *(f"| `{k}` | {json.dumps(v)} |" for k, v in changes.items()), ""]
+    found = {name: outcome.scores[name] for name in comparison.measure if name in outcome.scores}
+    if found:
+        which = "best validation" if comparison.weights == "best" else "last"
+        lines += [f"| score (weights of the {which} epoch) | |", "|---|---|"]
+        lines += [f"| `{name}` | {value:.4g} |" for name, value in found.items()]
+    return "\n".join(lines)
+
+
+def describe_comparison(named: NamedComparison, meta: Meta, page: str = "") -> str:
+    """The description of the comparison's own run.
+
+    Args:
+        named: the comparison.
+        meta: the data.
+        page: the report's ``README.md``, of which all above the first picture is told; empty as long as there is none.
+    """
+    comparison = named.comparison
+    told = f"# {comparison.title}\n\n{comparison.question}\n\nKnown: {comparison.expectation}"
+    if page:
+        told = page.split("\n![")[0].rsplit("\n## ", 1)[0].strip()
+    below = (
+        f"{len(comparison.variants)} variants on `{meta.name}`, {comparison.seeds} seeds each, are nested below, with "
+        "their curves and checkpoints. `compare/` among the artifacts is the report, with its pictures."
+    )
+    return f"{told[:LONGEST]}\n\n{below}"

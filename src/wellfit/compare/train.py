@@ -1,0 +1,234 @@
+"""Trains the variants of a comparison, as packs where that pays, and scores them on equal terms."""
+
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wellfit.compare.outcome import Outcome
+from wellfit.compare.records import Record
+from wellfit.errors import WellfitError
+from wellfit.params import Params
+from wellfit.progress import Progress
+from wellfit.training.loop import Epoch
+from wellfit.training.metrics import is_higher_better
+from wellfit.training.pack import can_pack, pack_key
+from wellfit.training.record import TIMING, resolved_config
+from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members
+from wellfit.training.single import Single
+from wellfit.training.tensors import Tensors
+from wellfit.tuning.size import Size, choose_size, sizes_up_to
+
+
+class Job(NamedTuple):
+    """A training: a variant, its configuration with a seed, and the folder that keeps what it brings."""
+
+    variant: str
+    params: Params
+    folder: Path
+
+
+class Ended(NamedTuple):
+    """A training that has ended, and the weights that were scored; None where it blew up."""
+
+    job: Job
+    record: Record
+    weights: dict[str, Tensor] | None
+
+
+class Pack(NamedTuple):
+    """Trainings that are done at once, and how large a pack of theirs is at most."""
+
+    jobs: list[Job]
+    size: Size
+
+    @property
+    def epochs(self) -> int:
+        """Of the longest, at most."""
+        return max(job.params.train.epochs for job in self.jobs)
+
+
+class Running:
+    """A training under way.
+
+    Args:
+        job: which.
+        keeps_best: whether the weights of the best validation epoch are kept, or those of the last.
+    """
+
+    def __init__(self, job: Job, *, keeps_best: bool) -> None:
+        self.job = job
+        self._keeps_best = keeps_best
+        self._started = time.time()
+        self._history: list[dict[str, float]] = []
+        self._weights: dict[str, Tensor] | None = None
+        self._seconds = 0.0
+
+    def observe(self, epoch: Epoch, member: int, training: Training[Any], scores: Mapping[str, np.ndarray]) -> None:
+        """Takes an epoch in.
+
+        Args:
+            epoch: that has ended.
+            member: which of it this is.
+            training: the pack's.
+            scores: of training rows as the networks predict them, each (K,).
+        """
+        metrics = epoch.of(member)
+        train = {name: float(values[member]) for name, values in scores.items()}
+        val = {name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")}
+        others = {k: v for k, v in metrics.items() if k not in TIMING and not k.startswith(("train/", "val/"))}
+        self._history.append(_on("train", train) | _on("val", val) | _on("gap", gaps(train, val)) | others)
+        self._seconds += metrics["seconds"] / training.learner.size
+        has_ended = not training.members.active[member]
+        if epoch.improved[member] if self._keeps_best else has_ended:
+            self._weights = training.learner.weights(member)
+
+    def end(self, training: Training[Any], member: int, data: TrainingData, test: Tensors) -> Ended:
+        """What it brought, once it has stopped."""
+        params = self.job.params
+        failure = training.members.failure[member] or ""
+        weights = None if failure else self._weights
+        scores = {} if weights is None else kept_scores(params, weights, data, test)
+        wrong = [name for name, value in scores.items() if not math.isfinite(value)]
+        if wrong:
+            failure, weights, scores = f"{wrong[0]} is {scores[wrong[0]]} after the training", None, {}
+        outcome = Outcome(
+            variant=self.job.variant,
+            seed=params.train.seed,
+            history=self._history,
+            scores=scores,
+            best_epoch=int(training.members.best_epoch[member]),
+            seconds=self._seconds,
+            failure=failure,
+        )
+        return Ended(self.job, Record(outcome, resolved_config(params), self._started, time.time()), weights)
+
+
+def gaps(train: Mapping[str, float], val: Mapping[str, float]) -> dict[str, float]:
+    """What the training rows fare better by than the validation rows: positive where a network over-fits.
+
+    Args:
+        train: scores of training rows by name.
+        val: those of validation rows.
+    """
+    both = [name for name in train if name in val]
+    return {name: train[name] - val[name] if is_higher_better(name) else val[name] - train[name] for name in both}
+
+
+def _on(split: str, scores: Mapping[str, float]) -> dict[str, float]:
+    return {f"{split}/{name}": value for name, value in scores.items()}
+
+
+def some_rows(data: TrainingData) -> Tensors:
+    """Training rows to score in every epoch: a random choice, twice as many as there are validation rows at most."""
+    train, most = data.train, 2 * len(data.val.y)
+    if len(train.y) <= most:
+        return train
+    chosen = np.sort(np.random.default_rng(0).choice(len(train.y), most, replace=False))
+    rows = torch.from_numpy(chosen).to(train.y.device)
+    return Tensors(train.x[rows], train.y[rows], None if train.weights is None else train.weights[rows])
+
+
+def kept_scores(params: Params, weights: Mapping[str, Tensor], data: TrainingData, test: Tensors) -> dict[str, float]:
+    """Scores of weights on all rows of each split, and the gap between train and validation."""
+    learner = Single(params, data.meta, data.train, data.val)
+    learner.model.load_state_dict(weights)
+    splits = {"train": data.train, "val": data.val, "test": test}
+    found = {
+        split: {name: float(values[0]) for name, values in learner.score(rows, ranked=True).items()}
+        for split, rows in splits.items()
+    }
+    found["gap"] = gaps(found["train"], found["val"])
+    return {name: value for split, scores in found.items() for name, value in _on(split, scores).items()}
+
+
+def plan_packs(jobs: Sequence[Job], kept: Collection[Path], data: TrainingData) -> list[Pack]:
+    """Puts trainings that can be done as one pack together, in packs of about equal size.
+
+    Args:
+        jobs: all of the comparison. They decide the size, so that an interrupted comparison goes on as it began.
+        kept: the folders of those that are done.
+        data: what they train on.
+    """
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        key = pack_key(job.params) if can_pack(job.params) else str(job.folder)
+        groups.setdefault(key, []).append(job)
+    packs = []
+    for group in groups.values():
+        left = [job for job in group if job.folder not in kept]
+        if not left:
+            continue
+        size = choose_size(group[0].params, data, sorted({*sizes_up_to(len(group)), len(group)}))
+        parts = np.array_split(np.arange(len(left)), math.ceil(len(left) / size.members))
+        packs += [Pack([left[i] for i in part], size) for part in parts]
+    return packs
+
+
+def check_can_begin(variants: Mapping[str, Params], data: TrainingData) -> None:
+    """Sees to it that each variant can be trained on the data, before the first one is.
+
+    Raises:
+        WellfitError: one cannot; says which.
+    """
+    for name, params in variants.items():
+        try:
+            params.check_task(data.meta.kind, data.meta.task)
+            begin(params, data)
+        except WellfitError as error:
+            raise WellfitError(f"variant {name}: {error}") from None
+
+
+def train_packs(
+    packs: Sequence[Pack], data: TrainingData, load_test: Callable[[], Tensors], *, keeps_best: bool
+) -> Iterator[Ended]:
+    """Trains, and hands over each training as it ends.
+
+    Args:
+        packs: what is to do.
+        data: what all train on.
+        load_test: opens the test split; called when a training has ended, for its scores.
+        keeps_best: whether the weights of the best validation epoch are scored, or those of the last.
+    """
+    rows = some_rows(data)
+    ranked = len(data.meta.class_names) <= 2  # to rank the rows of many classes would take a tenth of an epoch
+    planned, ended = 0, 0
+    with Progress("compare", sum(pack.epochs for pack in packs), "epoch") as progress:
+        for pack in packs:
+            training = _begin(pack, data)
+            running = [Running(job, keeps_best=keeps_best) for job in pack.jobs]
+            for epoch in training.epochs:
+                scores = training.learner.score(rows, ranked=ranked)
+                for k, each in enumerate(running):
+                    each.observe(epoch, k, training, scores)
+                active = training.members.active
+                for k in np.flatnonzero(~active).tolist():
+                    ended += 1
+                    yield running[k].end(training, k, data, load_test())
+                done = planned + int(epoch.number.max())
+                progress.show(done, {"ended": ended} | _shown(epoch, training.members.monitor))
+                kept = np.flatnonzero(active).tolist()
+                if kept and len(kept) < len(running):
+                    change_members(training, kept, [])
+                    running = [running[k] for k in kept]
+            planned += pack.epochs
+
+
+def _begin(pack: Pack, data: TrainingData) -> Training[Any]:
+    # What is left of a pack, be it a single training, computes as the whole of it does, to the last bit.
+    if pack.size.members == 1:
+        return begin(pack.jobs[0].params, data)
+    torch.set_num_threads(pack.size.threads)  # a single model before may have had others
+    return begin_pack([job.params for job in pack.jobs], data)
+
+
+def _shown(epoch: Epoch, monitor: str) -> dict[str, float]:
+    """The mean of what is monitored, over those that have not blown up."""
+    values = epoch.metrics[monitor]
+    finite = values[np.isfinite(values)]
+    return {monitor: float(finite.mean())} if len(finite) else {}

@@ -1,0 +1,273 @@
+"""Curves of a comparison over its epochs: scores, what explains them, and learning rates.
+
+Every curve is the mean over a variant's seeds, as far as they ran; bands reach from the lowest seed to the highest.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+
+from wellfit.compare.measures import Measure
+from wellfit.compare.statistics import Result
+from wellfit.evaluation.curves import count_epochs, marker
+from wellfit.evaluation.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALE,
+    PURPLE,
+    RED,
+    SKY,
+    panel_grid,
+    plain,
+    spread_values,
+    style,
+)
+
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY)
+MARKERS = ("", "o", "s", "^")  # of the variants of the first eight colours, of the second, ...
+FEW_VARIANTS = 3  # up to which training curves have bands, too
+MANY_VARIANTS = 6  # from which bands would hide the curves
+NAME_LENGTH = 34
+ENDED = {"linestyle": "", "marker": "o", "markersize": 4}
+FAILED = {"linestyle": "", "marker": "X", "markersize": 8}
+
+History = Sequence[Mapping[str, float]]
+
+
+@style()
+def curves(results: Sequence[Result], score: str) -> Figure:
+    """Loss and main score of both splits after each epoch: training dashed, validation solid.
+
+    Args:
+        results: of the variants, with the histories of their trainings.
+        score: name of a metric without its split, such as ``accuracy``.
+    """
+    figure = Figure(figsize=(11, 4.9))
+    has_band = len(results) <= MANY_VARIANTS
+    for axes, name in zip(figure.subplots(1, 2), ("loss", score), strict=True):
+        for look, result in zip(_looks(len(results)), results, strict=True):
+            dashed = look | {"linestyle": "--", "linewidth": 1.2, "marker": ""}
+            _draw(axes, result, f"train/{name}", dashed, has_band=len(results) <= FEW_VARIANTS)
+            _draw(axes, result, f"val/{name}", look, has_band=has_band)
+        _scale(axes, results, [f"train/{name}", f"val/{name}"])
+        axes.set_title(_title_of_best(results, Measure(f"val/{name}")))
+        axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).name)
+    splits = [
+        Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
+        Line2D([], [], color=BLACK, label="validation"),
+    ]
+    _explain(
+        figure, results, [*splits, *([Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else [])]
+    )
+    return figure
+
+
+@style()
+def traces(results: Sequence[Result]) -> Figure:
+    """Learning rate, gradient norm and gap of the loss in each epoch.
+
+    Args:
+        results: of the variants, with ``lr``, ``grad_norm`` and ``gap/loss`` in the histories of their trainings.
+    """
+    figure = Figure(figsize=(9, 8.6))
+    panels = figure.subplots(3, 1, sharex=True)
+    has_band = len(results) <= MANY_VARIANTS
+    for axes, name in zip(panels, ("lr", "grad_norm", "gap/loss"), strict=True):
+        for look, result in zip(_looks(len(results)), results, strict=True):
+            _draw(axes, result, name, look, has_band=has_band)
+        _scale(axes, results, [name])
+    rate, norm, gap = panels
+    same = _are_all_the_same(results, "lr")
+    rate.set_title("Learning rate of each epoch's last step" + (", the same for all variants" if same else ""))
+    norm.set_title("Gradient norm: mean over the epoch's steps, before clipping")
+    gap.set_title(_title_of_gap(results))
+    gap.axhline(0, color=GREY, linewidth=1, linestyle=":")
+    for axes, unit in zip(panels, ("learning rate", "gradient norm", "gap of the loss"), strict=True):
+        axes.set_ylabel(unit)
+    for axes in (rate, norm):
+        axes.set_xlabel("")
+    _explain(figure, results, [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else [])
+    return figure
+
+
+@style()
+def schedules(results: Sequence[Result]) -> Figure:
+    """The learning rate over the epochs, a panel for each variant, all seeds; the other variants behind it in grey.
+
+    Args:
+        results: of the variants, with ``lr`` in the histories of their trainings.
+    """
+    columns = min(4, len(results))
+    rows = -(-len(results) // columns)
+    figure = Figure(figsize=(max(5.0, 0.8 + 2.9 * columns), 0.9 + 2.2 * rows))
+    panels = panel_grid(figure, len(results), columns, sharex=True, sharey=True)
+    longest = max(_longest(results), 1)
+    for axes, result in zip(panels, results, strict=True):
+        for other in results:
+            _draw(axes, other, "lr", {"color": PALE, "linestyle": "-", "linewidth": 1.2}, has_band=False)
+        for outcome in result.outcomes:
+            values = [epoch["lr"] for epoch in outcome.history]
+            epochs = np.arange(1, len(values) + 1)
+            axes.plot(epochs, values, color=BLUE, linestyle="-", linewidth=1.6, alpha=0.8, marker=marker(epochs))
+        axes.set_title(plain(result.variant, 30), fontsize=10)
+        axes.set_ylim(bottom=0)
+        count_epochs(axes, longest)
+    for axes in panels[:-columns]:
+        axes.set_xlabel("")
+    for axes in panels[::columns]:
+        axes.set_ylabel("learning rate")
+    peak = max(
+        (epoch["lr"] for result in results for outcome in result.outcomes for epoch in outcome.history), default=0.0
+    )
+    title = f"Learning rate of each epoch's last step, {peak:.3g} at most; the other variants in grey"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure
+
+
+def mean_over_seeds(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
+    """The mean of a metric in each epoch over the seeds that came as far, (epochs,); NaN where none has a value."""
+    table = _table(histories, metric)
+    known = np.isfinite(table)
+    sums = np.where(known, table, 0.0).sum(axis=0)
+    return np.divide(sums, known.sum(axis=0), out=np.full(len(sums), np.nan), where=known.any(axis=0))
+
+
+def _table(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
+    """(seeds, epochs), NaN where there is no value, or one that is not finite."""
+    table = np.full((len(histories), max(map(len, histories), default=0)), np.nan)
+    for row, history in zip(table, histories, strict=True):
+        row[: len(history)] = [epoch.get(metric, np.nan) for epoch in history]
+    return np.where(np.isfinite(table), table, np.nan)
+
+
+def _histories(result: Result) -> list[History]:
+    """Of the trainings that did not fail, or of all where all did."""
+    return [outcome.history for outcome in result.trained or result.outcomes]
+
+
+def _mean(result: Result, metric: str) -> NDArray[np.float64]:
+    return mean_over_seeds(_histories(result), metric)
+
+
+def _longest(results: Sequence[Result]) -> int:
+    return max((len(outcome.history) for result in results for outcome in result.outcomes), default=0)
+
+
+def _looks(variants: int) -> list[dict[str, Any]]:
+    """A colour for each variant, and a marker where colours come again."""
+    return [
+        {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i // len(COLORS) % len(MARKERS)], "linestyle": "-"}
+        for i in range(variants)
+    ]
+
+
+def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, has_band: bool) -> None:
+    """The mean over the seeds, thinner from where the first of them has ended."""
+    mean = _mean(result, metric)
+    if not np.isfinite(mean).any():
+        return
+    epochs = np.arange(1, len(mean) + 1)
+    shape = {"linewidth": 1.8, "markersize": 5, "markevery": max(1, len(epochs) // 8)} | look
+    shape["marker"] = shape.get("marker") or marker(epochs)
+    all_run = max(1, min(map(len, _histories(result))))
+    axes.plot(epochs[:all_run], mean[:all_run], **shape)
+    if all_run < len(epochs):
+        axes.plot(epochs[all_run - 1 :], mean[all_run - 1 :], **shape | {"linewidth": 0.55 * shape["linewidth"]})
+    if has_band:
+        table = _table(_histories(result), metric)
+        low, high = np.fmin.reduce(table, axis=0), np.fmax.reduce(table, axis=0)
+        axes.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
+
+
+def _scale(axes: Axes, results: Sequence[Result], metrics: Sequence[str]) -> None:
+    """An axis for what did not fail: numbers that blew up would flatten all others."""
+    well = [outcome.history for result in results for outcome in result.trained]
+    every = [outcome.history for result in results for outcome in result.outcomes]
+    values = np.concatenate([_table(well or every, metric).ravel() for metric in metrics])
+    values = values[np.isfinite(values)]
+    spread_values(axes, values)
+    if values.size:
+        low, high = float(values.min()), float(values.max())
+        if axes.get_yscale() == "log":
+            axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
+        else:
+            margin = 0.05 * ((high - low) or abs(high) or 1.0)
+            axes.set_ylim(low - margin, high + margin)
+    count_epochs(axes, max(1, _longest(results)))
+    _mark_ends(axes, results, metrics[-1])
+
+
+def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
+    """Dots on the means where seeds ended before the longest training did, crosses where they failed."""
+    longest = _longest(results)
+    for look, result in zip(_looks(len(results)), results, strict=True):
+        mean = _mean(result, metric)
+        ends = sorted({len(outcome.history) for outcome in result.trained if 0 < len(outcome.history) < longest})
+        axes.plot(ends, [mean[end - 1] for end in ends], color=look["color"], **ENDED)
+        for outcome in result.failed:
+            values = _table([outcome.history], metric)[0]
+            if np.isfinite(values).any():
+                last = values[np.isfinite(values)][-1]
+                axes.plot(len(values), np.clip(last, *axes.get_ylim()), color=look["color"], clip_on=False, **FAILED)
+
+
+def _title_of_best(results: Sequence[Result], measure: Measure) -> str:
+    """Which variant had the best mean on validation rows, and when."""
+    sign = -1.0 if measure.higher_is_better else 1.0
+    found = []
+    for result in results:
+        mean = sign * _mean(result, measure.key)
+        if result.trained and np.isfinite(mean).any():
+            epoch = int(np.nanargmin(mean))
+            found.append((float(mean[epoch]), epoch + 1, result.variant))
+    label = measure.label[:1].upper() + measure.label[1:]
+    if not found:
+        return label
+    value, epoch, variant = min(found)
+    best = "highest" if measure.higher_is_better else "lowest"
+    return f"{label}: {best} mean {sign * value:.3g}, in epoch {epoch}\nof {plain(variant, NAME_LENGTH)}"
+
+
+def _title_of_gap(results: Sequence[Result]) -> str:
+    title = "Gap of the loss (validation minus training)"
+    ends = []
+    for result in results:
+        mean = _mean(result, "gap/loss")
+        known = mean[np.isfinite(mean)]
+        if result.trained and known.size:
+            ends.append((float(known[-1]), plain(result.variant, 24)))
+    if not ends:
+        return title
+    (low, least), (high, most) = min(ends), max(ends)
+    return f"{title}: at the end {low:.3g} ({least})" + (f" to {high:.3g} ({most})" if most != least else "")
+
+
+def _are_all_the_same(results: Sequence[Result], metric: str) -> bool:
+    means = [mean for result in results if (mean := _mean(result, metric)).size]
+    shortest = min(map(len, means), default=0)
+    return len(means) > 1 and all(np.allclose(mean[:shortest], means[0][:shortest], equal_nan=True) for mean in means)
+
+
+def _explain(figure: Figure, results: Sequence[Result], more: Sequence[Line2D | Patch]) -> None:
+    """The legend below the panels: the variants, and what lines, bands and marks are."""
+    names = [
+        Line2D([], [], label=plain(result.variant, NAME_LENGTH), markersize=5, **look)
+        for look, result in zip(_looks(len(results)), results, strict=True)
+    ]
+    longest = _longest(results)
+    if any(0 < len(outcome.history) < longest for result in results for outcome in result.trained):
+        more = [*more, Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED)]
+    if any(result.failed for result in results):
+        more = [*more, Line2D([], [], color=BLACK, label="a seed failed", **FAILED)]
+    handles = [*names, *more]
+    longest_label = max(len(str(handle.get_label())) for handle in handles)
+    figure.legend(handles=handles, loc="outside lower left", ncols=int(np.clip(130 // (longest_label + 8), 1, 5)))

@@ -1,0 +1,206 @@
+"""Trainings of a comparison: that each is what the train stage would make of it, and what is measured of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from wellfit.compare import train as module
+from wellfit.compare.train import Ended, Job, check_can_begin, gaps, kept_scores, plan_packs, some_rows, train_packs
+from wellfit.data.store import load_split
+from wellfit.errors import WellfitError
+from wellfit.params import Params, load_params
+from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.tensors import Tensors, to_tensors
+from wellfit.tuning.size import Size
+
+from .conftest import SHIPPED
+
+BASE = ["data.n_samples=240", "model.hidden=[8]", "train.epochs=4", "train.device=cpu", "train.threads=1"]
+
+
+def params_with(*changes: str) -> Params:
+    return load_params(SHIPPED / "base.yaml", [*BASE, *changes])
+
+
+@pytest.fixture
+def data(prepared: Path, project: Path) -> TrainingData:
+    return load_training_data(params_with(), prepared / "moons")
+
+
+@pytest.fixture
+def test_rows(prepared: Path, data: TrainingData) -> Tensors:
+    return to_tensors(load_split(prepared / "moons", data.meta, "test"), data.meta, torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True)
+def _packs_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        module, "choose_size", lambda params, data, sizes: Size(min(4, max(sizes)) if sizes != [1] else 1, 1, 0.0)
+    )
+
+
+def jobs_of(*variants: Sequence[str], seeds: int = 2) -> list[Job]:
+    return [
+        Job(f"v{number}", params_with(*changes, f"train.seed={seed}"), Path(f"{number}-{seed}"))
+        for number, changes in enumerate(variants)
+        for seed in range(seeds)
+    ]
+
+
+def trained(jobs: list[Job], data: TrainingData, test: Tensors, *, best: bool = True) -> dict[str, Ended]:
+    packs = plan_packs(jobs, [], data)
+    return {str(ended.job.folder): ended for ended in train_packs(packs, data, lambda: test, keeps_best=best)}
+
+
+def test_gaps_are_positive_where_a_network_overfits() -> None:
+    train = {"loss": 0.1, "accuracy": 1.0, "rmse": 2.0, "r2": 0.9, "only": 1.0}
+    val = {"loss": 0.3, "accuracy": 0.75, "rmse": 1.5, "r2": 0.5}
+    found = gaps(train, val)
+    assert found == {"loss": pytest.approx(0.2), "accuracy": 0.25, "rmse": -0.5, "r2": pytest.approx(0.4)}
+
+
+@pytest.mark.parametrize("keeps_best", [True, False])
+def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensors, keeps_best: bool) -> None:
+    """Among others that end earlier, with early stopping and with an average of the weights."""
+    jobs = jobs_of((), ("model.dropout=0.3", "train.epochs=3"), ("optim.lr=0.1", "train.patience=1", "train.epochs=9"))
+    jobs += [Job("ema", params_with("regularize.average=ema"), Path("ema"))]
+    found = trained(jobs, data, test_rows, best=keeps_best)
+    assert set(found) == {str(job.folder) for job in jobs}
+    for job in jobs:
+        record, weights = found[str(job.folder)].record, found[str(job.folder)].weights
+        outcome = record.outcome
+        training = begin(job.params, data)
+        states = []
+        for number, epoch in enumerate(training.epochs):
+            states.append(training.learner.weights(0))
+            alone, ours = epoch.of(0), outcome.history[number]
+            for name in ("val/loss", "val/accuracy", "lr", "grad_norm"):
+                assert ours[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-6), (job.variant, name)
+            again = training.learner.score(data.train, ranked=True)
+            assert ours["train/loss"] == pytest.approx(again["loss"][0], rel=1e-3)
+            assert ours["gap/loss"] == pytest.approx(ours["val/loss"] - ours["train/loss"])
+        assert len(outcome.history) == len(states)
+        assert outcome.best_epoch == training.members.best_epoch[0]
+        expected = states[outcome.best_epoch - 1] if keeps_best else states[-1]
+        assert weights is not None
+        assert set(weights) == set(expected)
+        for name, value in expected.items():
+            torch.testing.assert_close(weights[name], value, rtol=1e-3, atol=1e-5)
+        assert outcome.scores["val/loss"] == pytest.approx(
+            outcome.history[outcome.best_epoch - 1 if keeps_best else -1]["val/loss"], rel=1e-3
+        )
+        assert outcome.seconds > 0
+        assert record.started <= record.ended
+
+
+def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_rows: Tensors) -> None:
+    jobs = jobs_of(("model.dropout=0.9", "optim.lr=1e-9", "train.epochs=1"), seeds=1)
+    (ended,) = trained(jobs, data, test_rows).values()
+    training = begin(params_with("optim.lr=1e-9"), data)  # the same network, which dropout has not touched yet
+    next(training.epochs)
+    expected = training.learner.score(data.train, ranked=True)["loss"][0]
+    assert ended.record.outcome.history[0]["train/loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_scores_are_those_of_all_rows_of_each_split(data: TrainingData, test_rows: Tensors) -> None:
+    params = params_with()
+    training = begin(params, data)
+    for _ in training.epochs:
+        pass
+    found = kept_scores(params, training.learner.weights(0), data, test_rows)
+    logits = training.learner.model.eval()(training.learner.inputs(test_rows.x))
+    assert found["test/accuracy"] == pytest.approx(float((logits.argmax(1) == test_rows.y).float().mean()))
+    loss = torch.nn.functional.cross_entropy(logits, test_rows.y)
+    assert found["test/loss"] == pytest.approx(loss.item(), rel=1e-5)
+    assert found["gap/loss"] == pytest.approx(found["val/loss"] - found["train/loss"])
+    assert {name.split("/")[0] for name in found} == {"train", "val", "test", "gap"}
+
+
+def test_a_training_that_blows_up_fails_alone(data: TrainingData, test_rows: Tensors) -> None:
+    jobs = jobs_of(("optim.name=sgd",), ("optim.name=sgd", "optim.lr=1e30"), seeds=1)
+    found = trained(jobs, data, test_rows)
+    good, bad = (found[str(job.folder)] for job in jobs)
+    assert good.record.outcome.failure == ""
+    assert len(good.record.outcome.history) == 4
+    assert "loss is" in bad.record.outcome.failure
+    assert bad.record.outcome.scores == {}
+    assert bad.weights is None
+
+
+def test_the_test_split_is_opened_when_a_training_has_ended(data: TrainingData, test_rows: Tensors) -> None:
+    packs = plan_packs(jobs_of(("train.epochs=2",), ("train.epochs=4",), seeds=1), [], data)
+    opened: list[int] = []
+
+    def open_test() -> Tensors:
+        opened.append(1)
+        return test_rows
+
+    trainings = train_packs(packs, data, open_test, keeps_best=True)
+    assert opened == []
+    next(trainings)
+    assert opened == [1]
+    trainings.close()
+
+
+def test_those_that_share_a_shape_are_packed_evenly(data: TrainingData) -> None:
+    jobs = jobs_of((), ("model.dropout=0.3",), ("model.hidden=[9]",), seeds=3)
+    packs = plan_packs(jobs, [], data)
+    assert [[str(job.folder) for job in pack.jobs] for pack in packs] == [
+        ["0-0", "0-1", "0-2"],
+        ["1-0", "1-1", "1-2"],
+        ["2-0", "2-1", "2-2"],
+    ]
+    # What is done is left out, and the size stays that of the whole.
+    packs = plan_packs(jobs, {job.folder for job in jobs} - {Path("0-2"), Path("1-2")}, data)
+    assert [[str(job.folder) for job in pack.jobs] for pack in packs] == [["0-2", "1-2"]]
+    assert packs[0].size.members == 4
+    assert plan_packs(jobs, {job.folder for job in jobs}, data) == []
+
+
+def test_convolutions_train_one_by_one(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[list[int]] = []
+
+    def choose(params: Params, data: TrainingData, candidates: list[int]) -> Size:
+        sizes.append(candidates)
+        return Size(1, 1, 0.0)
+
+    monkeypatch.setattr(module, "choose_size", choose)
+    packs = plan_packs(jobs_of(("data.name=digits", "model.name=cnn")), [], data)
+    assert [len(pack.jobs) for pack in packs] == [1, 1]
+    assert sizes == [[1], [1]]
+
+
+@pytest.mark.parametrize(("rows", "most"), [(300, 200), (200, 200), (150, 150)])
+def test_a_fixed_choice_of_training_rows_is_scored(data: TrainingData, rows: int, most: int) -> None:
+    train = Tensors(torch.arange(float(rows))[:, None], torch.arange(rows), torch.arange(float(rows)))
+    val = Tensors(torch.zeros(100, 1), torch.zeros(100))
+    chosen, again = (some_rows(TrainingData(data.meta, train, val)) for _ in range(2))
+    assert len(chosen.y) == most
+    assert chosen.y.unique().numel() == most
+    assert torch.equal(chosen.y, again.y)
+    assert torch.equal(chosen.x[:, 0].long(), chosen.y)
+    assert chosen.weights is not None
+    assert torch.equal(chosen.weights.long(), chosen.y)
+    if rows > most:
+        assert chosen.y.max() > most + 50  # not the first ones
+
+
+def test_a_variant_that_does_not_fit_the_data_is_named(data: TrainingData) -> None:
+    variants = {"plain": params_with(), "weighted": params_with("loss.class_weights=[1, 2, 3]")}
+    with pytest.raises(WellfitError, match=r"^variant weighted: loss\.class_weights must have one number for each"):
+        check_can_begin(variants, data)
+
+
+def test_what_is_left_of_a_pack_computes_as_the_whole_does(data: TrainingData, test_rows: Tensors) -> None:
+    """To the last bit, or a comparison that was interrupted would not have the report that it would have had."""
+    jobs = jobs_of((), ("model.dropout=0.3",), ("model.norm=batch",), ("model.norm=layer",))
+    whole = trained(jobs, data, test_rows)
+    for job in jobs:
+        kept = {other.folder for other in jobs} - {job.folder}
+        (alone,) = train_packs(plan_packs(jobs, kept, data), data, lambda: test_rows, keeps_best=True)
+        assert alone.record.outcome.history == whole[str(job.folder)].record.outcome.history, job.variant
+        assert alone.record.outcome.scores == whole[str(job.folder)].record.outcome.scores
+        assert np.isfinite(alone.record.outcome.scores["test/loss"])

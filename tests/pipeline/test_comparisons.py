@@ -1,0 +1,103 @@
+"""Comparisons in a clone, by DVC and by `mlflow run`. The tests build on each other, in this order."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from ruamel.yaml import YAML
+
+from wellfit.compare.config import NO_COMPARISONS
+
+from .conftest import ROOT, Run
+from .test_pipeline import NOISE, ran, source_file
+
+NAME = "moons-dropout"
+TARGET = f"comparisons/dvc.yaml:{NAME}"
+NAMES = sorted(path.stem for path in (ROOT / "comparisons").glob("*.yaml") if path.stem not in NO_COMPARISONS)
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "comparisons/dvc.yaml")["stages"]
+
+
+def test_each_comparison_has_its_stage() -> None:
+    assert sorted(STAGES) == NAMES
+    code = next(iter(STAGES.values()))["deps"]
+    for name, stage in STAGES.items():
+        title = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")["title"]
+        assert stage == {
+            "desc": title,
+            "wdir": "..",
+            "cmd": f"exec pipelines/python pipelines/compare.py --name {name}",
+            "params": [{"comparisons/base.yaml": None}, {f"comparisons/{name}.yaml": None}],
+            "deps": code,
+            "outs": [f"reports/comparisons/{name}"],
+        }
+
+
+@pytest.fixture(scope="module")
+def small(clone: Path, call: Run) -> Path:
+    """The clone, in which one comparison takes a moment."""
+    path = clone / "comparisons" / f"{NAME}.yaml"
+    text = path.read_text()
+    for key, value in {"data.n_samples": "100", "train.epochs": "3"}.items():
+        text, count = re.subn(rf"(?m)^  {re.escape(key)}: .*$", f"  {key}: {value}", text)
+        assert count == 1, key
+    path.write_text(re.sub(r"(?m)^seeds: .*$", "seeds: 2", text))
+    call("git", "commit", "--quiet", "--all", "--message", "small")
+    return clone
+
+
+@pytest.fixture(scope="module")
+def import_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("import_log")
+
+
+@pytest.fixture(scope="module")
+def reproduced(small: Path, call: Run, import_log: Path) -> str:
+    recorder = str(Path(__file__).parent / "import_log")
+    done = call("dvc", "repro", TARGET, PYTHONPATH=recorder, IMPORT_LOG=str(import_log))
+    call("git", "add", "comparisons/dvc.lock")
+    call("git", "commit", "--quiet", "--message", "outcome")
+    return done.stdout + done.stderr
+
+
+def test_dvc_runs_one_comparison_without_noise(small: Path, call: Run, reproduced: str) -> None:
+    assert re.findall(r"Running stage '(.+)'", reproduced) == [TARGET]
+    assert not NOISE.search(reproduced)
+    assert (small / "reports/comparisons" / NAME / "README.md").is_file()
+    assert call("git", "status", "--short").stdout == ""
+    assert "didn't change, skipping" in call("dvc", "repro", TARGET).stdout
+
+
+def test_deps_are_what_is_really_imported(small: Path, import_log: Path, reproduced: str) -> None:
+    imported = (import_log / NAME).read_text().split()
+    ours = {source_file(small, name) for name in imported if name.startswith("wellfit")} - {None}
+    assert sorted(STAGES[NAME]["deps"]) == sorted({*ours, "pipelines/compare.py"})
+
+
+def test_the_root_pipeline_has_no_comparison(call: Run, reproduced: str) -> None:
+    assert ran(call("dvc", "repro", "--dry").stdout) == ["fetch", "preprocess", "tune", "train", "evaluate"]
+
+
+def test_settings_of_comparisons_are_params_of_dvc(small: Path, call: Run, reproduced: str) -> None:
+    path = small / "comparisons" / "base.yaml"
+    text = path.read_text()
+    path.write_text(text.replace("  lr: 0.001\n", "  lr: 0.002\n"))
+    changed = json.loads(call("dvc", "params", "diff", "--json", "HEAD").stdout)
+    assert changed == {"comparisons/base.yaml": {"optim.lr": {"old": 0.001, "new": 0.002}}}
+    assert NAME in call("dvc", "status", TARGET).stdout
+    path.write_text(text)
+
+
+def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced: str) -> None:
+    client = MlflowClient(f"sqlite:///{small}/mlflow.db")
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    before = {run.info.run_id for run in client.search_runs(experiments)}
+    done = call("mlflow", "run", ".", "--env-manager", "local", "-e", "compare", "-P", f"name={NAME}")
+    assert "4 of 4 trainings are there from before" in done.stdout + done.stderr
+    new = [run for run in client.search_runs(experiments) if run.info.run_id not in before]
+    stages = [run.data.tags["wellfit.stage"] for run in new]
+    assert sorted(stages) == ["comparison"] * 4 + ["compare"]
+    assert {run.info.status for run in new} == {"FINISHED"}
+    assert call("git", "status", "--short").stdout == ""
