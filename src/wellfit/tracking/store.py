@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "wellfit"
+EXPERIMENT_TAGS = {
+    "mlflow.experimentKind": "custom_model_development",  # else MLflow's pages are laid out for language models
+    "mlflow.note.content": "Trainings (`train ...`), studies (`tune ...`) with their trials below them, and "
+    "comparisons (`compare ...`) with a run for each variant and seed. Reports are among the artifacts.",
+}
 OPEN = "open.lock"  # held in the folder of a run while it is under way
 OPEN_LOCKS = "open*.lock"  # one for each process of a run that several share
 
@@ -67,7 +72,7 @@ def experiment_id(client: MlflowClient) -> str:
             return str(found.experiment_id)
         local = store_uri().startswith("sqlite")
         artifacts = (project_root() / "mlartifacts").as_uri() if local else None
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        return str(client.create_experiment(name, artifact_location=artifacts, tags=EXPERIMENT_TAGS))
 
 
 def status_of(client: MlflowClient, run_id: str) -> str | None:
