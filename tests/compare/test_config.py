@@ -86,7 +86,7 @@ def test_names_and_titles_are_those_of_the_files(write: Write, root: Path) -> No
         ("smal", "comparisons/smal.yaml not found; did you mean small?"),
         ("other", "comparisons/other.yaml not found; there are: small"),
         ("base", "comparisons/base.yaml not found; there are: small"),
-        ("../comparisons/small", "comparisons/../comparisons/small.yaml not found; did you mean small?"),
+        ("../comparisons/small", "comparisons/../comparisons/small.yaml not found; there are: small"),
         ("", "comparisons.yaml not found; there are: small"),
     ],
 )

@@ -98,9 +98,8 @@ def test_the_sentence_of_three_variants() -> None:
     assert finding.sentence == (
         "dropout 0.2 has the highest test accuracy of 3 variants, 92.0 % [91.6, 92.4]; compared with dropout 0 "
         "(91.0 % [90.6, 91.4]), dropout 0.2 is 1.0 points [1.0, 1.0] higher; the other one does not differ "
-        "clearly; as to the accuracy gap, dropout 0.5 is 4.0 points [4.0, 4.0] narrower and dropout 0.2 is 2.0 points "
-        "[2.0, 2.0] narrower "
-        "(5 seeds, 95 % intervals)."
+        "clearly; the accuracy gap is narrower with dropout 0.5 (-4.0 points) and dropout 0.2 (-2.0 points) (5 seeds, "
+        "95 % intervals)."
     )
 
 
@@ -121,9 +120,9 @@ def test_the_sentence_of_eight_variants() -> None:
     }
     assert found(scores, ACCURACY, GAP).sentence == (
         "adamw has the highest test accuracy of 8 variants, 95.1 % [94.7, 95.5]; compared with sgd (90.0 % [89.6, "
-        "90.4]), higher are adamw (+5.1 points), adam (+5.0 points), rmsprop (+4.0 points), momentum (+3.0 points) and "
-        "muon (+2.0 points), lower is lamb (-2.0 points); the other one does not differ clearly; the accuracy gap is "
-        "smallest with lamb, 4.4 points [4.0, 4.8] (5 seeds, 95 % intervals)."
+        "90.4]), it is higher with adamw (+5.1 points), adam (+5.0 points), rmsprop (+4.0 points), momentum (+3.0 "
+        "points) and muon (+2.0 points), lower with lamb (-2.0 points); the other one does not differ clearly; the "
+        "accuracy gap is smallest with lamb, 4.4 points [4.0, 4.8] (5 seeds, 95 % intervals)."
     )
 
 

@@ -49,6 +49,8 @@ def test_values(key: str, estimate: tuple[float, float, float], told: str) -> No
         ("test/accuracy", (0.0008, 0.0003, 0.0013), True, "+0.08 points [0.03, 0.13]"),  # excludes zero, and is seen to
         ("test/mae", (-0.0312, -0.0415, -0.0209), True, "-0.0312 [-0.0415, -0.0209]"),
         ("test/mae", (-0.0312, -0.0415, -0.0209), False, "0.0312 [0.0209, 0.0415]"),
+        ("gap/loss", (-0.086, -0.133, -0.039), False, "0.0860 [0.0390, 0.1330]"),
+        ("test/loss", (0.00012, -0.0312, 0.0314), True, "+0.0001 [-0.0312, 0.0314]"),
         ("test/accuracy", (0.012, math.nan, math.nan), True, "+1.2 points"),
     ],
 )

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import Report, write_report
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
+from wellfit.evaluation import comparison_curves, comparison_plots
 from wellfit.evaluation.comparison_plots import Boundaries
 from wellfit.params import Params, load_params
 
@@ -91,7 +93,7 @@ def test_the_page(tmp_path: Path, two_variants: list[Outcome]) -> None:
     page = (tmp_path / "c" / "README.md").read_text(encoding="utf-8")
     comparison = compare(VARIANTS)
     for text in (
-        f"# {comparison.title}\n\n{comparison.question}\n\n**{report.finding}**\n",
+        f"# {comparison.title}\n\n{comparison.question}\n\n**Finding.** {report.finding}\n",
         comparison.expectation,
         "| `model.hidden` | `[128, 128]` |",
         "| dropout 0.4 | `model.dropout` = `0.4` |",
@@ -121,7 +123,7 @@ def test_the_same_outcomes_give_the_same_bytes_in_any_order(tmp_path: Path, two_
 
 
 def test_odd_names_break_neither_page_nor_pictures_nor_metrics(tmp_path: Path) -> None:
-    odd = {"a | b": {}, "$x_1$/[y](z)": {}, "..": {}, "long " * 40 + "`<b>*": {}}
+    odd = {"a | b": {}, "$x_1$/[y](z)": {}, "..": {}, "long " * 60 + "`<b>*": {}}
     outcomes = [train(name, seed, epochs=4, level=0.8 + i / 20) for i, name in enumerate(odd) for seed in range(5)]
     report = write(tmp_path / "odd", outcomes, compare(odd), boundaries=moons(list(odd)))
     page = (tmp_path / "odd" / "README.md").read_text(encoding="utf-8")
@@ -134,6 +136,32 @@ def test_odd_names_break_neither_page_nor_pictures_nor_metrics(tmp_path: Path) -
     assert [row["variant"] for row in rows(tmp_path / "odd" / "table.csv")[::2]] == list(odd)
     assert all(re.fullmatch(r"[\w \-./]+", name) and "/../" not in name for name in report.metrics)
     assert max(map(len, report.metrics)) < 250
+
+
+def test_the_curves_and_boundaries_show_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: dict[str, Any] = {}
+    curves, boundaries = comparison_curves.curves, comparison_plots.boundaries
+
+    def draw_curves(results: Any, score: str, target: str) -> Any:
+        drawn["score"] = score
+        return curves(results, score, target)
+
+    def draw_boundaries(shown: Any, titles: Any, *names: Any) -> Any:
+        drawn["titles"] = titles
+        return boundaries(shown, titles, *names)
+
+    monkeypatch.setattr(comparison_curves, "curves", draw_curves)
+    monkeypatch.setattr(comparison_plots, "boundaries", draw_boundaries)
+    outcomes = []
+    for number, each in enumerate(train(name, seed, epochs=3) for name in VARIANTS for seed in range(2)):
+        history = [epoch | {"train/f1": 0.5, "val/f1": 0.5} for epoch in each.history]
+        scores = dict(each.scores) | {"test/f1": 0.5 + number / 100, "test/loss": 0.1}
+        outcomes.append(dataclasses.replace(each, history=history, scores=scores))
+    comparison = compare(VARIANTS, measure=["test/loss", "test/f1"])
+    write(tmp_path / "c", outcomes, comparison, boundaries=moons(["dropout 0.4"]))
+    assert drawn == {"score": "f1", "titles": {"dropout 0.4": "dropout 0.4\ntest F1 52.0 % (seed 0)"}}
+    write(tmp_path / "c", outcomes, compare(VARIANTS, measure=["test/loss"]))
+    assert drawn["score"] == "accuracy"
 
 
 def test_schedules_are_drawn_where_they_differ(tmp_path: Path) -> None:

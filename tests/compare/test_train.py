@@ -79,7 +79,7 @@ def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensor
             alone, ours = epoch.of(0), outcome.history[number]
             for name in ("val/loss", "val/accuracy", "lr", "grad_norm"):
                 assert ours[name] == pytest.approx(alone[name], rel=1e-3, abs=1e-6), (job.variant, name)
-            again = training.learner.score(data.train, ranked=True)
+            again = training.learner.score(some_rows(data), ranked=True)
             assert ours["train/loss"] == pytest.approx(again["loss"][0], rel=1e-3)
             assert ours["gap/loss"] == pytest.approx(ours["val/loss"] - ours["train/loss"])
         assert len(outcome.history) == len(states)
@@ -101,7 +101,7 @@ def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_
     (ended,) = trained(jobs, data, test_rows).values()
     training = begin(params_with("optim.lr=1e-9"), data)  # the same network, which dropout has not touched yet
     next(training.epochs)
-    expected = training.learner.score(data.train, ranked=True)["loss"][0]
+    expected = training.learner.score(some_rows(data), ranked=True)["loss"][0]
     assert ended.record.outcome.history[0]["train/loss"] == pytest.approx(expected, rel=1e-4)
 
 

@@ -42,7 +42,7 @@ def labels(figure):
 
 def test_curves_are_means_of_both_splits_with_the_range_of_the_seeds(tmp_path):
     found = results(training("a", 0, [1.0, 0.6]), training("a", 1, [0.8, 0.2]), training("b", 0, [0.5, 0.5]))
-    figure = plots.curves(found, "accuracy")
+    figure = plots.curves(found, "accuracy", "")
     loss, accuracy = figure.axes
     (validation,) = lines_of(loss, plots.COLORS[0])
     (train,) = lines_of(loss, plots.COLORS[0], "--")
@@ -52,15 +52,15 @@ def test_curves_are_means_of_both_splits_with_the_range_of_the_seeds(tmp_path):
     corners = np.concatenate([band.get_paths()[0].vertices for band in loss.collections])
     for corner in ((1, 0.8), (1, 1.0), (2, 0.2), (2, 0.6), (2, 0.1), (2, 0.3)):
         assert np.isclose(corners, corner).all(axis=1).any(), corner
-    assert loss.get_title("left") == "Validation loss: lowest mean 0.4, in epoch 2\nof a"
-    assert accuracy.get_title("left") == "Validation accuracy: highest mean 0.8, in epoch 2\nof a"
+    assert loss.get_title("left") == "Validation loss: lowest with a,\n0.4 on average in epoch 2"
+    assert accuracy.get_title("left") == "Validation accuracy: highest with a,\n0.8 on average in epoch 2"
     assert labels(figure) == ["a", "b", "training", "validation", "range of the seeds"]
     save(figure, tmp_path / "curves.png")
 
 
 def test_where_seeds_ended_is_marked():
     short, long = training("a", 0, [1.0, 0.5]), training("a", 1, [0.8, 0.3, 0.3])
-    figure = plots.curves(results(short, long, training("b", 0, [0.5])), "accuracy")
+    figure = plots.curves(results(short, long, training("b", 0, [0.5])), "accuracy", "")
     loss = figure.axes[0]
     whole, rest = lines_of(loss, plots.COLORS[0])
     assert whole.get_xdata().tolist() == [1, 2]
@@ -74,7 +74,7 @@ def test_where_seeds_ended_is_marked():
 
 def test_numbers_that_blew_up_flatten_nothing(tmp_path):
     wild = training("b", 0, [0.9, 1e8, float("inf")], failure="train/loss became NaN in epoch 3")
-    figure = plots.curves(results(training("a", 0, [1.0, 0.5, 0.4]), wild), "accuracy")
+    figure = plots.curves(results(training("a", 0, [1.0, 0.5, 0.4]), wild), "accuracy", "")
     loss = figure.axes[0]
     assert loss.get_yscale() == "linear"
     assert loss.get_ylim()[1] < 1.2
@@ -88,18 +88,26 @@ def test_numbers_that_blew_up_flatten_nothing(tmp_path):
 
 def test_a_seed_that_failed_is_no_part_of_the_mean():
     found = results(training("a", 0, [1.0, 0.5]), training("a", 1, [9.0, 9.0], failure="NaN"))
-    assert lines_of(plots.curves(found, "accuracy").axes[0], plots.COLORS[0])[0].get_ydata().tolist() == [1.0, 0.5]
+    assert lines_of(plots.curves(found, "accuracy", "").axes[0], plots.COLORS[0])[0].get_ydata().tolist() == [1.0, 0.5]
 
 
 def test_eleven_variants_can_be_told_apart(tmp_path):
     found = results(*(training(f"variant {i}", s, [1.0 + i, 0.5]) for i in range(11) for s in range(2)))
-    figure = plots.curves(found, "accuracy")
+    figure = plots.curves(found, "accuracy", "")
     looks = {(line.get_color(), line.get_marker()) for line in figure.legends[0].get_lines()[:11]}
     assert len(looks) == 11
     assert not figure.axes[0].collections  # bands would hide each other
     save(figure, tmp_path / "curves.png")
     legend = figure.legends[0].get_window_extent()
     assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
+
+
+def test_the_legend_has_room_for_long_names(tmp_path):
+    found = results(*(training(f"a rather long name of variant {i}", 0, [1.0, 0.5]) for i in range(6)))
+    for figure in (plots.curves(found, "accuracy", ""), plots.traces(found)):
+        save(figure, tmp_path / "long.png")
+        legend = figure.legends[0].get_window_extent()
+        assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
 
 
 def test_traces_show_rate_norm_and_gap(tmp_path):
@@ -111,8 +119,19 @@ def test_traces_show_rate_norm_and_gap(tmp_path):
     assert rate.get_title("left").endswith(", the same for all variants")
     assert gap.get_title("left").endswith(": at the end 0.1 (b) to 0.25 (a)")
     save(figure, tmp_path / "traces.png")
+    assert rate.get_ylim()[0] == 0
     other = plots.traces(results(training("a", 0, [1.0, 0.5]), training("b", 0, [0.8, 0.2], lr=0.2)))
     assert "the same" not in other.axes[0].get_title("left")
+
+
+def test_only_rates_with_peaks_far_apart_get_a_logarithmic_axis():
+    annealed = training("a", 0, [1.0, 0.5])
+    annealed.history[1]["lr"] = 1e-9
+    assert plots.traces(results(annealed, training("b", 0, [1.0, 0.5]))).axes[0].get_yscale() == "linear"
+    rate, _, gap = plots.traces(results(annealed, training("b", 0, [1.0, 0.01], lr=0.001))).axes
+    assert rate.get_yscale() == "log"
+    assert 1e-5 < rate.get_ylim()[0] < 0.001
+    assert gap.get_yscale() == "linear"
 
 
 @pytest.mark.parametrize("variants", [1, 2, 11])
@@ -131,7 +150,7 @@ def test_schedules_have_a_panel_each(tmp_path, variants):
 def test_single_epochs_and_empty_histories_can_be_drawn(tmp_path):
     for found in (results(training("a", 0, [0.5])), results(training("a", 0, [], failure="out of memory"))):
         for name, figure in {
-            "curves": plots.curves(found, "accuracy"),
+            "curves": plots.curves(found, "accuracy", ""),
             "traces": plots.traces(found),
             "schedules": plots.schedules(found),
         }.items():

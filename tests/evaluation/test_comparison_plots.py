@@ -38,7 +38,7 @@ def marks(axes):
 
 def test_forest_shows_differences_in_points_with_intervals_and_seeds(tmp_path):
     found = results({"a": 0.9, "better": 0.92, "alike": 0.9, "worse": 0.88})
-    figure = plots.forest(found, [Measure("test/accuracy")])
+    figure = plots.forest(found, [Measure("test/accuracy")], "")
     (axes,) = figure.axes
     assert marks(axes) == {0: BLUE, 1: GREY, 2: RED}
     assert [tick.get_text() for tick in axes.get_yticklabels()] == ["better", "alike", "worse"]
@@ -55,14 +55,16 @@ def test_forest_shows_differences_in_points_with_intervals_and_seeds(tmp_path):
 
 
 def test_lower_is_better_for_errors_and_gaps():
-    found = results({"a": 0.9, "lower": 0.88}, ["test/mae", "gap/accuracy", "test/accuracy"])
-    panels = plots.forest(found, [Measure(key) for key in ("test/mae", "gap/accuracy", "test/accuracy")]).axes
+    keys = ["test/mae", "gap/accuracy", "test/accuracy"]
+    found = results({"a": 0.9, "lower": 0.88}, keys)
+    panels = plots.forest(found, [Measure(key) for key in keys], "price in EUR").axes
     assert [marks(axes)[0] for axes in panels] == [BLUE, BLUE, RED]
+    assert panels[0].get_xlabel() == "difference in MAE (price in EUR)"
 
 
 def test_a_difference_far_from_all_others_stands_at_the_edge(tmp_path):
     found = results({"a": 0.9, "b": 0.91, "c": 0.92, "zeros": 0.1})
-    figure = plots.forest(found, [Measure("test/accuracy")])
+    figure = plots.forest(found, [Measure("test/accuracy")], "")
     (axes,) = figure.axes
     assert axes.get_xlim()[0] > -4
     (arrow,) = [line for line in axes.get_lines() if line.get_marker() == "<"]
@@ -72,10 +74,10 @@ def test_a_difference_far_from_all_others_stands_at_the_edge(tmp_path):
 
 
 def test_a_variant_without_a_score_is_named(tmp_path):
-    figure = plots.forest(results({"a": 0.9, "b": None}), [Measure("test/accuracy")])
+    figure = plots.forest(results({"a": 0.9, "b": None}), [Measure("test/accuracy")], "")
     assert [text.get_text().strip() for text in figure.axes[0].texts] == ["failed"]
     save(figure, tmp_path / "forest.png")
-    figure = plots.forest(results({"a": None, "b": 0.9}), [Measure("test/accuracy")])
+    figure = plots.forest(results({"a": None, "b": 0.9}), [Measure("test/accuracy")], "")
     assert [text.get_text().strip() for text in figure.axes[0].texts] == ["nothing to compare"]
 
 
@@ -83,7 +85,7 @@ def test_a_variant_without_a_score_is_named(tmp_path):
 def test_forest_has_a_panel_for_each_measure(tmp_path, measures):
     keys = ["test/accuracy", "gap/accuracy", "test/loss", "test/f1", "test/recall"][:measures]
     figure = plots.forest(
-        results({f"variant {i}": 0.8 + i / 50 for i in range(8)}, keys), [Measure(key) for key in keys]
+        results({f"variant {i}": 0.8 + i / 50 for i in range(8)}, keys), [Measure(key) for key in keys], ""
     )
     assert len([axes for axes in figure.axes if axes.get_visible()]) == measures
     save(figure, tmp_path / "forest.png")

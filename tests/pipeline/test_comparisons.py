@@ -17,7 +17,8 @@ from .test_pipeline import NOISE, ran, source_file
 NAME = "moons-dropout"
 TARGET = f"comparisons/dvc.yaml:{NAME}"
 NAMES = sorted(path.stem for path in (ROOT / "comparisons").glob("*.yaml") if path.stem not in NO_COMPARISONS)
-STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "comparisons/dvc.yaml")["stages"]
+PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "comparisons/dvc.yaml")
+STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 
 
 def test_each_comparison_has_its_stage() -> None:
@@ -33,6 +34,20 @@ def test_each_comparison_has_its_stage() -> None:
             "deps": code,
             "outs": [f"reports/comparisons/{name}"],
         }
+
+
+def test_each_comparison_has_its_plots() -> None:
+    expected: list[Any] = []
+    for name in NAMES:
+        plot = {
+            "template": "variants",
+            "x": "epoch",
+            "x_label": "epoch",
+            "y_label": "val/loss",
+            "y": {f"../reports/comparisons/{name}/history.csv": ["val/loss"]},
+        }
+        expected += [{f"{name}, validation loss": plot}, f"../reports/comparisons/{name}/plots"]
+    assert PIPELINE["plots"] == expected
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +78,7 @@ def reproduced(small: Path, call: Run, import_log: Path) -> str:
 
 
 def test_dvc_runs_one_comparison_without_noise(small: Path, call: Run, reproduced: str) -> None:
-    assert re.findall(r"Running stage '(.+)'", reproduced) == [TARGET]
+    assert ran(reproduced) == [TARGET]
     assert not NOISE.search(reproduced)
     assert (small / "reports/comparisons" / NAME / "README.md").is_file()
     assert call("git", "status", "--short").stdout == ""
@@ -76,18 +91,23 @@ def test_deps_are_what_is_really_imported(small: Path, import_log: Path, reprodu
     assert sorted(STAGES[NAME]["deps"]) == sorted({*ours, "pipelines/compare.py"})
 
 
-def test_the_root_pipeline_has_no_comparison(call: Run, reproduced: str) -> None:
-    assert ran(call("dvc", "repro", "--dry").stdout) == ["fetch", "preprocess", "tune", "train", "evaluate"]
-
-
 def test_settings_of_comparisons_are_params_of_dvc(small: Path, call: Run, reproduced: str) -> None:
     path = small / "comparisons" / "base.yaml"
     text = path.read_text()
     path.write_text(text.replace("  lr: 0.001\n", "  lr: 0.002\n"))
     changed = json.loads(call("dvc", "params", "diff", "--json", "HEAD").stdout)
-    assert changed == {"comparisons/base.yaml": {"optim.lr": {"old": 0.001, "new": 0.002}}}
+    assert changed == {"comparisons/base.yaml": {"optim.lr": {"old": 0.001, "new": 0.002, "diff": 0.001}}}
     assert NAME in call("dvc", "status", TARGET).stdout
     path.write_text(text)
+
+
+def test_plots_are_shown(small: Path, call: Run, reproduced: str) -> None:
+    shown = call("dvc", "plots", "show", f"{NAME}, validation loss", f"reports/comparisons/{NAME}/plots")
+    assert not NOISE.search(shown.stdout + shown.stderr)
+    page = (small / "dvc_plots/index.html").read_text()
+    assert '"field": "variant"' in page
+    assert "dropout 0.4" in page
+    assert "moons-dropout_plots_boundaries.png" in page
 
 
 def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced: str) -> None:
@@ -98,6 +118,6 @@ def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced
     assert "4 of 4 trainings are there from before" in done.stdout + done.stderr
     new = [run for run in client.search_runs(experiments) if run.info.run_id not in before]
     stages = [run.data.tags["wellfit.stage"] for run in new]
-    assert sorted(stages) == ["comparison"] * 4 + ["compare"]
+    assert sorted(stages) == ["compare"] + ["comparison"] * 4
     assert {run.info.status for run in new} == {"FINISHED"}
     assert call("git", "status", "--short").stdout == ""

@@ -19,7 +19,7 @@ NOISE = re.compile(r"warn|deprecat|traceback", re.IGNORECASE)
 
 
 def ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
+    return re.findall(r"Running stage '(.+)'", output)
 
 
 def runs(clone: Path, query: str = "") -> list[MlflowRun]:

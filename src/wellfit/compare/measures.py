@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from wellfit.evaluation.seeds import Estimate
+from wellfit.evaluation.style import plain
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 NAMES = {
@@ -93,6 +94,14 @@ class Measure:
         """Of a difference, with a space in front; empty for what is told as it is."""
         return " points" if self.is_share else ""
 
+    def in_unit(self, target: str) -> str:
+        """The score in words with the unit of its numbers, for an axis.
+
+        Args:
+            target: what is predicted, with its unit.
+        """
+        return f"{self.name} ({plain(target, 40)})" if self.score in ("mae", "rmse") and target else self.name
+
     def value(self, estimate: Estimate) -> str:
         """A mean and its interval, such as ``93.1 % [92.5, 93.7]``."""
         unit = "" if not self.is_share else self.unit if self.is_gap else " %"
@@ -117,14 +126,16 @@ class Measure:
         return f"{per_cent:.1f} %" if per_cent < 9.95 else f"{per_cent:,.0f} %"
 
     def _digits(self, estimate: Estimate) -> int:
-        """Decimals: one for points, or so many that what excludes zero is seen to; else three significant digits."""
+        """Decimals: one for points, or so many that what excludes zero is seen to; else three digits of the mean."""
         numbers = [abs(self.factor * number) for number in estimate if math.isfinite(number) and number]
         if not numbers:
             return 1
         if self.is_share:
             nearest = min(numbers)
             return next((n for n in (1, 2) if round(nearest, n)), 3) if estimate.excludes_zero else 1
-        return max(0, 2 - math.floor(math.log10(max(numbers))))
+        mean, largest = abs(self.factor * estimate.mean), max(numbers)
+        size = mean if 3 * mean >= largest else largest  # the digits of a mean near zero are noise
+        return max(0, 2 - math.floor(math.log10(size)))
 
     def _tell(self, estimate: Estimate, decimals: int, unit: str, sign: str) -> str:
         if math.isnan(estimate.mean):

@@ -9,7 +9,7 @@ from typing import Any
 
 from wellfit.compare.config import Comparison
 from wellfit.compare.finding import Finding
-from wellfit.compare.measures import Measure
+from wellfit.compare.measures import Measure, listed
 from wellfit.compare.statistics import Result
 from wellfit.data.store import SPLIT_NAMES, Meta
 from wellfit.files import write_text
@@ -56,9 +56,9 @@ def write_page(
     blocks = [
         f"# {markdown(comparison.title)}",
         markdown(comparison.question),
-        f"**{finding.sentence}**",
+        f"**Finding.** {finding.sentence}",
         "\n".join(f"- **{variant}**: {line}" for variant, line in finding.lines),
-        *_scores(results, measures),
+        *_scores(results, measures, meta),
         *(_picture(picture, comparison.title) for picture in pictures),
         *_settings(comparison),
         f"## What is known\n\n{markdown(comparison.expectation)}",
@@ -67,7 +67,7 @@ def write_page(
     write_text(file, "\n\n".join(blocks) + "\n")
 
 
-def _scores(results: Sequence[Result], measures: Sequence[Measure]) -> list[str]:
+def _scores(results: Sequence[Result], measures: Sequence[Measure], meta: Meta) -> list[str]:
     labels = [measure.label for measure in measures]
     rows = [
         [
@@ -81,7 +81,7 @@ def _scores(results: Sequence[Result], measures: Sequence[Measure]) -> list[str]
     ]
     blocks = [
         "## Scores",
-        "Means over the seeds, with 95 % intervals by Student's t.",
+        "Means over the seeds, with 95 % intervals by Student's t." + _unit(measures, meta),
         _table(["variant", *labels, "best epoch", "seconds", "seeds"], rows),
     ]
     if len(results) == 1:
@@ -98,6 +98,12 @@ def _scores(results: Sequence[Result], measures: Sequence[Measure]) -> list[str]
         _table(["variant", *labels], differences),
         note,
     ]
+
+
+def _unit(measures: Sequence[Measure], meta: Meta) -> str:
+    names = list(dict.fromkeys(measure.name for measure in measures if measure.score in ("mae", "rmse")))
+    verb = "is" if len(names) == 1 else "are"
+    return f" {listed(names)} {verb} in the unit of {markdown(meta.target_name)}." if names else ""
 
 
 def _difference(result: Result, measure: Measure) -> str:

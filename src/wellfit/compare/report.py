@@ -99,12 +99,12 @@ def _write_runs(file: Path, results: Sequence[Result]) -> None:
 
 
 def _write_history(file: Path, results: Sequence[Result]) -> None:
-    """Means over the seeds that came as far."""
+    """Means over the seeds that came as far and did not fail."""
     metrics = _names(epoch for result in results for outcome in result.outcomes for epoch in outcome.history)
     metrics = [metric for metric in metrics if metric not in TIMING]
     rows: list[Sequence[Any]] = []
     for result in results:
-        means = [mean_over_seeds([outcome.history for outcome in result.outcomes], metric) for metric in metrics]
+        means = [mean_over_seeds(result.histories, metric) for metric in metrics]
         rows += [
             [result.variant, epoch, *map(float, values)] for epoch, values in enumerate(zip(*means, strict=True), 1)
         ]
@@ -125,9 +125,12 @@ def _draw(
 ) -> list[str]:
     """Draws what there is to see, and returns the names of the pictures."""
     score = _main_score(results, measures, meta)
-    figures = {"curves": comparison_curves.curves(results, score), "traces": comparison_curves.traces(results)}
+    figures = {
+        "curves": comparison_curves.curves(results, score, meta.target_name),
+        "traces": comparison_curves.traces(results),
+    }
     if len(results) > 1:
-        figures["table"] = comparison_plots.forest(results, measures)
+        figures["table"] = comparison_plots.forest(results, measures, meta.target_name)
     if boundaries is not None and boundaries.probabilities:
         features = [column.name for column in meta.columns]
         titles = _panel_titles(results, measures, boundaries)

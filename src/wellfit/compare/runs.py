@@ -1,6 +1,7 @@
 """What MLflow is told of a comparison: a run, and one below it for each variant and seed."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wellfit import tracking
@@ -48,10 +49,23 @@ def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.
         tags=tags,
         params={key: value for key, value in flatten(record.config).items() if key in compared},
         metrics=scores | {"best_epoch": outcome.best_epoch, "training_seconds": outcome.seconds},
-        curves=tracking.thinned(outcome.history, outcome.best_epoch),
+        curves=tracking.thinned(_told(outcome.history, named), outcome.best_epoch),
         epochs=len(outcome.history),
         files=files,
     )
+
+
+def _told(history: Sequence[Mapping[str, float]], named: NamedComparison) -> list[dict[str, float]]:
+    """Of each epoch what is asked about, the loss and what explains them: the fewer curves, the more of their points.
+
+    All of it is in ``history.jsonl``.
+    """
+    usual = "accuracy" if history and "val/accuracy" in history[0] else "rmse"
+    asked = {"loss", usual, *(name.split("/")[-1] for name in [*named.comparison.measure, named.base.train.monitor])}
+    return [
+        {name: value for name, value in epoch.items() if "/" not in name or name.split("/")[-1] in asked}
+        for epoch in history
+    ]
 
 
 def _describe_training(record: Record, named: NamedComparison) -> str:

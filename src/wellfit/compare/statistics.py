@@ -52,6 +52,11 @@ class Result:
         return [outcome for outcome in self.outcomes if outcome.failure]
 
     @property
+    def histories(self) -> list[Sequence[Mapping[str, float]]]:
+        """Of the trainings that did not fail, or of all where all did."""
+        return [outcome.history for outcome in self.trained or self.outcomes]
+
+    @property
     def best_epoch(self) -> float:
         """The mean over the trainings that did not fail; NaN where none is left."""
         return mean_interval([outcome.best_epoch for outcome in self.trained]).mean
@@ -95,7 +100,7 @@ def results_of(variants: Sequence[str], measures: Sequence[str], outcomes: Seque
 
 
 def _scores(outcomes: Sequence[Outcome], measure: str) -> dict[int, float]:
-    scores = {outcome.seed: outcome.scores.get(measure, math.nan) for outcome in outcomes if not outcome.failure}
+    scores = {outcome.seed: outcome.scores.get(measure, math.nan) for outcome in outcomes}
     return {seed: score for seed, score in scores.items() if math.isfinite(score)}
 
 

@@ -21,8 +21,8 @@ from wellfit.evaluation.style import (
     BLUE,
     GREEN,
     GREY,
+    LOG_SPAN,
     ORANGE,
-    PALE,
     PURPLE,
     RED,
     SKY,
@@ -37,19 +37,21 @@ MARKERS = ("", "o", "s", "^")  # of the variants of the first eight colours, of 
 FEW_VARIANTS = 3  # up to which training curves have bands, too
 MANY_VARIANTS = 6  # from which bands would hide the curves
 NAME_LENGTH = 34
-ENDED = {"linestyle": "", "marker": "o", "markersize": 4}
-FAILED = {"linestyle": "", "marker": "X", "markersize": 8}
+BEHIND = "#CFCFCF"
+ENDED: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4}
+FAILED: dict[str, Any] = {"linestyle": "", "marker": "X", "markersize": 6}
 
 History = Sequence[Mapping[str, float]]
 
 
 @style()
-def curves(results: Sequence[Result], score: str) -> Figure:
+def curves(results: Sequence[Result], score: str, target: str) -> Figure:
     """Loss and main score of both splits after each epoch: training dashed, validation solid.
 
     Args:
         results: of the variants, with the histories of their trainings.
         score: name of a metric without its split, such as ``accuracy``.
+        target: what is predicted, with its unit.
     """
     figure = Figure(figsize=(11, 4.9))
     has_band = len(results) <= MANY_VARIANTS
@@ -60,7 +62,7 @@ def curves(results: Sequence[Result], score: str) -> Figure:
             _draw(axes, result, f"val/{name}", look, has_band=has_band)
         _scale(axes, results, [f"train/{name}", f"val/{name}"])
         axes.set_title(_title_of_best(results, Measure(f"val/{name}")))
-        axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).name)
+        axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).in_unit(target))
     splits = [
         Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
         Line2D([], [], color=BLACK, label="validation"),
@@ -84,12 +86,18 @@ def traces(results: Sequence[Result]) -> Figure:
     for axes, name in zip(panels, ("lr", "grad_norm", "gap/loss"), strict=True):
         for look, result in zip(_looks(len(results)), results, strict=True):
             _draw(axes, result, name, look, has_band=has_band)
-        _scale(axes, results, [name])
     rate, norm, gap = panels
+    # A rate that ends at zero would make any logarithm; one that is a thousandth of another does need it.
+    peaks = [float(np.nanmax(mean)) for result in results if np.isfinite(mean := _mean(result, "lr")).any()]
+    _scale(rate, results, ["lr"], spread=peaks)
+    _scale(norm, results, ["grad_norm"])
+    _scale(gap, results, ["gap/loss"], spread=[])
     same = _are_all_the_same(results, "lr")
     rate.set_title("Learning rate of each epoch's last step" + (", the same for all variants" if same else ""))
     norm.set_title("Gradient norm: mean over the epoch's steps, before clipping")
     gap.set_title(_title_of_gap(results))
+    if rate.get_yscale() == "linear":
+        rate.set_ylim(bottom=0)
     gap.axhline(0, color=GREY, linewidth=1, linestyle=":")
     for axes, unit in zip(panels, ("learning rate", "gradient norm", "gap of the loss"), strict=True):
         axes.set_ylabel(unit)
@@ -113,7 +121,7 @@ def schedules(results: Sequence[Result]) -> Figure:
     longest = max(_longest(results), 1)
     for axes, result in zip(panels, results, strict=True):
         for other in results:
-            _draw(axes, other, "lr", {"color": PALE, "linestyle": "-", "linewidth": 1.2}, has_band=False)
+            _draw(axes, other, "lr", {"color": BEHIND, "linestyle": "-", "linewidth": 1.2}, has_band=False)
         for outcome in result.outcomes:
             values = [epoch["lr"] for epoch in outcome.history]
             epochs = np.arange(1, len(values) + 1)
@@ -138,24 +146,21 @@ def mean_over_seeds(histories: Sequence[History], metric: str) -> NDArray[np.flo
     table = _table(histories, metric)
     known = np.isfinite(table)
     sums = np.where(known, table, 0.0).sum(axis=0)
-    return np.divide(sums, known.sum(axis=0), out=np.full(len(sums), np.nan), where=known.any(axis=0))
+    mean: NDArray[np.float64] = np.full(len(sums), np.nan)
+    np.divide(sums, known.sum(axis=0), out=mean, where=known.any(axis=0))
+    return mean
 
 
 def _table(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
-    """(seeds, epochs), NaN where there is no value, or one that is not finite."""
+    """(seeds, epochs), NaN where there is no value."""
     table = np.full((len(histories), max(map(len, histories), default=0)), np.nan)
     for row, history in zip(table, histories, strict=True):
         row[: len(history)] = [epoch.get(metric, np.nan) for epoch in history]
-    return np.where(np.isfinite(table), table, np.nan)
-
-
-def _histories(result: Result) -> list[History]:
-    """Of the trainings that did not fail, or of all where all did."""
-    return [outcome.history for outcome in result.trained or result.outcomes]
+    return table
 
 
 def _mean(result: Result, metric: str) -> NDArray[np.float64]:
-    return mean_over_seeds(_histories(result), metric)
+    return mean_over_seeds(result.histories, metric)
 
 
 def _longest(results: Sequence[Result]) -> int:
@@ -176,28 +181,38 @@ def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, h
     if not np.isfinite(mean).any():
         return
     epochs = np.arange(1, len(mean) + 1)
-    shape = {"linewidth": 1.8, "markersize": 5, "markevery": max(1, len(epochs) // 8)} | look
+    shape: dict[str, Any] = {"linewidth": 1.8, "markersize": 5, "markevery": max(1, len(epochs) // 8), **look}
     shape["marker"] = shape.get("marker") or marker(epochs)
-    all_run = max(1, min(map(len, _histories(result))))
+    all_run = max(1, min(map(len, result.histories)))
     axes.plot(epochs[:all_run], mean[:all_run], **shape)
     if all_run < len(epochs):
         axes.plot(epochs[all_run - 1 :], mean[all_run - 1 :], **shape | {"linewidth": 0.55 * shape["linewidth"]})
     if has_band:
-        table = _table(_histories(result), metric)
+        table = _table(result.histories, metric)
         low, high = np.fmin.reduce(table, axis=0), np.fmax.reduce(table, axis=0)
         axes.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
 
-def _scale(axes: Axes, results: Sequence[Result], metrics: Sequence[str]) -> None:
-    """An axis for what did not fail: numbers that blew up would flatten all others."""
+def _scale(
+    axes: Axes, results: Sequence[Result], metrics: Sequence[str], spread: Sequence[float] | None = None
+) -> None:
+    """An axis for what did not fail: numbers that blew up would flatten all others.
+
+    Args:
+        axes: with the curves.
+        results: of the variants.
+        metrics: that are drawn; where trainings ended is marked on the last.
+        spread: values that decide whether the axis is logarithmic; None for all.
+    """
     well = [outcome.history for result in results for outcome in result.trained]
     every = [outcome.history for result in results for outcome in result.outcomes]
     values = np.concatenate([_table(well or every, metric).ravel() for metric in metrics])
     values = values[np.isfinite(values)]
-    spread_values(axes, values)
+    spread_values(axes, values if spread is None else spread)
     if values.size:
         low, high = float(values.min()), float(values.max())
         if axes.get_yscale() == "log":
+            low = low if spread is None else max(low, min(spread) / LOG_SPAN)
             axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
         else:
             margin = 0.05 * ((high - low) or abs(high) or 1.0)
@@ -234,7 +249,7 @@ def _title_of_best(results: Sequence[Result], measure: Measure) -> str:
         return label
     value, epoch, variant = min(found)
     best = "highest" if measure.higher_is_better else "lowest"
-    return f"{label}: {best} mean {sign * value:.3g}, in epoch {epoch}\nof {plain(variant, NAME_LENGTH)}"
+    return f"{label}: {best} with {plain(variant, NAME_LENGTH)},\n{sign * value:.3g} on average in epoch {epoch}"
 
 
 def _title_of_gap(results: Sequence[Result]) -> str:

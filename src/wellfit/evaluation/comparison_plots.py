@@ -15,7 +15,7 @@ from wellfit.compare.statistics import Measured, Result
 from wellfit.evaluation.style import BLACK, BLUE, GREY, ORANGE, RED, panel_grid, plain, style
 
 FAR_AWAY = 8.0  # times as far from zero as the others: drawn at the edge, with its number
-SHADES = LinearSegmentedColormap.from_list("classes", [BLUE, "#BFD9EA", "#FFFFFF", "#F6DDA6", ORANGE])
+SHADES = LinearSegmentedColormap.from_list("classes", ["#7DB4DB", "#C9E0F0", "#FFFFFF", "#FBE9C4", "#F2C464"])
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,13 @@ class Boundaries:
 
 
 @style()
-def forest(results: Sequence[Result], measures: Sequence[Measure]) -> Figure:
+def forest(results: Sequence[Result], measures: Sequence[Measure], target: str) -> Figure:
     """The difference of each variant to the first, with its interval and a dot for each seed; a panel a measure.
 
     Args:
         results: of the variants, two or more.
         measures: what was measured.
+        target: what is predicted, with its unit.
     """
     first, *others = results
     columns = min(3, len(measures))
@@ -59,16 +60,16 @@ def forest(results: Sequence[Result], measures: Sequence[Measure]) -> Figure:
             _draw_difference(axes, row, each, measure, limit)
         label = measure.label[:1].upper() + measure.label[1:]
         axes.set_title(f"{label}: {measure.value(first.measured[measure.key].mean) or 'none'}", fontsize=10)
-        axes.set_xlabel(f"difference{' in points' if measure.is_share else ''}")
+        axes.set_xlabel("difference in points" if measure.is_share else f"difference in {measure.in_unit(target)}")
         axes.grid(visible=False, axis="y")
         if limit:
             axes.set_xlim(-1.08 * limit, 1.08 * limit)
     panels[0].set_yticks(range(len(others)), [plain(result.variant, 30) for result in others])
     panels[0].set_ylim(len(others) - 0.4, -0.6)
     figure.suptitle(
-        f"Difference to {plain(first.variant, 40)}, whose means stand above the panels", x=0.01, ha="left", fontsize=11
+        f"Differences to {plain(first.variant, 30)} (above each panel: its mean)", x=0.01, ha="left", fontsize=11
     )
-    _explain(figure)
+    _explain(figure, columns)
     return figure
 
 
@@ -89,11 +90,12 @@ def boundaries(shown: Boundaries, titles: Mapping[str, str], features: Sequence[
     for axes, (variant, title) in zip(panels, titles.items(), strict=True):
         probabilities = shown.probabilities[variant]
         image = axes.pcolormesh(shown.x, shown.y, probabilities, cmap=SHADES, vmin=0, vmax=1, shading="gouraud")
-        if probabilities.min() < 0.5 < probabilities.max():
-            axes.contour(shown.x, shown.y, probabilities, levels=[0.5], colors=BLACK, linewidths=1.2)
+        axes.contour(shown.x, shown.y, probabilities, levels=[0.5], colors=BLACK, linewidths=1.2)
         for index, (color, shape) in enumerate(((BLUE, "o"), (ORANGE, "^"))):
             points = shown.points[shown.classes == index]
-            axes.scatter(*points.T, s=13, color=color, marker=shape, edgecolors="white", linewidths=0.4, zorder=2)
+            axes.scatter(
+                points[:, 0], points[:, 1], s=13, color=color, marker=shape, edgecolors=BLACK, linewidths=0.4, zorder=2
+            )
         axes.set_title(title, fontsize=10)
         axes.set(xlim=(shown.x.min(), shown.x.max()), ylim=(shown.y.min(), shown.y.max()))
         axes.grid(visible=False)
@@ -157,7 +159,7 @@ def _color(measured: Measured, measure: Measure) -> str:
     return BLUE if (measured.difference.mean > 0) == measure.higher_is_better else RED
 
 
-def _explain(figure: Figure) -> None:
+def _explain(figure: Figure, columns: int) -> None:
     figure.legend(
         handles=[
             Line2D([], [], color=BLUE, marker="D", linewidth=2.2, label="better than the first, 95 % interval"),
@@ -166,5 +168,5 @@ def _explain(figure: Figure) -> None:
             Line2D([], [], color=GREY, marker="o", linestyle="", markersize=3, label="a seed"),
         ],
         loc="outside lower left",
-        ncols=4,
+        ncols=4 if columns > 1 else 2,
     )

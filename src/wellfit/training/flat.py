@@ -23,11 +23,13 @@ class FlatParameters:
         n_matrices: how many numbers of a row belong to matrices and kernels.
         layers: each matrix or kernel as (K, units, inputs of a unit), a view of ``values`` with its gradient.
         rest: each other parameter as (K, numbers), likewise.
+        is_packed: whether the model is a pack, be it of one.
     """
 
     def __init__(self, model: nn.Module, members: int | None = None) -> None:
         parameters = list(model.parameters())
-        dims = 1 if members is None else 2  # of a bias
+        self.is_packed = members is not None
+        dims = 2 if self.is_packed else 1  # of a bias
         matrices = [p for p in parameters if p.ndim > dims]
         others = [p for p in parameters if p.ndim <= dims]
         size = members or 1

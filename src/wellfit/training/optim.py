@@ -114,12 +114,13 @@ class _ByNumber:
     """torch's optimizer where a step looks at each number alone.
 
     It takes one learning rate for all. So it proposes steps at a rate of 1, starting from zero, of which each member
-    takes its part: they are proportional to the rate. A pack of one has no need of that.
+    takes its part: they are proportional to the rate. A single model has no need of that; a pack of one has, to compute
+    to the last bit what it would among others.
     """
 
     def __init__(self, name: str, blocks: Sequence[_Block], flat: FlatParameters) -> None:
         self._name, self._blocks, self._flat = name, list(blocks), flat
-        self._is_single = len(flat.values) == 1
+        self._is_single = not flat.is_packed
         self._steps = flat.values if self._is_single else torch.zeros_like(flat.values)
         sizes = [block.size for block in blocks]
         parts = zip(self._steps.split(sizes), flat.gradients.split(sizes), strict=True)

@@ -191,7 +191,8 @@ class Pack:
         """
         outputs = torch.cat(self._outputs, dim=1)
         targets, weights = self.train.targets_of(torch.cat(self._seen, dim=1))
-        norms = torch.stack(self._grad_norms).mean(0).cpu().numpy()
+        # Along rows: down columns, torch adds up in an order that depends on how many there are.
+        norms = torch.stack(self._grad_norms, 1).mean(1).cpu().numpy()
         self._start_epoch()
         start_epoch(self.model)
         self._average.after_epoch(numbers)
