@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from wellfit.compare.config import NO_COMPARISONS
+from wellfit.data.catalog import CATALOG
 
 from .conftest import ROOT, Run
 from .test_pipeline import NOISE, ran, source_file
@@ -22,15 +23,17 @@ STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
 
 
 def test_each_comparison_has_its_stage() -> None:
-    assert sorted(STAGES) == NAMES
-    code = next(iter(STAGES.values()))["deps"]
-    for name, stage in STAGES.items():
-        title = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")["title"]
-        assert stage == {
-            "desc": title,
+    assert list(STAGES) == ["downloads", *NAMES]
+    code = STAGES[NAMES[0]]["deps"]
+    for name in NAMES:
+        comparison = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")
+        data = comparison["base"]["data.name"]
+        available = [{"data/comparisons/available.yaml": [data]}] if CATALOG[data].files else []
+        assert STAGES[name] == {
+            "desc": comparison["title"],
             "wdir": "..",
             "cmd": f"exec pipelines/python pipelines/compare.py --name {name}",
-            "params": [{"comparisons/base.yaml": None}, {f"comparisons/{name}.yaml": None}],
+            "params": [{"comparisons/base.yaml": None}, {f"comparisons/{name}.yaml": None}, *available],
             "deps": code,
             "outs": [f"reports/comparisons/{name}"],
         }
@@ -121,3 +124,14 @@ def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced
     assert sorted(stages) == ["compare"] + ["comparison"] * 4
     assert {run.info.status for run in new} == {"FINISHED"}
     assert call("git", "status", "--short").stdout == ""
+
+
+def test_a_comparison_whose_data_cannot_be_had_is_passed_over(small: Path, call: Run, tmp_path: Path) -> None:
+    target = "comparisons/dvc.yaml:adult-depth"
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "WELLFIT_MIRROR": ""}
+    done = call("dvc", "repro", target, WELLFIT_CACHE=str(tmp_path), **nowhere)
+    assert ran(done.stdout + done.stderr) == ["comparisons/dvc.yaml:downloads", target]
+    assert "Not run: adult could not be had" in (small / "reports/comparisons/adult-depth/README.md").read_text()
+    shown = call("dvc", "plots", "show", "adult-depth, validation loss", "reports/comparisons/adult-depth/plots")
+    assert not NOISE.search(shown.stdout + shown.stderr)
+    call("git", "checkout", "--quiet", "comparisons/dvc.lock")
