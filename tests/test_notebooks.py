@@ -100,3 +100,28 @@ def test_it_runs_without_a_word_of_warning_and_leaves_nothing_behind(name: str, 
     assert sum("image/png" in output.get("data", {}) for output in found) == PICTURES[name]
     assert files(project) == before
     assert [name for name in files(project.parent / "tmpdir") if not name.startswith("torchinductor_")] == []
+
+
+@pytest.mark.slow
+def test_the_runs_are_the_readers_own_where_there_are_some(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from wellfit.data.fetch import fetch
+    from wellfit.data.prepare import prepare
+    from wellfit.params import load_params
+    from wellfit.training.train import train
+    from wellfit.tuning.tune import tune
+
+    monkeypatch.chdir(project)
+    changes = ["data.name=moons", "data.n_samples=240", "train.epochs=4", "tune.n_trials=8", "tune.pack=4"]
+    params = load_params("params.yaml", [*changes, "tune.space.model.dropout=null", "tune.repeats=0"])
+    fetch(params.data, params.fetch, Path("data/raw"))
+    prepare(params.data, Path("data/raw"), Path("data/processed"))
+    tune(params, Path("data/processed/moons"), Path("reports/tune"))
+    train(params, Path("data/processed/moons"), Path("reports/tune"), Path("models"), Path("reports/train"))
+    before = files(project)
+    book = execute("runs", project)
+    texts = {cell.id: "".join(output.get("text", "") for output in cell.outputs) for cell in code_cells(book)}
+    assert texts["search"] == "1 finished studies\n"
+    assert texts["make"] == ""
+    assert texts["table"] == "tune moons mlp by val/loss\n"
+    assert [output for output in outputs(book) if output.get("name") == "stderr"] == []
+    assert files(project) == before

@@ -38,8 +38,9 @@ def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.
     files = [(folder / HISTORY, "")]
     if not outcome.failure:
         files.append((folder / CHECKPOINT, "checkpoint"))
-    # Beside the curves of the same name, which end with the last epoch.
-    scores = {name if name.startswith("test/") else f"{weights}/{name}": v for name, v in outcome.scores.items()}
+    # Beside the curves of the same name, which end with the last epoch. The first is what MLflow's views open with.
+    names = sorted(outcome.scores, key=lambda name: name not in named.comparison.measure[:1])
+    scores = {name if name.startswith("test/") else f"{weights}/{name}": outcome.scores[name] for name in names}
     return tracking.EndedRun(
         stage="comparison",
         name=f"{outcome.variant}, seed {outcome.seed}",
