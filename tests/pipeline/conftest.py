@@ -42,7 +42,8 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
         params = params.replace(old, new)
     (folder / "params.yaml").write_text(params)
     shutil.rmtree(folder / "reports", ignore_errors=True)
-    (folder / "dvc.lock").unlink(missing_ok=True)
+    for lock in ("dvc.lock", "comparisons/dvc.lock"):
+        (folder / lock).unlink(missing_ok=True)
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "first"]):
         subprocess.run([*git, *command], cwd=folder, check=True)

@@ -10,6 +10,7 @@ from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
 from wellfit.compare.config import NO_COMPARISONS
+from wellfit.data.catalog import CATALOG
 
 from .conftest import ROOT, Run
 from .test_pipeline import NOISE, ran, source_file
@@ -17,37 +18,24 @@ from .test_pipeline import NOISE, ran, source_file
 NAME = "moons-dropout"
 TARGET = f"comparisons/dvc.yaml:{NAME}"
 NAMES = sorted(path.stem for path in (ROOT / "comparisons").glob("*.yaml") if path.stem not in NO_COMPARISONS)
-PIPELINE: dict[str, Any] = YAML(typ="safe", pure=True).load(ROOT / "comparisons/dvc.yaml")
-STAGES: dict[str, dict[str, Any]] = PIPELINE["stages"]
+STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "comparisons/dvc.yaml")["stages"]
 
 
 def test_each_comparison_has_its_stage() -> None:
-    assert sorted(STAGES) == NAMES
-    code = next(iter(STAGES.values()))["deps"]
-    for name, stage in STAGES.items():
-        title = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")["title"]
-        assert stage == {
-            "desc": title,
+    assert list(STAGES) == ["downloads", *NAMES]
+    code = STAGES[NAMES[0]]["deps"]
+    for name in NAMES:
+        comparison = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")
+        data = comparison["base"]["data.name"]
+        available = [{"data/comparisons/available.yaml": [data]}] if CATALOG[data].files else []
+        assert STAGES[name] == {
+            "desc": comparison["title"],
             "wdir": "..",
             "cmd": f"exec pipelines/python pipelines/compare.py --name {name}",
-            "params": [{"comparisons/base.yaml": None}, {f"comparisons/{name}.yaml": None}],
+            "params": [{"comparisons/base.yaml": None}, {f"comparisons/{name}.yaml": None}, *available],
             "deps": code,
-            "outs": [f"reports/comparisons/{name}"],
+            "outs": [{f"reports/comparisons/{name}": {"cache": False}}],
         }
-
-
-def test_each_comparison_has_its_plots() -> None:
-    expected: list[Any] = []
-    for name in NAMES:
-        plot = {
-            "template": "variants",
-            "x": "epoch",
-            "x_label": "epoch",
-            "y_label": "val/loss",
-            "y": {f"../reports/comparisons/{name}/history.csv": ["val/loss"]},
-        }
-        expected += [{f"{name}, validation loss": plot}, f"../reports/comparisons/{name}/plots"]
-    assert PIPELINE["plots"] == expected
 
 
 @pytest.fixture(scope="module")
@@ -102,12 +90,16 @@ def test_settings_of_comparisons_are_params_of_dvc(small: Path, call: Run, repro
 
 
 def test_plots_are_shown(small: Path, call: Run, reproduced: str) -> None:
-    shown = call("dvc", "plots", "show", f"{NAME}, validation loss", f"reports/comparisons/{NAME}/plots")
-    assert not NOISE.search(shown.stdout + shown.stderr)
+    report = f"reports/comparisons/{NAME}"
+    shown = call("dvc", "plots", "show", f"{report}/plots")
+    page = (small / "dvc_plots/index.html").read_text()
+    assert "moons-dropout_plots_boundaries.png" in page
+    curve = call("dvc", "plots", "show", f"{report}/history.csv", "-t", "variants", "-x", "epoch", "-y", "val/loss")
     page = (small / "dvc_plots/index.html").read_text()
     assert '"field": "variant"' in page
     assert "dropout 0.4" in page
-    assert "moons-dropout_plots_boundaries.png" in page
+    for said in (shown, curve):
+        assert not NOISE.search(said.stdout + said.stderr)
 
 
 def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced: str) -> None:
@@ -121,3 +113,12 @@ def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced
     assert sorted(stages) == ["compare"] + ["comparison"] * 4
     assert {run.info.status for run in new} == {"FINISHED"}
     assert call("git", "status", "--short").stdout == ""
+
+
+def test_a_comparison_whose_data_cannot_be_had_is_passed_over(small: Path, call: Run, tmp_path: Path) -> None:
+    target = "comparisons/dvc.yaml:adult-depth"
+    nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "WELLFIT_MIRROR": ""}
+    done = call("dvc", "repro", target, WELLFIT_CACHE=str(tmp_path), **nowhere)
+    assert ran(done.stdout + done.stderr) == ["comparisons/dvc.yaml:downloads", target]
+    assert "Not run: adult could not be had" in (small / "reports/comparisons/adult-depth/README.md").read_text()
+    call("git", "checkout", "--quiet", "comparisons/dvc.lock")

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")  # names that it goes by
 ABOVE = 10  # the pipes' own numbers are out of the way of 3 and 4, where Chromium looks for them
 
 
@@ -137,8 +137,3 @@ class Browser:
         message, _, self._read = self._read.partition(b"\0")
         found: dict[str, Any] = json.loads(message)
         return found
-
-
-def programs() -> Sequence[str]:
-    """Names that it goes by."""
-    return ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -25,6 +25,13 @@ def test_the_store_is_mlflow_db_at_the_root(client: MlflowClient, meta: Meta, tm
     assert not (tmp_path / "mlruns").exists()
 
 
+def test_the_experiment_says_what_is_in_it(client: MlflowClient, meta: Meta) -> None:
+    with tracking.start_run("train", "a run", meta) as run:
+        pass
+    tags = client.get_experiment(run.experiment_id).tags
+    assert "studies" in tags["mlflow.note.content"]
+
+
 def test_inside_an_experiment_folder_the_store_is_at_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))

@@ -142,7 +142,10 @@ def test_the_verdict_is_printed_kept_and_tagged(
     assert warning["kind"] == "under-fitting"
     text = f"under-fitting: {warning['text']}"
     assert f"warning: {text}\n" in capsys.readouterr().out
-    assert trained(project).data.tags["wellfit.verdict"] == text
+    tags = trained(project).data.tags
+    assert tags["wellfit.verdict"] == text
+    assert f"- **under-fitting**: {warning['text']}" in tags["mlflow.note.content"]
+    assert tags["mlflow.note.content"].startswith("`mlp` trained on `moons`: the weights of epoch ")
 
     run(project, prepared, "optim.lr=0.03", "train.epochs=30")
     assert json.loads((project / "reports/train/verdict.json").read_text()) == {"warnings": []}

@@ -26,7 +26,6 @@ TABLE_COLUMNS = (
     "variant", "measure", "mean", "low", "high", "difference", "difference_low", "difference_high", "best_epoch",
     "seconds",
 )  # fmt: skip
-LONGEST_NAME = 100  # of a variant, in names of metrics
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def _panel_titles(results: Sequence[Result], measures: Sequence[Measure], bounda
 def _metrics(results: Sequence[Result], measures: Sequence[Measure]) -> dict[str, float]:
     found = {}
     for result in results:
-        variant = re.sub(r"[^\w \-.]|^\.+$", "_", result.variant)[:LONGEST_NAME]
+        variant = re.sub(r"[^\w \-.]|^\.+$", "_", result.variant)
         for measure in measures:
             measured = result.measured[measure.key]
             found[f"mean/{variant}/{measure.key}"] = measured.mean.mean

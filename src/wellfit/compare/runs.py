@@ -15,7 +15,9 @@ LONGEST = 7000  # characters of a page in a description, of which MLflow takes 8
 
 
 def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.EndedRun:
-    """What MLflow is told of a training.
+    """What MLflow is told of a training: of its params those that differ between the trainings of the comparison.
+
+    The comparison's run has all; MLflow's views of several runs open with the first params by name.
 
     Args:
         record: the training.
@@ -32,11 +34,13 @@ def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.
     }
     if outcome.failure:
         tags["wellfit.failure"] = outcome.failure
+    compared = {key for changes in named.comparison.variants.values() for key in changes} | {"train.seed"}
     files = [(folder / HISTORY, "")]
     if not outcome.failure:
         files.append((folder / CHECKPOINT, "checkpoint"))
-    # Beside the curves of the same name, which end with the last epoch.
-    scores = {name if name.startswith("test/") else f"{weights}/{name}": v for name, v in outcome.scores.items()}
+    # Beside the curves of the same name, which end with the last epoch. The first is what MLflow's views open with.
+    names = sorted(outcome.scores, key=lambda name: name not in named.comparison.measure[:1])
+    scores = {name if name.startswith("test/") else f"{weights}/{name}": outcome.scores[name] for name in names}
     return tracking.EndedRun(
         stage="comparison",
         name=f"{outcome.variant}, seed {outcome.seed}",
@@ -44,7 +48,7 @@ def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.
         started=record.started,
         ended=record.ended,
         tags=tags,
-        params=flatten(record.config),
+        params={key: value for key, value in flatten(record.config).items() if key in compared},
         metrics=scores | {"best_epoch": outcome.best_epoch, "training_seconds": outcome.seconds},
         curves=tracking.thinned(_told(outcome.history, named), outcome.best_epoch),
         epochs=len(outcome.history),

@@ -83,8 +83,8 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     few = classes <= MANY_CELLS
     x = Axis.of_names("predicted class", class_names)
     y = Axis.of_names("true class", class_names, backwards=True)
-    side = max(WIDTH, 30.0 * classes) if few else WIDTH * 1.3
-    plot = Plot(x, y, side, side * (0.75 if classes <= 4 else 0.95))
+    side = max(WIDTH, 30.0 * classes) if few else 2 * WIDTH
+    plot = Plot(x, y, side, side * (0.75 if classes <= 4 else 0.95 if few else 0.8))
     found = [(int(row), int(column)) for row, column in zip(*np.nonzero(matrix), strict=True)]
     for style, cells in (
         ("right", [place for place in found if place[0] == place[1]]),

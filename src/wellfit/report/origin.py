@@ -58,7 +58,6 @@ def reproduction(run: Evaluated) -> dict[str, Any]:
         "facts": Table("Where this comes from", ["what", "value"], facts),
         "versions": Table("Versions", ["package", "version"], [list(item) for item in versions().items()]),
         "commands": "\n".join([*commands, "make repro"]),
-        "clean": not changes,
     }
 
 

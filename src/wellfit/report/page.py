@@ -31,7 +31,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
     content = {
         "name": run.meta.name,
         "headline": sections.headline(run),
-        "cards": sections.cards(run, trained, tuned),
+        "cards": sections.cards(run, trained),
         "results": sections.results(run),
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),

@@ -119,7 +119,6 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
         "best": None,
         "trials": None,
         "charts": [],
-        "importance": None,
         "slices": [],
         "ranks": [],
     }
@@ -154,7 +153,6 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
             *([study.importance(found.importance)] if found.importance else []),
             study.parallel(),
         ],
-        "importance": found.importance,
         "slices": [study.slice(key) for key in study.keys],
         "ranks": study.ranks(found.importance),
     }
@@ -237,7 +235,7 @@ def _columns(meta: Meta) -> Table | None:
     return Table(f"Columns{more}, statistics of the training rows", header, rows)
 
 
-def cards(run: Evaluated, trained: Training | None, tuned: Tuning | None) -> list[tuple[str, str, str]]:
+def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
     found = [(f"test {name}", _score(name, run.metrics[name]), _interval(run, name)) for name in names]

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "wellfit"
+EXPERIMENT_DESCRIPTION = (
+    "Trainings (`train ...`), studies (`tune ...`) with their trials below them, and comparisons (`compare ...`) with "
+    "a run for each variant and seed. The reports, with their pictures, are among the artifacts."
+)
 OPEN = "open.lock"  # held in the folder of a run while it is under way
 OPEN_LOCKS = "open*.lock"  # one for each process of a run that several share
 
@@ -67,7 +71,8 @@ def experiment_id(client: MlflowClient) -> str:
             return str(found.experiment_id)
         local = store_uri().startswith("sqlite")
         artifacts = (project_root() / "mlartifacts").as_uri() if local else None
-        return str(client.create_experiment(name, artifact_location=artifacts))
+        tags = {"mlflow.note.content": EXPERIMENT_DESCRIPTION}
+        return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
 
 
 def status_of(client: MlflowClient, run_id: str) -> str | None:

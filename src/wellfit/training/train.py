@@ -64,6 +64,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse")
 
         run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch})
+        run.tag("mlflow.note.content", _description(params, data.meta.name, records, findings))
         run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
         run.log_history()
         for name in ("best.safetensors", "config.yaml"):
@@ -112,6 +113,20 @@ def _run_epochs(
     best_epoch = int(training.members.best_epoch[0])
     print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
     return Records(history, layers, best_epoch)
+
+
+def _description(params: Params, data_name: str, records: Records, findings: list[Finding]) -> str:
+    """What MLflow's page of the run says, as Markdown."""
+    monitor = params.train.monitor
+    lines = [
+        f"`{params.model.name}` trained on `{data_name}`: the weights of epoch {records.best_epoch} of "
+        f"{len(records.history)} are kept, with `{monitor}` {records.best[monitor]:.6g}.",
+        "",
+        "Among the artifacts, `checkpoint/` has the weights and their settings, and `train/` the report. Once "
+        "`evaluate` has run, its own is in `evaluate/`, and the scores of the test split are the metrics `test/...`.",
+        "",
+    ]
+    return "\n".join([*lines, *(f"- **{finding.kind}**: {finding.text}" for finding in findings)]).strip()
 
 
 def _write_report(report: Path, records: Records, findings: list[Finding], score: str) -> None:

@@ -20,7 +20,7 @@ from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.params import Params, flatten
-from wellfit.training.record import CHECKPOINT, HISTORY, best_metrics
+from wellfit.training.record import CHECKPOINT, HISTORY, resolved_config
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.report import Row, best_row, write_report
 
@@ -168,6 +168,7 @@ class Desk:
                 self._half_copied = tracking.children_by_tag(run, "wellfit.trial")
             run.log_params(flatten(self._config))
             run.tag("wellfit.n_trials", self.params.tune.n_trials)  # not a param: it may change when a study goes on
+            run.tag("wellfit.study", self.folder.name)  # by which the storage of Optuna knows it
             run.tag("mlflow.note.content", self._describe_study(None))
         except BaseException:
             self._open_run.close()  # it is opened anew the next time
@@ -236,15 +237,22 @@ class Desk:
 
 
 def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> tracking.EndedRun:
-    """What MLflow is told of a trial."""
+    """What MLflow is told of a trial: of its params those in which it differs from the study's run, which has all.
+
+    MLflow's views of several runs open with the first params by name, and with the metric that came first.
+    """
+    monitor, whole = params.train.monitor, flatten(resolved_config(params))
+    own = {k: v for k, v in flatten(record.config).items() if k in record.values or v != whole[k]}
     best = record.history[record.best_epoch - 1] if record.best_epoch else {}
+    scores = {name: value for name, value in best.items() if name.startswith("val/")}
+    metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
     files = [(folder / HISTORY, "")]
     if (folder / CHECKPOINT).exists():
         files.append((folder / CHECKPOINT, "checkpoint"))
     tags = {
         "wellfit.trial": str(record.number),
         "wellfit.trial_state": record.state,
-        "mlflow.note.content": _describe_trial(record, params.train.monitor),
+        "mlflow.note.content": _describe_trial(record, monitor),
     }
     if record.failure:
         tags["wellfit.failure"] = record.failure
@@ -255,8 +263,8 @@ def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> 
         started=record.started,
         ended=record.ended,
         tags=tags,
-        params=flatten(record.config),
-        metrics=best_metrics(best) | {"best_epoch": record.best_epoch} if best else {},
+        params=own,
+        metrics=metrics | {"best_epoch": record.best_epoch} if best else {},
         curves=tracking.thinned(record.history, record.best_epoch),
         epochs=len(record.history),
         files=files,
