@@ -21,9 +21,9 @@ SMALL = {
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of the working tree, committed to a repository of their own."""
+    """The files of the working tree, committed to a repository of their own, one for each file of tests."""
     folder = tmp_path_factory.mktemp("clone") / "wellfit"
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -50,7 +50,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def environment(clone: Path) -> dict[str, str]:
     """As after activating the environment, without settings of the user's own."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "MLFLOW_", "WELLFIT_", "COV_"))}
@@ -66,7 +66,7 @@ def environment(clone: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def call(clone: Path, environment: dict[str, str]) -> Run:
     """Calls a program of the environment in the clone, as a user would."""
 

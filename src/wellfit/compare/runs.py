@@ -15,9 +15,7 @@ LONGEST = 7000  # characters of a page in a description, of which MLflow takes 8
 
 
 def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.EndedRun:
-    """What MLflow is told of a training: of its params those that differ between the trainings of the comparison.
-
-    The comparison's run has all; MLflow's views of several runs open with the first params by name.
+    """What MLflow is told of a training.
 
     Args:
         record: the training.
@@ -34,7 +32,6 @@ def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.
     }
     if outcome.failure:
         tags["wellfit.failure"] = outcome.failure
-    compared = {key for changes in named.comparison.variants.values() for key in changes} | {"train.seed"}
     files = [(folder / HISTORY, "")]
     if not outcome.failure:
         files.append((folder / CHECKPOINT, "checkpoint"))
@@ -48,7 +45,7 @@ def ended_run(record: Record, folder: Path, named: NamedComparison) -> tracking.
         started=record.started,
         ended=record.ended,
         tags=tags,
-        params={key: value for key, value in flatten(record.config).items() if key in compared},
+        params=flatten(record.config),
         metrics=scores | {"best_epoch": outcome.best_epoch, "training_seconds": outcome.seconds},
         curves=tracking.thinned(_told(outcome.history, named), outcome.best_epoch),
         epochs=len(outcome.history),

@@ -20,7 +20,7 @@ from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.params import Params, flatten
-from wellfit.training.record import CHECKPOINT, HISTORY, resolved_config
+from wellfit.training.record import CHECKPOINT, HISTORY
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.report import Row, best_row, write_report
 
@@ -237,12 +237,11 @@ class Desk:
 
 
 def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> tracking.EndedRun:
-    """What MLflow is told of a trial: of its params those in which it differs from the study's run, which has all.
+    """What MLflow is told of a trial.
 
-    MLflow's views of several runs open with the first params by name, and with the metric that came first.
+    MLflow's view of parallel coordinates opens with the params that differ and with the metric that came first.
     """
-    monitor, whole = params.train.monitor, flatten(resolved_config(params))
-    own = {k: v for k, v in flatten(record.config).items() if k in record.values or v != whole[k]}
+    monitor = params.train.monitor
     best = record.history[record.best_epoch - 1] if record.best_epoch else {}
     scores = {name: value for name, value in best.items() if name.startswith("val/")}
     metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
@@ -263,7 +262,7 @@ def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> 
         started=record.started,
         ended=record.ended,
         tags=tags,
-        params=own,
+        params=flatten(record.config),
         metrics=metrics | {"best_epoch": record.best_epoch} if best else {},
         curves=tracking.thinned(record.history, record.best_epoch),
         epochs=len(record.history),
