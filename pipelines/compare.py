@@ -9,7 +9,8 @@ from wellfit.compare.downloads import is_passed_over
 
 
 def main(named: NamedComparison) -> None:
-    report = Path("reports/comparisons", named.name)
+    # What DVC keeps is the comparison as its file says it.
+    report = Path("reports/comparisons" if not named.given else "reports/tried", named.name)
     if "DVC_STAGE" in os.environ and is_passed_over(named, report):  # DVC stops at the first stage that fails
         return
     from wellfit.compare.compare import compare

@@ -12,8 +12,12 @@ from wellfit.errors import WellfitError
 AS_IN_FILE = object()  # what an empty VALUE of KEY=VALUE is
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, holds: str = "sections (`data:`, `model:`, ...)") -> dict[str, Any]:
     """Reads a file of settings.
+
+    Args:
+        path: the file.
+        holds: what it must hold, for the message where it does not.
 
     Raises:
         WellfitError: it is missing, empty or not YAML, or a key stands there twice; says in which line.
@@ -33,9 +37,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except (YAMLError, ValueError, RecursionError) as error:
         raise WellfitError(f"{path}{_yaml_fault(error)}") from None
     if tree is None:
-        raise WellfitError(f"{path} is empty; `git checkout {path}` brings back the shipped one")
+        raise WellfitError(f"{path} is empty; `git checkout {path}` brings back what was committed")
     if not isinstance(tree, dict):
-        raise WellfitError(f"{path} must hold sections (`data:`, `model:`, ...), got a {type(tree).__name__}")
+        raise WellfitError(f"{path} must hold {holds}, got a {type(tree).__name__}")
     return tree
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from wellfit.compare.config import NO_COMPARISONS, comparison_names, comparison_titles, load_comparison
+from wellfit.compare.config import NO_COMPARISONS, comparison_names, comparison_titles, has_stage, load_comparison
 from wellfit.errors import WellfitError
+from wellfit.files import write_yaml
 from wellfit.params import flatten, load_params
 from wellfit.settings import read_yaml
 from wellfit.training.record import resolved_config
@@ -173,7 +174,7 @@ def test_a_name_that_stands_there_twice_is_found_by_its_line(write: Write) -> No
 
 def test_an_empty_file_is_one_line(write: Write) -> None:
     write().write_text("")
-    assert mistake() == f"{FILE} is empty; `git checkout {FILE}` brings back the shipped one"
+    assert mistake() == f"{FILE} is empty; `git checkout {FILE}` brings back what was committed"
 
 
 @pytest.mark.parametrize(
@@ -194,3 +195,18 @@ def test_what_is_given_is_checked_as_the_file_is(write: Write, given: str, text:
 def test_names_of_odd_characters_are_names(write: Write, name: str) -> None:
     write(variants={"plain": {}, name: {"model.dropout": 0.4}})
     assert list(load_comparison("small").variants) == ["plain", name]
+
+
+def test_what_every_variant_sets_cannot_be_given(write: Write) -> None:
+    write(variants={"plain": {"model.dropout": 0.0}, "dropout 0.4": {"model.dropout": 0.4, "optim.lr": 0.1}})
+    said = f"model.dropout is what {FILE} compares: each of its variants sets it (--set)"
+    assert mistake("small", "model.dropout=0.2") == said
+    assert load_comparison("small", ["optim.lr=0.2"]).given == {"optim.lr": 0.2}
+
+
+def test_stages_are_those_of_dvc(write: Write, root: Path) -> None:
+    write()
+    assert not has_stage("small")
+    write_yaml(root / "comparisons/dvc.yaml", {"stages": {"small": {}}}, "stages")
+    assert has_stage("small")
+    assert not has_stage("smal")

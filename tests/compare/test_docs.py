@@ -6,6 +6,7 @@ from PIL import Image
 from wellfit.compare.docs import write_docs
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import write_report
+from wellfit.files import write_yaml
 
 from .conftest import Write, compare, describe
 
@@ -15,6 +16,8 @@ def written(root: Path, write: Write, two_variants: list[Outcome]) -> Path:
     """Docs of two comparisons, of which one was run."""
     write("small", variants={"none": {"model.dropout": 0.0}, "dropout 0.4": {"model.dropout": 0.4}})
     write("clothes", base={"data.name": "fashion_mnist"}, question="Does *it* help?")
+    write("mine")  # of which DVC knows nothing
+    write_yaml(root / "comparisons/dvc.yaml", {"stages": {"small": {}, "clothes": {}}}, "stages")
     comparison = compare({"none": {"model.dropout": 0.0}, "dropout 0.4": {"model.dropout": 0.4}})
     write_report(root / "reports/small", "small", comparison, describe(), {}, two_variants, None)
     write_docs(root / "docs", root / "reports")

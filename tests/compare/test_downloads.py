@@ -4,22 +4,12 @@ import pytest
 
 from wellfit.compare import downloads as module
 from wellfit.compare.config import load_comparison
-from wellfit.compare.downloads import AVAILABLE, download_all, is_passed_over
+from wellfit.compare.downloads import available_file, is_passed_over, load_download, published, try_download
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
 from wellfit.settings import read_yaml
 
 from .conftest import Write
-
-CLOTHES = {"data.name": "fashion_mnist", "train.epochs": 1}
-HOUSES = {"data.name": "california_housing", "train.epochs": 1}
-
-
-@pytest.fixture
-def comparisons(write: Write) -> None:
-    write("moons")
-    write("clothes", base=CLOTHES)
-    write("houses", base=HOUSES, measure=["test/rmse"])
 
 
 @pytest.fixture
@@ -37,22 +27,33 @@ def only_houses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return retries
 
 
-@pytest.mark.usefixtures("comparisons")
-def test_what_can_be_had_is_written_down(
+def test_whether_data_can_be_had_is_written_down(
     root: Path, only_houses: list[int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    download_all(root / AVAILABLE)
-    assert read_yaml(root / AVAILABLE) == {"california_housing": True, "fashion_mnist": False}
-    assert only_houses == [0, 0], "one try each; moons need no download"
+    for name, is_here in (("california_housing", True), ("fashion_mnist", False)):
+        try_download(load_download(name))
+        assert read_yaml(root / available_file(name)) == {name: is_here}
+    assert only_houses == [0, 0], "one try each"
     assert "fashion_mnist cannot be had, its comparisons are passed over" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("comparisons", "only_houses")
-def test_a_comparison_without_data_says_so_and_is_no_failure(root: Path) -> None:
+@pytest.mark.usefixtures("only_houses")
+def test_a_comparison_without_data_says_so_and_is_no_failure(root: Path, write: Write) -> None:
+    write("moons")
+    write("clothes", base={"data.name": "fashion_mnist", "train.epochs": 1})
+    write("houses", base={"data.name": "california_housing", "train.epochs": 1}, measure=["test/rmse"])
     report = root / "reports" / "clothes"
     assert not is_passed_over(load_comparison("clothes"), report), "nothing is known yet"
-    download_all(root / AVAILABLE)
+    for name in ("california_housing", "fashion_mnist"):
+        try_download(load_download(name))
     assert is_passed_over(load_comparison("clothes"), report)
     assert "Not run: fashion\\_mnist could not be had" in (report / "README.md").read_text()
     for name in ("houses", "moons"):
         assert not is_passed_over(load_comparison(name), report)
+
+
+@pytest.mark.usefixtures("root")
+def test_only_published_data_are_downloaded() -> None:
+    assert {"adult", "california_housing", "cifar10", "fashion_mnist", "mnist"} == published().keys()
+    with pytest.raises(WellfitError, match="data set moons is none that is downloaded; there are: adult, "):
+        load_download("moons")

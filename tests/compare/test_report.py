@@ -113,6 +113,22 @@ def test_the_page(tmp_path: Path, two_variants: list[Outcome]) -> None:
     assert gap.endswith("]")
 
 
+def test_the_page_tells_how_it_was_made(tmp_path: Path, two_variants: list[Outcome]) -> None:
+    def command(name: str, given: Mapping[str, Any]) -> str:
+        comparison = compare(VARIANTS)
+        write_report(
+            tmp_path / "c", name, comparison, describe(), dict.fromkeys(VARIANTS, PLAIN), two_variants, None, given
+        )
+        (found,) = re.findall(r"```sh\n(.*)\n```", (tmp_path / "c" / "README.md").read_text(encoding="utf-8"))
+        return str(found)
+
+    assert command("moons-dropout", {}) == "dvc repro comparisons/dvc.yaml:moons-dropout"
+    assert command("mine", {}) == "python pipelines/compare.py --name mine", "DVC knows nothing of it"
+    given = {"data.name": "wine", "model.hidden": [8, 8]}
+    said = "python pipelines/compare.py --name moons-dropout --set 'data.name=\"wine\"' --set 'model.hidden=[8, 8]'"
+    assert command("moons-dropout", given) == said
+
+
 def test_the_same_outcomes_give_the_same_bytes_in_any_order(tmp_path: Path, two_variants: list[Outcome]) -> None:
     for folder, outcomes in ((tmp_path / "a", two_variants), (tmp_path / "b", two_variants[::-1])):
         write(folder, outcomes, boundaries=moons(list(VARIANTS)))

@@ -22,12 +22,13 @@ STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "com
 
 
 def test_each_comparison_has_its_stage() -> None:
-    assert list(STAGES) == ["downloads", *NAMES]
+    assert [name for name in STAGES if not name.startswith("download-")] == NAMES
     code = STAGES[NAMES[0]]["deps"]
     for name in NAMES:
         comparison = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")
         data = comparison["base"]["data.name"]
-        available = [{"data/comparisons/available.yaml": [data]}] if CATALOG[data].files else []
+        available = [{f"data/comparisons/available/{data}.yaml": [data]}] if CATALOG[data].files else []
+        assert bool(available) == (f"download-{data}" in STAGES)
         assert STAGES[name] == {
             "desc": comparison["title"],
             "wdir": "..",
@@ -119,6 +120,6 @@ def test_a_comparison_whose_data_cannot_be_had_is_passed_over(small: Path, call:
     target = "comparisons/dvc.yaml:adult-depth"
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "WELLFIT_MIRROR": ""}
     done = call("dvc", "repro", target, WELLFIT_CACHE=str(tmp_path), **nowhere)
-    assert ran(done.stdout + done.stderr) == ["comparisons/dvc.yaml:downloads", target]
+    assert ran(done.stdout + done.stderr) == ["comparisons/dvc.yaml:download-adult", target]
     assert "Not run: adult could not be had" in (small / "reports/comparisons/adult-depth/README.md").read_text()
     call("git", "checkout", "--quiet", "comparisons/dvc.lock")

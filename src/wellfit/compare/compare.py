@@ -14,7 +14,7 @@ from wellfit.compare.train import Job, check_can_begin, plan_packs, train_packs
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.evaluation.comparison_plots import Boundaries
-from wellfit.params import flatten
+from wellfit.params import PARAMS_FILE, flatten
 from wellfit.training.record import resolved_config
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.training.tensors import Tensors, to_tensors
@@ -33,7 +33,10 @@ def compare(named: NamedComparison, report: Path) -> None:
     folder = prepared_data(named.base.data, named.base.fetch, named.name)
     data = load_training_data(named.base, folder)
     named.check_measures(data.meta.task)
-    check_can_begin(named.variants, data)
+    try:
+        check_can_begin(named.variants, data)
+    except WellfitError as error:
+        raise WellfitError(str(error).replace(f"({PARAMS_FILE})", f"({named.path})")) from None
 
     @cache
     def load_test() -> Tensors:
@@ -54,15 +57,21 @@ def compare(named: NamedComparison, report: Path) -> None:
             how = dict.fromkeys(pack.size.describe("trainings") for pack in packs)
             print(f"trains {len(jobs) - len(records)}: {'; '.join(how)}", flush=True)
         keeps_best = named.comparison.weights == "best"
-        for job, record, weights in train_packs(packs, data, load_test, keeps_best=keeps_best):
-            write_outcome(job.folder, record, weights, data.meta.sha256)
-            records[job.folder] = record
-            tracking.log_ended_run(ended_run(record, job.folder, named), data.meta, run)
+        try:
+            for job, record, weights in train_packs(packs, data, load_test, keeps_best=keeps_best):
+                write_outcome(job.folder, record, weights, data.meta.sha256)
+                records[job.folder] = record
+                tracking.log_ended_run(ended_run(record, job.folder, named), data.meta, run)
+        except KeyboardInterrupt:
+            print(f"{len(records)} of {len(jobs)} trainings are kept; the next run trains the others")
+            raise
         in_order = [records[job.folder] for job in jobs]
         _tell_failures(in_order)
         boundaries = _boundaries(named, jobs, in_order, data, load_test()) if has_boundaries(data.meta) else None
         outcomes = [record.outcome for record in in_order]
-        told = write_report(report, named.name, named.comparison, data.meta, named.variants, outcomes, boundaries)
+        told = write_report(
+            report, named.name, named.comparison, data.meta, named.variants, outcomes, boundaries, given=named.given
+        )
         run.log_metrics(told.metrics)
         run.log_files(report, "compare")
         page = (report / "README.md").read_text(encoding="utf-8")

@@ -69,12 +69,14 @@ class NamedComparison(NamedTuple):
         comparison: what the file says; ``base`` with what was given for this run.
         base: the configuration that the variants change.
         variants: name to configuration, with the seed of the first training.
+        given: dotted key to value, as given for this run over what the file says.
     """
 
     name: str
     comparison: Comparison
     base: Params
     variants: Mapping[str, Params]
+    given: Mapping[str, Any]
 
     @property
     def path(self) -> Path:
@@ -96,6 +98,12 @@ class NamedComparison(NamedTuple):
 def comparison_names() -> list[str]:
     """The comparisons there are, in alphabetical order."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in NO_COMPARISONS)
+
+
+def has_stage(name: str) -> bool:
+    """Whether DVC knows a comparison."""
+    file = FOLDER / "dvc.yaml"
+    return file.exists() and name in read_yaml(file).get("stages", {})
 
 
 def comparison_titles() -> dict[str, str]:
@@ -122,11 +130,14 @@ def load_comparison(name: str, overrides: Sequence[str] = ()) -> NamedComparison
     if name not in comparison_names():
         raise WellfitError(_unknown_name(name))
     path = FOLDER / f"{name}.yaml"
-    comparison = validate(Comparison, read_yaml(path), str(path))
+    comparison = validate(Comparison, read_yaml(path, "keys (`title:`, `variants:`, ...)"), str(path))
     given = {key: value for key, value in map(parse_override, overrides) if value is not AS_IN_FILE}
     sources = dict.fromkeys(comparison.base, f"{path}: base") | dict.fromkeys(given, "--set")
     for key, source in sources.items():
         _check_is_read(key, source)
+    for key in given:
+        if all(key in changes for changes in comparison.variants.values()):
+            raise WellfitError(f"{key} is what {path} compares: each of its variants sets it (--set)")
     comparison = comparison.model_copy(update={"base": comparison.base | given})
     base = load_params(BASE_FILE).replace(comparison.base, sources, file=str(BASE_FILE))
     variants = {}
@@ -140,7 +151,7 @@ def load_comparison(name: str, overrides: Sequence[str] = ()) -> NamedComparison
     task = _task(base.data)
     if task is not None:
         _check_measures(comparison, task, base.data, path)
-    return NamedComparison(name, comparison, base, variants)
+    return NamedComparison(name, comparison, base, variants, given)
 
 
 def _task(data: DataConfig) -> Task | None:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from wellfit.compare.config import Comparison, comparison_names, load_comparison
+from wellfit.compare.config import Comparison, comparison_names, has_stage, load_comparison
 from wellfit.compare.page import markdown
+from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_text
 
 DOCS, REPORTS = Path("docs/comparisons"), Path("reports/comparisons")
@@ -36,7 +37,7 @@ def write_docs(docs: Path, reports: Path) -> None:
         "`dvc repro comparisons/dvc.yaml:NAME` one.",
     ]
     rows = ["| comparison | question | finding |", "| --- | --- | --- |"]
-    for name in comparison_names():
+    for name in filter(has_stage, comparison_names()):
         comparison = load_comparison(name).comparison
         report, page = reports / name, docs / f"{name}.md"
         if (report / "README.md").exists():
@@ -81,5 +82,8 @@ def _page_without_numbers(name: str, comparison: Comparison) -> str:
 
 
 if __name__ == "__main__":
-    write_docs(DOCS, REPORTS)
-    sys.exit(0)
+    try:
+        write_docs(DOCS, REPORTS)
+    except WellfitError as error:
+        sys.exit(f"docs: {error}")
+    print(f"{DOCS} has a page for each comparison of comparisons/dvc.yaml")

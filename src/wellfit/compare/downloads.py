@@ -1,39 +1,50 @@
-"""Which of the data sets that are downloaded for comparisons can be had here."""
+"""Whether a data set that comparisons download can be had here."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wellfit.compare.config import NamedComparison, comparison_names, load_comparison
+from wellfit.compare.config import BASE_FILE, NamedComparison
 from wellfit.compare.data import FOLDER, download
 from wellfit.compare.page import markdown
 from wellfit.data.catalog import CATALOG
 from wellfit.data.publish import replacing
 from wellfit.errors import WellfitError
 from wellfit.files import write_text, write_yaml
+from wellfit.params import Params, load_params
 from wellfit.settings import read_yaml
 
-AVAILABLE = FOLDER / "available.yaml"
+
+def available_file(name: str) -> Path:
+    """Where it is written down whether a data set is here."""
+    return FOLDER / "available" / f"{name}.yaml"
 
 
-def download_all(file: Path) -> None:
-    """Fetches the data sets of all comparisons that are published somewhere, and writes down which are here.
+def published() -> Mapping[str, str]:
+    """The data sets that are published somewhere, each with its source."""
+    return {name: entry.source for name, entry in CATALOG.items() if entry.files}
 
-    One try each: what is not here is tried again the next time.
 
-    Args:
-        file: gets the name of each data set, and true or false.
+def load_download(name: str, overrides: Sequence[str] = ()) -> Params:
+    """The configuration of comparisons with a data set.
+
+    Raises:
+        WellfitError: it is none that is downloaded, or an override is wrong.
     """
-    bases = {base.data.name: base for base in (load_comparison(name).base for name in comparison_names())}
-    available: dict[str, bool] = {}
-    for name, base in sorted(bases.items()):
-        if not CATALOG[name].files:
-            continue
-        try:
-            download(base.data, base.fetch.model_copy(update={"retries": 0}))
-            available[name] = True
-        except WellfitError as error:
-            print(f"{name} cannot be had, its comparisons are passed over: {error}", flush=True)
-            available[name] = False
-    write_yaml(file, available, "Data sets that comparisons download: which are here.")
+    if name not in published():
+        raise WellfitError(f"data set {name} is none that is downloaded; there are: {', '.join(published())}")
+    return load_params(BASE_FILE, [f"data.name={name}", *overrides])
+
+
+def try_download(params: Params) -> None:
+    """Fetches a data set for comparisons, in one try, and writes down whether it is here: ``<name>: true``."""
+    name = params.data.name
+    try:
+        download(params.data, params.fetch.model_copy(update={"retries": 0}))
+        is_here = True
+    except WellfitError as error:
+        print(f"{name} cannot be had, its comparisons are passed over: {error}", flush=True)
+        is_here = False
+    write_yaml(available_file(name), {name: is_here}, "Whether the data are here, for comparisons.")
 
 
 def is_passed_over(named: NamedComparison, report: Path) -> bool:
@@ -44,10 +55,11 @@ def is_passed_over(named: NamedComparison, report: Path) -> bool:
         report: the folder to make.
     """
     data = named.base.data.name
-    if not AVAILABLE.exists() or read_yaml(AVAILABLE).get(data, True):
+    file = available_file(data)
+    if not file.exists() or read_yaml(file).get(data, True):
         return False
     with replacing(report) as folder:
-        why = f"Not run: {markdown(data)} could not be had. `dvc repro comparisons/dvc.yaml` tries again."
+        why = f"Not run: {markdown(data)} could not be had. `dvc repro comparisons/dvc.yaml:{named.name}` tries again."
         text = [f"# {markdown(named.comparison.title)}", markdown(named.comparison.question), why]
         write_text(folder / "README.md", "\n\n".join(text) + "\n")
     print(f"not run: {data} could not be had")

@@ -120,6 +120,8 @@ class Finding:
             f"{self._quote(best.variant)} has the {_superlative(measure)} {measure.label} of {len(self._results)} "
             f"variants, {value}"
         ]
+        if best is not self._first and best not in differing:
+            told[0] += f", no clear difference to {first}"
         if differing:
             rest = len(compared) - len(differing)
             tail = (

@@ -3,11 +3,12 @@
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wellfit.compare.config import Comparison
+from wellfit.compare.config import Comparison, has_stage
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure, listed
 from wellfit.compare.statistics import Result
@@ -40,6 +41,7 @@ def write_page(
     results: Sequence[Result],
     measures: Sequence[Measure],
     pictures: Sequence[str],
+    given: Mapping[str, Any],
 ) -> None:
     """Writes the page.
 
@@ -51,6 +53,7 @@ def write_page(
         results: of the variants.
         measures: what was measured.
         pictures: which there are in ``plots/``, without ``.png``.
+        given: dotted key to value, as given for this run over what the comparison's file says.
     """
     finding = Finding(results, measures, meta, markdown)
     blocks = [
@@ -62,7 +65,7 @@ def write_page(
         *(_picture(picture, comparison.title) for picture in pictures),
         *_settings(comparison),
         f"## What is known\n\n{markdown(comparison.expectation)}",
-        _how(name, comparison, meta),
+        _how(name, comparison, meta, given),
     ]
     write_text(file, "\n\n".join(blocks) + "\n")
 
@@ -140,11 +143,16 @@ def _settings(comparison: Comparison) -> list[str]:
     ]
 
 
-def _how(name: str, comparison: Comparison, meta: Meta) -> str:
+def _how(name: str, comparison: Comparison, meta: Meta, given: Mapping[str, Any]) -> str:
+    command = f"python pipelines/compare.py --name {name}"
+    if given:
+        command += "".join(f" --set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in given.items())
+    elif has_stage(name):
+        command = f"dvc repro comparisons/dvc.yaml:{name}"
     rows = ", ".join(f"{meta.split_sizes[split]:,} {split}" for split in SPLIT_NAMES)
     return (
         "## Run it\n\n"
-        f"```sh\ndvc repro comparisons/dvc.yaml:{name}\n```\n\n"
+        f"```sh\n{command}\n```\n\n"
         f"Data: {markdown(meta.name)}, one split into {rows} rows (sha256 `{meta.sha256[:12]}`). "
         f"Seeds 0 to {comparison.seeds - 1}, the same for each variant: of initial weights, batch order and "
         f"dropout. The weights scored are those {WEIGHTS[comparison.weights]}. "

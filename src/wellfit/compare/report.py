@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from wellfit.compare.config import Comparison
@@ -50,6 +51,7 @@ def write_report(
     params: Mapping[str, Params],
     outcomes: Sequence[Outcome],
     boundaries: Boundaries | None,
+    given: Mapping[str, Any] = MappingProxyType({}),
 ) -> Report:
     """Writes the whole folder, or leaves it as it was.
 
@@ -61,6 +63,7 @@ def write_report(
         params: of each variant, with the first seed.
         outcomes: of every variant and seed, in any order.
         boundaries: decisions of the first seed; None where the data have not two features and two classes.
+        given: dotted key to value, as given for this run over what the comparison's file says.
 
     Raises:
         WellfitError: a measure that is a score of none of the trainings.
@@ -75,7 +78,7 @@ def write_report(
         _write_runs(new / "runs.csv", results)
         _write_history(new / "history.csv", results)
         pictures = _draw(new / "plots", results, measures, meta, params, boundaries)
-        write_page(new / "README.md", name, comparison, meta, results, measures, pictures)
+        write_page(new / "README.md", name, comparison, meta, results, measures, pictures, given)
     return Report(sentence, _metrics(results, measures))
 
 
