@@ -139,6 +139,15 @@ def test_the_first_variant_may_be_the_best_and_no_variant_clearly_better() -> No
     )
 
 
+def test_a_best_variant_that_does_not_differ_clearly_is_not_praised() -> None:
+    scores = {"a": {ACCURACY: around(0.95)}, "b": {ACCURACY: around(0.951, -1)}, "c": {ACCURACY: around(0.8)}}
+    assert found(scores, ACCURACY).sentence == (
+        "b has the highest test accuracy of 3 variants, 95.1 % [94.7, 95.5], no clear difference to a; compared with a "
+        "(95.0 % [94.6, 95.4]), c is 15.0 points [15.0, 15.0] lower; the other one does not differ clearly (5 seeds, "
+        "95 % intervals)."
+    )
+
+
 def test_what_failed_is_said() -> None:
     scores = {"lr 0.01": {ACCURACY: around(0.9)}}
     all_failed = found(scores, ACCURACY, also=failed("lr 10", range(5)))
