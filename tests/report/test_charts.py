@@ -48,14 +48,14 @@ def test_long_trainings_are_told_in_steps() -> None:
 
 
 def test_the_confusion_matrix_counts() -> None:
-    y, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
+    y, predicted = np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0, 2])
     chart = confusion_matrix(confusion_counts(y, predicted, 3), ["cat", "dog", "eel"])
     assert chart.says.startswith(
-        "4 of 6 test rows were predicted right (66.7\u00a0%). Most often cat was taken for dog (1 row)."
+        "4 of 7 test rows were predicted right (57.1\u00a0%). Most often cat was taken for dog (2 rows)."
     )
-    assert "cat taken for dog&#10;1 row, 33.3\u00a0% of that class" in tips(chart.svg)
+    assert "cat taken for dog&#10;2 rows, 50.0\u00a0% of that class" in tips(chart.svg)
     assert chart.table
-    assert chart.table.rows == [["cat", 2, 1, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
+    assert chart.table.rows == [["cat", 2, 2, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
     assert len(re.findall('class="count', chart.svg)) == 5
 
 
@@ -66,6 +66,13 @@ def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
     assert chart.table
     assert chart.table.rows == [["3", "1", 8], ["7", "9", 5]]
     assert 'class="count' not in chart.svg
+
+
+def test_only_a_pair_that_leads_is_the_most_frequent_mistake() -> None:
+    equals = confusion_matrix(np.array([[5, 1, 0], [2, 5, 2], [0, 1, 5]]), ["a", "b", "c"])
+    assert "The 6 mistakes are of 4 kinds, none of which leads." in equals.says
+    assert "Most often" not in equals.says
+    assert "Only a was taken for b (1 row)." in confusion_matrix(np.array([[5, 1], [0, 5]]), ["a", "b"]).says
 
 
 def test_without_mistakes_none_is_named() -> None:

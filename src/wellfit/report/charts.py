@@ -108,7 +108,13 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     says = f"{hits:,} of {total:,} test rows were predicted right ({percent(hits / total)})."
     if mistakes:
         count, row, column = mistakes[0]
-        says += f" Most often {class_names[row]} was taken for {class_names[column]} ({so_many_rows(count)})."
+        pair = f"{class_names[row]} was taken for {class_names[column]} ({so_many_rows(count)})."
+        if len(mistakes) == 1:
+            says += f" Only {pair}"
+        elif count > mistakes[1][0]:
+            says += f" Most often {pair}"
+        else:
+            says += f" The {total - hits:,} mistakes are of {len(mistakes):,} kinds, none of which leads."
     if few:
         rows = [[name, *map(int, counts)] for name, counts in zip(class_names, matrix, strict=True)]
         table = Table("True class by row, predicted class by column", ["true class", *class_names], rows)
