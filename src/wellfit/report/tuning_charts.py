@@ -73,7 +73,7 @@ class StudyCharts:
         says = "Each trial by its value of this key."
         if self.best is not None:
             top = self.ranked[: max(1, len(self.ranked) // 10)]
-            says = f"The best trial has {cell(self.best.values[key])}; {_span(top, key)}."
+            says = f"The best trial has {_label(self.best.values[key])}{_span(top, key)}."
         return Chart(key, says, str(plot), self._legend())
 
     def importance(self, shares: Mapping[str, float]) -> Chart:
@@ -189,7 +189,7 @@ class StudyCharts:
     def _positions(self, key: str, *, apart: bool = True) -> tuple[Sequence[float], Axis]:
         """Where each trial stands on the axis of a key, and the axis; choices side by side, if they are to be apart."""
         values = [trial.values[key] for trial in self.trials]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if all(map(_is_number, values)):
             return values, Axis.over(
                 key, values, log=key in self._logarithmic, whole=all(isinstance(v, int) for v in values)
             )
@@ -200,14 +200,22 @@ class StudyCharts:
         return positions.tolist(), Axis.of_names(key, labels)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _label(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return cell(value) if _is_number(value) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _span(trials: Sequence[Trial], key: str) -> str:
-    """What the best trials have in common in a key."""
+    """What the best trials have in common in a key, to be said after the value of the best; nothing of one alone."""
+    if len(trials) == 1:
+        return ""
     values = [trial.values[key] for trial in trials]
-    count = f"the best {len(trials)} completed" if len(trials) > 1 else "the best completed one"
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return f"{count} lie between {cell(min(values))} and {cell(max(values))}"
-    return f"{count} have {', '.join(dict.fromkeys(map(_label, values)))}"
+    labels, whose = list(dict.fromkeys(map(_label, values))), f"; the best {len(trials)} completed trials"
+    if len(labels) == 1:
+        return f"{whose} all have it"
+    if all(map(_is_number, values)):
+        return f"{whose} have values from {cell(min(values))} to {cell(max(values))}"
+    return f"{whose} have {', '.join(labels[:-1])} and {labels[-1]}"
