@@ -16,6 +16,7 @@ from wellfit.report.charts import (
     reliability,
     single_curve,
 )
+from wellfit.report.content import cell
 
 HISTORY = {"epoch": [1.0, 2.0, 3.0], "train/loss": [0.9, 0.5, 0.2], "val/loss": [0.8, 0.6, 0.7], "lr": [0.1, 0.2, 0.05]}
 
@@ -32,6 +33,18 @@ def test_curves_tell_what_was_kept() -> None:
     assert chart.table.rows == [(1, 0.9, 0.8), (2, 0.5, 0.6), (3, 0.2, 0.7)]
     assert [series.name for series in chart.legend] == ["validation, after the epoch", "training, during it"]
     assert tips(chart.svg)[1] == "epoch 2&#10;training loss 0.5&#10;validation loss 0.6"
+
+
+def test_curves_of_a_share_are_in_percent() -> None:
+    history = {"epoch": [1.0, 2.0], "train/balanced_accuracy": [0.5, 0.75], "val/balanced_accuracy": [0.25, 0.875]}
+    chart = curves(history, 2, "balanced_accuracy")
+    assert chart.title == "Balanced accuracy"
+    assert "goes from 25.0\u00a0% in the first epoch to 87.5\u00a0% in the last" in chart.says
+    assert "validation balanced accuracy 87.5\u00a0%" in tips(chart.svg)[1]
+    assert chart.table
+    assert cell(chart.table.rows[1][1]) == "75.0\u00a0%"
+    history = {"epoch": [1.0], "train/rmse": [0.5], "val/rmse": [0.25]}
+    assert curves(history, 1, "rmse").title == "RMSE"
 
 
 def test_a_training_of_one_epoch_is_drawn() -> None:

@@ -71,6 +71,13 @@ def test_a_slice_says_where_the_best_are() -> None:
     assert "trials have [8] and [8, 4]." in study(n=30).slice("model.hidden").says
 
 
+def test_a_share_is_told_in_percent() -> None:
+    found = StudyCharts(study().trials, frozenset(), "val/accuracy", higher_is_better=True)
+    assert "The best val/accuracy, 60.0\u00a0%, came with trial 5" in found.history().says
+    assert "val/accuracy 60.0\u00a0%" in found.history().svg
+    assert "20 %" in found.history().svg
+
+
 def test_a_slice_says_no_more_of_a_best_trial_alone() -> None:
     assert study(n=6).slice("model.dropout").says == "The best trial has 0."
 

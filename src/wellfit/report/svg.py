@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 
 from wellfit.evaluation.style import LOG_SPAN, shortened
+from wellfit.report.content import minus
 
 WIDTH, HEIGHT = 360.0, 235.0  # a phone shows them as they are
 LETTER, LINE = 6.2, 13.0  # width of a letter and height of a line, in the units of the picture
@@ -44,17 +45,26 @@ class Axis:
     whole: bool = False
 
     @classmethod
-    def over(cls, label: str, values: Iterable[float], *, log: bool | None = None, whole: bool = False) -> "Axis":
+    def over(
+        cls,
+        label: str,
+        values: Iterable[float],
+        *,
+        log: bool | None = None,
+        percent: bool = False,
+        whole: bool = False,
+    ) -> "Axis":
         """An axis that holds all values, with some room around.
 
         Args:
             label: what it measures.
             values: those that are not finite are passed over.
             log: whether it is logarithmic; None: where the values, all positive, would crowd at one end otherwise.
+            percent: whether values are shares to be shown in percent; then the axis is not logarithmic.
             whole: whether values are whole numbers.
         """
         finite = [float(value) for value in values if math.isfinite(value)]
-        if log is None:
+        if log is None and not percent:
             log = bool(finite) and min(finite) > 0 and max(finite) > LOG_SPAN * min(finite)
         finite = [value for value in finite if value > 0 or not log] or [1.0]
         low, high = min(finite), max(finite)
@@ -62,7 +72,7 @@ class Axis:
             room = max(1.05, (high / low) ** 0.05)
             return cls(label, low / room, high * room, log=True)
         room = 0.05 * (high - low) or 0.5
-        return cls(label, low - room, high + room, whole=whole)
+        return cls(label, low - room, high + room, percent=percent, whole=whole)
 
     @classmethod
     def of_names(cls, label: str, names: Sequence[str], *, backwards: bool = False) -> "Axis":
@@ -87,7 +97,7 @@ class Axis:
         if self.log:
             return [(value, f"{value:.4g}") for value in _log_ticks(self.low, self.high, at_most)]
         values = _even_ticks(min(self.low, self.high), max(self.low, self.high), at_most, whole=self.whole)
-        return [(value, f"{100 * value:.4g} %" if self.percent else f"{value:,.7g}") for value in values]
+        return [(value, f"{100 * value:.4g} %" if self.percent else minus(f"{value:,.7g}")) for value in values]
 
 
 def _even_ticks(low: float, high: float, at_most: int, *, whole: bool) -> list[float]:
