@@ -118,6 +118,13 @@ def test_few_rows_are_points_and_many_a_density() -> None:
     assert sum(int(tip.split("&#10;")[1].split()[0].replace(",", "")) for tip in tips(dense)) == len(many)
 
 
+def test_predicted_and_actual_have_the_same_scale() -> None:
+    y = np.array([0.0, 100.0])
+    corners = re.findall(r'cx="([^"]*)" cy="([^"]*)"', predicted_against_actual(y, y, "y", 1.0).svg)
+    (left, lower), (right, upper) = (map(float, corner) for corner in corners)
+    assert right - left == pytest.approx(lower - upper, abs=0.2)
+
+
 def test_a_histogram_counts_every_row() -> None:
     parts = {"training rows": np.arange(100.0), "test rows": np.arange(50.0)}
     chart = histogram(parts, "price", "Target", "how it spreads")

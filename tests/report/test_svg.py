@@ -144,3 +144,13 @@ def test_all_words_stand_inside_the_picture() -> None:
     for text in root.iter("text"):
         assert 0 <= float(text.get("x", "")) <= width
         assert 0 < float(text.get("y", "")) <= height
+
+
+def test_words_apart_from_a_point_hide_what_is_behind_them() -> None:
+    plot = Plot(Axis("x", 0, 1), Axis("y", 0, 1))
+    plot.write(0.5, 0.5, "around", "start")
+    assert 'class="behind"' not in str(plot)
+    plot.write(0.5, 0.5, "apart", "start", apart=4)
+    ground, words = plot.svg[-2:]
+    assert (ground.get("class"), words.text) == ("behind", "apart")
+    assert float(ground.get("x", "")) < float(words.get("x", "")) == pytest.approx(plot.at(0.5, 0.5)[0] + 4, abs=0.06)

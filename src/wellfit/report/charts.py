@@ -120,13 +120,14 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
             says += f" Most often {pair}"
         else:
             says += f" The {total - hits:,} mistakes are of {len(mistakes):,} kinds, none of which leads."
+        says += " The stronger a cell, the larger its share of the true class."
     if few:
         rows = [[name, *map(int, counts)] for name, counts in zip(class_names, matrix, strict=True)]
         table = Table("True class by row, predicted class by column", ["true class", *class_names], rows)
     else:
         rows = [[class_names[row], class_names[column], count] for count, row, column in mistakes[:TOP_CONFUSIONS]]
         table = Table("The most frequent mistakes", ["true class", "predicted class", "rows"], rows)
-    legend = [Series("right", "predicted right", "box"), Series("wrong", "predicted wrong", "box")]
+    legend = [Series("right", "predicted right", "shades"), Series("wrong", "predicted wrong", "shades")]
     return Chart("Confusion matrix", says, str(plot), legend, table, 0 if side == WIDTH else int(side * 0.8))
 
 
@@ -185,7 +186,8 @@ def predicted_against_actual(y: FloatArray, prediction: FloatArray, target: str,
     """
     name = shortened(target, 30)
     ends = float(min(y.min(), prediction.min())), float(max(y.max(), prediction.max()))
-    plot = Plot(Axis.over(f"actual {name}", ends, log=False), Axis.over(f"predicted {name}", ends, log=False))
+    x, y_axis = (Axis.over(f"{what} {name}", ends, log=False) for what in ("actual", "predicted"))
+    plot = Plot(x, y_axis, square=True)
     if len(y) <= MANY_POINTS:
         tips = [f"actual {number(a)}\npredicted {number(p)}" for a, p in zip(y, prediction, strict=True)]
         plot.points(y, prediction, "s1 dots", tips, radius=2.5)

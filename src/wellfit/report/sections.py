@@ -167,14 +167,16 @@ def _repeated(found: Tuning, study: StudyCharts) -> str:
     if not seeds or study.best is None or study.best.value is None:
         return ""
     mean, best = found.repeats["mean"], study.best.value
-    ends = [found.repeats[end] for end in ("low", "high") if end in found.repeats]
-    average, single, *between = scores(study.monitor, [mean, best, *ends])
+    average, single = score(study.monitor, mean), score(study.monitor, best)
+    between = ""
+    if "low" in found.repeats:
+        low, high = scores(study.monitor, [found.repeats["low"], found.repeats["high"]])
+        between = f", 95\N{NO-BREAK SPACE}% interval {low} to {high}"
     better = mean > best if is_higher_better(study.monitor) else mean < best
     word = "the same as" if average == single else "better than" if better else "worse than"
     return (
         f" Trained again with {len(seeds)} other seed{'s' * (len(seeds) > 1)}, that configuration has {study.monitor} "
-        f"{average} on average{f', 95 % interval {between[0]} to {between[1]}' if between else ''}; this is {word} the "
-        f"{single} of trial {study.best.number}."
+        f"{average} on average{between}; this is {word} the {single} of trial {study.best.number}."
     )
 
 

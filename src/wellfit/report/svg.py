@@ -130,18 +130,22 @@ class Plot:
         y: along the left, upwards.
         width: of the whole picture, in its own units, of which a letter is about 11 high.
         height: likewise.
+        square: whether the frame is as high as it is wide, whatever the height says.
     """
 
-    def __init__(self, x: Axis, y: Axis, width: float = WIDTH, height: float = HEIGHT) -> None:
+    def __init__(self, x: Axis, y: Axis, width: float = WIDTH, height: float = HEIGHT, *, square: bool = False) -> None:
         self.x, self.y = x, y
-        self.svg = Element("svg", viewBox=f"0 0 {width:g} {height:g}")
         y_ticks = y.ticks(max(2, int(height / (LINE if y.names else 38))))
         self._left = MARGIN + LETTER * max((len(text) for _, text in y_ticks), default=0)
         self._right, self._top = width - MARGIN, LINE + MARGIN * bool(y.label)
         longest = max(map(len, x.names), default=0)
         room = (self._right - self._left) / max(1, len(x.names))
         slanted = longest * LETTER > room
-        self._bottom = height - (MARGIN + LINE) - LINE * bool(x.label) - slanted * 0.7 * LETTER * max(0, longest - 2)
+        below = MARGIN + LINE + LINE * bool(x.label) + slanted * 0.7 * LETTER * max(0, longest - 2)
+        if square:
+            height = self._top + self._right - self._left + below
+        self.svg = Element("svg", viewBox=f"0 0 {_short(width)} {_short(height)}")
+        self._bottom = height - below
         x_ticks = x.ticks(int((self._right - self._left) / (LINE if x.names else 52)))
         self._frame(x_ticks, y_ticks, slanted=slanted)
 
@@ -279,9 +283,22 @@ class Plot:
         (x1, y1), (x2, y2) = self.at(*start), self.at(*end)
         self._add("line", style, x1=_short(x1), y1=_short(y1), x2=_short(x2), y2=_short(y2))
 
-    def write(self, x: float, y: float, text: str, style: str) -> None:
-        """Words around a point."""
+    def write(self, x: float, y: float, text: str, style: str, *, apart: float = 0.0) -> None:
+        """Words at a point.
+
+        Args:
+            x: of the point.
+            y: of the point.
+            text: the words.
+            style: class of the style sheet.
+            apart: by how much they stand to the right of it, on a ground of their own that hides what is behind;
+                0: around it, on what is there.
+        """
         across, down = self.at(x, y)
+        if apart:
+            across += apart
+            place = {"x": across - 1.5, "y": down - LINE / 2, "width": LETTER * len(text) + 1.5, "height": LINE}
+            self._add("rect", "behind", **{name: _short(value) for name, value in place.items()})
         self._add("text", style, x=_short(across), y=_short(down + 4)).text = text
 
     def __str__(self) -> str:

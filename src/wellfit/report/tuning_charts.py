@@ -122,7 +122,7 @@ class StudyCharts:
             plot.segment((x, 0), (x, 1), "axis")
             for value, text in axis.ticks(SHOWN_NAMES if axis.names else 5):
                 if 0 <= axis.place(value) <= 1:
-                    plot.write(x + 0.03, axis.place(value), text, "start")
+                    plot.write(x, axis.place(value), text, "start", apart=4)
         says = (
             f"Each line is a completed trial, from its values to its {self.monitor}; the better a trial, the stronger "
             "its line, and the best one is thick. Trials that were pruned or failed are left out."
