@@ -40,6 +40,7 @@ def test_curves_of_a_share_are_in_percent() -> None:
     chart = curves(history, 2, "balanced_accuracy")
     assert chart.title == "Balanced accuracy"
     assert "goes from 25.0\u00a0% in the first epoch to 87.5\u00a0% in the last" in chart.says
+    assert ">40 %<" in chart.svg
     assert "validation balanced accuracy 87.5\u00a0%" in tips(chart.svg)[1]
     assert chart.table
     assert cell(chart.table.rows[1][1]) == "75.0\u00a0%"
