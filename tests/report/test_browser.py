@@ -104,6 +104,13 @@ def test_the_page_is_whole_on_a_desk_and_a_phone(
     assert {address for address in browser.requests if not address.startswith("data:")} == {pages[name].as_uri()}
 
 
+@pytest.mark.parametrize("width", [500, 360])
+def test_no_score_is_cut_off_where_room_is_narrow(browser: Browser, pages: dict[str, Path], width: int) -> None:
+    browser.open(pages["two classes"], width)
+    overhang = "(box => box.scrollWidth - box.clientWidth)(document.querySelector('.scroll:has(.stack)'))"
+    assert browser.evaluate(overhang) == 0
+
+
 def test_charts_speak_to_the_keyboard(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["two classes"])
     browser.evaluate(FOCUS)

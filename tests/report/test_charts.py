@@ -16,6 +16,7 @@ from wellfit.report.charts import (
     reliability,
     single_curve,
 )
+from wellfit.report.content import cell
 
 HISTORY = {"epoch": [1.0, 2.0, 3.0], "train/loss": [0.9, 0.5, 0.2], "val/loss": [0.8, 0.6, 0.7], "lr": [0.1, 0.2, 0.05]}
 
@@ -34,6 +35,19 @@ def test_curves_tell_what_was_kept() -> None:
     assert tips(chart.svg)[1] == "epoch 2&#10;training loss 0.5&#10;validation loss 0.6"
 
 
+def test_curves_of_a_share_are_in_percent() -> None:
+    history = {"epoch": [1.0, 2.0], "train/balanced_accuracy": [0.5, 0.75], "val/balanced_accuracy": [0.25, 0.875]}
+    chart = curves(history, 2, "balanced_accuracy")
+    assert chart.title == "Balanced accuracy"
+    assert "goes from 25.0\u00a0% in the first epoch to 87.5\u00a0% in the last" in chart.says
+    assert ">40 %<" in chart.svg
+    assert "validation balanced accuracy 87.5\u00a0%" in tips(chart.svg)[1]
+    assert chart.table
+    assert cell(chart.table.rows[1][1]) == "75.0\u00a0%"
+    history = {"epoch": [1.0], "train/rmse": [0.5], "val/rmse": [0.25]}
+    assert curves(history, 1, "rmse").title == "RMSE"
+
+
 def test_a_training_of_one_epoch_is_drawn() -> None:
     history = {name: values[:1] for name, values in HISTORY.items()}
     assert "<circle" in curves(history, 1, "loss").svg
@@ -48,14 +62,14 @@ def test_long_trainings_are_told_in_steps() -> None:
 
 
 def test_the_confusion_matrix_counts() -> None:
-    y, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 2])
+    y, predicted = np.array([0, 0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0, 2])
     chart = confusion_matrix(confusion_counts(y, predicted, 3), ["cat", "dog", "eel"])
     assert chart.says.startswith(
-        "4 of 6 test rows were predicted right (66.7\u00a0%). Most often cat was taken for dog (1 row)."
+        "4 of 7 test rows were predicted right (57.1\u00a0%). Most often cat was taken for dog (2 rows)."
     )
-    assert "cat taken for dog&#10;1 row, 33.3\u00a0% of that class" in tips(chart.svg)
+    assert "cat taken for dog&#10;2 rows, 50.0\u00a0% of that class" in tips(chart.svg)
     assert chart.table
-    assert chart.table.rows == [["cat", 2, 1, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
+    assert chart.table.rows == [["cat", 2, 2, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
     assert len(re.findall('class="count', chart.svg)) == 5
 
 
@@ -66,6 +80,13 @@ def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
     assert chart.table
     assert chart.table.rows == [["3", "1", 8], ["7", "9", 5]]
     assert 'class="count' not in chart.svg
+
+
+def test_only_a_pair_that_leads_is_the_most_frequent_mistake() -> None:
+    equals = confusion_matrix(np.array([[5, 1, 0], [2, 5, 2], [0, 1, 5]]), ["a", "b", "c"])
+    assert "The 6 mistakes are of 4 kinds, none of which leads." in equals.says
+    assert "Most often" not in equals.says
+    assert "Only a was taken for b (1 row)." in confusion_matrix(np.array([[5, 1], [0, 5]]), ["a", "b"]).says
 
 
 def test_without_mistakes_none_is_named() -> None:
@@ -96,6 +117,13 @@ def test_few_rows_are_points_and_many_a_density() -> None:
     dense = predicted_against_actual(many, many, "y", 1.0).svg
     assert "<circle" not in dense
     assert sum(int(tip.split("&#10;")[1].split()[0].replace(",", "")) for tip in tips(dense)) == len(many)
+
+
+def test_predicted_and_actual_have_the_same_scale() -> None:
+    y = np.array([0.0, 100.0])
+    corners = re.findall(r'cx="([^"]*)" cy="([^"]*)"', predicted_against_actual(y, y, "y", 1.0).svg)
+    (left, lower), (right, upper) = (map(float, corner) for corner in corners)
+    assert right - left == pytest.approx(lower - upper, abs=0.2)
 
 
 def test_a_histogram_counts_every_row() -> None:

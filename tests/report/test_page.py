@@ -5,12 +5,17 @@ import hashlib
 import itertools
 import re
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
+from jinja2 import Environment, PackageLoader
 
+from wellfit.report import origin
+from wellfit.report.content import Chart
 from wellfit.report.page import slug
 from wellfit.report.records import Evaluated
+from wellfit.tuning.report import Row, write_report
 
 from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_up, read
 
@@ -143,6 +148,67 @@ def test_the_verdict_is_told(complete: Evaluated, reports: Path) -> None:
     assert "1 warning" in page.words
     (reports / "train" / "verdict.json").unlink()
     assert "Verdict" not in [text for _, text in read(complete, reports).headings]
+
+
+@pytest.mark.parametrize(
+    ("repeats", "words"),
+    [
+        ({1: 0.2, 2: 0.3}, "with 2 other seeds, that configuration has val/loss 0.25 on average, 95 % interval"),
+        ({1: 0.2, 2: 0.3}, "; this is worse than the 0.1 of trial 0."),
+        ({1: 0.08}, "with 1 other seed, that configuration has val/loss 0.08 on average; this is better than the"),
+        ({1: 0.1}, "on average; this is the same as the 0.1 of trial 0."),
+        ({}, "Trial 0 was the best"),
+    ],
+)
+def test_the_best_trial_is_set_against_its_repeats(
+    complete: Evaluated, reports: Path, repeats: dict[int, float], words: str
+) -> None:
+    row = Row(0, "complete", 5, 3, 0.1, {key: complete.params.flat()[key] for key in complete.params.tune.searched})
+    with patch("wellfit.tuning.report._draw"):
+        write_report(reports / "tune", [row], complete.params, complete.meta.sha256, repeats, higher_is_better=False)
+    assert words in read(complete, reports).words
+
+
+def test_scores_have_their_names(complete: Evaluated, reports: Path) -> None:
+    words = read(complete, reports).words
+    assert "test ROC AUC" in words
+    assert "balanced accuracy" in words
+    assert not re.search(r"balanced_accuracy|roc_auc|log_loss", words.split("Configuration")[1].split("Training")[0])
+
+
+@pytest.mark.parametrize(
+    ("least", "alone"),
+    [
+        ((0,), [True]),
+        ((0, 0), [False, False]),
+        ((0, 0, 0), [False, False, True]),
+        ((0, 700, 0, 0), [True, False, False, False]),
+    ],
+)
+def test_a_chart_without_a_neighbour_is_set_across(least: tuple[int, ...], alone: list[bool]) -> None:
+    environment = Environment(loader=PackageLoader("wellfit.report"), trim_blocks=True, lstrip_blocks=True)
+    environment.filters["slug"] = slug
+    macro = environment.get_template("macros.html.j2").module.charts  # type: ignore[attr-defined]
+    text = macro([Chart(f"chart {i}", "", "", least=room) for i, room in enumerate(least)], "section")
+    assert ["alone" in classes for classes in re.findall('figure class="([^"]*)"', text)] == alone
+
+
+@pytest.mark.parametrize(
+    ("experiment", "changes", "commands", "says"),
+    [
+        ("", [], ["git checkout abc", "make repro"], ""),
+        ("", ["src/a.py"], ["git checkout abc", "make repro"], "do not bring back what was changed"),
+        ("dry-run", ["a"], ["git checkout abc", "make setup", ".venv/bin/dvc exp apply dry-run", "make repro"], ""),
+    ],
+)
+def test_the_commands_make_the_environment_before_they_use_it(
+    complete: Evaluated, experiment: str, changes: list[str], commands: list[str], says: str
+) -> None:
+    with patch.multiple(origin, git_commit=lambda: "abc", changed_files=lambda: changes, experiment=lambda: experiment):
+        found = origin.reproduction(complete)
+    assert found["commands"].splitlines() == commands
+    assert says in found["says"]
+    assert bool(found["says"]) == bool(says)
 
 
 @pytest.mark.parametrize(("epochs", "words"), [(5, "Stopped early, after 5 of at most 40"), (40, "All 40 epochs ran")])

@@ -47,7 +47,7 @@ def test_values_that_crowd_go_on_a_logarithmic_axis() -> None:
         (Axis("x", 0.05, 0.95), 3, ["0.5"]),
         (Axis("x", 0.5, 3.5, whole=True), 9, ["1", "2", "3"]),
         (Axis("x", 0, 1, percent=True), 2, ["0 %", "50 %", "100 %"]),
-        (Axis("x", -2000, 2000), 4, ["-2,000", "-1,000", "0", "1,000", "2,000"]),
+        (Axis("x", -2000, 2000), 4, ["−2,000", "−1,000", "0", "1,000", "2,000"]),
         (Axis("x", 0.0009, 1.1, log=True), 4, ["0.001", "0.01", "0.1", "1"]),
         (Axis("x", 0.9, 11, log=True), 9, ["1", "2", "5", "10"]),
         (Axis("x", 0.9e-9, 1.1e9, log=True), 4, ["1e-09", "0.0001", "10", "1e+06"]),
@@ -144,3 +144,13 @@ def test_all_words_stand_inside_the_picture() -> None:
     for text in root.iter("text"):
         assert 0 <= float(text.get("x", "")) <= width
         assert 0 < float(text.get("y", "")) <= height
+
+
+def test_words_apart_from_a_point_hide_what_is_behind_them() -> None:
+    plot = Plot(Axis("x", 0, 1), Axis("y", 0, 1))
+    plot.write(0.5, 0.5, "around", "start")
+    assert 'class="behind"' not in str(plot)
+    plot.write(0.5, 0.5, "apart", "start", apart=4)
+    ground, words = plot.svg[-2:]
+    assert (ground.get("class"), words.text) == ("behind", "apart")
+    assert float(ground.get("x", "")) < float(words.get("x", "")) == pytest.approx(plot.at(0.5, 0.5)[0] + 4, abs=0.06)

@@ -67,8 +67,25 @@ def test_history_compares_with_params_yaml() -> None:
 
 def test_a_slice_says_where_the_best_are() -> None:
     says = study(n=30).slice("model.dropout").says
-    assert "The best trial has 0; the best 3 completed lie between 0 and 0.2" in says
-    assert "have [8], [8, 4]" in study(n=30).slice("model.hidden").says
+    assert "The best trial has 0; the best 3 completed trials have values from 0 to 0.2." in says
+    assert "trials have [8] and [8, 4]." in study(n=30).slice("model.hidden").says
+
+
+def test_a_share_is_told_in_percent() -> None:
+    found = StudyCharts(study().trials, frozenset(), "val/accuracy", higher_is_better=True)
+    assert "The best val/accuracy, 60.0\u00a0%, came with trial 5" in found.history().says
+    assert "val/accuracy 60.0\u00a0%" in found.history().svg
+    assert "20 %" in found.history().svg
+
+
+def test_a_slice_says_no_more_of_a_best_trial_alone() -> None:
+    assert study(n=6).slice("model.dropout").says == "The best trial has 0."
+
+
+def test_a_slice_says_where_the_best_agree() -> None:
+    trials = [trial._replace(values={"model.dropout": 0.25}) for trial in study(n=30).trials]
+    says = StudyCharts(trials, frozenset(), "val/loss", higher_is_better=False).slice("model.dropout").says
+    assert says == "The best trial has 0.25; the best 3 completed trials all have it."
 
 
 def test_a_key_of_choices_has_their_names() -> None:

@@ -4,39 +4,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from wellfit.evaluation.score_names import is_share, score_name
 from wellfit.evaluation.seeds import Estimate
 from wellfit.evaluation.style import plain
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
-NAMES = {
-    "average_precision": "average precision",
-    "balanced_accuracy": "balanced accuracy",
-    "ece": "calibration error",
-    "f1": "F1",
-    "log_loss": "log loss",
-    "macro_f1": "macro F1",
-    "mae": "MAE",
-    "msle": "MSLE",
-    "r2": "R²",
-    "rmse": "RMSE",
-    "roc_auc": "ROC AUC",
-    "weighted_f1": "weighted F1",
-}
-# From 0 to 1; told in per cent, and their differences in points, which are hundredths.
-SHARES = frozenset(
-    {
-        "accuracy",
-        "average_precision",
-        "balanced_accuracy",
-        "ece",
-        "f1",
-        "macro_f1",
-        "precision",
-        "recall",
-        "roc_auc",
-        "weighted_f1",
-    }
-)
 MOST_DECIMALS = 6  # of plain numbers; what is smaller is told with an exponent
 
 
@@ -59,7 +31,7 @@ class Measure:
     @property
     def is_share(self) -> bool:
         """Whether the score lies between 0 and 1."""
-        return self.score in SHARES
+        return is_share(self.score)
 
     @property
     def higher_is_better(self) -> bool:
@@ -71,7 +43,7 @@ class Measure:
     @property
     def name(self) -> str:
         """The score in words."""
-        return NAMES.get(self.score, self.score.replace("_", " "))
+        return score_name(self.score)
 
     @property
     def label(self) -> str:

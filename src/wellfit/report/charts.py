@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from wellfit.evaluation.score_names import is_share, score_name
 from wellfit.evaluation.scores import FloatArray, IntArray, confidence_bins, wilson_interval
 from wellfit.evaluation.style import shortened
-from wellfit.report.content import Chart, Series, Table, number, percent, so_many_rows
+from wellfit.report.content import Chart, Series, Share, Table, number, percent, score, score_cell, so_many_rows
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 
 MOST_BANDS = 300  # epochs that are said by themselves when pointed at
@@ -26,22 +27,24 @@ def curves(history: Mapping[str, Sequence[float]], best_epoch: int, name: str) -
         name: of a metric, without its split.
     """
     epochs, training, validation = history["epoch"], history[f"train/{name}"], history[f"val/{name}"]
-    plot = Plot(_epochs(epochs), Axis.over(name, [*training, *validation]))
+    words = score_name(name)
+    plot = Plot(_epochs(epochs), Axis.over(words, [*training, *validation], percent=is_share(name)))
     plot.rule("mark", x=best_epoch)
     plot.line(epochs, training, "s2")
     plot.line(epochs, validation, "s1")
     plot.points([best_epoch], [validation[best_epoch - 1]], "s1", radius=4)
     rows = list(zip(map(int, epochs), training, validation, strict=True))
-    _say_epochs(plot, rows, [f"training {name}", f"validation {name}"])
-    kept = validation[best_epoch - 1]
+    _say_epochs(plot, rows, [f"training {words}", f"validation {words}"], name)
+    first, last = ([score(name, values[at]) for values in (validation, training)] for at in (0, -1))
     says = (
-        f"Validation {name} goes from {number(validation[0])} in the first epoch to {number(validation[-1])} in the "
-        f"last, training {name} from {number(training[0])} to {number(training[-1])}. The weights of epoch "
-        f"{best_epoch} were kept, with {number(kept)} on validation rows."
+        f"Validation {words} goes from {first[0]} in the first epoch to {last[0]} in the last, training {words} from "
+        f"{first[1]} to {last[1]}. The weights of epoch {best_epoch} were kept, with "
+        f"{score(name, validation[best_epoch - 1])} on validation rows."
     )
     legend = [Series("s1", "validation, after the epoch"), Series("s2", "training, during it")]
-    title = "Loss" if name == "loss" else name.replace("_", " ").capitalize()
-    table = Table(f"{title} by epoch", ["epoch", "training", "validation"], rows)
+    title = words[0].upper() + words[1:]
+    cells = [(epoch, *(score_cell(name, value) for value in values)) for epoch, *values in rows]
+    table = Table(f"{title} by epoch", ["epoch", "training", "validation"], cells)
     return Chart(title, says, str(plot), legend, table)
 
 
@@ -62,10 +65,12 @@ def _epochs(epochs: Sequence[float]) -> Axis:
     return Axis("epoch", 0.5, len(epochs) + 0.5, whole=True)
 
 
-def _say_epochs(plot: Plot, rows: Sequence[tuple[int, *tuple[float, ...]]], names: Sequence[str]) -> None:
+def _say_epochs(
+    plot: Plot, rows: Sequence[tuple[int, *tuple[float, ...]]], names: Sequence[str], key: str = ""
+) -> None:
     shown = rows[:: -(-len(rows) // MOST_BANDS)]
     tips = [
-        f"epoch {epoch}\n" + "\n".join(f"{name} {number(value)}" for name, value in zip(names, values, strict=True))
+        f"epoch {epoch}\n" + "\n".join(f"{name} {score(key, value)}" for name, value in zip(names, values, strict=True))
         for epoch, *values in shown
     ]
     plot.bands([row[0] for row in shown], tips)
@@ -108,14 +113,21 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     says = f"{hits:,} of {total:,} test rows were predicted right ({percent(hits / total)})."
     if mistakes:
         count, row, column = mistakes[0]
-        says += f" Most often {class_names[row]} was taken for {class_names[column]} ({so_many_rows(count)})."
+        pair = f"{class_names[row]} was taken for {class_names[column]} ({so_many_rows(count)})."
+        if len(mistakes) == 1:
+            says += f" Only {pair}"
+        elif count > mistakes[1][0]:
+            says += f" Most often {pair}"
+        else:
+            says += f" The {total - hits:,} mistakes are of {len(mistakes):,} kinds, none of which leads."
+        says += " The stronger a cell, the larger its share of the true class."
     if few:
         rows = [[name, *map(int, counts)] for name, counts in zip(class_names, matrix, strict=True)]
         table = Table("True class by row, predicted class by column", ["true class", *class_names], rows)
     else:
         rows = [[class_names[row], class_names[column], count] for count, row, column in mistakes[:TOP_CONFUSIONS]]
         table = Table("The most frequent mistakes", ["true class", "predicted class", "rows"], rows)
-    legend = [Series("right", "predicted right", "box"), Series("wrong", "predicted wrong", "box")]
+    legend = [Series("right", "predicted right", "shades"), Series("wrong", "predicted wrong", "shades")]
     return Chart("Confusion matrix", says, str(plot), legend, table, 0 if side == WIDTH else int(side * 0.8))
 
 
@@ -154,11 +166,12 @@ def reliability(y: IntArray, probabilities: FloatArray, bins: int, ece: float | 
     )
     says = (
         f"Mean confidence {percent(sure)}, accuracy {percent(hits[0])}: on the whole the model is {word}. "
-        f"Expected calibration error {number(ece)}. Points on the dotted line are calibrated; "
+        f"Expected calibration error {score('ece', ece)}. Points on the dotted line are calibrated; "
         "upright lines are 95 % intervals, bars the share of the rows."
     )
     header = ["confidence, mean of a bin", "accuracy", "low", "high", "rows"]
-    table = Table("Reliability by bin", header, list(zip(mean, accuracy, low, high, rows, strict=True)))
+    cells = [(*map(Share, shares), n) for *shares, n in zip(mean, accuracy, low, high, rows, strict=True)]
+    table = Table("Reliability by bin", header, cells)
     return Chart("Reliability", says, str(plot), (), table)
 
 
@@ -173,7 +186,8 @@ def predicted_against_actual(y: FloatArray, prediction: FloatArray, target: str,
     """
     name = shortened(target, 30)
     ends = float(min(y.min(), prediction.min())), float(max(y.max(), prediction.max()))
-    plot = Plot(Axis.over(f"actual {name}", ends, log=False), Axis.over(f"predicted {name}", ends, log=False))
+    x, y_axis = (Axis.over(f"{what} {name}", ends, log=False) for what in ("actual", "predicted"))
+    plot = Plot(x, y_axis, square=True)
     if len(y) <= MANY_POINTS:
         tips = [f"actual {number(a)}\npredicted {number(p)}" for a, p in zip(y, prediction, strict=True)]
         plot.points(y, prediction, "s1 dots", tips, radius=2.5)

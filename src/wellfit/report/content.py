@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.evaluation.score_names import is_share
+
 MISSING = "–"
+
+
+class Share(float):
+    """A number from 0 to 1 that a table has in percent."""
 
 
 class Table(NamedTuple):
@@ -80,9 +86,38 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if value and not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.{digits}g}"
+        return minus(f"{value:.{digits}g}")
     whole = len(f"{abs(value):.0f}")
-    return f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}"
+    return minus(f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}")
+
+
+def minus(text: str) -> str:
+    """A number with the sign that a negative one has in print."""
+    return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
+
+
+def score(name: str, value: float | None) -> str:
+    """The value of a score, with or without its split: in percent where it is a share."""
+    return percent(value) if value is not None and math.isfinite(value) and is_share(name) else number(value)
+
+
+def score_cell(name: str, value: float | None) -> float | None:
+    """The value of a score as a table has it."""
+    return Share(value) if value is not None and is_share(name) else value
+
+
+def scores(name: str, values: Sequence[float | None]) -> list[str]:
+    """Values of a score that stand beside each other, such as the ends of its interval: all with the same decimals."""
+    told = [None if value is None or not math.isfinite(value) else value for value in values]
+    known = [value for value in told if value is not None]
+    if is_share(name):
+        decimals = max(map(_percent_decimals, known), default=1)
+        return [MISSING if value is None else percent(value, decimals) for value in told]
+    largest = max(map(abs, known), default=0.0)
+    if not 1e-4 <= largest < 1e7:
+        return [number(value) for value in told]
+    decimals = max(0, 3 - math.floor(math.log10(largest)))
+    return [MISSING if value is None else minus(f"{round(value, decimals) + 0.0:,.{decimals}f}") for value in told]
 
 
 def cell(value: Any) -> str:
@@ -92,7 +127,9 @@ def cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
-        return f"{value:,}"
+        return minus(f"{value:,}")
+    if isinstance(value, Share):
+        return percent(value) if math.isfinite(value) else MISSING
     if isinstance(value, float | np.floating):
         return number(float(value))
     return str(value)
@@ -103,10 +140,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
 
 
-def percent(share: float) -> str:
-    """A share in percent, with more digits near 0 and 100 %."""
-    digits = 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
+def percent(share: float, decimals: int | None = None) -> str:
+    """A share in percent; with more digits near 0 and 100 %, unless it is said how many."""
+    return f"{100 * share:.{_percent_decimals(share) if decimals is None else decimals}f}\N{NO-BREAK SPACE}%"
+
+
+def _percent_decimals(share: float) -> int:
+    return 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
 
 
 def so_many_rows(count: int) -> str:

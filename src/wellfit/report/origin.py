@@ -52,12 +52,16 @@ def reproduction(run: Evaluated) -> dict[str, Any]:
     if experiment():
         facts.append(["DVC experiment", experiment()])
     commands = [f"git checkout {commit}"] if commit else []
+    says = ""
     if experiment():
-        commands.append(f"dvc exp apply {experiment()}")
+        commands += ["make setup", f".venv/bin/dvc exp apply {experiment()}"]
+    elif changes:
+        says = "These commands do not bring back what was changed since the commit; the files are named below."
     return {
         "facts": Table("Where this comes from", ["what", "value"], facts),
         "versions": Table("Versions", ["package", "version"], [list(item) for item in versions().items()]),
         "commands": "\n".join([*commands, "make repro"]),
+        "says": says,
     }
 
 

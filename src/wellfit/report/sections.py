@@ -7,9 +7,10 @@ import numpy as np
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
+from wellfit.evaluation.score_names import score_name
 from wellfit.evaluation.scores import confusion_counts, per_class_report
 from wellfit.report import charts, examples
-from wellfit.report.content import MISSING, Chart, Table, cell, number, percent, so_many_rows
+from wellfit.report.content import MISSING, Chart, Share, Table, cell, number, score, score_cell, scores, so_many_rows
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.tuning_charts import StudyCharts
 from wellfit.training.metrics import is_higher_better
@@ -18,23 +19,22 @@ from wellfit.tuning.config import Interval
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns
 MANY_PARTS = 20  # classes above which a table of parts is folded
-# What each score means, and whether it is a share, which reads best in percent.
 MEANINGS = {
-    "accuracy": ("share of the rows predicted right", True),
-    "balanced_accuracy": ("mean over the classes of the share predicted right", True),
-    "macro_f1": ("F1, mean over the classes", False),
-    "weighted_f1": ("F1, mean over the classes by their rows", False),
-    "log_loss": ("mean of -log of the probability given to the true class; lower is better", False),
-    "roc_auc": ("probability that a row of a class is ranked above one of another", False),
-    "ece": ("expected calibration error: by how much confidence and accuracy differ; lower is better", False),
-    "precision": ("share of the rows taken for a class that are of it", True),
-    "recall": ("share of a class's rows that are found", True),
-    "f1": ("harmonic mean of precision and recall", False),
-    "average_precision": ("area under precision against recall", False),
-    "rmse": ("root of the mean squared error, in the target's unit; lower is better", False),
-    "mae": ("mean absolute error, in the target's unit; lower is better", False),
-    "r2": ("share of the target's variance that is explained", False),
-    "msle": ("mean squared error of log(1 + value); lower is better", False),
+    "accuracy": "share of the rows predicted right",
+    "balanced_accuracy": "mean over the classes of the share predicted right",
+    "macro_f1": "F1, mean over the classes",
+    "weighted_f1": "F1, mean over the classes by their rows",
+    "log_loss": "mean of −log of the probability given to the true class; lower is better",
+    "roc_auc": "probability that a row of a class is ranked above one of another",
+    "ece": "expected calibration error: by how much confidence and accuracy differ; lower is better",
+    "precision": "share of the rows taken for a class that are of it",
+    "recall": "share of a class's rows that are found",
+    "f1": "harmonic mean of precision and recall",
+    "average_precision": "area under precision against recall",
+    "rmse": "root of the mean squared error, in the target's unit; lower is better",
+    "mae": "mean absolute error, in the target's unit; lower is better",
+    "r2": "share of the target's variance that is explained",
+    "msle": "mean squared error of log(1 + value); lower is better",
 }
 BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
 
@@ -42,27 +42,29 @@ BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
 def headline(run: Evaluated) -> str:
     """The result in a sentence."""
     name = "accuracy" if run.is_classification else "rmse"
+    value, interval = _told(run, name)
     model = run.checkpoint.info["config"]["model"]["name"]
     return (
-        f"Test {name} {_score(name, run.metrics[name])}, 95 % interval {_interval(run, name)}: {model} on "
+        f"Test {score_name(name)} {value}, 95 % interval {interval}: {model} on "
         f"{so_many_rows(len(run.test.y))} that no other stage has seen."
     )
 
 
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
-    scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
+    names_of_scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
     y, names = np.asarray(run.test.y), run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
-        [name, _score(name, run.metrics[name]), _interval(run, name), MEANINGS[name][0] + whose * (name in BY_CLASS)]
-        for name in scores
+        [score_name(name), *_told(run, name), MEANINGS[name] + whose * (name in BY_CLASS)] for name in names_of_scores
     ]
     header = ["score", "value", "95 % interval", "meaning"]
     found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
     if run.is_classification:
         report = per_class_report(y, run.predictions, names, run.test.weights)
-        classes = [[row.class_name, row.precision, row.recall, row.f1, row.support] for row in report]
+        classes = [
+            [row.class_name, Share(row.precision), Share(row.recall), Share(row.f1), row.support] for row in report
+        ]
         matrix = confusion_counts(y, run.predictions.argmax(axis=1), len(names))
         bins, ece = run.params.evaluate.calibration_bins, run.metrics["ece"]
         drawn = [charts.confusion_matrix(matrix, names), charts.reliability(y, run.predictions, bins, ece)]
@@ -95,11 +97,11 @@ def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
         else f"Stopped early, after {found.epochs} of at most {at_most} epochs"
     )
     monitor = run.checkpoint.info["config"]["train"]["monitor"]
-    score = "accuracy" if run.is_classification else "rmse"
+    main = "accuracy" if run.is_classification else "rmse"
     watched = monitor.removeprefix("val/")
     shown = [
         name
-        for name in dict.fromkeys(["loss", score, watched])
+        for name in dict.fromkeys(["loss", main, watched])
         if {f"train/{name}", f"val/{name}"} <= found.history.keys()
     ]
     drawn = [charts.curves(found.history, found.best_epoch, name) for name in shown]
@@ -134,12 +136,14 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
     )
     study = StudyCharts(found.trials, logarithmic, monitor, higher_is_better=is_higher_better(monitor))
     header = ["trial", monitor, "best epoch", *study.keys]
-    rows = [[str(t.number), t.value, t.best_epoch, *t.values.values()] for t in study.ranked]
-    everything = [[str(t.number), t.state, t.value, t.epochs, *t.values.values()] for t in found.trials]
+    rows = [[str(t.number), score_cell(monitor, t.value), t.best_epoch, *t.values.values()] for t in study.ranked]
+    everything = [
+        [str(t.number), t.state, score_cell(monitor, t.value), t.epochs, *t.values.values()] for t in found.trials
+    ]
     says = f"{len(found.trials)} trials were compared by {monitor}."
     if study.best is not None:
         chosen = ", ".join(f"{key} {cell(value)}" for key, value in study.best.values.items())
-        says += f" Trial {study.best.number} was the best, with {number(study.best.value)}: {chosen}."
+        says += f" Trial {study.best.number} was the best, with {score(monitor, study.best.value)}: {chosen}."
     if not found.importance:
         says += " How much each key mattered is not known."
     return {
@@ -160,15 +164,19 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
 
 def _repeated(found: Tuning, study: StudyCharts) -> str:
     seeds = [seed for seed in found.repeats if seed not in ("mean", "low", "high")]
-    if not seeds:
+    if not seeds or study.best is None or study.best.value is None:
         return ""
+    mean, best = found.repeats["mean"], study.best.value
+    average, single = score(study.monitor, mean), score(study.monitor, best)
     between = ""
     if "low" in found.repeats:
-        low, high = found.repeats["low"], found.repeats["high"]
-        between = f", 95 % interval {number(low)} to {number(high)}"
+        low, high = scores(study.monitor, [found.repeats["low"], found.repeats["high"]])
+        between = f", 95\N{NO-BREAK SPACE}% interval {low} to {high}"
+    better = mean > best if is_higher_better(study.monitor) else mean < best
+    word = "the same as" if average == single else "better than" if better else "worse than"
     return (
-        f" Trained again with {len(seeds)} other seeds, that configuration has {study.monitor} "
-        f"{number(found.repeats['mean'])} on average{between}: how much of its rank was luck."
+        f" Trained again with {len(seeds)} other seed{'s' * (len(seeds) > 1)}, that configuration has {study.monitor} "
+        f"{average} on average{between}; this is {word} the {single} of trial {study.best.number}."
     )
 
 
@@ -179,7 +187,7 @@ def data(run: Evaluated) -> dict[str, Any]:
         name: run.test if name == "test" else load_split(run.data_folder, meta, name) for name in SPLIT_NAMES
     }
     total = sum(meta.split_sizes.values())
-    sizes = [[name, meta.split_sizes[name], percent(meta.split_sizes[name] / total)] for name in SPLIT_NAMES]
+    sizes = [[name, meta.split_sizes[name], Share(meta.split_sizes[name] / total)] for name in SPLIT_NAMES]
     balance: Table | None = None
     drawn: Chart
     if run.is_classification:
@@ -238,7 +246,7 @@ def _columns(meta: Meta) -> Table | None:
 def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
-    found = [(f"test {name}", _score(name, run.metrics[name]), _interval(run, name)) for name in names]
+    found = [(f"test {score_name(name)}", *_told(run, name)) for name in names]
     if trained is not None:
         count = len(trained.warnings or [])
         verdict = (
@@ -252,10 +260,7 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
     return found
 
 
-def _score(name: str, value: float | None) -> str:
-    return percent(value) if value is not None and MEANINGS[name][1] else number(value)
-
-
-def _interval(run: Evaluated, name: str) -> str:
-    low, high = (run.metrics[f"{name}_{end}"] for end in ("low", "high"))
-    return MISSING if low is None else f"{_score(name, low)} to {_score(name, high)}"
+def _told(run: Evaluated, name: str) -> tuple[str, str]:
+    """A test score and its interval."""
+    value, low, high = scores(name, [run.metrics[f"{name}{end}"] for end in ("", "_low", "_high")])
+    return value, MISSING if MISSING in (low, high) else f"{low} to {high}"

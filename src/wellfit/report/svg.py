@@ -13,6 +13,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import numpy as np
 
 from wellfit.evaluation.style import LOG_SPAN, shortened
+from wellfit.report.content import minus
 
 WIDTH, HEIGHT = 360.0, 235.0  # a phone shows them as they are
 LETTER, LINE = 6.2, 13.0  # width of a letter and height of a line, in the units of the picture
@@ -44,17 +45,26 @@ class Axis:
     whole: bool = False
 
     @classmethod
-    def over(cls, label: str, values: Iterable[float], *, log: bool | None = None, whole: bool = False) -> "Axis":
+    def over(
+        cls,
+        label: str,
+        values: Iterable[float],
+        *,
+        log: bool | None = None,
+        percent: bool = False,
+        whole: bool = False,
+    ) -> "Axis":
         """An axis that holds all values, with some room around.
 
         Args:
             label: what it measures.
             values: those that are not finite are passed over.
             log: whether it is logarithmic; None: where the values, all positive, would crowd at one end otherwise.
+            percent: whether values are shares to be shown in percent; then the axis is not logarithmic.
             whole: whether values are whole numbers.
         """
         finite = [float(value) for value in values if math.isfinite(value)]
-        if log is None:
+        if log is None and not percent:
             log = bool(finite) and min(finite) > 0 and max(finite) > LOG_SPAN * min(finite)
         finite = [value for value in finite if value > 0 or not log] or [1.0]
         low, high = min(finite), max(finite)
@@ -62,7 +72,7 @@ class Axis:
             room = max(1.05, (high / low) ** 0.05)
             return cls(label, low / room, high * room, log=True)
         room = 0.05 * (high - low) or 0.5
-        return cls(label, low - room, high + room, whole=whole)
+        return cls(label, low - room, high + room, percent=percent, whole=whole)
 
     @classmethod
     def of_names(cls, label: str, names: Sequence[str], *, backwards: bool = False) -> "Axis":
@@ -87,7 +97,7 @@ class Axis:
         if self.log:
             return [(value, f"{value:.4g}") for value in _log_ticks(self.low, self.high, at_most)]
         values = _even_ticks(min(self.low, self.high), max(self.low, self.high), at_most, whole=self.whole)
-        return [(value, f"{100 * value:.4g} %" if self.percent else f"{value:,.7g}") for value in values]
+        return [(value, f"{100 * value:.4g} %" if self.percent else minus(f"{value:,.7g}")) for value in values]
 
 
 def _even_ticks(low: float, high: float, at_most: int, *, whole: bool) -> list[float]:
@@ -120,18 +130,22 @@ class Plot:
         y: along the left, upwards.
         width: of the whole picture, in its own units, of which a letter is about 11 high.
         height: likewise.
+        square: whether the frame is as high as it is wide, whatever the height says.
     """
 
-    def __init__(self, x: Axis, y: Axis, width: float = WIDTH, height: float = HEIGHT) -> None:
+    def __init__(self, x: Axis, y: Axis, width: float = WIDTH, height: float = HEIGHT, *, square: bool = False) -> None:
         self.x, self.y = x, y
-        self.svg = Element("svg", viewBox=f"0 0 {width:g} {height:g}")
         y_ticks = y.ticks(max(2, int(height / (LINE if y.names else 38))))
         self._left = MARGIN + LETTER * max((len(text) for _, text in y_ticks), default=0)
         self._right, self._top = width - MARGIN, LINE + MARGIN * bool(y.label)
         longest = max(map(len, x.names), default=0)
         room = (self._right - self._left) / max(1, len(x.names))
         slanted = longest * LETTER > room
-        self._bottom = height - (MARGIN + LINE) - LINE * bool(x.label) - slanted * 0.7 * LETTER * max(0, longest - 2)
+        below = MARGIN + LINE + LINE * bool(x.label) + slanted * 0.7 * LETTER * max(0, longest - 2)
+        if square:
+            height = self._top + self._right - self._left + below
+        self.svg = Element("svg", viewBox=f"0 0 {_short(width)} {_short(height)}")
+        self._bottom = height - below
         x_ticks = x.ticks(int((self._right - self._left) / (LINE if x.names else 52)))
         self._frame(x_ticks, y_ticks, slanted=slanted)
 
@@ -269,9 +283,22 @@ class Plot:
         (x1, y1), (x2, y2) = self.at(*start), self.at(*end)
         self._add("line", style, x1=_short(x1), y1=_short(y1), x2=_short(x2), y2=_short(y2))
 
-    def write(self, x: float, y: float, text: str, style: str) -> None:
-        """Words around a point."""
+    def write(self, x: float, y: float, text: str, style: str, *, apart: float = 0.0) -> None:
+        """Words at a point.
+
+        Args:
+            x: of the point.
+            y: of the point.
+            text: the words.
+            style: class of the style sheet.
+            apart: by how much they stand to the right of it, on a ground of their own that hides what is behind;
+                0: around it, on what is there.
+        """
         across, down = self.at(x, y)
+        if apart:
+            across += apart
+            place = {"x": across - 1.5, "y": down - LINE / 2, "width": LETTER * len(text) + 1.5, "height": LINE}
+            self._add("rect", "behind", **{name: _short(value) for name, value in place.items()})
         self._add("text", style, x=_short(across), y=_short(down + 4)).text = text
 
     def __str__(self) -> str:

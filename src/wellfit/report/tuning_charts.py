@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.evaluation.score_names import is_share
 from wellfit.evaluation.style import shortened
-from wellfit.report.content import Chart, Series, Table, cell, number, percent
+from wellfit.report.content import Chart, Series, Share, Table, cell, percent, score
 from wellfit.report.records import Trial
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 
@@ -58,10 +59,12 @@ class StudyCharts:
         }
         says = ", ".join(f"{count} {state}" for state, count in counts.items() if count) + "."
         if self.best is not None:
-            says += f" The best {self.monitor}, {number(self.best.value)}, came with trial {self.best.number}"
+            says += (
+                f" The best {self.monitor}, {score(self.monitor, self.best.value)}, came with trial {self.best.number}"
+            )
             first = self.trials[0]
             if first.value is not None and first is not self.best:
-                says += f"; the values of params.yaml, trial {first.number}, have {number(first.value)}"
+                says += f"; the values of params.yaml, trial {first.number}, have {score(self.monitor, first.value)}"
             says += ". The line is the best so far."
         return Chart("History", says, str(plot), self._legend())
 
@@ -73,7 +76,7 @@ class StudyCharts:
         says = "Each trial by its value of this key."
         if self.best is not None:
             top = self.ranked[: max(1, len(self.ranked) // 10)]
-            says = f"The best trial has {cell(self.best.values[key])}; {_span(top, key)}."
+            says = f"The best trial has {_label(self.best.values[key])}{_span(top, key)}."
         return Chart(key, says, str(plot), self._legend())
 
     def importance(self, shares: Mapping[str, float]) -> Chart:
@@ -89,13 +92,13 @@ class StudyCharts:
             f"What part of the differences in {self.monitor} each key explains by itself, by fANOVA on the "
             f"{len(self.ranked)} completed trials: {listed}."
         )
-        table = Table("Share of the variance by key", ["key", "share"], ranked)
+        table = Table("Share of the variance by key", ["key", "share"], [(key, Share(share)) for key, share in ranked])
         return Chart("What mattered", says, str(plot), (), table)
 
     def parallel(self) -> Chart:
         """A line for each completed trial through its values and its result; the better, the stronger."""
         columns = [self._positions(key, apart=False) for key in self.keys]
-        result = Axis.over(self.monitor, [self._value(trial) for trial in self.ranked])
+        result = Axis.over(self.monitor, [self._value(trial) for trial in self.ranked], percent=is_share(self.monitor))
         columns.append(([self._value(trial) for trial in self.trials], result))
         names = [shortened(key.partition(".")[2] or key, 14) for key in self.keys] + [shortened(self.monitor, 14)]
         width = max(WIDTH, COLUMN * len(columns))
@@ -119,7 +122,7 @@ class StudyCharts:
             plot.segment((x, 0), (x, 1), "axis")
             for value, text in axis.ticks(SHOWN_NAMES if axis.names else 5):
                 if 0 <= axis.place(value) <= 1:
-                    plot.write(x + 0.03, axis.place(value), text, "start")
+                    plot.write(x, axis.place(value), text, "start", apart=4)
         says = (
             f"Each line is a completed trial, from its values to its {self.monitor}; the better a trial, the stronger "
             "its line, and the best one is thick. Trials that were pruned or failed are left out."
@@ -177,19 +180,20 @@ class StudyCharts:
         return [*legend, Series("s3", "best trial", "ring")] if self.best is not None else legend
 
     def _tip(self, trial: Trial) -> str:
-        lines = [f"trial {trial.number}, {trial.state}", f"{self.monitor} {number(trial.value)}"]
+        lines = [f"trial {trial.number}, {trial.state}", f"{self.monitor} {score(self.monitor, trial.value)}"]
         return "\n".join(lines + [f"{key} {cell(value)}" for key, value in trial.values.items()])
 
     def _value(self, trial: Trial) -> float:
         return np.nan if trial.value is None else trial.value
 
     def _value_axis(self) -> Axis:
-        return Axis.over(self.monitor, [self._value(trial) for trial in self.trials])
+        values = [self._value(trial) for trial in self.trials]
+        return Axis.over(self.monitor, values, percent=is_share(self.monitor))
 
     def _positions(self, key: str, *, apart: bool = True) -> tuple[Sequence[float], Axis]:
         """Where each trial stands on the axis of a key, and the axis; choices side by side, if they are to be apart."""
         values = [trial.values[key] for trial in self.trials]
-        if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        if all(map(_is_number, values)):
             return values, Axis.over(
                 key, values, log=key in self._logarithmic, whole=all(isinstance(v, int) for v in values)
             )
@@ -200,14 +204,22 @@ class StudyCharts:
         return positions.tolist(), Axis.of_names(key, labels)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _label(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return cell(value) if _is_number(value) else value if isinstance(value, str) else json.dumps(value)
 
 
 def _span(trials: Sequence[Trial], key: str) -> str:
-    """What the best trials have in common in a key."""
+    """What the best trials have in common in a key, to be said after the value of the best; nothing of one alone."""
+    if len(trials) == 1:
+        return ""
     values = [trial.values[key] for trial in trials]
-    count = f"the best {len(trials)} completed" if len(trials) > 1 else "the best completed one"
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        return f"{count} lie between {cell(min(values))} and {cell(max(values))}"
-    return f"{count} have {', '.join(dict.fromkeys(map(_label, values)))}"
+    labels, whose = list(dict.fromkeys(map(_label, values))), f"; the best {len(trials)} completed trials"
+    if len(labels) == 1:
+        return f"{whose} all have it"
+    if all(map(_is_number, values)):
+        return f"{whose} have values from {cell(min(values))} to {cell(max(values))}"
+    return f"{whose} have {', '.join(labels[:-1])} and {labels[-1]}"
