@@ -86,6 +86,26 @@ def test_numbers_that_blew_up_flatten_nothing(tmp_path):
     save(plots.traces(results(wild)), tmp_path / "traces.png")
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_rate_of_what_failed_is_seen():
+    constant, wild = training("a", 0, [1.0, 0.5]), training("b", 0, [9.0], failure="NaN", lr=100.0)
+    for epoch in constant.history:
+        epoch["lr"] = 0.1
+    rate = plots.traces(results(constant, wild)).axes[0]
+    assert rate.get_ylim()[0] < 0.1
+    assert rate.get_ylim()[1] > 100
+
+
+def test_the_legend_promises_nothing_that_is_not_drawn():
+    nothing = training("b", 0, [], failure="NaN")
+    for draw in (lambda found: plots.curves(found, "accuracy", ""), plots.traces):
+        figure = draw(results(training("a", 0, [1.0, 0.5]), nothing))
+        assert "b (failed at once)" in labels(figure)
+        assert "a seed failed" not in labels(figure)
+        (line,) = [line for line in figure.legends[0].get_lines() if line.get_label() == "b (failed at once)"]
+        assert line.get_linestyle() == "None"
+
+
 def test_a_seed_that_failed_is_no_part_of_the_mean():
     found = results(training("a", 0, [1.0, 0.5]), training("a", 1, [9.0, 9.0], failure="NaN"))
     assert lines_of(plots.curves(found, "accuracy", "").axes[0], plots.COLORS[0])[0].get_ydata().tolist() == [1.0, 0.5]

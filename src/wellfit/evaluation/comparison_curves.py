@@ -67,9 +67,8 @@ def curves(results: Sequence[Result], score: str, target: str) -> Figure:
         Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
         Line2D([], [], color=BLACK, label="validation"),
     ]
-    _explain(
-        figure, results, [*splits, *([Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else [])]
-    )
+    band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
+    _explain(figure, results, ["val/loss", f"val/{score}"], [*splits, *band])
     return figure
 
 
@@ -89,7 +88,7 @@ def traces(results: Sequence[Result]) -> Figure:
     rate, norm, gap = panels
     # A rate that ends at zero would make any logarithm; one that is a thousandth of another does need it.
     peaks = [float(np.nanmax(mean)) for result in results if np.isfinite(mean := _mean(result, "lr")).any()]
-    _scale(rate, results, ["lr"], spread=peaks)
+    _scale(rate, results, ["lr"], spread=peaks, shows_failed=True)
     _scale(norm, results, ["grad_norm"])
     _scale(gap, results, ["gap/loss"], spread=[])
     same = _are_all_the_same(results, "lr")
@@ -103,7 +102,8 @@ def traces(results: Sequence[Result]) -> Figure:
         axes.set_ylabel(unit)
     for axes in (rate, norm):
         axes.set_xlabel("")
-    _explain(figure, results, [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else [])
+    band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
+    _explain(figure, results, ["lr", "grad_norm", "gap/loss"], band)
     return figure
 
 
@@ -159,6 +159,10 @@ def _table(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
     return table
 
 
+def _has_value(histories: Sequence[History], metrics: Sequence[str]) -> bool:
+    return any(np.isfinite(_table(histories, metric)).any() for metric in metrics)
+
+
 def _mean(result: Result, metric: str) -> NDArray[np.float64]:
     return mean_over_seeds(result.histories, metric)
 
@@ -194,7 +198,12 @@ def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, h
 
 
 def _scale(
-    axes: Axes, results: Sequence[Result], metrics: Sequence[str], spread: Sequence[float] | None = None
+    axes: Axes,
+    results: Sequence[Result],
+    metrics: Sequence[str],
+    spread: Sequence[float] | None = None,
+    *,
+    shows_failed: bool = False,
 ) -> None:
     """An axis for what did not fail: numbers that blew up would flatten all others.
 
@@ -203,10 +212,12 @@ def _scale(
         results: of the variants.
         metrics: that are drawn; where trainings ended is marked on the last.
         spread: values that decide whether the axis is logarithmic; None for all.
+        shows_failed: whether it is for what failed, too: for settings, which do not blow up.
     """
     well = [outcome.history for result in results for outcome in result.trained]
     every = [outcome.history for result in results for outcome in result.outcomes]
-    values = np.concatenate([_table(well or every, metric).ravel() for metric in metrics])
+    shown = every if shows_failed or not well else well
+    values = np.concatenate([_table(shown, metric).ravel() for metric in metrics])
     values = values[np.isfinite(values)]
     spread_values(axes, values if spread is None else spread)
     if values.size:
@@ -272,16 +283,26 @@ def _are_all_the_same(results: Sequence[Result], metric: str) -> bool:
     return len(means) > 1 and all(np.allclose(mean[:shortest], means[0][:shortest], equal_nan=True) for mean in means)
 
 
-def _explain(figure: Figure, results: Sequence[Result], more: Sequence[Line2D | Patch]) -> None:
-    """The legend below the panels: the variants, and what lines, bands and marks are."""
-    names = [
-        Line2D([], [], label=plain(result.variant, NAME_LENGTH), markersize=5, **look)
-        for look, result in zip(_looks(len(results)), results, strict=True)
-    ]
+def _explain(figure: Figure, results: Sequence[Result], metrics: Sequence[str], more: Sequence[Line2D | Patch]) -> None:
+    """The legend below the panels: the variants, and what lines, bands and marks are.
+
+    Args:
+        figure: with the panels.
+        results: of the variants.
+        metrics: that are drawn, with marks where trainings ended.
+        more: what else there is to explain.
+    """
+    names = []
+    for look, result in zip(_looks(len(results)), results, strict=True):
+        name = plain(result.variant, NAME_LENGTH)
+        if _has_value(result.histories, metrics):
+            names.append(Line2D([], [], label=name, markersize=5, **look))
+        else:
+            names.append(Line2D([], [], label=f"{name} (failed at once)", linestyle=""))
     longest = _longest(results)
     if any(0 < len(outcome.history) < longest for result in results for outcome in result.trained):
         more = [*more, Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED)]
-    if any(result.failed for result in results):
+    if _has_value([outcome.history for result in results for outcome in result.failed], metrics):
         more = [*more, Line2D([], [], color=BLACK, label="a seed failed", **FAILED)]
     handles = [*names, *more]
     longest_label = max(len(str(handle.get_label())) for handle in handles)
