@@ -58,6 +58,26 @@ def test_curves_are_means_of_both_splits_with_the_range_of_the_seeds(tmp_path):
     save(figure, tmp_path / "curves.png")
 
 
+def test_titles_tell_of_the_weights_that_are_scored():
+    found = results(
+        training("early", 0, [1.0, 0.2, 0.8]), training("late", 0, [1.0, 0.5, 0.4]), training("late", 1, [1.0, 0.6])
+    )
+    loss, accuracy = plots.curves(found, "accuracy", "", "last").axes
+    assert loss.get_title("left") == "Validation loss: lowest with late,\n0.5 on average after the last epoch"
+    assert accuracy.get_title("left") == "Validation accuracy: highest with late,\n0.75 on average after the last epoch"
+
+
+def test_the_first_epochs_do_not_squeeze_the_later_ones():
+    losses = [1.9, *np.linspace(0.4, 0.2, 19)]
+    loss, accuracy = plots.curves(results(training("a", 0, losses), training("b", 0, [1.9, 0.8])), "accuracy", "").axes
+    assert accuracy.get_ylim()[0] == pytest.approx(0.6 - 0.05 * 0.35)  # the end of b; its start is 0.05
+    assert accuracy.get_ylim()[1] > 0.95
+    assert loss.get_yscale() == "log"
+    assert loss.get_ylim()[1] > 1.9
+    slow = results(training("a", 0, [1.9, *np.linspace(1.8, 0.5, 19)]))
+    assert plots.curves(slow, "accuracy", "").axes[1].get_ylim()[0] < 0.05
+
+
 def test_where_seeds_ended_is_marked():
     short, long = training("a", 0, [1.0, 0.5]), training("a", 1, [0.8, 0.3, 0.3])
     figure = plots.curves(results(short, long, training("b", 0, [0.5])), "accuracy", "")
@@ -116,6 +136,7 @@ def test_eleven_variants_can_be_told_apart(tmp_path):
     figure = plots.curves(found, "accuracy", "")
     looks = {(line.get_color(), line.get_marker()) for line in figure.legends[0].get_lines()[:11]}
     assert len(looks) == 11
+    assert not {to_rgba(color) for color, _ in looks} & {to_rgba(plots.BLACK), to_rgba(plots.GREY)}
     assert not figure.axes[0].collections  # bands would hide each other
     save(figure, tmp_path / "curves.png")
     legend = figure.legends[0].get_window_extent()

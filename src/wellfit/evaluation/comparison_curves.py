@@ -4,7 +4,7 @@ Every curve is the mean over a variant's seeds, as far as they ran; bands reach 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,11 +32,13 @@ from wellfit.evaluation.style import (
     style,
 )
 
-COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY)
+# Black and grey are for what belongs to no variant.
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#882255", "#999933")
 MARKERS = ("", "o", "s", "^")  # of the variants of the first eight colours, of the second, ...
 FEW_VARIANTS = 3  # up to which training curves have bands, too
 MANY_VARIANTS = 6  # from which bands would hide the curves
 NAME_LENGTH = 34
+FIRST_EPOCHS = 0.1  # of all: what networks come from, on their way to what is compared
 BEHIND = "#CFCFCF"
 ENDED: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4}
 FAILED: dict[str, Any] = {"linestyle": "", "marker": "X", "markersize": 6}
@@ -45,13 +47,16 @@ History = Sequence[Mapping[str, float]]
 
 
 @style()
-def curves(results: Sequence[Result], score: str, target: str) -> Figure:
+def curves(results: Sequence[Result], score: str, target: str, weights: Literal["best", "last"] = "best") -> Figure:
     """Loss and main score of both splits after each epoch: training dashed, validation solid.
+
+    Where the first epochs would squeeze all later ones into a part of a linear axis, they lie outside it.
 
     Args:
         results: of the variants, with the histories of their trainings.
         score: name of a metric without its split, such as ``accuracy``.
         target: what is predicted, with its unit.
+        weights: those the comparison scores, which is what titles tell of: of the best epoch, or of the last.
     """
     figure = Figure(figsize=(11, 4.9))
     has_band = len(results) <= MANY_VARIANTS
@@ -60,8 +65,10 @@ def curves(results: Sequence[Result], score: str, target: str) -> Figure:
             dashed = look | {"linestyle": "--", "linewidth": 1.2, "marker": ""}
             _draw(axes, result, f"train/{name}", dashed, has_band=len(results) <= FEW_VARIANTS)
             _draw(axes, result, f"val/{name}", look, has_band=has_band)
-        _scale(axes, results, [f"train/{name}", f"val/{name}"])
-        axes.set_title(_title_of_best(results, Measure(f"val/{name}")))
+        measure = Measure(f"val/{name}")
+        spread = [] if measure.higher_is_better else None  # what is learned is at the end that a logarithm squeezes
+        _scale(axes, results, [f"train/{name}", measure.key], spread, first_epochs=FIRST_EPOCHS)
+        axes.set_title(_title_of_best(results, measure, weights))
         axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).in_unit(target))
     splits = [
         Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
@@ -204,6 +211,7 @@ def _scale(
     spread: Sequence[float] | None = None,
     *,
     shows_failed: bool = False,
+    first_epochs: float = 0.0,
 ) -> None:
     """An axis for what did not fail: numbers that blew up would flatten all others.
 
@@ -213,6 +221,8 @@ def _scale(
         metrics: that are drawn; where trainings ended is marked on the last.
         spread: values that decide whether the axis is logarithmic; None for all.
         shows_failed: whether it is for what failed, too: for settings, which do not blow up.
+        first_epochs: share of the epochs that a linear axis leaves out where they would take half of it or more; the
+            last epoch of a training is always on it.
     """
     well = [outcome.history for result in results for outcome in result.trained]
     every = [outcome.history for result in results for outcome in result.outcomes]
@@ -226,10 +236,21 @@ def _scale(
             low = low if spread is None else max(low, min(spread) / LOG_SPAN)
             axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
         else:
+            later = _later(shown, metrics, first_epochs)
+            if later.size and 2 * np.ptp(later) <= high - low:
+                low, high = float(later.min()), float(later.max())
             margin = 0.05 * ((high - low) or abs(high) or 1.0)
             axes.set_ylim(low - margin, high + margin)
     count_epochs(axes, max(1, _longest(results)))
     _mark_ends(axes, results, metrics[-1])
+
+
+def _later(histories: Sequence[History], metrics: Sequence[str], first_epochs: float) -> NDArray[np.float64]:
+    """The finite values after the first epochs, and the last of each history."""
+    start = int(np.ceil(first_epochs * max(map(len, histories), default=0)))
+    later = [epoch for history in histories for epoch in history[min(start, len(history) - 1) :]]
+    values = np.array([epoch.get(metric, np.nan) for metric in metrics for epoch in later])
+    return values[np.isfinite(values)]
 
 
 def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
@@ -246,21 +267,27 @@ def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
                 axes.plot(len(values), np.clip(last, *axes.get_ylim()), color=look["color"], clip_on=False, **FAILED)
 
 
-def _title_of_best(results: Sequence[Result], measure: Measure) -> str:
+def _title_of_best(results: Sequence[Result], measure: Measure, weights: Literal["best", "last"]) -> str:
     """Which variant had the best mean on validation rows, and when."""
     sign = -1.0 if measure.higher_is_better else 1.0
     found = []
     for result in results:
         mean = sign * _mean(result, measure.key)
-        if result.trained and np.isfinite(mean).any():
+        if not result.trained or not np.isfinite(mean).any():
+            continue
+        if weights == "last":
+            ends = sign * np.array([outcome.history[-1].get(measure.key, np.nan) for outcome in result.trained])
+            found.append((float(ends.mean()), "after the last epoch", result.variant))
+        else:
             epoch = int(np.nanargmin(mean))
-            found.append((float(mean[epoch]), epoch + 1, result.variant))
+            found.append((float(mean[epoch]), f"in epoch {epoch + 1}", result.variant))
+    found = [each for each in found if np.isfinite(each[0])]
     label = measure.label[:1].upper() + measure.label[1:]
     if not found:
         return label
-    value, epoch, variant = min(found)
+    value, when, variant = min(found)
     best = "highest" if measure.higher_is_better else "lowest"
-    return f"{label}: {best} with {plain(variant, NAME_LENGTH)},\n{sign * value:.3g} on average in epoch {epoch}"
+    return f"{label}: {best} with {plain(variant, NAME_LENGTH)},\n{sign * value:.3g} on average {when}"
 
 
 def _title_of_gap(results: Sequence[Result]) -> str:
