@@ -185,7 +185,18 @@ def test_schedules_have_a_panel_each(tmp_path, variants):
         own = lines_of(axes, plots.BLUE)
         assert [line.get_ydata().tolist() for line in own] == [pytest.approx([0.1 * (i + 1), 0.2 * (i + 1)])] * 2
         assert axes.get_ylim()[0] == 0
+    assert labels(figure) == ["each seed of the variant", "the other variants"]
+    assert [axes.get_xlabel() for axes in panels] == [
+        "epoch" if i >= 4 or variants < 8 else "" for i in range(variants)
+    ]
+    assert len({axes.get_ylim() for axes in panels}) == 1
     save(figure, tmp_path / "schedules.png")
+
+
+def test_a_high_rate_does_not_flatten_the_schedules_of_others():
+    figure = plots.schedules(results(training("a", 0, [1.0, 0.5], lr=0.01), training("b", 0, [1.0, 0.5], lr=1.0)))
+    assert [axes.get_ylim()[1] for axes in figure.axes] == pytest.approx([0.021, 2.1])
+    assert "a scale of its own" in figure.get_suptitle()
 
 
 def test_single_epochs_and_empty_histories_can_be_drawn(tmp_path):

@@ -26,6 +26,7 @@ from wellfit.evaluation.style import (
     PURPLE,
     RED,
     SKY,
+    at_foot,
     panel_grid,
     plain,
     spread_values,
@@ -123,10 +124,15 @@ def schedules(results: Sequence[Result]) -> Figure:
     """
     columns = min(4, len(results))
     rows = -(-len(results) // columns)
-    figure = Figure(figsize=(max(5.0, 0.8 + 2.9 * columns), 0.9 + 2.2 * rows))
-    panels = panel_grid(figure, len(results), columns, sharex=True, sharey=True)
+    figure = Figure(figsize=(max(5.0, 0.8 + 2.9 * columns), 1.2 + 2.2 * rows))
+    peaks = [
+        max((epoch["lr"] for each in result.outcomes for epoch in each.history), default=0.0) for result in results
+    ]
+    tops = [peak for peak in peaks if peak > 0] or [1.0]
+    is_shared = max(tops) <= LOG_SPAN * min(tops)
+    panels = panel_grid(figure, len(results), columns, sharex=True, sharey=is_shared)
     longest = max(_longest(results), 1)
-    for axes, result in zip(panels, results, strict=True):
+    for axes, result, peak in zip(panels, results, peaks, strict=True):
         for other in results:
             _draw(axes, other, "lr", {"color": BEHIND, "linestyle": "-", "linewidth": 1.2}, has_band=False)
         for outcome in result.outcomes:
@@ -134,17 +140,18 @@ def schedules(results: Sequence[Result]) -> Figure:
             epochs = np.arange(1, len(values) + 1)
             axes.plot(epochs, values, color=BLUE, linestyle="-", linewidth=1.6, alpha=0.8, marker=marker(epochs))
         axes.set_title(plain(result.variant, 30), fontsize=10)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * (max(tops) if is_shared else peak or max(tops)))
         count_epochs(axes, longest)
-    for axes in panels[:-columns]:
         axes.set_xlabel("")
+    for axes in at_foot(panels, columns):
+        axes.set_xlabel("epoch")
     for axes in panels[::columns]:
         axes.set_ylabel("learning rate")
-    peak = max(
-        (epoch["lr"] for result in results for outcome in result.outcomes for epoch in outcome.history), default=0.0
-    )
-    title = f"Learning rate of each epoch's last step, {peak:.3g} at most; the other variants in grey"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    scale = f"{max(tops):.3g} at most" if is_shared else "each panel on a scale of its own"
+    figure.suptitle(f"Learning rate of each epoch's last step, {scale}", x=0.01, ha="left", fontsize=11)
+    names = {"each seed of the variant": BLUE, "the other variants": BEHIND}
+    lines = [Line2D([], [], color=color, label=name) for name, color in names.items()]
+    figure.legend(handles=lines, loc="outside lower left", ncols=2)
     return figure
 
 

@@ -4,7 +4,7 @@ Figures are made without pyplot, so they belong to no window and no global state
 Ito (2008), which colour-blind people tell apart.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -112,12 +112,17 @@ def shortened(text: str, length: int = 22) -> str:
 
 
 def panel_grid(figure: Figure, number: int, columns: int, *, sharex: bool = False, sharey: bool = False) -> list[Axes]:
-    """So many panels, row by row; the lowest of each column has numbers below it though the last row has gaps."""
+    """So many panels, row by row; those at the foot have numbers below them though the last row has gaps."""
     panels: list[Axes] = list(
         figure.subplots(-(-number // columns), columns, sharex=sharex, sharey=sharey, squeeze=False).flat
     )
     for axes in panels[number:]:
         axes.set_visible(False)
-    for axes in panels[max(0, number - columns) : number]:
+    for axes in at_foot(panels[:number], columns):
         axes.tick_params(axis="x", labelbottom=True)
     return panels[:number]
+
+
+def at_foot(panels: Sequence[Axes], columns: int) -> Sequence[Axes]:
+    """The panels of the last row, and where that has gaps, of the row above it."""
+    return panels[max(0, len(panels) - columns) // columns * columns :]
