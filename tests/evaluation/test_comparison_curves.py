@@ -165,6 +165,19 @@ def test_traces_show_rate_norm_and_gap(tmp_path):
     assert "the same" not in other.axes[0].get_title("left")
 
 
+def test_a_rate_that_is_always_the_same_needs_no_panel(tmp_path):
+    found = results(training("a", 0, [1.0, 0.5]), training("b", 0, [0.8, 0.2, 0.1]))
+    for result in found:
+        for epoch in result.outcomes[0].history:
+            epoch["lr"] = 0.001
+    figure = plots.traces(found)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["gradient norm", "gap of the loss"]
+    assert figure.get_suptitle() == "Learning rate of all variants: 0.001 in every epoch"
+    save(figure, tmp_path / "traces.png")
+    found[1].outcomes[0].history[2]["lr"] = 0.0005
+    assert len(plots.traces(found).axes) == 3
+
+
 def test_only_rates_with_peaks_far_apart_get_a_logarithmic_axis():
     annealed = training("a", 0, [1.0, 0.5])
     annealed.history[1]["lr"] = 1e-9

@@ -82,36 +82,40 @@ def curves(results: Sequence[Result], score: str, target: str, weights: Literal[
 
 @style()
 def traces(results: Sequence[Result]) -> Figure:
-    """Learning rate, gradient norm and gap of the loss in each epoch.
+    """Learning rate, gradient norm and gap of the loss in each epoch; no panel for a rate that is always the same.
 
     Args:
         results: of the variants, with ``lr``, ``grad_norm`` and ``gap/loss`` in the histories of their trainings.
     """
-    figure = Figure(figsize=(9, 8.6))
-    panels = figure.subplots(3, 1, sharex=True)
+    rates = [epoch["lr"] for result in results for outcome in result.outcomes for epoch in outcome.history]
+    is_constant = len(rates) > 0 and np.allclose(rates, rates[0], rtol=1e-6, atol=0)
+    names = {"lr": "learning rate", "grad_norm": "gradient norm", "gap/loss": "gap of the loss"}
+    if is_constant:
+        del names["lr"]
+    figure = Figure(figsize=(9, 1.1 + 2.5 * len(names)))
+    panels = dict(zip(names, figure.subplots(len(names), 1, sharex=True), strict=True))
     has_band = len(results) <= MANY_VARIANTS
-    for axes, name in zip(panels, ("lr", "grad_norm", "gap/loss"), strict=True):
+    for name, axes in panels.items():
         for look, result in zip(_looks(len(results)), results, strict=True):
             _draw(axes, result, name, look, has_band=has_band)
-    rate, norm, gap = panels
-    # A rate that ends at zero would make any logarithm; one that is a thousandth of another does need it.
-    peaks = [float(np.nanmax(mean)) for result in results if np.isfinite(mean := _mean(result, "lr")).any()]
-    _scale(rate, results, ["lr"], spread=peaks, shows_failed=True)
-    _scale(norm, results, ["grad_norm"])
-    _scale(gap, results, ["gap/loss"], spread=[])
-    same = _are_all_the_same(results, "lr")
-    rate.set_title("Learning rate of each epoch's last step" + (", the same for all variants" if same else ""))
-    norm.set_title("Gradient norm: mean over the epoch's steps, before clipping")
-    gap.set_title(_title_of_gap(results))
-    if rate.get_yscale() == "linear":
-        rate.set_ylim(bottom=0)
-    gap.axhline(0, color=GREY, linewidth=1, linestyle=":")
-    for axes, unit in zip(panels, ("learning rate", "gradient norm", "gap of the loss"), strict=True):
-        axes.set_ylabel(unit)
-    for axes in (rate, norm):
-        axes.set_xlabel("")
+        if name == "lr":  # one that ends at zero would make any logarithm; a thousandth of another does need it
+            peaks = [float(np.nanmax(mean)) for each in results if np.isfinite(mean := _mean(each, "lr")).any()]
+            _scale(axes, results, ["lr"], peaks, shows_failed=True)
+            if axes.get_yscale() == "linear":
+                axes.set_ylim(bottom=0)
+            same = ", the same for all variants" if _are_all_the_same(results, "lr") else ""
+            axes.set_title(f"Learning rate of each epoch's last step{same}")
+        else:
+            _scale(axes, results, [name], [] if name == "gap/loss" else None)
+        axes.set(xlabel="epoch" if name == "gap/loss" else "", ylabel=names[name])
+    panels["grad_norm"].set_title("Gradient norm: mean over the epoch's steps, before clipping")
+    panels["gap/loss"].set_title(_title_of_gap(results))
+    panels["gap/loss"].axhline(0, color=GREY, linewidth=1, linestyle=":")
+    if is_constant:
+        who = "of all variants" if len(results) > 1 else f"of {plain(results[0].variant, NAME_LENGTH)}"
+        figure.suptitle(f"Learning rate {who}: {rates[0]:.3g} in every epoch", x=0.01, ha="left", fontsize=11)
     band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
-    _explain(figure, results, ["lr", "grad_norm", "gap/loss"], band)
+    _explain(figure, results, list(names), band)
     return figure
 
 
