@@ -51,6 +51,7 @@ def test_forest_shows_differences_in_points_with_intervals_and_seeds(tmp_path):
     assert seeds.get_xdata().tolist() == pytest.approx([2 + 100 * by for by in NOISE])
     assert axes.get_title("left") == "Test accuracy: 90.0 % [89.8, 90.2]"
     assert axes.get_xlabel() == "difference in points"
+    assert figure.get_suptitle() == "Differences to “a”, whose own means are in the titles"
     save(figure, tmp_path / "forest.png")
 
 

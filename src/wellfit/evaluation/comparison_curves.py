@@ -67,7 +67,8 @@ def curves(results: Sequence[Result], score: str, target: str, weights: Literal[
             _draw(axes, result, f"train/{name}", dashed, has_band=len(results) <= FEW_VARIANTS)
             _draw(axes, result, f"val/{name}", look, has_band=has_band)
         measure = Measure(f"val/{name}")
-        spread = [] if measure.higher_is_better else None  # what is learned is at the end that a logarithm squeezes
+        # What is learned of an accuracy is at the end that a logarithm would squeeze.
+        spread: list[float] | None = [] if measure.higher_is_better else None
         _scale(axes, results, [f"train/{name}", measure.key], spread, first_epochs=FIRST_EPOCHS)
         axes.set_title(_title_of_best(results, measure, weights))
         axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).in_unit(target))
@@ -153,9 +154,8 @@ def schedules(results: Sequence[Result]) -> Figure:
         axes.set_ylabel("learning rate")
     scale = f"{max(tops):.3g} at most" if is_shared else "each panel on a scale of its own"
     figure.suptitle(f"Learning rate of each epoch's last step, {scale}", x=0.01, ha="left", fontsize=11)
-    names = {"each seed of the variant": BLUE, "the other variants": BEHIND}
-    lines = [Line2D([], [], color=color, label=name) for name, color in names.items()]
-    figure.legend(handles=lines, loc="outside lower left", ncols=2)
+    own, others = Line2D([], [], color=BLUE), Line2D([], [], color=BEHIND)
+    figure.legend([own, others], ["each seed of the variant", "the other variants"], loc="outside lower left", ncols=2)
     return figure
 
 
@@ -260,7 +260,7 @@ def _later(histories: Sequence[History], metrics: Sequence[str], first_epochs: f
     """The finite values after the first epochs, and the last of each history."""
     start = int(np.ceil(first_epochs * max(map(len, histories), default=0)))
     later = [epoch for history in histories for epoch in history[min(start, len(history) - 1) :]]
-    values = np.array([epoch.get(metric, np.nan) for metric in metrics for epoch in later])
+    values: NDArray[np.float64] = np.array([epoch.get(metric, np.nan) for metric in metrics for epoch in later])
     return values[np.isfinite(values)]
 
 

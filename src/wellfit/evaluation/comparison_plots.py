@@ -62,12 +62,16 @@ def forest(results: Sequence[Result], measures: Sequence[Measure], target: str) 
         axes.set_title(f"{label}: {measure.value(first.measured[measure.key].mean) or 'none'}", fontsize=10)
         axes.set_xlabel("difference in points" if measure.is_share else f"difference in {measure.in_unit(target)}")
         axes.grid(visible=False, axis="y")
+        axes.locator_params(axis="x", nbins=5)
         if limit:
             axes.set_xlim(-1.08 * limit, 1.08 * limit)
     panels[0].set_yticks(range(len(others)), [plain(result.variant, 30) for result in others])
     panels[0].set_ylim(len(others) - 0.4, -0.6)
     figure.suptitle(
-        f"Differences to {plain(first.variant, 30)}, whose own means are in the titles", x=0.01, ha="left", fontsize=11
+        f"Differences to “{plain(first.variant, 30)}”, whose own means are in the titles",
+        x=0.01,
+        ha="left",
+        fontsize=11,
     )
     _explain(figure, columns)
     return figure
