@@ -105,6 +105,15 @@ def test_plain_names_are_short_and_no_mathematics():
     assert len(plain("x" * 100)) <= 22
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_the_font_cannot_draw_is_a_box(tmp_path):
+    assert plain("Größe, ±5 µm … Δ") == "Größe, ±5 µm … Δ"
+    assert plain("lr 日本") == "lr □□"
+    figure = line()
+    figure.axes[0].set_title(plain("日本語 🙂"))
+    save(figure, tmp_path / "line.png")
+
+
 def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
     code = (
         "import sys; from wellfit.evaluation import comparison_curves, comparison_plots, curves, plots, tuning_plots;"
