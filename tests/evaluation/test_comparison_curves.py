@@ -58,6 +58,26 @@ def test_curves_are_means_of_both_splits_with_the_range_of_the_seeds(tmp_path):
     save(figure, tmp_path / "curves.png")
 
 
+def test_titles_tell_of_the_weights_that_are_scored():
+    found = results(
+        training("early", 0, [1.0, 0.2, 0.8]), training("late", 0, [1.0, 0.5, 0.4]), training("late", 1, [1.0, 0.6])
+    )
+    loss, accuracy = plots.curves(found, "accuracy", "", "last").axes
+    assert loss.get_title("left") == "Validation loss: lowest with late,\n0.5 on average after the last epoch"
+    assert accuracy.get_title("left") == "Validation accuracy: highest with late,\n0.75 on average after the last epoch"
+
+
+def test_the_first_epochs_do_not_squeeze_the_later_ones():
+    losses = [1.9, *np.linspace(0.4, 0.2, 19)]
+    loss, accuracy = plots.curves(results(training("a", 0, losses), training("b", 0, [1.9, 0.8])), "accuracy", "").axes
+    assert accuracy.get_ylim()[0] == pytest.approx(0.6 - 0.05 * 0.35)  # the end of b; its start is 0.05
+    assert accuracy.get_ylim()[1] > 0.95
+    assert loss.get_yscale() == "log"
+    assert loss.get_ylim()[1] > 1.9
+    slow = results(training("a", 0, [1.9, *np.linspace(1.8, 0.5, 19)]))
+    assert plots.curves(slow, "accuracy", "").axes[1].get_ylim()[0] < 0.05
+
+
 def test_where_seeds_ended_is_marked():
     short, long = training("a", 0, [1.0, 0.5]), training("a", 1, [0.8, 0.3, 0.3])
     figure = plots.curves(results(short, long, training("b", 0, [0.5])), "accuracy", "")
@@ -86,6 +106,26 @@ def test_numbers_that_blew_up_flatten_nothing(tmp_path):
     save(plots.traces(results(wild)), tmp_path / "traces.png")
 
 
+@pytest.mark.filterwarnings("error")
+def test_the_rate_of_what_failed_is_seen():
+    constant, wild = training("a", 0, [1.0, 0.5]), training("b", 0, [9.0], failure="NaN", lr=100.0)
+    for epoch in constant.history:
+        epoch["lr"] = 0.1
+    rate = plots.traces(results(constant, wild)).axes[0]
+    assert rate.get_ylim()[0] < 0.1
+    assert rate.get_ylim()[1] > 100
+
+
+def test_the_legend_promises_nothing_that_is_not_drawn():
+    nothing = training("b", 0, [], failure="NaN")
+    for draw in (lambda found: plots.curves(found, "accuracy", ""), plots.traces):
+        figure = draw(results(training("a", 0, [1.0, 0.5]), nothing))
+        assert "b (failed at once)" in labels(figure)
+        assert "a seed failed" not in labels(figure)
+        (line,) = [line for line in figure.legends[0].get_lines() if line.get_label() == "b (failed at once)"]
+        assert line.get_linestyle() == "None"
+
+
 def test_a_seed_that_failed_is_no_part_of_the_mean():
     found = results(training("a", 0, [1.0, 0.5]), training("a", 1, [9.0, 9.0], failure="NaN"))
     assert lines_of(plots.curves(found, "accuracy", "").axes[0], plots.COLORS[0])[0].get_ydata().tolist() == [1.0, 0.5]
@@ -96,6 +136,7 @@ def test_eleven_variants_can_be_told_apart(tmp_path):
     figure = plots.curves(found, "accuracy", "")
     looks = {(line.get_color(), line.get_marker()) for line in figure.legends[0].get_lines()[:11]}
     assert len(looks) == 11
+    assert not {to_rgba(color) for color, _ in looks} & {to_rgba(plots.BLACK), to_rgba(plots.GREY)}
     assert not figure.axes[0].collections  # bands would hide each other
     save(figure, tmp_path / "curves.png")
     legend = figure.legends[0].get_window_extent()
@@ -124,6 +165,19 @@ def test_traces_show_rate_norm_and_gap(tmp_path):
     assert "the same" not in other.axes[0].get_title("left")
 
 
+def test_a_rate_that_is_always_the_same_needs_no_panel(tmp_path):
+    found = results(training("a", 0, [1.0, 0.5]), training("b", 0, [0.8, 0.2, 0.1]))
+    for result in found:
+        for epoch in result.outcomes[0].history:
+            epoch["lr"] = 0.001
+    figure = plots.traces(found)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["gradient norm", "gap of the loss"]
+    assert figure.get_suptitle() == "Learning rate of all variants: 0.001 in every epoch"
+    save(figure, tmp_path / "traces.png")
+    found[1].outcomes[0].history[2]["lr"] = 0.0005
+    assert len(plots.traces(found).axes) == 3
+
+
 def test_only_rates_with_peaks_far_apart_get_a_logarithmic_axis():
     annealed = training("a", 0, [1.0, 0.5])
     annealed.history[1]["lr"] = 1e-9
@@ -144,7 +198,18 @@ def test_schedules_have_a_panel_each(tmp_path, variants):
         own = lines_of(axes, plots.BLUE)
         assert [line.get_ydata().tolist() for line in own] == [pytest.approx([0.1 * (i + 1), 0.2 * (i + 1)])] * 2
         assert axes.get_ylim()[0] == 0
+    assert labels(figure) == ["each seed of the variant", "the other variants"]
+    assert [axes.get_xlabel() for axes in panels] == [
+        "epoch" if i >= 4 or variants < 8 else "" for i in range(variants)
+    ]
+    assert len({axes.get_ylim() for axes in panels}) == 1
     save(figure, tmp_path / "schedules.png")
+
+
+def test_a_high_rate_does_not_flatten_the_schedules_of_others():
+    figure = plots.schedules(results(training("a", 0, [1.0, 0.5], lr=0.01), training("b", 0, [1.0, 0.5], lr=1.0)))
+    assert [axes.get_ylim()[1] for axes in figure.axes] == pytest.approx([0.021, 2.1])
+    assert "a scale of its own" in figure.get_suptitle()
 
 
 def test_single_epochs_and_empty_histories_can_be_drawn(tmp_path):

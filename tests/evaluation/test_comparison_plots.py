@@ -51,7 +51,20 @@ def test_forest_shows_differences_in_points_with_intervals_and_seeds(tmp_path):
     assert seeds.get_xdata().tolist() == pytest.approx([2 + 100 * by for by in NOISE])
     assert axes.get_title("left") == "Test accuracy: 90.0 % [89.8, 90.2]"
     assert axes.get_xlabel() == "difference in points"
+    assert figure.get_suptitle() == "Differences to “a”, whose own means are in the titles"
     save(figure, tmp_path / "forest.png")
+
+
+def test_equal_seeds_are_all_seen():
+    outcomes = [
+        Outcome(variant, seed, [], {"test/accuracy": score}, 1, 1.0)
+        for variant, scores in {"a": [0.5] * 4, "b": [0.6, 0.7, 0.6, 0.6]}.items()
+        for seed, score in enumerate(scores)
+    ]
+    (axes,) = plots.forest(results_of(["a", "b"], ["test/accuracy"], outcomes), [Measure("test/accuracy")], "").axes
+    (seeds,) = [line for line in axes.get_lines() if len(line.get_xdata()) == 4]
+    assert seeds.get_xdata().tolist() == pytest.approx([10, 20, 10, 10])
+    assert seeds.get_ydata().tolist() == pytest.approx([0.24, 0.24, 0.34, 0.44])
 
 
 def test_lower_is_better_for_errors_and_gaps():
@@ -81,13 +94,14 @@ def test_a_variant_without_a_score_is_named(tmp_path):
     assert [text.get_text().strip() for text in figure.axes[0].texts] == ["nothing to compare"]
 
 
-@pytest.mark.parametrize("measures", [1, 3, 5])
+@pytest.mark.parametrize("measures", [1, 3, 4, 5])
 def test_forest_has_a_panel_for_each_measure(tmp_path, measures):
     keys = ["test/accuracy", "gap/accuracy", "test/loss", "test/f1", "test/recall"][:measures]
     figure = plots.forest(
         results({f"variant {i}": 0.8 + i / 50 for i in range(8)}, keys), [Measure(key) for key in keys], ""
     )
     assert len([axes for axes in figure.axes if axes.get_visible()]) == measures
+    assert len(figure.axes) == (6 if measures == 5 else measures)  # four leave no hole
     save(figure, tmp_path / "forest.png")
     legend = figure.legends[0].get_window_extent()
     assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
@@ -112,5 +126,5 @@ def test_boundaries_share_one_scale_and_show_test_rows(tmp_path, variants):
         np.testing.assert_allclose(lower.get_offsets(), points[1:])
         assert axes.get_xlim() == (-2, 2)
     assert panels[0].get_ylabel() == "x2"
-    assert panels[-1].get_xlabel() == "x1"
+    assert [axes.get_xlabel() for axes in panels] == ["x1"] * variants  # the last row of five has gaps
     save(figure, tmp_path / "boundaries.png")

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from wellfit.evaluation.style import panel_grid, plain, save, spread_keys, spread_values, style
+from wellfit.evaluation.style import at_foot, panel_grid, plain, save, spread_keys, spread_values, style
 
 
 @style()
@@ -105,6 +105,15 @@ def test_plain_names_are_short_and_no_mathematics():
     assert len(plain("x" * 100)) <= 22
 
 
+@pytest.mark.filterwarnings("error")
+def test_what_the_font_cannot_draw_is_a_box(tmp_path):
+    assert plain("Größe, ±5 µm … Δ") == "Größe, ±5 µm … Δ"
+    assert plain("lr 日本") == "lr □□"
+    figure = line()
+    figure.axes[0].set_title(plain("日本語 🙂"))
+    save(figure, tmp_path / "line.png")
+
+
 def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
     code = (
         "import sys; from wellfit.evaluation import comparison_curves, comparison_plots, curves, plots, tuning_plots;"
@@ -114,11 +123,14 @@ def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
     assert done.stdout.strip() == "[]"
 
 
-def test_the_lowest_panel_of_each_column_has_numbers():
+@pytest.mark.parametrize(
+    ("number", "numbered"),
+    [(3, [True] * 3), (5, [True] * 5), (6, [False] * 3 + [True] * 3), (8, [False] * 3 + [True] * 5)],
+)
+def test_panels_at_the_foot_have_numbers(number, numbered):
     figure = Figure()
-    panels = panel_grid(figure, 5, 3, sharex=True, sharey=True)
-    assert len(panels) == 5
-    assert sum(axes.get_visible() for axes in figure.axes) == 5
+    panels = panel_grid(figure, number, 3, sharex=True, sharey=True)
+    assert sum(axes.get_visible() for axes in figure.axes) == len(panels) == number
     figure.savefig(io.BytesIO())
-    numbered = [any(label.get_visible() for label in axes.get_xticklabels()) for axes in panels]
-    assert numbered == [False, False, True, True, True]
+    assert [any(label.get_visible() for label in axes.get_xticklabels()) for axes in panels] == numbered
+    assert list(at_foot(panels, 3)) == [axes for axes, has_numbers in zip(panels, numbered, strict=True) if has_numbers]

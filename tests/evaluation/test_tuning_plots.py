@@ -60,6 +60,14 @@ def test_tuning_slices_have_a_panel_for_each_key(tmp_path, keys):
     assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
 
 
+def test_legends_name_no_state_that_does_not_occur(tmp_path):
+    figure = plots.tuning_slices([LR], VALUES, ["complete"] * 3 + ["failed"] + ["complete"] * 2, "val/loss", False)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["completed trial", "best trial"]
+    figure = plots.tuning_slices([LR], [None] * 6, ["failed"] * 6, "val/loss", False)
+    assert not figure.legends[0].get_texts()
+    save(figure, tmp_path / "failed.png")
+
+
 def test_choices_are_labelled_and_lie_apart():
     assert HIDDEN.labels == ["[8]", "[8, 4]", "[]"]
     assert HIDDEN.positions().tolist() == [0, 1, 0, 2, 1, 0]

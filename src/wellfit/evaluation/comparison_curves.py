@@ -4,7 +4,7 @@ Every curve is the mean over a variant's seeds, as far as they ran; bands reach 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,17 +26,20 @@ from wellfit.evaluation.style import (
     PURPLE,
     RED,
     SKY,
+    at_foot,
     panel_grid,
     plain,
     spread_values,
     style,
 )
 
-COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK, GREY)
+# Black and grey are for what belongs to no variant.
+COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#882255", "#999933")
 MARKERS = ("", "o", "s", "^")  # of the variants of the first eight colours, of the second, ...
 FEW_VARIANTS = 3  # up to which training curves have bands, too
 MANY_VARIANTS = 6  # from which bands would hide the curves
 NAME_LENGTH = 34
+FIRST_EPOCHS = 0.1  # of all: what networks come from, on their way to what is compared
 BEHIND = "#CFCFCF"
 ENDED: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 4}
 FAILED: dict[str, Any] = {"linestyle": "", "marker": "X", "markersize": 6}
@@ -45,13 +48,16 @@ History = Sequence[Mapping[str, float]]
 
 
 @style()
-def curves(results: Sequence[Result], score: str, target: str) -> Figure:
+def curves(results: Sequence[Result], score: str, target: str, weights: Literal["best", "last"] = "best") -> Figure:
     """Loss and main score of both splits after each epoch: training dashed, validation solid.
+
+    Where the first epochs would squeeze all later ones into a part of a linear axis, they lie outside it.
 
     Args:
         results: of the variants, with the histories of their trainings.
         score: name of a metric without its split, such as ``accuracy``.
         target: what is predicted, with its unit.
+        weights: those the comparison scores, which is what titles tell of: of the best epoch, or of the last.
     """
     figure = Figure(figsize=(11, 4.9))
     has_band = len(results) <= MANY_VARIANTS
@@ -60,50 +66,57 @@ def curves(results: Sequence[Result], score: str, target: str) -> Figure:
             dashed = look | {"linestyle": "--", "linewidth": 1.2, "marker": ""}
             _draw(axes, result, f"train/{name}", dashed, has_band=len(results) <= FEW_VARIANTS)
             _draw(axes, result, f"val/{name}", look, has_band=has_band)
-        _scale(axes, results, [f"train/{name}", f"val/{name}"])
-        axes.set_title(_title_of_best(results, Measure(f"val/{name}")))
+        measure = Measure(f"val/{name}")
+        # What is learned of an accuracy is at the end that a logarithm would squeeze.
+        spread: list[float] | None = [] if measure.higher_is_better else None
+        _scale(axes, results, [f"train/{name}", measure.key], spread, first_epochs=FIRST_EPOCHS)
+        axes.set_title(_title_of_best(results, measure, weights))
         axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).in_unit(target))
     splits = [
         Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
         Line2D([], [], color=BLACK, label="validation"),
     ]
-    _explain(
-        figure, results, [*splits, *([Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else [])]
-    )
+    band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
+    _explain(figure, results, ["val/loss", f"val/{score}"], [*splits, *band])
     return figure
 
 
 @style()
 def traces(results: Sequence[Result]) -> Figure:
-    """Learning rate, gradient norm and gap of the loss in each epoch.
+    """Learning rate, gradient norm and gap of the loss in each epoch; no panel for a rate that is always the same.
 
     Args:
         results: of the variants, with ``lr``, ``grad_norm`` and ``gap/loss`` in the histories of their trainings.
     """
-    figure = Figure(figsize=(9, 8.6))
-    panels = figure.subplots(3, 1, sharex=True)
+    rates = [epoch["lr"] for result in results for outcome in result.outcomes for epoch in outcome.history]
+    is_constant = len(rates) > 0 and np.allclose(rates, rates[0], rtol=1e-6, atol=0)
+    names = {"lr": "learning rate", "grad_norm": "gradient norm", "gap/loss": "gap of the loss"}
+    if is_constant:
+        del names["lr"]
+    figure = Figure(figsize=(9, 1.1 + 2.5 * len(names)))
+    panels = dict(zip(names, figure.subplots(len(names), 1, sharex=True), strict=True))
     has_band = len(results) <= MANY_VARIANTS
-    for axes, name in zip(panels, ("lr", "grad_norm", "gap/loss"), strict=True):
+    for name, axes in panels.items():
         for look, result in zip(_looks(len(results)), results, strict=True):
             _draw(axes, result, name, look, has_band=has_band)
-    rate, norm, gap = panels
-    # A rate that ends at zero would make any logarithm; one that is a thousandth of another does need it.
-    peaks = [float(np.nanmax(mean)) for result in results if np.isfinite(mean := _mean(result, "lr")).any()]
-    _scale(rate, results, ["lr"], spread=peaks)
-    _scale(norm, results, ["grad_norm"])
-    _scale(gap, results, ["gap/loss"], spread=[])
-    same = _are_all_the_same(results, "lr")
-    rate.set_title("Learning rate of each epoch's last step" + (", the same for all variants" if same else ""))
-    norm.set_title("Gradient norm: mean over the epoch's steps, before clipping")
-    gap.set_title(_title_of_gap(results))
-    if rate.get_yscale() == "linear":
-        rate.set_ylim(bottom=0)
-    gap.axhline(0, color=GREY, linewidth=1, linestyle=":")
-    for axes, unit in zip(panels, ("learning rate", "gradient norm", "gap of the loss"), strict=True):
-        axes.set_ylabel(unit)
-    for axes in (rate, norm):
-        axes.set_xlabel("")
-    _explain(figure, results, [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else [])
+        if name == "lr":  # one that ends at zero would make any logarithm; a thousandth of another does need it
+            peaks = [float(np.nanmax(mean)) for each in results if np.isfinite(mean := _mean(each, "lr")).any()]
+            _scale(axes, results, ["lr"], peaks, shows_failed=True)
+            if axes.get_yscale() == "linear":
+                axes.set_ylim(bottom=0)
+            same = ", the same for all variants" if _are_all_the_same(results, "lr") else ""
+            axes.set_title(f"Learning rate of each epoch's last step{same}")
+        else:
+            _scale(axes, results, [name], [] if name == "gap/loss" else None)
+        axes.set(xlabel="epoch" if name == "gap/loss" else "", ylabel=names[name])
+    panels["grad_norm"].set_title("Gradient norm: mean over the epoch's steps, before clipping")
+    panels["gap/loss"].set_title(_title_of_gap(results))
+    panels["gap/loss"].axhline(0, color=GREY, linewidth=1, linestyle=":")
+    if is_constant:
+        who = "of all variants" if len(results) > 1 else f"of {plain(results[0].variant, NAME_LENGTH)}"
+        figure.suptitle(f"Learning rate {who}: {rates[0]:.3g} in every epoch", x=0.01, ha="left", fontsize=11)
+    band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
+    _explain(figure, results, list(names), band)
     return figure
 
 
@@ -116,10 +129,15 @@ def schedules(results: Sequence[Result]) -> Figure:
     """
     columns = min(4, len(results))
     rows = -(-len(results) // columns)
-    figure = Figure(figsize=(max(5.0, 0.8 + 2.9 * columns), 0.9 + 2.2 * rows))
-    panels = panel_grid(figure, len(results), columns, sharex=True, sharey=True)
+    figure = Figure(figsize=(max(5.0, 0.8 + 2.9 * columns), 1.2 + 2.2 * rows))
+    peaks = [
+        max((epoch["lr"] for each in result.outcomes for epoch in each.history), default=0.0) for result in results
+    ]
+    tops = [peak for peak in peaks if peak > 0] or [1.0]
+    is_shared = max(tops) <= LOG_SPAN * min(tops)
+    panels = panel_grid(figure, len(results), columns, sharex=True, sharey=is_shared)
     longest = max(_longest(results), 1)
-    for axes, result in zip(panels, results, strict=True):
+    for axes, result, peak in zip(panels, results, peaks, strict=True):
         for other in results:
             _draw(axes, other, "lr", {"color": BEHIND, "linestyle": "-", "linewidth": 1.2}, has_band=False)
         for outcome in result.outcomes:
@@ -127,17 +145,17 @@ def schedules(results: Sequence[Result]) -> Figure:
             epochs = np.arange(1, len(values) + 1)
             axes.plot(epochs, values, color=BLUE, linestyle="-", linewidth=1.6, alpha=0.8, marker=marker(epochs))
         axes.set_title(plain(result.variant, 30), fontsize=10)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.05 * (max(tops) if is_shared else peak or max(tops)))
         count_epochs(axes, longest)
-    for axes in panels[:-columns]:
         axes.set_xlabel("")
+    for axes in at_foot(panels, columns):
+        axes.set_xlabel("epoch")
     for axes in panels[::columns]:
         axes.set_ylabel("learning rate")
-    peak = max(
-        (epoch["lr"] for result in results for outcome in result.outcomes for epoch in outcome.history), default=0.0
-    )
-    title = f"Learning rate of each epoch's last step, {peak:.3g} at most; the other variants in grey"
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    scale = f"{max(tops):.3g} at most" if is_shared else "each panel on a scale of its own"
+    figure.suptitle(f"Learning rate of each epoch's last step, {scale}", x=0.01, ha="left", fontsize=11)
+    own, others = Line2D([], [], color=BLUE), Line2D([], [], color=BEHIND)
+    figure.legend([own, others], ["each seed of the variant", "the other variants"], loc="outside lower left", ncols=2)
     return figure
 
 
@@ -157,6 +175,10 @@ def _table(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
     for row, history in zip(table, histories, strict=True):
         row[: len(history)] = [epoch.get(metric, np.nan) for epoch in history]
     return table
+
+
+def _has_value(histories: Sequence[History], metrics: Sequence[str]) -> bool:
+    return any(np.isfinite(_table(histories, metric)).any() for metric in metrics)
 
 
 def _mean(result: Result, metric: str) -> NDArray[np.float64]:
@@ -194,7 +216,13 @@ def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, h
 
 
 def _scale(
-    axes: Axes, results: Sequence[Result], metrics: Sequence[str], spread: Sequence[float] | None = None
+    axes: Axes,
+    results: Sequence[Result],
+    metrics: Sequence[str],
+    spread: Sequence[float] | None = None,
+    *,
+    shows_failed: bool = False,
+    first_epochs: float = 0.0,
 ) -> None:
     """An axis for what did not fail: numbers that blew up would flatten all others.
 
@@ -203,10 +231,14 @@ def _scale(
         results: of the variants.
         metrics: that are drawn; where trainings ended is marked on the last.
         spread: values that decide whether the axis is logarithmic; None for all.
+        shows_failed: whether it is for what failed, too: for settings, which do not blow up.
+        first_epochs: share of the epochs that a linear axis leaves out where they would take half of it or more; the
+            last epoch of a training is always on it.
     """
     well = [outcome.history for result in results for outcome in result.trained]
     every = [outcome.history for result in results for outcome in result.outcomes]
-    values = np.concatenate([_table(well or every, metric).ravel() for metric in metrics])
+    shown = every if shows_failed or not well else well
+    values = np.concatenate([_table(shown, metric).ravel() for metric in metrics])
     values = values[np.isfinite(values)]
     spread_values(axes, values if spread is None else spread)
     if values.size:
@@ -215,10 +247,21 @@ def _scale(
             low = low if spread is None else max(low, min(spread) / LOG_SPAN)
             axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
         else:
+            later = _later(shown, metrics, first_epochs)
+            if later.size and 2 * np.ptp(later) <= high - low:
+                low, high = float(later.min()), float(later.max())
             margin = 0.05 * ((high - low) or abs(high) or 1.0)
             axes.set_ylim(low - margin, high + margin)
     count_epochs(axes, max(1, _longest(results)))
     _mark_ends(axes, results, metrics[-1])
+
+
+def _later(histories: Sequence[History], metrics: Sequence[str], first_epochs: float) -> NDArray[np.float64]:
+    """The finite values after the first epochs, and the last of each history."""
+    start = int(np.ceil(first_epochs * max(map(len, histories), default=0)))
+    later = [epoch for history in histories for epoch in history[min(start, len(history) - 1) :]]
+    values: NDArray[np.float64] = np.array([epoch.get(metric, np.nan) for metric in metrics for epoch in later])
+    return values[np.isfinite(values)]
 
 
 def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
@@ -235,21 +278,27 @@ def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
                 axes.plot(len(values), np.clip(last, *axes.get_ylim()), color=look["color"], clip_on=False, **FAILED)
 
 
-def _title_of_best(results: Sequence[Result], measure: Measure) -> str:
+def _title_of_best(results: Sequence[Result], measure: Measure, weights: Literal["best", "last"]) -> str:
     """Which variant had the best mean on validation rows, and when."""
     sign = -1.0 if measure.higher_is_better else 1.0
     found = []
     for result in results:
         mean = sign * _mean(result, measure.key)
-        if result.trained and np.isfinite(mean).any():
+        if not result.trained or not np.isfinite(mean).any():
+            continue
+        if weights == "last":
+            ends = sign * np.array([outcome.history[-1].get(measure.key, np.nan) for outcome in result.trained])
+            found.append((float(ends.mean()), "after the last epoch", result.variant))
+        else:
             epoch = int(np.nanargmin(mean))
-            found.append((float(mean[epoch]), epoch + 1, result.variant))
+            found.append((float(mean[epoch]), f"in epoch {epoch + 1}", result.variant))
+    found = [each for each in found if np.isfinite(each[0])]
     label = measure.label[:1].upper() + measure.label[1:]
     if not found:
         return label
-    value, epoch, variant = min(found)
+    value, when, variant = min(found)
     best = "highest" if measure.higher_is_better else "lowest"
-    return f"{label}: {best} with {plain(variant, NAME_LENGTH)},\n{sign * value:.3g} on average in epoch {epoch}"
+    return f"{label}: {best} with {plain(variant, NAME_LENGTH)},\n{sign * value:.3g} on average {when}"
 
 
 def _title_of_gap(results: Sequence[Result]) -> str:
@@ -272,16 +321,26 @@ def _are_all_the_same(results: Sequence[Result], metric: str) -> bool:
     return len(means) > 1 and all(np.allclose(mean[:shortest], means[0][:shortest], equal_nan=True) for mean in means)
 
 
-def _explain(figure: Figure, results: Sequence[Result], more: Sequence[Line2D | Patch]) -> None:
-    """The legend below the panels: the variants, and what lines, bands and marks are."""
-    names = [
-        Line2D([], [], label=plain(result.variant, NAME_LENGTH), markersize=5, **look)
-        for look, result in zip(_looks(len(results)), results, strict=True)
-    ]
+def _explain(figure: Figure, results: Sequence[Result], metrics: Sequence[str], more: Sequence[Line2D | Patch]) -> None:
+    """The legend below the panels: the variants, and what lines, bands and marks are.
+
+    Args:
+        figure: with the panels.
+        results: of the variants.
+        metrics: that are drawn, with marks where trainings ended.
+        more: what else there is to explain.
+    """
+    names = []
+    for look, result in zip(_looks(len(results)), results, strict=True):
+        name = plain(result.variant, NAME_LENGTH)
+        if _has_value(result.histories, metrics):
+            names.append(Line2D([], [], label=name, markersize=5, **look))
+        else:
+            names.append(Line2D([], [], label=f"{name} (failed at once)", linestyle=""))
     longest = _longest(results)
     if any(0 < len(outcome.history) < longest for result in results for outcome in result.trained):
         more = [*more, Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED)]
-    if any(result.failed for result in results):
+    if _has_value([outcome.history for result in results for outcome in result.failed], metrics):
         more = [*more, Line2D([], [], color=BLACK, label="a seed failed", **FAILED)]
     handles = [*names, *more]
     longest_label = max(len(str(handle.get_label())) for handle in handles)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wellfit.compare.measures import Measure
 from wellfit.compare.statistics import Measured, Result
-from wellfit.evaluation.style import BLACK, BLUE, GREY, ORANGE, RED, panel_grid, plain, style
+from wellfit.evaluation.style import BLACK, BLUE, GREY, ORANGE, RED, at_foot, panel_grid, plain, style
 
 FAR_AWAY = 8.0  # times as far from zero as the others: drawn at the edge, with its number
 SHADES = LinearSegmentedColormap.from_list("classes", ["#7DB4DB", "#C9E0F0", "#FFFFFF", "#FBE9C4", "#F2C464"])
@@ -47,7 +47,7 @@ def forest(results: Sequence[Result], measures: Sequence[Measure], target: str) 
         target: what is predicted, with its unit.
     """
     first, *others = results
-    columns = min(3, len(measures))
+    columns = 2 if len(measures) == 4 else min(3, len(measures))
     rows = -(-len(measures) // columns)
     height = 1.0 + 0.42 * len(others)
     figure = Figure(figsize=(2.6 + 3.5 * columns, 0.9 + (height + 0.7) * rows))
@@ -62,12 +62,16 @@ def forest(results: Sequence[Result], measures: Sequence[Measure], target: str) 
         axes.set_title(f"{label}: {measure.value(first.measured[measure.key].mean) or 'none'}", fontsize=10)
         axes.set_xlabel("difference in points" if measure.is_share else f"difference in {measure.in_unit(target)}")
         axes.grid(visible=False, axis="y")
+        axes.locator_params(axis="x", nbins=5)
         if limit:
             axes.set_xlim(-1.08 * limit, 1.08 * limit)
     panels[0].set_yticks(range(len(others)), [plain(result.variant, 30) for result in others])
     panels[0].set_ylim(len(others) - 0.4, -0.6)
     figure.suptitle(
-        f"Differences to {plain(first.variant, 30)} (above each panel: its mean)", x=0.01, ha="left", fontsize=11
+        f"Differences to “{plain(first.variant, 30)}”, whose own means are in the titles",
+        x=0.01,
+        ha="left",
+        fontsize=11,
     )
     _explain(figure, columns)
     return figure
@@ -101,7 +105,7 @@ def boundaries(shown: Boundaries, titles: Mapping[str, str], features: Sequence[
         axes.grid(visible=False)
     for axes in panels[::columns]:
         axes.set_ylabel(plain(features[1], 30))
-    for axes in panels[-columns:]:
+    for axes in at_foot(panels, columns):
         axes.set_xlabel(plain(features[0], 30))
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.set_label(f"probability of class {plain(classes[1])}")
@@ -147,10 +151,18 @@ def _draw_difference(axes: Axes, row: int, measured: Measured, measure: Measure,
         return
     color = _color(measured, measure)
     seeds = [measure.factor * difference for difference in measured.differences.values()]
-    axes.plot(seeds, np.full(len(seeds), row + 0.24), "o", color=GREY, markersize=3, alpha=0.8)
+    axes.plot(seeds, row + 0.24 + _stacked(seeds), "o", color=GREY, markersize=3, alpha=0.8)
     if np.isfinite(low):
         axes.plot([low, high], [row, row], color=color, linewidth=2.2, linestyle="-", solid_capstyle="butt")
     axes.plot(mean, row, "o" if color == GREY else "D", color=color, markersize=6)
+
+
+def _stacked(values: Sequence[float]) -> NDArray[np.float64]:
+    """How far below the first of them each of some equal values is drawn, in rows."""
+    equal = [[j for j, other in enumerate(values) if np.isclose(other, value)] for value in values]
+    most = max(map(len, equal))
+    ranks = np.array([group.index(i) for i, group in enumerate(equal)])
+    return ranks * min(0.1, 0.3 / max(1, most - 1))
 
 
 def _color(measured: Measured, measure: Measure) -> str:

@@ -4,8 +4,9 @@ Figures are made without pyplot, so they belong to no window and no global state
 Ito (2008), which colour-blind people tell apart.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wellfit.files import write_bytes
@@ -101,8 +103,18 @@ def _label_logarithm(axis: Axis, span: float) -> None:
 
 
 def plain(text: str, length: int = 22) -> str:
-    """A name from the user's data, shortened to a length that fits, and never read as mathematics."""
-    return shortened(text, length).replace("$", r"\$")
+    """A name from the user's data, shortened to a length that fits, and never read as mathematics.
+
+    What the font of all figures has no glyph for becomes ``□``.
+    """
+    shown = shortened(text, length).replace("$", r"\$")
+    return shown if shown.isascii() else "".join(each if ord(each) in _glyphs() else "□" for each in shown)
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The characters of the font that comes with Matplotlib, which :func:`style` draws with."""
+    return frozenset(get_font(findfont(FontProperties(family="DejaVu Sans"))).get_charmap())
 
 
 def shortened(text: str, length: int = 22) -> str:
@@ -112,12 +124,17 @@ def shortened(text: str, length: int = 22) -> str:
 
 
 def panel_grid(figure: Figure, number: int, columns: int, *, sharex: bool = False, sharey: bool = False) -> list[Axes]:
-    """So many panels, row by row; the lowest of each column has numbers below it though the last row has gaps."""
+    """So many panels, row by row; those at the foot have numbers below them though the last row has gaps."""
     panels: list[Axes] = list(
         figure.subplots(-(-number // columns), columns, sharex=sharex, sharey=sharey, squeeze=False).flat
     )
     for axes in panels[number:]:
         axes.set_visible(False)
-    for axes in panels[max(0, number - columns) : number]:
+    for axes in at_foot(panels[:number], columns):
         axes.tick_params(axis="x", labelbottom=True)
     return panels[:number]
+
+
+def at_foot(panels: Sequence[Axes], columns: int) -> Sequence[Axes]:
+    """The panels of the last row, and where that has gaps, of the row above it."""
+    return panels[max(0, len(panels) - columns) // columns * columns :]

@@ -150,7 +150,7 @@ def tuning_slices(
     spread_values(panels[0], trials.values)
     figure.suptitle(trials.summary(monitor), x=0.01, ha="left", fontsize=11)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)))
     return figure
 
 
@@ -317,6 +317,8 @@ class _Trials:
         """A point for each trial."""
         for state, marker, color in (("complete", "o", BLUE), ("pruned", "x", ORANGE)):
             of_state = self._state == state
+            if not of_state.any():
+                continue
             label = {"complete": "completed trial", "pruned": "pruned trial, its best until then"}[state]
             axes.plot(
                 x[of_state], self.values[of_state], marker, color=color, markersize=5, markeredgewidth=1.4, label=label
