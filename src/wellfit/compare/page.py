@@ -118,7 +118,10 @@ def _difference(result: Result, measure: Measure) -> str:
 def _picture(name: str, title: str) -> str:
     headings = {
         "curves": ("Curves", "loss and score of the training and the validation rows over the epochs"),
-        "traces": ("What explains them", "learning rate, gradient norm and gap of the loss over the epochs"),
+        "traces": (
+            "What explains them",
+            "gradient norm and gap of the loss over the epochs, and the learning rate where it varies",
+        ),
         "table": ("Differences", "differences to the first variant with their intervals, a dot for each seed"),
         "boundaries": ("Decision boundaries", "predicted probabilities over the two features, with the test rows"),
         "schedules": ("Learning rates", "learning rate over the epochs, a panel for each variant"),

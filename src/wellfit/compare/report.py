@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from wellfit.compare.config import Comparison
 from wellfit.compare.finding import Finding
@@ -77,7 +77,7 @@ def write_report(
         write_csv(new / "table.csv", TABLE_COLUMNS, _table(results, measures))
         _write_runs(new / "runs.csv", results)
         _write_history(new / "history.csv", results)
-        pictures = _draw(new / "plots", results, measures, meta, params, boundaries)
+        pictures = _draw(new / "plots", results, measures, meta, params, boundaries, comparison.weights)
         write_page(new / "README.md", name, comparison, meta, results, measures, pictures, given)
     return Report(sentence, _metrics(results, measures))
 
@@ -124,11 +124,12 @@ def _draw(
     meta: Meta,
     params: Mapping[str, Params],
     boundaries: Boundaries | None,
+    weights: Literal["best", "last"],
 ) -> list[str]:
     """Draws what there is to see, and returns the names of the pictures."""
     score = _main_score(results, measures, meta)
     figures = {
-        "curves": comparison_curves.curves(results, score, meta.target_name),
+        "curves": comparison_curves.curves(results, score, meta.target_name, weights=weights),
         "traces": comparison_curves.traces(results),
     }
     if len(results) > 1:
