@@ -158,9 +158,9 @@ def test_the_curves_and_boundaries_show_what_was_measured(tmp_path: Path, monkey
     drawn: dict[str, Any] = {}
     curves, boundaries = comparison_curves.curves, comparison_plots.boundaries
 
-    def draw_curves(results: Any, score: str, target: str, weights: Any) -> Any:
+    def draw_curves(results: Any, score: str, target: str, *, weights: Any) -> Any:
         drawn["score"], drawn["weights"] = score, weights
-        return curves(results, score, target, weights)
+        return curves(results, score, target, weights=weights)
 
     def draw_boundaries(shown: Any, titles: Any, *names: Any) -> Any:
         drawn["titles"] = titles
