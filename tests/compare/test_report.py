@@ -175,7 +175,8 @@ def test_the_curves_and_boundaries_show_what_was_measured(tmp_path: Path, monkey
         outcomes.append(dataclasses.replace(each, history=history, scores=scores))
     comparison = compare(VARIANTS, measure=["test/loss", "test/f1"])
     write(tmp_path / "c", outcomes, comparison, boundaries=moons(["dropout 0.4"]))
-    assert drawn == {"score": "f1", "titles": {"dropout 0.4": "dropout 0.4\ntest F1 52.0 % (seed 0)"}}
+    titles = {"dropout 0.4": "dropout 0.4\ntest F1 52.0 % (seed 0)"}
+    assert drawn == {"score": "f1", "weights": "last", "titles": titles}
     write(tmp_path / "c", outcomes, compare(VARIANTS, measure=["test/loss"]))
     assert (drawn["score"], drawn["weights"]) == ("accuracy", "last")
 
