@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from wellfit.report.records import Trial
 from wellfit.report.tuning_charts import StudyCharts
+from wellfit.tuning.report import Row
 
 HIDDEN = [[8], [8, 4]]
 
 
 def study(*, higher: bool = False, states: tuple[str, ...] = (), n: int = 6) -> StudyCharts:
     trials = [
-        Trial(
+        Row(
             i,
             states[i] if i < len(states) else "complete",
             5,
@@ -100,7 +100,7 @@ def test_parallel_coordinates_have_a_line_for_each_completed_trial() -> None:
 
 
 def test_a_wide_space_is_moved_sideways() -> None:
-    trials = [Trial(i, "complete", 1, 1, float(i), {f"optim.key{k}": 0.5 * i for k in range(9)}) for i in range(3)]
+    trials = [Row(i, "complete", 1, 1, float(i), {f"optim.key{k}": 0.5 * i for k in range(9)}) for i in range(3)]
     charts = StudyCharts(trials, frozenset(), "val/loss", higher_is_better=False)
     assert charts.parallel().least > 600
     assert study().parallel().least == 0
@@ -129,8 +129,8 @@ def test_a_study_with_hardly_a_completed_trial_is_drawn(states: tuple[str, ...])
 @pytest.mark.parametrize("value", [None, "a", True, [1], 3, 0.5])
 def test_values_of_any_type_have_their_place(value: Any) -> None:
     trials = [
-        Trial(0, "complete", 1, 1, 0.5, {"model.key": value}),
-        Trial(1, "failed", 0, 0, None, {"model.key": value}),
+        Row(0, "complete", 1, 1, 0.5, {"model.key": value}),
+        Row(1, "failed", 0, 0, None, {"model.key": value}),
     ]
     found = StudyCharts(trials, frozenset({"model.key"}), "val/loss", higher_is_better=False)
     assert all(

@@ -16,6 +16,7 @@ from wellfit.files import read_json
 from wellfit.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
+from wellfit.tuning.report import Row
 
 
 class Evaluated(NamedTuple):
@@ -68,17 +69,6 @@ class Training(NamedTuple):
         return len(self.history["epoch"])
 
 
-class Trial(NamedTuple):
-    """A line of ``trials.csv``; values are texts, numbers or lists, as in ``params.yaml``."""
-
-    number: int
-    state: str
-    epochs: int
-    best_epoch: int
-    value: float | None
-    values: Mapping[str, Any]
-
-
 class Tuning(NamedTuple):
     """``reports/tune``.
 
@@ -90,7 +80,7 @@ class Tuning(NamedTuple):
         repeats: seed to score of the best configuration with other seeds, and ``mean``, ``low`` and ``high``.
     """
 
-    trials: list[Trial]
+    trials: list[Row]
     best: Mapping[str, Any]
     data_sha256: str | None
     importance: Mapping[str, float]
@@ -123,7 +113,7 @@ def read_tuning(folder: Path) -> Tuning | None:
     except (OSError, YAMLError, KeyError, TypeError, AttributeError):
         return None
     trials = [
-        Trial(
+        Row(
             int(row["trial"]),
             row["state"],
             int(row["epochs"]),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from wellfit.evaluation.score_names import is_share
 from wellfit.evaluation.style import shortened
 from wellfit.report.content import Chart, Series, Share, Table, cell, percent, score
-from wellfit.report.records import Trial
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
+from wellfit.tuning.report import Row
 
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 RANKED_KEYS = 3  # the most important ones, whose pairs are drawn
@@ -35,7 +35,7 @@ class StudyCharts:
     """
 
     def __init__(
-        self, trials: Sequence[Trial], logarithmic: frozenset[str], monitor: str, *, higher_is_better: bool
+        self, trials: Sequence[Row], logarithmic: frozenset[str], monitor: str, *, higher_is_better: bool
     ) -> None:
         self.trials, self._logarithmic, self.monitor = trials, logarithmic, monitor
         self._sign = -1.0 if higher_is_better else 1.0
@@ -179,11 +179,11 @@ class StudyCharts:
             legend.append(Series("s2", "pruned or failed trial", "cross"))
         return [*legend, Series("s3", "best trial", "ring")] if self.best is not None else legend
 
-    def _tip(self, trial: Trial) -> str:
+    def _tip(self, trial: Row) -> str:
         lines = [f"trial {trial.number}, {trial.state}", f"{self.monitor} {score(self.monitor, trial.value)}"]
         return "\n".join(lines + [f"{key} {cell(value)}" for key, value in trial.values.items()])
 
-    def _value(self, trial: Trial) -> float:
+    def _value(self, trial: Row) -> float:
         return np.nan if trial.value is None else trial.value
 
     def _value_axis(self) -> Axis:
@@ -212,7 +212,7 @@ def _label(value: Any) -> str:
     return cell(value) if _is_number(value) else value if isinstance(value, str) else json.dumps(value)
 
 
-def _span(trials: Sequence[Trial], key: str) -> str:
+def _span(trials: Sequence[Row], key: str) -> str:
     """What the best trials have in common in a key, to be said after the value of the best; nothing of one alone."""
     if len(trials) == 1:
         return ""
