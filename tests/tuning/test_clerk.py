@@ -1,6 +1,5 @@
 """The clerk as a process of its own: what MLflow and the storage have in the end, however the engine ended."""
 
-import io
 import json
 import os
 import shutil
@@ -26,12 +25,13 @@ from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning import desk
 from wellfit.tuning.clerk import Clerk
-from wellfit.tuning.desk import work
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record, write_record
 from wellfit.tuning.report import Row
 from wellfit.tuning.storage import open_saved
 from wellfit.tuning.study import Study
+
+from .conftest import ClerkHere
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 PARAMS = load_params(PARAMS_FILE, ["data.name=moons", "tune.n_trials=4"])
@@ -95,26 +95,6 @@ class Engine:
 
     def open(self, clerk: Clerk) -> None:
         clerk.open(self.folder, PARAMS, META, study_config(PARAMS), higher_is_better=False)
-
-
-class ClerkHere(Clerk):
-    """A clerk whose desk is in this process, where MLflow is imported already."""
-
-    def _begin(self) -> None:
-        self._lines: list[bytes] = []
-        self._ended: int | None = None
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._ended is not None
-
-    def _say(self, message: dict[str, Any]) -> None:
-        self._lines.append(json.dumps(message).encode() + b"\n")
-
-    def _end(self) -> int:
-        if self._ended is None:
-            self._ended = work(io.BytesIO(b"".join(self._lines)))
-        return self._ended
 
 
 @pytest.fixture
@@ -221,7 +201,7 @@ def test_an_engine_that_does_nothing_leaves_nothing(project: Path) -> None:
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from tests_of_clerk import Engine
+from tests_of_tuning.test_clerk import Engine
 from wellfit.tuning.clerk import Clerk
 engine = Engine(Path.cwd())
 clerk = Clerk()
@@ -236,7 +216,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("how", ["alone", "group"])
 def test_the_death_of_the_engine_ends_the_study_in_order(project: Path, how: str) -> None:
-    (project / "tests_of_clerk.py").symlink_to(__file__)
+    (project / "tests_of_tuning").symlink_to(Path(__file__).parent)
     dead = subprocess.run(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, lambda *_: None)\n" + DIES, how],
         env=os.environ | {"PYTHONPATH": f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
