@@ -52,6 +52,11 @@ def test_what_was_not_run_says_what_it_needs_and_keeps_a_page_of_before(written:
     page.write_text("# Clothes\n\n**Finding.** It helps.\n")
     write_docs(written, root / "reports")
     assert page.read_text() == "# Clothes\n\n**Finding.** It helps.\n"
+    passed_over = root / "reports/clothes/README.md"
+    passed_over.parent.mkdir()
+    passed_over.write_text("# Clothes\n\nNot run.\n")
+    write_docs(written, root / "reports")
+    assert page.read_text() == "# Clothes\n\n**Finding.** It helps.\n"
 
 
 def test_the_list_has_all(written: Path, root: Path) -> None:

@@ -40,7 +40,7 @@ def write_docs(docs: Path, reports: Path) -> None:
     for name in filter(has_stage, comparison_names()):
         comparison = load_comparison(name).comparison
         report, page = reports / name, docs / f"{name}.md"
-        if (report / "README.md").exists():
+        if (report / "finding.txt").exists():  # not of one that was passed over
             write_text(page, _with_few_pictures(report, name, docs))
         elif not page.exists():
             write_text(page, _page_without_numbers(name, comparison))
