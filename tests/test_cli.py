@@ -130,6 +130,12 @@ def test_an_interrupted_stage_cleans_up_and_says_so(
     assert (root / "cleaned").exists()
 
 
+@pytest.mark.parametrize(("sent", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_an_interruption_that_became_another_error_is_one_still(start: Stage, sent: str, status: int) -> None:
+    process = start(f"try: signal.raise_signal(signal.{sent})\n    finally: raise ValueError")
+    assert finish(process) == (status, "", "train: interrupted\n")
+
+
 def test_one_stage_at_a_time_in_one_folder(start: Stage, root: Path) -> None:
     first = started(start(WAIT))
     status, out, err = finish(start('print("ran")'))

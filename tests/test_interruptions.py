@@ -5,9 +5,10 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+from pydantic import BaseModel, field_serializer
 
 from wellfit import interruptions
-from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
+from wellfit.interruptions import hold, interruption_behind, raise_waiting, release, uninterrupted
 
 
 @pytest.fixture(autouse=True)
@@ -112,3 +113,36 @@ def test_other_threads_leave_the_handlers_alone() -> None:
     thread.join()
     assert not failures
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Interrupted(BaseModel):
+    """Gets Ctrl-C as it is written down."""
+
+    lr: float = 0.1
+
+    @field_serializer("lr")
+    def _write(self, lr: float) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return lr
+
+
+def test_an_interruption_is_found_behind_the_error_that_was_made_of_it() -> None:
+    with pytest.raises(ValueError, match="KeyboardInterrupt") as caught:  # pydantic does not let it through
+        Interrupted().model_dump()
+    assert type(interruption_behind(caught.value)) is KeyboardInterrupt
+    with pytest.raises(KeyError) as unrelated:
+        {}["lr"]
+    assert interruption_behind(unrelated.value) is None
+    assert interruption_behind(None) is None
+
+
+def test_an_error_on_the_way_out_is_of_the_interruption() -> None:
+    def body() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full") as caught:
+        body()
+    assert type(interruption_behind(caught.value)) is KeyboardInterrupt

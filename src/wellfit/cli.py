@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wellfit.errors import WellfitError
+from wellfit.interruptions import interruption_behind
 from wellfit.params import PARAMS_FILE, load_params
 
 # `mlflow run . -P lr=0.003` arrives as `--lr 0.003`, and -P optim.lr=0.003 as `--optim.lr 0.003`.
@@ -118,8 +119,8 @@ def call_stage(
 
 def _explain(error: BaseException) -> tuple[int, str]:
     """Exit status and words for what ended a stage."""
-    if isinstance(error, KeyboardInterrupt):
-        return (143 if error.args else 130), "interrupted"  # 128 + the number of SIGTERM, of SIGINT
+    if interruption := interruption_behind(error):
+        return (143 if interruption.args else 130), "interrupted"  # 128 + the number of SIGTERM, of SIGINT
     if isinstance(error, WellfitError | OSError):  # of a full disk or a missing right, the system's words say it all
         return 1, str(error)
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"

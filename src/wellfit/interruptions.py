@@ -4,6 +4,9 @@ Python runs a signal's handler between two instructions, wherever the program st
 right after what it guards, and inside a ``finally``. Here the handler itself looks where the program stands. In a
 function marked :func:`uninterrupted`, or in anything it called, the signal waits until that function asks for it with
 :func:`raise_waiting`.
+
+Elsewhere the KeyboardInterrupt may reach us as another error: pydantic, for one, wraps whatever is raised while it
+writes a model down. :func:`interruption_behind` finds it.
 """
 
 import signal
@@ -70,6 +73,13 @@ def raise_waiting() -> None:
     if not _is_uninterrupted(sys._getframe(2)):
         signum, _waiting = _waiting, None
         _previous[signum](signum, None)
+
+
+def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The KeyboardInterrupt that an error is or was made of; None: it is a failure of its own."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _wait_or_pass(signum: int, frame: FrameType | None) -> None:

@@ -64,6 +64,19 @@ def test_an_interruption_in_a_call_to_the_store_kills_the_run(
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_so_does_an_error_that_was_made_of_one(client: MlflowClient, meta: Meta) -> None:
+    def body() -> None:
+        with tracking.start_run("train", "a run", meta):
+            try:
+                signal.raise_signal(signal.SIGINT)
+            finally:
+                raise ValueError("cut short")
+
+    with pytest.raises(ValueError, match="cut short"):
+        body()
+    assert statuses(client) == ["KILLED"]
+
+
 @pytest.mark.parametrize("what", ["tag", "has_children"])
 def test_a_call_to_the_store_is_not_cut_in_half(
     client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch, what: str

@@ -172,9 +172,19 @@ def test_a_study_that_ends_well(engine: Engine, project: Path) -> None:
     assert len(kept[0].intermediate_values) == 40
 
 
+def made_of(interruption: BaseException) -> BaseException:
+    error = ValueError("Error calling function")
+    error.__cause__ = interruption
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "status", "failure"),
-    [(KeyboardInterrupt(), "KILLED", None), (WellfitError("not like this"), "FAILED", "not like this")],
+    [
+        (KeyboardInterrupt(), "KILLED", None),
+        (made_of(KeyboardInterrupt()), "KILLED", None),
+        (WellfitError("not like this"), "FAILED", "not like this"),
+    ],
 )
 def test_other_ways_out(engine: Engine, error: BaseException, status: str, failure: str | None) -> None:
     def body() -> None:
@@ -314,6 +324,33 @@ def test_handing_over_never_waits() -> None:
         waits = len(clerk._unsaid)
         clerk._process.kill()
     assert waits > 0
+
+
+def test_an_interruption_does_not_cut_a_message_in_half(
+    engine: Engine, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    write = os.write
+
+    def write_and_interrupt(pipe: int, text: bytes) -> int:
+        written = write(pipe, text)
+        if b'"trial"' in text:
+            signal.raise_signal(signal.SIGINT)
+        return written
+
+    def body() -> None:
+        with engine.study, Clerk() as clerk:
+            engine.open(clerk)
+            folder = engine.trial("complete")
+            monkeypatch.setattr(os, "write", write_and_interrupt)
+            clerk.log_trial(folder)
+
+    with pytest.raises(KeyboardInterrupt):
+        body()
+    signal.signal(signal.SIGINT, before)
+    assert [run.info.status for run in runs("tune")] == ["KILLED"]
+    assert [run.info.status for run in runs("trial")] == ["FINISHED"]
+    assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.COMPLETE
 
 
 def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:

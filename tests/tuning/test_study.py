@@ -224,6 +224,32 @@ def test_a_study_that_is_taken_up_again_equals_an_uninterrupted_one(sampler: str
     assert values_of(open_study(setting, storage, "tune.study=parts")) == whole
 
 
+@pytest.mark.parametrize("storage", [JOURNAL, SQLITE])
+def test_an_interruption_waits_until_a_claim_is_made(
+    storage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    whole = run_trials(open_study(storage, "tune.study=whole"), 2)
+    study = open_study(storage, "tune.study=parts")
+    create_new_trial = study._storage.create_new_trial
+
+    def then_interrupt(*args: Any) -> int:
+        trial_id = create_new_trial(*args)
+        signal.raise_signal(signal.SIGINT)
+        return trial_id
+
+    with study:
+        first = run_trials(study, 1)
+        monkeypatch.setattr(study._storage, "create_new_trial", then_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            study.ask()
+        assert study._own == {0, 1}  # the claim was made to its end
+    signal.signal(signal.SIGINT, before)
+    assert [trial.state for trial in study.saved.trials] == [TrialState.COMPLETE, TrialState.FAIL]  # and given back
+    assert not list(tmp_path.rglob("*.log.lock"))
+    assert first + run_trials(open_study(storage, "tune.study=parts"), 1) == whole
+
+
 def test_what_a_trial_is_compared_with_survives() -> None:
     setting = ("tune.pruner_startup_trials=2", "tune.pruner_warmup_epochs=2")
     study = open_study(*setting)

@@ -18,7 +18,7 @@ from filelock import FileLock
 
 from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
-from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
+from wellfit.interruptions import hold, interruption_behind, raise_waiting, release, uninterrupted
 from wellfit.provenance import git_commit
 from wellfit.tracking.store import (
     EXPERIMENT,
@@ -246,7 +246,7 @@ class _UnderWay(AbstractContextManager[Run]):
             raise
         finally:
             if error:
-                self._run.status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+                self._run.status = "KILLED" if interruption_behind(error) else "FAILED"
                 _close_quietly(self._run, terminate=not self._is_left_to_others())
             self._path.unlink(missing_ok=True)
             self._lock.release()

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wellfit.data.store import Meta
+from wellfit.interruptions import interruption_behind, raise_waiting, uninterrupted
 from wellfit.params import Params
 from wellfit.tuning.report import Row, write_report
 
@@ -109,9 +110,9 @@ class Clerk:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        interrupted = error is None or isinstance(error, KeyboardInterrupt)
+        is_failure = error is not None and not interruption_behind(error)
         if self._opening and not self._is_closed:
-            self._say({"stop": "" if interrupted else " ".join(str(error).split()) or type(error).__name__})
+            self._say({"stop": "" if not is_failure else " ".join(str(error).split()) or type(error).__name__})
         self._end()
 
     def _begin(self) -> None:
@@ -131,11 +132,13 @@ class Clerk:
     def _is_closed(self) -> bool:
         return self._process.stdin is None or self._process.stdin.closed
 
+    @uninterrupted
     def _say(self, message: dict[str, Any]) -> None:
         self._unsaid += json.dumps(message).encode() + b"\n"
         # A pipe that is full takes the rest the next time, one whose reader has died takes nothing.
         with suppress(BlockingIOError, BrokenPipeError):
             self._unsaid = self._unsaid[os.write(self._pipe, self._unsaid) :]
+        raise_waiting()  # not before it is known how much was written
 
     def _end(self) -> int:
         """Says what is unsaid, closes the pipe and waits for the exit status."""

@@ -23,6 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.files import project_root
+from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
 from wellfit.params import Params
 from wellfit.tuning.identity import check_identity, identity, study_name
 from wellfit.tuning.pruners import make_pruner
@@ -99,12 +100,16 @@ class Study:
             print(f"tune.sampler {self._config.sampler} takes numbers only: {' and '.join(random)} are drawn at random")
 
     def __enter__(self) -> Self:
+        hold()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:
+            release()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -116,6 +121,7 @@ class Study:
         """For the records of its trials; another one for a study of the same name in another storage, or made anew."""
         return project_root() / ".wellfit" / "records" / str(self.saved.user_attrs[FOLDER]) / self.name
 
+    @uninterrupted
     def ask(self) -> Trial | None:
         """Claims the next trial.
 
@@ -125,24 +131,10 @@ class Study:
         Returns:
             None: all places are taken, each combination of a grid is, or ``tune.timeout`` is over.
         """
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            self.why_ended = f"tune.timeout {self._config.timeout:g} is over"
-            return None
-        with self._lock():
-            while True:
-                trials = self._all()
-                if not self._ids and self._give_back(trials, only_own=False):
-                    trials = self._all()
-                place = _free_place(trials)
-                if place >= self._config.n_trials and self._give_back(trials, only_own=False):
-                    trials = self._all()
-                    place = _free_place(trials)
-                if place >= self._config.n_trials:
-                    return None
-                self._take_in(trials)
-                trial = self._claim(place)
-                if trial is None or self._was_first(trial.number, place):
-                    return trial
+        # Cut short, it could leave a lock behind for which :meth:`close` would then wait.
+        trial = self._next()
+        raise_waiting()
+        return trial
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Takes the monitored value of an epoch, counted from 1; in memory only."""
@@ -167,6 +159,7 @@ class Study:
         """Does not take a trial of another process for lost, whose end the storage will be told of."""
         self._kept.add(number)
 
+    @uninterrupted
     def close(self) -> None:
         """Gives back the places of this process' trials that have not been told, and ends its claim to be alive.
 
@@ -177,6 +170,27 @@ class Study:
                 self._give_back(self._all(), only_own=True)
             self._alive.release()
             Path(self._alive.lock_file).unlink(missing_ok=True)
+        raise_waiting()
+
+    def _next(self) -> Trial | None:
+        if self._deadline is not None and time.monotonic() >= self._deadline:
+            self.why_ended = f"tune.timeout {self._config.timeout:g} is over"
+            return None
+        with self._lock():
+            while True:
+                trials = self._all()
+                if not self._ids and self._give_back(trials, only_own=False):
+                    trials = self._all()
+                place = _free_place(trials)
+                if place >= self._config.n_trials and self._give_back(trials, only_own=False):
+                    trials = self._all()
+                    place = _free_place(trials)
+                if place >= self._config.n_trials:
+                    return None
+                self._take_in(trials)
+                trial = self._claim(place)
+                if trial is None or self._was_first(trial.number, place):
+                    return trial
 
     def _lock(self) -> FileLock:
         return study_lock(self.name)
