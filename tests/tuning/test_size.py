@@ -1,8 +1,9 @@
-"""How many trials train as one pack: measured with steps whose time is known."""
+"""How many trials train as one pack: measured by rates that are known, and once by real ones."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ import torch
 from wellfit.params import Params, load_params
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.tuning import size as module
-from wellfit.tuning.size import Size, choose_size, fastest, sizes_of_study
+from wellfit.tuning.size import Size, Way, choose_size, fastest, rate, sizes_of_study
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 BASE = ["data.name=moons", "model.hidden=[8]", "tune.n_trials=64"]
@@ -18,36 +19,27 @@ SIZES = [1, 4, 8, 16, 32]
 REMEMBERED = Path(".wellfit", "packs.json")
 
 
-class Clock:
-    """A clock that steps move: ``seconds`` of a step by members and threads."""
+class Rates:
+    """Rates of packs, by members and cores, of a step that takes so many seconds.
+
+    Args:
+        seconds: of a step, by members and cores.
+    """
 
     def __init__(self, seconds: Mapping[tuple[int, int], float]) -> None:
-        self.now, self.seconds = 0.0, seconds
+        self._seconds = seconds
         self.measured: list[tuple[int, int]] = []
 
-    def __call__(self) -> float:
-        return self.now
-
-    def step(self, members: int) -> Callable[[], None]:
-        what = (members, torch.get_num_threads())
-        self.measured.append(what)
-
-        def step() -> None:
-            self.now += self.seconds[what]
-
-        return step
+    def __call__(self, members: int, way: Way) -> float:
+        self.measured.append((members, way.cores))
+        return members / self._seconds[members, way.cores]
 
 
-@pytest.fixture
-def measure(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Size, Clock]]:
-    def run(
-        seconds: Mapping[tuple[int, int], float], sizes: list[int] = SIZES, threads: list[int] | None = None
-    ) -> tuple[Size, Clock]:
-        clock = Clock(seconds)
-        monkeypatch.setattr(module, "perf_counter", clock)
-        return fastest(clock.step, sizes, threads or [1]), clock
-
-    return run
+def measured(
+    seconds: Mapping[tuple[int, int], float], sizes: list[int] = SIZES, ways: Sequence[Way] = (Way(1, 1),)
+) -> tuple[Size, list[tuple[int, int]]]:
+    rates = Rates(seconds)
+    return fastest(rates, sizes, ways), rates.measured
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +57,7 @@ def measurements(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[in
     """The sizes of each measurement, all of which find four members and two threads to be fastest."""
     done: list[list[int]] = []
 
-    def found(step: object, sizes: list[int], thread_counts: list[int]) -> Size:
+    def found(measure: object, sizes: list[int], ways: Sequence[Way]) -> Size:
         done.append(sizes)
         return Size(4, 2, 10.5)
 
@@ -82,49 +74,54 @@ def chosen(params: Params, data: TrainingData) -> Size:
     return choose_size(params, data, sizes_of_study(params.tune))
 
 
-def test_the_pack_of_most_steps_a_second_is_chosen(measure: Callable[..., tuple[Size, Clock]]) -> None:
-    size, clock = measure({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 1.4, (16, 1): 2.0, (32, 1): 6.0})
+def test_the_pack_of_most_steps_a_second_is_chosen() -> None:
+    size, tried = measured({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 1.4, (16, 1): 2.0, (32, 1): 6.0})
     assert size == Size(16, 1, 16 / 2.0)
-    assert [members for members, _ in clock.measured] == SIZES
+    assert [members for members, _ in tried] == SIZES
 
 
-def test_doubling_ends_where_it_does_not_pay(measure: Callable[..., tuple[Size, Clock]]) -> None:
-    size, clock = measure({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 2.4 / 1.04, (16, 1): 1.0, (32, 1): 1.0})
+def test_doubling_ends_where_it_does_not_pay() -> None:
+    size, tried = measured({(1, 1): 1.0, (4, 1): 1.2, (8, 1): 2.4 / 1.04, (16, 1): 1.0, (32, 1): 1.0})
     assert size.members == 4  # eight are four percent faster: not worth that fewer trials learn from others
-    assert [members for members, _ in clock.measured] == [1, 4, 8]
+    assert [members for members, _ in tried] == [1, 4, 8]
 
 
-def test_a_network_that_does_not_pack_trains_alone(measure: Callable[..., tuple[Size, Clock]]) -> None:
-    size, _ = measure({(1, 1): 1.0, (4, 1): 4.0, (8, 1): 8.0})
+def test_a_network_that_does_not_pack_trains_alone() -> None:
+    size, _ = measured({(1, 1): 1.0, (4, 1): 4.0, (8, 1): 8.0})
     assert size[:2] == (1, 1)
 
 
-def test_a_pack_that_pays_only_when_large_is_found(measure: Callable[..., tuple[Size, Clock]]) -> None:
-    size, _ = measure({(1, 1): 1.0, (4, 1): 4.4, (8, 1): 4.6, (16, 1): 5.0, (32, 1): 20.0})
+def test_a_pack_that_pays_only_when_large_is_found() -> None:
+    size, _ = measured({(1, 1): 1.0, (4, 1): 4.4, (8, 1): 4.6, (16, 1): 5.0, (32, 1): 20.0})
     assert size.members == 16
 
 
-@pytest.mark.parametrize(("together", "expected"), [(0.6, (8, 2)), (0.97, (8, 1))])
-def test_threads_are_used_where_they_pay(
-    measure: Callable[..., tuple[Size, Clock]], together: float, expected: tuple[int, int]
-) -> None:
+@pytest.mark.parametrize("more", [Way(2, 1), Way(1, 2)])
+@pytest.mark.parametrize("pays", [True, False])
+def test_cores_are_used_where_they_pay(more: Way, pays: bool) -> None:
     one = {(1, 1): 1.0, (4, 1): 1.0, (8, 1): 1.0}
-    two = {(members, 2): seconds * together for (members, _), seconds in one.items()}
-    size, clock = measure(one | two, [1, 4, 8], [1, 2])
-    assert size[:2] == expected
-    assert clock.measured == [(1, 1), (4, 1), (8, 1), (4, 2), (8, 2)]  # a single model has threads of its own
-    assert torch.get_num_threads() == 1
+    two = {(members, 2): seconds * (0.6 if pays else 0.97) for (members, _), seconds in one.items()}
+    size, tried = measured(one | two, [1, 4, 8], [Way(1, 1), more])
+    assert (size.members, size.threads, size.processes) == (8, *(more if pays else (1, 1)))
+    assert tried == [(1, 1), (4, 1), (8, 1), (8, 2)]  # what pays on one core pays on two
+
+
+def test_more_cores_may_want_a_larger_pack() -> None:
+    one = {(1, 1): 1.0, (4, 1): 1.0, (8, 1): 2.0, (16, 1): 4.0}
+    two = {(4, 2): 0.8, (8, 2): 1.0, (16, 2): 2.0}
+    size, tried = measured(one | two, [1, 4, 8, 16], [Way(1, 1), Way(1, 2)])
+    assert size == Size(8, 1, 8.0, 2)
+    assert tried[-3:] == [(4, 2), (8, 2), (16, 2)]
 
 
 def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds = iter([0.5, 5.0, 1.0, 3.0])  # the first step does not count, either way
-    clock = Clock({})
-    monkeypatch.setattr(module, "perf_counter", clock)
+    seconds, now = iter([0.5, 5.0, 1.0, 3.0]), [0.0]  # the first step does not count, either way
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
 
     def step() -> None:
-        clock.now += next(seconds)
+        now[0] += next(seconds)
 
-    assert fastest(lambda _: step, [4], [1]).rate == pytest.approx(4.0)
+    assert rate(step, 4) == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize(
@@ -183,13 +180,36 @@ def test_a_measurement_is_remembered(measurements: list[list[int]], data: Traini
     assert len(json.loads(REMEMBERED.read_text())) == 5
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}', '{"a": [4, 1]}', '{"a": [4, "x", 1]}', "\x80"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}', '{"a": [4, 1, 2]}', '{"a": [4, "x", 1, 1]}', "\x80"])
 def test_a_damaged_memory_is_made_anew(measurements: list[list[int]], data: TrainingData, text: str) -> None:
     REMEMBERED.parent.mkdir(exist_ok=True)
     REMEMBERED.write_bytes(text.encode("latin-1"))
     chosen(params_with(), data)
     chosen(params_with(), data)
     assert len(measurements) == 1
+
+
+def test_processes_that_can_share_a_pack_are_measured(
+    project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Crew:
+        asked: ClassVar[list[int]] = []
+
+        def __len__(self) -> int:
+            return 2
+
+        def rate(self, params: Params, members: int) -> float:
+            self.asked.append(members)
+            return 1e9
+
+    monkeypatch.setattr(module, "SECONDS", 0.0)
+    params = params_with("tune.n_trials=8")
+    size = choose_size(params, data, sizes_of_study(params.tune), Crew())
+    assert size == Size(4, 1, 1e9, 2)
+    assert size.describe() == "up to 4 trials as one pack, in 2 processes"
+    assert choose_size(params, data, sizes_of_study(params.tune), Crew()) == size
+    assert Crew.asked == [4]  # it was remembered
+    assert choose_size(params, data, sizes_of_study(params.tune)).processes == 1  # without them it is another question
 
 
 def test_a_real_network_is_measured(project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,9 +80,9 @@ class Packs:
             self.history[-1].append([now[k] for k in kept] + [params.optim.lr for params in added])
             change_members(training, kept, added)
 
-        monkeypatch.setattr("wellfit.tuning.trials.begin", alone)
-        monkeypatch.setattr("wellfit.tuning.trials.begin_pack", together)
-        monkeypatch.setattr("wellfit.tuning.trials.change_members", changed)
+        monkeypatch.setattr("wellfit.tuning.shards.begin", alone)
+        monkeypatch.setattr("wellfit.tuning.shards.begin_pack", together)
+        monkeypatch.setattr("wellfit.tuning.shards.change_members", changed)
 
 
 @pytest.fixture

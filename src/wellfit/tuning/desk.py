@@ -297,8 +297,12 @@ def _messages(stream: BinaryIO) -> "SimpleQueue[dict[str, Any]]":
 
 def _warm_up() -> None:
     """Imports what the report takes, while there is nothing else to do."""
+    import sklearn.ensemble  # noqa: F401
+    from optuna.importance import FanovaImportanceEvaluator
 
     import wellfit.evaluation.tuning_plots  # noqa: F401
+
+    FanovaImportanceEvaluator(n_trees=1)  # optuna imports it when it is first made
 
 
 def work(stream: BinaryIO) -> int:

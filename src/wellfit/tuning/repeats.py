@@ -4,20 +4,19 @@ from collections.abc import Sequence
 
 from wellfit.params import Params
 from wellfit.training.pack import can_pack
-from wellfit.training.setup import TrainingData
+from wellfit.tuning.shards import Shards
 from wellfit.tuning.size import Size
-from wellfit.tuning.trials import begin_trials
 
 
-def repeat(params: Params, data: TrainingData, size: Size) -> dict[int, float]:
+def repeat(params: Params, size: Size, shards: Shards) -> dict[int, float]:
     """The best value of ``train.monitor`` for each of ``tune.repeats`` seeds after ``train.seed``.
 
     The seed of the study itself is left out: it has been chosen for its value.
 
     Args:
         params: the best configuration.
-        data: what it trains on.
         size: of a pack.
+        shards: that train it.
 
     Returns:
         Seed to value, without those whose training blew up.
@@ -26,12 +25,12 @@ def repeat(params: Params, data: TrainingData, size: Size) -> dict[int, float]:
     members = [params.replace({"train.seed": seed}) for seed in seeds]
     together = size.members if can_pack(params) else 1
     packs = [members[i : i + together] for i in range(0, len(members), together)]
-    values = [value for pack in packs for value in _train(pack, data, size.threads)]
+    values = [value for pack in packs for value in _train(pack, size, shards)]
     return {seed: value for seed, value in zip(seeds, values, strict=True) if value is not None}
 
 
-def _train(members: Sequence[Params], data: TrainingData, threads: int) -> list[float | None]:
-    training = begin_trials(members, data, threads)
+def _train(members: Sequence[Params], size: Size, shards: Shards) -> list[float | None]:
+    training = shards.begin(members, size)
     for _ in training.epochs:
         pass
     found = training.members

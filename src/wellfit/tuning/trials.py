@@ -1,22 +1,22 @@
 """Trains the trials of a study, as packs where that pays."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.params import Params
-from wellfit.training.loop import Epoch
+from wellfit.training.loop import Epoch, Members
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
-from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members, steps_per_epoch
+from wellfit.training.setup import TrainingData, steps_per_epoch
 from wellfit.tuning.record import TrialRecord, write_record
+from wellfit.tuning.shards import Shards, SharedTraining
 from wellfit.tuning.size import Size
 from wellfit.tuning.study import Study, Trial
 
@@ -40,26 +40,21 @@ class Running:
         self.trial, self.params = trial, params
         self._started = time.time()
         self._history: list[dict[str, float]] = []
-        self._weights: dict[str, Tensor] | None = None
         self._is_pruned = False
 
-    def observe(self, epoch: Epoch, member: int, training: Training[Any], study: Study) -> None:
+    def observe(self, epoch: Epoch, member: int, members: Members, study: Study) -> None:
         """Takes an epoch in, and tells the study of it."""
-        members = training.members
         self._history.append({k: v for k, v in epoch.of(member).items() if k not in TIMING})
-        if epoch.improved[member]:
-            self._weights = training.learner.weights(member)
         if not members.failure[member]:
             study.report(self.trial.number, len(self._history), self._history[-1][members.monitor])
 
-    def prune(self, member: int, training: Training[Any], study: Study) -> None:
+    def prune(self, member: int, active: np.ndarray, study: Study) -> None:
         """Stops the member if the study says so, which has to know how far the others have come."""
-        active = training.members.active
         if active[member] and study.should_prune(self.trial.number):
             self._is_pruned = True
             active[member] = False
 
-    def end(self, training: Training[Any], member: int) -> Ended:
+    def end(self, training: SharedTraining, member: int) -> Ended:
         """What it brought, once it has stopped."""
         members = training.members
         failure = members.failure[member] or ""
@@ -76,7 +71,7 @@ class Running:
             started=self._started,
             ended=time.time(),
         )
-        return Ended(record, self._weights)
+        return Ended(record, training.weights(member))
 
 
 class Waiting:
@@ -158,7 +153,7 @@ def open_study(params: Params, data: TrainingData) -> Study:
 
 
 def record_trials(
-    study: Study, params: Params, data: TrainingData, size: Size, records: Path
+    study: Study, params: Params, data: TrainingData, size: Size, records: Path, shards: Shards | None = None
 ) -> Iterator[tuple[Path, TrialRecord]]:
     """Trains until the study has no more trials, and hands over the record of each and the folder that holds it.
 
@@ -168,15 +163,18 @@ def record_trials(
         data: what all train on.
         size: of a pack.
         records: gets a folder for each trial, named by its number.
+        shards: as many as the size says at least; None: there is this process only.
     """
-    for record, weights in train_trials(study, params, data, size):
+    for record, weights in train_trials(study, params, data, size, shards):
         folder = records / str(record.number)
         write_record(folder, record, weights, data.meta.sha256)
         study.tell(record.number, record.state, record.best)
         yield folder, record
 
 
-def train_trials(study: Study, params: Params, data: TrainingData, size: Size) -> Iterator[Ended]:
+def train_trials(
+    study: Study, params: Params, data: TrainingData, size: Size, shards: Shards | None = None
+) -> Iterator[Ended]:
     """Trains until the study has no more trials, and hands over each as it ends.
 
     A trial that has ended leaves its pack, and the next one takes its place: the study has been told of the one before
@@ -187,7 +185,9 @@ def train_trials(study: Study, params: Params, data: TrainingData, size: Size) -
         params: with the space that is searched.
         data: what all train on.
         size: of a pack.
+        shards: as many as the size says at least; None: there is this process only.
     """
+    shards = shards or Shards(data)
     waiting = Waiting(study, params, data, size.members)
     while True:
         key, pack = waiting.next_pack()
@@ -195,39 +195,25 @@ def train_trials(study: Study, params: Params, data: TrainingData, size: Size) -
         if not pack:
             return
         try:
-            training = begin_trials([running.params for running in pack], data, size.threads)
+            training = shards.begin([running.params for running in pack], size)
         except WellfitError as error:
             for running in pack:  # they differ in nothing that could be at fault
                 yield _refused(running.trial, running.params, error)
             continue
         for epoch in training.epochs:
             for k, running in enumerate(pack):
-                running.observe(epoch, k, training, study)
-            for k, running in enumerate(pack):
-                running.prune(k, training, study)
+                running.observe(epoch, k, training.members, study)
             active = training.members.active
+            for k, running in enumerate(pack):
+                running.prune(k, active, study)
             for k in np.flatnonzero(~active).tolist():
                 yield pack[k].end(training, k)
             kept = np.flatnonzero(active).tolist()
             if kept and len(kept) < len(pack):
                 joining = waiting.take(key, size.members - len(kept))
                 yield from waiting.refused()
-                change_members(training, kept, [running.params for running in joining])
+                training.change(kept, [running.params for running in joining])
                 pack = [pack[k] for k in kept] + joining
-
-
-def begin_trials(members: Sequence[Params], data: TrainingData, threads: int) -> Training[Any]:
-    """A training of configurations of one `wellfit.training.pack.pack_key`.
-
-    Args:
-        members: K configurations.
-        data: what they train on.
-        threads: of a pack; a single model has its own.
-    """
-    if len(members) == 1:
-        return begin(members[0], data)
-    torch.set_num_threads(threads)  # a single model before may have had others
-    return begin_pack(members, data)
 
 
 def _refused(trial: Trial, params: Params, error: WellfitError) -> Ended:

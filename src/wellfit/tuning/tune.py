@@ -15,6 +15,7 @@ from wellfit.tuning.identity import study_config
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.repeats import repeat
 from wellfit.tuning.report import Row, best_row
+from wellfit.tuning.shards import Shards, processes_for
 from wellfit.tuning.size import choose_size, sizes_of_study
 from wellfit.tuning.storage import STATES, end_trial, is_lost
 from wellfit.tuning.study import Study, Trial
@@ -44,7 +45,8 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         params = _without_regularization(params, first.train.epochs)
         first = shortened(params, data)
     higher = is_higher_better(params.train.monitor)
-    with open_study(params, data) as study:
+    sizes = sizes_of_study(params.tune)
+    with Shards(data, processes_for(first, data, sizes[-1])) as shards, open_study(params, data) as study:
         folder, records = study.folder, study.folder / "trials"
         _store_what_was_left(study, records)
         rows = {trial.number: _row(trial) for trial in study.trials}
@@ -55,7 +57,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
         begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
-        size = choose_size(first, data, sizes_of_study(params.tune))
+        size = choose_size(first, data, sizes, shards)
         if left:
             print(f"trains {size.describe()}", flush=True)
         helpers = params.tune.processes - 1 if left else 0
@@ -76,11 +78,11 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
                         take(trial_folder, record)
 
                 try:
-                    for trial_folder, record in record_trials(study, params, data, size, records):
+                    for trial_folder, record in record_trials(study, params, data, size, records, shards):
                         take(trial_folder, record)
                         take_of_others(workers.ended())
                     take_of_others(workers.rest())
-                    for trial_folder, record in record_trials(study, params, data, size, records):
+                    for trial_folder, record in record_trials(study, params, data, size, records, shards):
                         take(trial_folder, record)  # of a process that has died meanwhile
                 except BaseException:
                     workers.stop()
@@ -96,7 +98,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             if best is None:
                 raise WellfitError(_nothing_found(params, len(rows), failures))
             winner = of_trial(params, Trial(best.number, dict(best.values)), data)
-            clerk.finish(report, list(rows.values()), repeat(winner, data, size))
+            clerk.finish(report, list(rows.values()), repeat(winner, size, shards))
 
 
 def _nothing_found(params: Params, ended: int, failures: Collection[str]) -> str:
