@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,42 @@ RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.02, 0.05]
 BLOWS_UP = ("optim.name=sgd", "model.norm=none", "optim.lr=1e30")
 
 BEGINNING = """
-import os, pickle, signal, sys, time
+import os, pickle, signal, sys
 from pathlib import Path
-import torch
 from wellfit.tuning.shards import Shard, Shards, all_of
 from wellfit.tuning.size import Size
 from tests.tuning.test_shards import *
 data = load_training_data(params_with(), Path(sys.argv[1]) / "moons")
+"""
+SCRIPT = """
+told = {}
+members = of_rates(RATES, *BLOWS_UP[:2])
+members[3] = params_with(*BLOWS_UP)
+with Shards(data, 2) as two, Shards(data, 3) as three:
+    told["rates"] = [two.rate(params_with(), 4), three.rate(params_with(), 2)]
+    told["trained"] = [trained(shards, members) for shards in (Shards(data), two, three)]
+
+    training = three.begin(members, Size(8, 1, 0.0, 3))
+    try:
+        all_of(training._shards, "weights", [(0,), (99,), (0,)])
+    except ChildProcessError as error:
+        told["error"] = str(error)
+    told["answers after it"] = [type(each).__name__ for each in all_of(training._shards, "epoch", [()] * 3)]
+
+    training = two.begin(members, Size(8, 1, 0.0, 2))
+    os.kill(two._all[1]._process.pid, signal.SIGKILL)
+    try:
+        next(training.epochs)
+    except ChildProcessError as error:
+        told["killed"] = str(error)
+
+def refuse(shard):
+    raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing")
+
+Shard.check = refuse
+with Shards(data, 3) as shards:
+    told["count where a fork cannot train"] = len(shards)
+Path(sys.argv[2]).write_bytes(pickle.dumps(told))
 """
 
 
@@ -75,23 +103,23 @@ def trained(shards: Shards, members: list[Params]) -> dict[str, Any]:
     return found
 
 
-@pytest.fixture
-def script(prepared: Path, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs a script in a new process."""
-
-    def run(text: str) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
-        return subprocess.run(
-            [sys.executable, "-c", BEGINNING + text, str(prepared), str(tmp_path)],
-            cwd=ROOT,
-            env=kept | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-
-    return run
+@pytest.fixture(scope="module")
+def told(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a new process tells of shards that it makes."""
+    file = tmp_path_factory.mktemp("told") / "told"
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COV_", "PYTEST_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", BEGINNING + SCRIPT, str(prepared), str(file)],
+        cwd=ROOT,
+        env=kept | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    found: dict[str, Any] = pickle.loads(file.read_bytes())
+    return found
 
 
 @pytest.fixture
@@ -99,76 +127,38 @@ def data(prepared: Path) -> TrainingData:
     return load_training_data(params_with(), prepared / "moons")
 
 
-def test_members_do_not_depend_on_who_trains_them(
-    script: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    done = script("""
-plain = of_rates(RATES, *BLOWS_UP[:2])
-groups = [of_rates(RATES), [*plain[:3], params_with(*BLOWS_UP), *plain[4:]]]
-with Shards(data, 2) as two, Shards(data, 3) as three:
-    assert (len(two), len(three)) == (2, 3)
-    assert two.rate(params_with(), 4) > 0 and three.rate(params_with(), 2) > 0
-    found = [[trained(shards, members) for members in groups] for shards in (Shards(data), two, three)]
-    Path(sys.argv[2], "found").write_bytes(pickle.dumps(found))
-""")
-    assert (done.returncode, done.stderr) == (0, "")
-    alone, two, three = pickle.loads((tmp_path / "found").read_bytes())
-    for expected, *others in zip(alone, two, three, strict=True):
-        for other in others:
-            for member, record in expected.items():
-                assert record.keys() == other[member].keys()
-                np.testing.assert_equal(other[member]["history"], record["history"])  # to the last bit
-                assert str(other[member]["failure"]) == str(record["failure"])
-                assert (other[member]["best"], other[member]["best_epoch"]) == (record["best"], record["best_epoch"])
-                for name, weights in (record["weights"] or {}).items():
-                    assert torch.equal(other[member]["weights"][name], weights)
-    assert [len(alone[0][k]["history"]) for k in range(7)] == [2, 2, 3, 5, 5, 5, 5]
-    assert alone[1][3]["failure"]
-    assert alone[1][3]["weights"] is None
-    assert not alone[1][0]["failure"]
+def test_members_do_not_depend_on_who_trains_them(told: dict[str, Any]) -> None:
+    alone, *others = told["trained"]
+    for together in others:
+        for member, record in alone.items():
+            other = together[member]
+            np.testing.assert_equal(other["history"], record["history"])  # to the last bit
+            assert str(other["failure"]) == str(record["failure"])
+            assert (other["best"], other["best_epoch"]) == (record["best"], record["best_epoch"])
+            assert (other["weights"] is None) == (record["weights"] is None)
+            for name, weights in (record["weights"] or {}).items():
+                assert torch.equal(other["weights"][name], weights)
+    assert [len(alone[k]["history"]) for k in range(7)] == [2, 2, 3, 1, 5, 5, 5]
+    assert [bool(alone[k]["failure"]) for k in range(7)] == [k == 3 for k in range(7)]
+    assert alone[3]["weights"] is None
 
 
-def test_where_a_fork_cannot_train_there_is_one_process(
-    script: Callable[..., subprocess.CompletedProcess[str]],
-) -> None:
-    done = script("""
-def refuse(shard):
-    raise RuntimeError("Unable to handle autograd's threading in combination with fork-based multiprocessing")
-
-Shard.check = refuse
-with Shards(data, 3) as shards:
-    assert len(shards) == 1
-    assert trained(shards, of_rates(RATES))[3]["best"] > 0
-""")
-    assert (done.returncode, done.stderr) == (0, "")
+def test_their_rate_is_measured(told: dict[str, Any]) -> None:
+    assert told["rates"][0] > 0
+    assert told["rates"][1] > 0  # of two members in three processes
 
 
-def test_the_end_of_a_process_is_an_error(script: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = script("""
-with Shards(data, 2) as shards:
-    training = shards.begin(of_rates(RATES), Size(8, 1, 0.0, 2))
-    os.kill(shards._all[1]._process.pid, signal.SIGKILL)
-    try:
-        next(training.epochs)
-    except ChildProcessError as error:
-        print(error)
-""")
-    assert done.stdout == "a process that trained trials beside this one ended: -9\n"
-    assert (done.returncode, done.stderr) == (0, "")
+def test_where_a_fork_cannot_train_there_is_one_process(told: dict[str, Any]) -> None:
+    assert told["count where a fork cannot train"] == 1
 
 
-def test_an_error_in_a_process_is_told_here(script: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    done = script("""
-with Shards(data, 3) as shards:
-    training = shards.begin(of_rates(RATES), Size(8, 1, 0.0, 3))
-    try:
-        all_of(training._shards, "weights", [(0,), (99,), (0,)])
-    except ChildProcessError as error:
-        print(error)
-    print(len(all_of(training._shards, "epoch", [()] * 3)))  # nobody is left with an answer of before
-""")
-    assert done.stdout == "in a process beside this one, IndexError: list index out of range\n3\n"
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_end_of_a_process_is_an_error(told: dict[str, Any]) -> None:
+    assert told["killed"] == "a process that trained trials beside this one ended: -9"
+
+
+def test_an_error_in_a_process_is_told_here(told: dict[str, Any]) -> None:
+    assert told["error"] == "in a process beside this one, IndexError: list index out of range"
+    assert told["answers after it"] == ["Epoch"] * 3  # nobody is left with an answer of before
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
@@ -176,7 +166,7 @@ def test_no_process_is_left_behind(prepared: Path, tmp_path: Path, how: signal.S
     text = """
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with Shards(data, 3) as shards:
-    training = shards.begin(of_rates(RATES, "train.epochs=1000000"), Size(8, 1, 0.0, 3))
+    training = shards.begin(of_rates(RATES, "train.epochs=10000"), Size(8, 1, 0.0, 3))
     print(*(shard._process.pid for shard in shards._all[1:]), flush=True)
     for _ in training.epochs:
         pass
@@ -224,6 +214,21 @@ def test_new_members_go_where_there_are_fewest(data: TrainingData) -> None:
     assert epoch.number.tolist() == [2, 2, 2, 1, 1]
     assert training.members.epoch.tolist() == [2, 2, 2, 1, 1]
     assert [len(shard._shard._best) for shard in here] == [2, 2, 1]
+
+
+def test_a_process_whose_members_have_stopped_waits(data: TrainingData) -> None:
+    members = of_rates(RATES[:3])
+    members[2] = members[2].replace({"train.epochs": 2})
+    training = SharedTraining(members, 1, [Here(Shard(data)) for _ in range(2)])
+    epochs = list(training.epochs)
+    assert len(epochs) == 5
+    assert [np.isnan(epoch.metrics["val/loss"]).tolist() for epoch in epochs[1:3]] == [
+        [False] * 3,
+        [False, False, True],
+    ]
+    assert training.members.best_epoch[2] in (1, 2)
+    assert not any(training.members.failure)
+    assert training.weights(2) is not None
 
 
 def test_a_single_model_trains_here(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:

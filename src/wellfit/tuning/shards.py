@@ -271,7 +271,7 @@ class SharedTraining:
 
     Attributes:
         members: what the loop remembers of all of them.
-        epochs: of all of them, as they end.
+        epochs: of all of them, as they end. The metrics of a member that has stopped are NaN once nobody trains it.
     """
 
     def __init__(self, members: Sequence[Params], threads: int, shards: Sequence[Here | There]) -> None:
@@ -309,17 +309,34 @@ class SharedTraining:
 
     def _fit(self) -> Iterator[Epoch]:
         while self.members.active.any():
-            parts = self._each("epoch", [() for _ in self._shards])
-            order = np.argsort([k for part in self._parts for k in part])
-            metrics = {name: np.concatenate([each.metrics[name] for each in parts])[order] for name in parts[0].metrics}
+            metrics: dict[str, np.ndarray] = {}
+            for part, epoch in self._each("epoch", [() for _ in self._shards], self.members.active):
+                for name, values in epoch.metrics.items():
+                    metrics.setdefault(name, np.full(len(self.members.active), np.nan))[part] = values
             self.members.epoch += 1
             improved = self.members.observe({name: metrics[name] for name in metrics if name not in TIMING})
             yield Epoch(self.members.epoch.copy(), metrics, improved)
 
-    def _each(self, what: str, args: Sequence[tuple[Any, ...]]) -> list[Any]:
-        """Asks all processes that have members."""
-        busy = [(shard, each) for shard, each, part in zip(self._shards, args, self._parts, strict=True) if part]
-        return all_of([shard for shard, _ in busy], what, [each for _, each in busy])
+    def _each(
+        self, what: str, args: Sequence[tuple[Any, ...]], wanted: np.ndarray | None = None
+    ) -> list[tuple[list[int], Any]]:
+        """Asks all processes that have members.
+
+        Args:
+            what: a method of :class:`Shard`.
+            args: of each process.
+            wanted: (K,) bool, of the members one of which a process must have; None: any.
+
+        Returns:
+            The members of each of them, and its answer.
+        """
+        busy = [
+            (shard, each, part)
+            for shard, each, part in zip(self._shards, args, self._parts, strict=True)
+            if (part if wanted is None else wanted[part].any())
+        ]
+        answers = all_of([shard for shard, _, _ in busy], what, [each for _, each, _ in busy])
+        return [(part, answer) for (_, _, part), answer in zip(busy, answers, strict=True)]
 
 
 def processes_for(params: Params, data: TrainingData, members: int) -> int:
