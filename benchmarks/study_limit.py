@@ -12,8 +12,9 @@ from torch import nn
 
 from wellfit.training.loop import BatchOrder
 from wellfit.training.pack import Pack
-from wellfit.training.setup import begin, begin_pack
+from wellfit.training.setup import begin, begin_pack, steps_per_epoch
 from wellfit.training.single import Single
+from wellfit.tuning.shards import Shards
 
 REPEATS = 5
 SECONDS = 0.2  # of each measurement
@@ -35,18 +36,25 @@ def microseconds(problem: Problem, threads: int) -> dict[str, float]:
     return rows
 
 
-def growth(case: Case, folder: Path, size: int, threads: int) -> dict[str, float]:
-    """Trials per second and megabytes of a pack alone, in this process, which had better be a new one."""
+def growth(case: Case, folder: Path, size: int, processes: int) -> dict[str, float]:
+    """What the steps of a pack alone allow, in this process, which had better be a new one.
+
+    Returns:
+        Trials a second, if there were nothing but steps; microseconds a step and member, the lowest of some; megabytes
+        that this process had in memory at most, and how many of them came with the pack.
+    """
     problem = prepare_case(case, folder)
-    torch.set_num_threads(threads)
-    before = _peak_memory()
-    pack = _pack(problem, size)
-    step = 1e-6 * _steps(problem, pack)
-    validation = 1e-6 * lowest(pack.validate)
-    steps = BatchOrder(len(problem.data.train.y), case.batch_size, [], problem.data.train.x.device).steps
-    peak = _peak_memory()
-    trials_per_second = size / (problem.params.train.epochs * (steps * step + validation))
-    return {"trials_per_second": round(trials_per_second, 3), "peak_mb": round(peak), "pack_mb": round(peak - before)}
+    steps = problem.params.train.epochs * steps_per_epoch(problem.params, problem.data)
+    with Shards(problem.data, processes) as shards:
+        before = _peak_memory()
+        rate = max(shards.rate(problem.params, size) for _ in range(REPEATS))
+        peak = _peak_memory()
+    return {
+        "trials_per_second": round(rate / steps, 3),
+        "microseconds": round(1e6 / rate, 1),
+        "peak_mb": round(peak),
+        "pack_mb": round(peak - before),
+    }
 
 
 def lowest(work: Callable[[], object]) -> float:

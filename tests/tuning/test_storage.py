@@ -197,7 +197,10 @@ def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("storage", "reason"),
     [
-        ("sqlite:///missing/folder/studies.db", r"tune\.storage|unable to open database file"),
+        (
+            "sqlite:///missing/folder/studies.db",
+            r"^sqlite:///missing/folder/studies\.db cannot be opened \(unable to open database file\); mend",
+        ),
         ("postgresql://me:secret@localhost:1/x", r"postgresql://me:\*\*\*@localhost:1/x cannot be opened"),
         ("nonsense://x", r"nonsense://x cannot be opened"),
         ("://", r":// cannot be opened"),

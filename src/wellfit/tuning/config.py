@@ -100,6 +100,20 @@ def _pack(value: Any) -> Any:
     raise PydanticCustomError("pack", "must be auto or a whole number >= 1")
 
 
+def _plain_name(study: str | None) -> str | None:
+    if study is not None and not all(c.isalnum() or c in "-_." for c in study):
+        raise PydanticCustomError("study", "must be of letters, digits, -, _ and .")
+    return study
+
+
+def _inside(storage: str) -> str:
+    path = PurePath(storage)
+    if "://" not in storage and (path.is_absolute() or ".." in path.parts):
+        rule = "must be a folder below the root of the project, or a URL such as sqlite:///studies.db"
+        raise PydanticCustomError("storage", rule)
+    return storage
+
+
 class TuneConfig(Config):
     enabled: bool
     n_trials: int = Field(ge=1)
@@ -115,24 +129,8 @@ class TuneConfig(Config):
     pruner_warmup_epochs: int = Field(ge=0)
     repeats: int = Field(ge=0, le=1000)
     seed: int = Field(ge=0, lt=2**32)
-    study: str | None = Field(min_length=1, max_length=200)
-    storage: str = Field(min_length=1)
-
-    @model_validator(mode="after")
-    def _named_plainly(self) -> Self:
-        if self.study is not None and not all(c.isalnum() or c in "-_." for c in self.study):
-            raise ValueError(f"study must be of letters, digits, '-', '_' and '.', got {self.study!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _stored_inside(self) -> Self:
-        path = PurePath(self.storage)
-        if "://" not in self.storage and (path.is_absolute() or ".." in path.parts):
-            raise ValueError(
-                f"storage must be a folder below the repository's root, or a URL such as sqlite:///studies.db, got "
-                f"{self.storage!r}"
-            )
-        return self
+    study: Annotated[str | None, Field(min_length=1, max_length=200), AfterValidator(_plain_name)]
+    storage: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
 
     @property
     def searched(self) -> dict[str, Interval | list[Any]]:

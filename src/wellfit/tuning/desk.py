@@ -228,12 +228,10 @@ class Desk:
         if what in self._warned:
             return
         self._warned.add(what)
-        words = " ".join(str(error).split()) or type(error).__name__
-        print(
-            f"warning: {words}; training goes on, the trials are kept in {self.folder} until the study is next opened",
-            file=sys.stderr,
-            flush=True,
-        )
+        from wellfit.tuning.storage import why
+
+        until = f"training goes on, the trials are kept in {self.folder} until the study is next opened"
+        print(f"warning: {why(error)}; {until}", file=sys.stderr, flush=True)
 
 
 def ended_run(record: TrialRecord, folder: Path, params: Params, meta: Meta) -> tracking.EndedRun:

@@ -92,8 +92,12 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
             f"tune.storage {_spoken(storage)} cannot be used: {error.strerror or error}; name another ({PARAMS_FILE})"
         ) from None
     except Exception as error:  # of as many kinds as there are databases
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise WellfitError(f"{place} cannot be opened ({reason}); {way_out}") from None
+        raise WellfitError(f"{place} cannot be opened ({why(error)}); {way_out}") from None
+
+
+def why(error: Exception) -> str:
+    """What is wrong with a storage, in one line: of a database's error its own words, without the SQL."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__
 
 
 def end_trial(saved: optuna.Study, record: Ended) -> bool:
