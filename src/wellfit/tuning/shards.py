@@ -102,21 +102,23 @@ class Shard:
 
 
 class Here:
-    """The shard of this process, spoken to like the others: it does what it was asked once it is to answer."""
+    """The shard of this process, spoken to like the others."""
 
     def __init__(self, shard: Shard) -> None:
         self._shard = shard
         self._asked: tuple[str, tuple[Any, ...]] = "", ()
 
     def ask(self, what: str, *args: Any) -> None:
+        """Says what is to be done, by the name of a method of the shard."""
         self._asked = what, args
 
     def answer(self) -> Any:
+        """Does it, and returns what came of it."""
         what, args = self._asked
         return getattr(self._shard, what)(*args)
 
     def stop(self) -> None:
-        pass
+        """Does nothing: this process goes on."""
 
 
 class There:
@@ -138,12 +140,19 @@ class There:
         other.close()
 
     def ask(self, what: str, *args: Any) -> None:
+        """Says what is to be done, by the name of a method of the shard; it begins at once."""
         try:
             self._connection.send((what, args))
         except OSError:
             raise self._gone() from None
 
     def answer(self) -> Any:
+        """Waits for what came of it.
+
+        Raises:
+            WellfitError: it raised one.
+            ChildProcessError: it raised another error, or has ended.
+        """
         try:
             answer = self._connection.recv()
         except (EOFError, OSError):
@@ -153,6 +162,7 @@ class There:
         return _as(torch.from_numpy, answer)
 
     def stop(self) -> None:
+        """Ends the process."""
         self._process.terminate()  # it keeps nothing
         self._process.join()
         self._connection.close()
@@ -186,10 +196,10 @@ def _as(change: Callable[[Any], Any], answer: Any) -> Any:
 
 
 def all_of(shards: Sequence[Here | There], what: str, args: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Asks each, this process last, and waits for all of the answers.
+    """Asks each and waits for all of the answers; this process does its part while the others do theirs.
 
     Args:
-        shards: that of this process, if it is among them, is the first.
+        shards: that of this process first, if it is among them.
         what: a method of :class:`Shard`.
         args: of each.
     """
