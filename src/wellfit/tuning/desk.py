@@ -21,6 +21,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.params import Params, flatten
 from wellfit.training.record import CHECKPOINT, HISTORY
+from wellfit.tuning.beside import beside
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.report import Row, best_row, write_report
 
@@ -111,13 +112,16 @@ class Desk:
                 return
 
     def finish(self, report: Path, rows: Sequence[Row], repeats: Mapping[int, float]) -> None:
-        """Writes the report, and copies it.
+        """Copies what waits, and beside it writes the report, which is copied, too.
 
         Raises:
             WellfitError: not one trial ended well.
             OSError: the report cannot be written.
         """
-        summary = write_report(report, rows, self.params, self.meta.sha256, repeats, higher_is_better=self._higher)
+        known = (self.params, self.meta.sha256, repeats)
+        with beside(write_report, report, rows, *known, higher_is_better=self._higher) as written:
+            self.copy_all()
+            summary = written()
         if self._run is None:
             return
         try:
@@ -334,11 +338,12 @@ def work(stream: BinaryIO) -> int:
             else:
                 ending = message
         desk.store_all()
-        desk.copy_all()
         if "stop" in ending:
+            desk.copy_all()
             desk.close("FAILED" if ending["stop"] else "KILLED", ending["stop"])
             return 0
         told = ending["finish"]
+        messages.get()  # the end of the pipe, which is no longer read when the report is forked off
         try:
             desk.finish(Path(told["report"]), [Row(**row) for row in told["rows"]], dict(told["repeats"]))
         except (WellfitError, OSError) as error:
