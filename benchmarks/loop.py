@@ -32,7 +32,7 @@ from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.setup import TrainingData, begin, load_training_data
 
 ROUNDS = 5

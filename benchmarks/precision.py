@@ -1,4 +1,4 @@
-"""What do bf16 and torch.compile bring? The measurement behind BF16_PAYS_FROM in wellfit.runtime.
+"""What do bf16 and torch.compile bring? The measurement behind BF16_PAYS_FROM in wellfit.training.runtime.
 
 Networks from a small to a large one take training steps with one thread in fp32, in bf16 and compiled, in alternating
 rounds of one process. Printed for each: multiply-adds of a forward pass over a batch, milliseconds a step, and the

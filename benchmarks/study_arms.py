@@ -28,13 +28,13 @@ from wellfit import tracking
 from wellfit.data.fetch import fetch
 from wellfit.data.prepare import prepare
 from wellfit.models.inputs import Inputs
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
+from wellfit.stages.tune import tune
 from wellfit.tracking.store import open_client
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.tuning.clerk import Clerk
 from wellfit.tuning.desk import RUN
 from wellfit.tuning.record import read_record
-from wellfit.tuning.tune import tune
 
 LR, WEIGHT_DECAY, DROPOUT = "optim.lr", "optim.weight_decay", "model.dropout"
 SPACE = {

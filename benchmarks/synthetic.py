@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from wellfit.data.store import Meta
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors
 

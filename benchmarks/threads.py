@@ -1,4 +1,4 @@
-"""From how much work a step on do CPU threads pay? The measurement behind THREADS_PAY_FROM in wellfit.runtime.
+"""From how much work a step on do CPU threads pay? The measurement behind THREADS_PAY_FROM in wellfit.training.runtime.
 
 Networks from the smallest to a large one take steps with one thread and with as many as there are cores, in alternating
 rounds of one process. Printed for each: multiply-adds of a forward pass over a batch, milliseconds a step, and the

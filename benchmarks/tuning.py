@@ -21,7 +21,7 @@ It needs two cores for itself, and the data sets of WELLFIT_MIRROR or the networ
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `wellfit.cli.run_stage` has it; torch reads it when imported
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run_stage of wellfit.stages.cli has it; torch reads it once
 
 import argparse
 import json
@@ -265,7 +265,7 @@ def logging_share(problem: Problem, folder: Path, budget: Budget) -> Result:
     for _ in range(budget.rounds + 1):
         with project(folder) as root:
             with_clerk.append(pack_study(problem, root, budget.trials).seconds)
-        with project(folder) as root, mock.patch("wellfit.tuning.tune.Clerk", NoClerk):
+        with project(folder) as root, mock.patch("wellfit.stages.tune.Clerk", NoClerk):
             without.append(pack_study(problem, root, budget.trials).seconds)
     shares = sorted(1 - bare / whole for whole, bare in zip(with_clerk[1:], without[1:], strict=True))
     print(f"{problem.case}: share of logging {shown([100 * share for share in shares])} %", flush=True)

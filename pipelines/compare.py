@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from wellfit.cli import Named, run_stage
 from wellfit.compare.config import NamedComparison, comparison_titles, load_comparison
-from wellfit.compare.downloads import is_passed_over
+from wellfit.stages.cli import Named, run_stage
+from wellfit.stages.download import is_passed_over
 
 
 def main(named: NamedComparison) -> None:
@@ -13,7 +13,7 @@ def main(named: NamedComparison) -> None:
     report = Path("reports/comparisons" if not named.given else "reports/tried", named.name)
     if "DVC_STAGE" in os.environ and is_passed_over(named, report):  # DVC stops at the first stage that fails
         return
-    from wellfit.compare.compare import compare
+    from wellfit.stages.compare import compare
 
     compare(named, report)
 

@@ -1,12 +1,12 @@
 """Fetches a data set for comparisons; data/comparisons/available/NAME.yaml tells whether it could be had."""
 
-from wellfit.cli import Named, run_stage
-from wellfit.compare.downloads import load_download, published
-from wellfit.params import Params
+from wellfit.settings.params import Params
+from wellfit.stages.cli import Named, run_stage
+from wellfit.stages.download import load_download, published
 
 
 def main(params: Params) -> None:
-    from wellfit.compare.downloads import try_download
+    from wellfit.stages.download import try_download
 
     try_download(params)
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from wellfit.cli import run_stage
-from wellfit.params import Params
+from wellfit.settings.params import Params
+from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
-    from wellfit.evaluation.evaluate import evaluate
+    from wellfit.stages.evaluate import evaluate
 
     evaluate(params, Path("data/processed", params.data.name), models=Path("models"), reports=Path("reports"))
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from wellfit.cli import run_stage
-from wellfit.params import Params
+from wellfit.settings.params import Params
+from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
-    from wellfit.training.lr_find import lr_find
+    from wellfit.stages.lr_find import lr_find
 
     lr_find(params, Path("data/processed", params.data.name), report=Path("reports/lr_find"))
 

@@ -2,17 +2,14 @@
 
 from pathlib import Path
 
-from wellfit.cli import run_stage
-from wellfit.data.prepare import describe, prepare
-from wellfit.params import Params
+from wellfit.settings.params import Params
+from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
-    """Writes data/processed/<data.name>/ and says what is in it."""
-    meta = prepare(params.data, raw=Path("data/raw"), out=Path("data/processed"))
-    sizes = ", ".join(f"{size:,} {name}" for name, size in meta.split_sizes.items())
-    print(f"prepared {meta.name} in data/processed/{meta.name}: {sizes} rows")
-    print("\n".join([*describe(meta), *(f"warning: {sentence}" for sentence in meta.warnings)]))
+    from wellfit.stages.preprocess import preprocess
+
+    preprocess(params, raw=Path("data/raw"), out=Path("data/processed"))
 
 
 if __name__ == "__main__":

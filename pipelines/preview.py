@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from wellfit.cli import run_stage
-from wellfit.params import Params
+from wellfit.settings.params import Params
+from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
-    from wellfit.data.preview import preview
+    from wellfit.stages.preview import preview
 
     out = Path("reports/preview.png")
     preview(params, Path("data/processed", params.data.name), out)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from wellfit.cli import run_stage
-from wellfit.params import Params
+from wellfit.settings.params import Params
+from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
@@ -15,7 +15,7 @@ def main(params: Params) -> None:
         print(f"nothing is tuned: {why}")
         write_no_tuning(report)
         return
-    from wellfit.tuning.tune import tune
+    from wellfit.stages.tune import tune
 
     tune(params, Path("data/processed", params.data.name), report)
 

@@ -53,7 +53,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small processed data sets, as ``preprocess`` leaves them: moons (240 rows), diabetes, digits."""
     from wellfit.data.fetch import fetch
     from wellfit.data.prepare import prepare
-    from wellfit.params import load_params
+    from wellfit.settings.params import load_params
 
     folder = tmp_path_factory.mktemp("data")
     for name in ("moons", "diabetes", "digits"):

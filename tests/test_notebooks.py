@@ -106,9 +106,9 @@ def test_it_runs_without_a_word_of_warning_and_leaves_nothing_behind(name: str, 
 def test_the_runs_are_the_readers_own_where_there_are_some(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from wellfit.data.fetch import fetch
     from wellfit.data.prepare import prepare
-    from wellfit.params import load_params
-    from wellfit.training.train import train
-    from wellfit.tuning.tune import tune
+    from wellfit.settings.params import load_params
+    from wellfit.stages.train import train
+    from wellfit.stages.tune import tune
 
     monkeypatch.chdir(project)
     changes = ["data.name=moons", "data.n_samples=240", "train.epochs=4", "tune.n_trials=8", "tune.pack=4"]

@@ -8,8 +8,8 @@ import pytest
 from wellfit.compare.config import NO_COMPARISONS, comparison_names, comparison_titles, has_stage, load_comparison
 from wellfit.errors import WellfitError
 from wellfit.files import write_yaml
-from wellfit.params import flatten, load_params
-from wellfit.settings import read_yaml
+from wellfit.settings.params import flatten, load_params
+from wellfit.settings.parse import read_yaml
 from wellfit.training.record import resolved_config
 
 from .conftest import SHIPPED, SMALL, Write

@@ -6,7 +6,7 @@ from wellfit.compare import data as module
 from wellfit.compare.data import prepared_data
 from wellfit.data.store import load_meta
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 
 from .conftest import SHIPPED
 

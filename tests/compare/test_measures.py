@@ -3,7 +3,7 @@ import math
 import pytest
 
 from wellfit.compare.measures import Measure, listed
-from wellfit.evaluation.seeds import Estimate
+from wellfit.metrics.seeds import Estimate
 
 
 @pytest.mark.parametrize(

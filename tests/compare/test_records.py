@@ -6,7 +6,7 @@ import torch
 
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 
 from .conftest import SHIPPED
 

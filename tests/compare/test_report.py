@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wellfit.charts import comparison_curves, comparison_plots
+from wellfit.charts.comparison_plots import Boundaries
 from wellfit.compare.config import Comparison
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import Report, write_report
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-from wellfit.evaluation import comparison_curves, comparison_plots
-from wellfit.evaluation.comparison_plots import Boundaries
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 
 from .conftest import REGRESSION, compare, describe, train
 

@@ -11,7 +11,7 @@ from wellfit.compare import train as module
 from wellfit.compare.train import Ended, Job, check_can_begin, gaps, kept_scores, plan_packs, some_rows, train_packs
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.tensors import Tensors, to_tensors
 from wellfit.tuning.size import Size

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, Package, RawFile
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.data.fetch import fetch
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 

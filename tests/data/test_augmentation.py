@@ -6,7 +6,7 @@ from ruamel.yaml import YAML
 
 from wellfit.data.augmentation import PRESETS, Operations, operations
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 

@@ -40,7 +40,7 @@ def test_text_that_reads_as_a_number_is_one(text: str, read: Read) -> None:
 @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1))
 @settings(deadline=None)
 def test_numbers_come_back_as_they_were_written(numbers: list[float]) -> None:
-    from wellfit.params import load_params
+    from wellfit.settings.params import load_params
 
     data = load_params(Path(__file__).parents[2] / "params.yaml").data
     column = Reader(data, PATH).feature(pa.chunked_array([[repr(number) for number in numbers]]), "c")

@@ -13,7 +13,7 @@ from wellfit.data.config import DataConfig
 from wellfit.data.raw import RawData, published_splits
 from wellfit.data.split import Assignment, assign_rows, first_twins
 from wellfit.errors import WellfitError
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 
 ROWS = st.integers(60, 400)
 FRACTION = st.floats(0.1, 0.4)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from wellfit.models import build_model
 from wellfit.models.config import Init, ModelConfig
 from wellfit.models.init import initialize
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
 FAN_IN, FAN_OUT = 300, 200

@@ -9,7 +9,7 @@ from torch import nn
 
 from wellfit.models import build_model
 from wellfit.models.summary import SHOWN, Summary, summarize
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 

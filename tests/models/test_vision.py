@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from wellfit.models import build_model
 from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
 from wellfit.models.vision import SMALL, vision_model
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
 HEAVY = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet34", "resnet50")]
@@ -203,7 +203,7 @@ def test_initial_weights_can_be_chosen(name: str) -> None:
 
 def test_networks_of_others_are_imported_only_for_them() -> None:
     code = (
-        "import sys; from wellfit.params import load_params; from wellfit.models import build_model\n"
+        "import sys; from wellfit.settings.params import load_params; from wellfit.models import build_model\n"
         "build_model(load_params().model, (1, 8, 8), 2); print('torchvision' in sys.modules)"
     )
     root = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, save_meta, save_split
-from wellfit.evaluation.scores import ClassificationScores, bootstrap_intervals, regression_scores
 from wellfit.files import write_csv, write_json, write_text
-from wellfit.params import Params, load_params
+from wellfit.metrics.scores import ClassificationScores, bootstrap_intervals, regression_scores
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
+from wellfit.settings.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning.best import write_no_tuning

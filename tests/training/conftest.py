@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, save_meta, save_split
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 SMALL = [

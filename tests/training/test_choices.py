@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
 from wellfit.training.setup import begin, load_training_data
 
@@ -153,7 +153,7 @@ def marked(key: str, value: str) -> Any:
 def test_every_choice_trains_and_differs_from_the_first(key: str, value: str, train: Train) -> None:
     kind = "regression" if value in NUMBERS else "images" if value in ("cnn", "instance", *TORCHVISION) else "table"
     if (key, value) == ("loss.name", "bce"):
-        return  # for two classes: tests/evaluation/test_evaluate.py
+        return  # for two classes: tests/stages/test_evaluate.py
     base = needs(key, value)
     changed = train(kind, *base, f"{key}={value}")
     assert changed[0][-1]["train/loss"] < changed[0][0]["train/loss"] * 1.5

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from wellfit.models.packed import member_state, packed
 from wellfit.models.vision import vision_model
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.training.flat import ALIGNMENT, FlatParameters
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from wellfit.models import build_model
 from wellfit.models.layers import ACTIVATIONS
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.layers import STATISTICS, LayerStatistics, as_metrics, layer_name
 from wellfit.training.setup import begin, load_training_data
 

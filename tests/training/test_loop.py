@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wellfit.errors import WellfitError
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.training.config import TrainConfig
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
 from wellfit.training.schedule import Plan, Schedule, lr_table

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wellfit.models import build_model
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training import pack as module
 from wellfit.training.config import OptimConfig, ScheduleConfig
 from wellfit.training.pack import VECTORS, Pack, can_pack, pack_key

@@ -9,7 +9,7 @@ import torch
 from wellfit.data import store
 from wellfit.data.config import own_settings
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training import setup as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.schedule import lr_table

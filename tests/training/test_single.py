@@ -16,7 +16,7 @@ from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.loop import BatchOrder
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.single import Single

@@ -11,7 +11,7 @@ from torch.optim import AdamW
 
 from wellfit.models import build_model
 from wellfit.models.config import BUILT_WITH
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data, steps_per_epoch
 from wellfit.training.single import Single
 

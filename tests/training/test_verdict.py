@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.training.layers import Layers, LayerStatistics
 from wellfit.training.setup import begin, load_training_data
 from wellfit.training.verdict import Finding, verdict

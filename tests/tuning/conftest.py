@@ -43,11 +43,11 @@ class ClerkHere(Clerk):
 @pytest.fixture
 def clerk_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage's clerk works in this process, and draws no pictures."""
-    monkeypatch.setattr("wellfit.tuning.tune.Clerk", ClerkHere)
+    monkeypatch.setattr("wellfit.stages.tune.Clerk", ClerkHere)
     monkeypatch.setattr("wellfit.tuning.report._draw", lambda *args: None)
 
 
 @pytest.fixture(autouse=True)
 def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that has run other tests cannot be forked to train, a new one can: the tests would differ by it."""
-    monkeypatch.setattr("wellfit.tuning.tune.processes_for", lambda *_: 1)
+    monkeypatch.setattr("wellfit.stages.tune.processes_for", lambda *_: 1)

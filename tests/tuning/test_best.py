@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.tuning.best import apply_best, write_best, write_no_tuning
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from wellfit import tracking
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning import desk

@@ -13,7 +13,7 @@ from optuna.pruners import PercentilePruner
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.tuning.pruners import Percentile, Pruner, make_pruner
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"

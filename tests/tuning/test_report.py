@@ -8,7 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.tuning.record import TrialRecord
 from wellfit.tuning.report import Row, best_row, importances, write_report
 

@@ -12,7 +12,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.tuning.config import TuneConfig
 from wellfit.tuning.samplers import GENERATION, GridExhaustedError, drawn_at_random, make_sampler
 from wellfit.tuning.space import Space

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.record import TIMING
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.tuning.shards import Here, Shard, Shards, SharedTraining, processes_for

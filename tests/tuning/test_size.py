@@ -8,7 +8,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.tuning import size as module
 from wellfit.tuning.size import Size, Way, choose_size, fastest, rate, sizes_of_study

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from wellfit.params import load_params
+from wellfit.settings.params import load_params
 from wellfit.tuning.space import Space
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"

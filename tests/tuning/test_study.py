@@ -15,7 +15,7 @@ import pytest
 from optuna.trial import TrialState
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.tuning.config import Interval
 from wellfit.tuning.identity import identity
 from wellfit.tuning.storage import LOST, end_trial

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.size import Size

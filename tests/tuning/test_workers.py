@@ -16,9 +16,9 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from wellfit import tracking
-from wellfit.params import Params, load_params
+from wellfit.settings.params import Params, load_params
+from wellfit.stages import tune as stage
 from wellfit.training.setup import TrainingData, load_training_data
-from wellfit.tuning import tune as stage
 from wellfit.tuning.record import read_record
 from wellfit.tuning.size import Size
 from wellfit.tuning.storage import open_saved, study_lock
@@ -130,7 +130,7 @@ def test_what_workers_have_not_been_told_of_yet_ends_with_them(
 DIES = """
 import json, os, signal, sys, time
 from pathlib import Path
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.tuning.size import Size
 from wellfit.tuning.workers import Workers
 params, data, records = json.loads(sys.argv[1])

@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wellfit.charts.comparison_plots import Boundaries
 from wellfit.data.store import Meta
-from wellfit.evaluation.comparison_plots import Boundaries
 from wellfit.models.head import class_logits
 from wellfit.models.predict import predict
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.setup import TrainingData
 from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors

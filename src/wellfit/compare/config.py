@@ -11,8 +11,8 @@ from wellfit.config import Config, as_tuple
 from wellfit.data.catalog import CATALOG, Task
 from wellfit.data.config import DataConfig
 from wellfit.errors import WellfitError
-from wellfit.params import Params, load_params, validate
-from wellfit.settings import AS_IN_FILE, parse_override, read_yaml
+from wellfit.settings.params import Params, load_params, validate
+from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml
 from wellfit.training.config import ClassMonitor, NumberMonitor
 from wellfit.training.record import resolved_config
 

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from wellfit.evaluation.score_names import is_share, score_name
-from wellfit.evaluation.seeds import Estimate
-from wellfit.evaluation.style import plain
+from wellfit.charts.style import plain
+from wellfit.metrics.names import is_share, score_name
+from wellfit.metrics.seeds import Estimate
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 MOST_DECIMALS = 6  # of plain numbers; what is smaller is told with an exponent

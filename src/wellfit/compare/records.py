@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wellfit.compare.outcome import Outcome
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.record import (
     CHECKPOINT,
     HISTORY,
@@ -55,7 +55,7 @@ def record_folder(comparison: str, params: Params, data_sha256: str, weights: st
         "data": data_that_trains(params),
         "data_sha256": data_sha256,
         "weights": weights,
-        "code_sha256": code_sha256("runtime.py", "compare/train.py", "data", "models", "training"),
+        "code_sha256": code_sha256("compare/train.py", "data", "models", "training"),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return project_root() / ".wellfit" / "comparisons" / comparison / f"{params.train.seed}-{digest[:16]}"

@@ -7,6 +7,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
+from wellfit.charts import comparison_curves, comparison_plots
+from wellfit.charts.comparison_curves import mean_over_seeds
+from wellfit.charts.comparison_plots import Boundaries
+from wellfit.charts.style import plain, save
 from wellfit.compare.config import Comparison
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure
@@ -15,12 +19,8 @@ from wellfit.compare.page import write_page
 from wellfit.compare.statistics import Result, results_of
 from wellfit.data.publish import replacing
 from wellfit.data.store import Meta
-from wellfit.evaluation import comparison_curves, comparison_plots
-from wellfit.evaluation.comparison_curves import mean_over_seeds
-from wellfit.evaluation.comparison_plots import Boundaries
-from wellfit.evaluation.style import plain, save
 from wellfit.files import write_csv, write_text
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.record import TIMING
 
 TABLE_COLUMNS = (

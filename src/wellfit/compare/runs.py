@@ -8,7 +8,7 @@ from wellfit import tracking
 from wellfit.compare.config import NamedComparison
 from wellfit.compare.records import Record
 from wellfit.data.store import Meta
-from wellfit.params import flatten
+from wellfit.settings.params import flatten
 from wellfit.training.record import CHECKPOINT, HISTORY
 
 LONGEST = 7000  # characters of a page in a description, of which MLflow takes 8000 in all

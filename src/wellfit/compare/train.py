@@ -13,8 +13,8 @@ from torch import Tensor
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.records import Record
 from wellfit.errors import WellfitError
-from wellfit.params import Params
 from wellfit.progress import Progress
+from wellfit.settings.params import Params
 from wellfit.training.loop import Epoch
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import can_pack, pack_key

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.evaluation.score_names import is_share
+from wellfit.metrics.names import is_share
 
 MISSING = "–"
 

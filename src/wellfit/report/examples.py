@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.store import Meta, Split
-from wellfit.evaluation.scores import FloatArray
+from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import MISSING, Picture, Table, cell, number, percent, png
 
 IMAGES, ROWS = 24, 10  # the most that are shown

@@ -11,9 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wellfit.data.store import Meta, Split
-from wellfit.evaluation.scores import FloatArray
 from wellfit.files import read_json
-from wellfit.params import Params, flatten
+from wellfit.metrics.scores import FloatArray
+from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
 from wellfit.tuning.report import Row

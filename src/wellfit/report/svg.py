@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import numpy as np
 
-from wellfit.evaluation.style import LOG_SPAN, shortened
+from wellfit.charts.style import LOG_SPAN, shortened
 from wellfit.report.content import minus
 
 WIDTH, HEIGHT = 360.0, 235.0  # a phone shows them as they are

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.evaluation.score_names import is_share
-from wellfit.evaluation.style import shortened
+from wellfit.charts.style import shortened
+from wellfit.metrics.names import is_share
 from wellfit.report.content import Chart, Series, Share, Table, cell, percent, score
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 from wellfit.tuning.report import Row

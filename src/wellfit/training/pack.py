@@ -19,7 +19,7 @@ from wellfit.models.dropout import start_epoch
 from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.packed import change_members, member_state, packed
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
 from wellfit.training.config import ScheduleConfig
 from wellfit.training.loop import batch_sizes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import wellfit
 from wellfit.errors import WellfitError
 from wellfit.files import whole_folder
-from wellfit.params import Params
+from wellfit.settings.params import Params
 
 if TYPE_CHECKING:
     from torch import Tensor

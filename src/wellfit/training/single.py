@@ -13,14 +13,14 @@ from wellfit.models.dropout import start_epoch
 from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
-from wellfit.params import Params
-from wellfit.runtime import autocast, choose_precision, compiled
+from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
 from wellfit.training.mix import BatchMixer
 from wellfit.training.optim import Optimizer
+from wellfit.training.runtime import autocast, choose_precision, compiled
 from wellfit.training.scores import Scores
 from wellfit.training.tensors import Tensors
 

@@ -9,7 +9,7 @@ from ruamel.yaml.error import YAMLError
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv, write_yaml
-from wellfit.params import Params, flatten
+from wellfit.settings.params import Params, flatten
 from wellfit.tuning.config import shown
 
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
@@ -40,8 +40,8 @@ def write_no_tuning(report: Path) -> None:
     write_csv(report / "importance.csv", IMPORTANCE_COLUMNS, [])
     write_csv(report / "repeats.csv", REPEAT_COLUMNS, [])
     # DVC warns of a folder of plots that is empty.
-    from wellfit.evaluation.style import save
-    from wellfit.evaluation.tuning_plots import no_tuning
+    from wellfit.charts.style import save
+    from wellfit.charts.tuning_plots import no_tuning
 
     save(no_tuning(), report / "plots" / "history.png")
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from wellfit.data.store import Meta
 from wellfit.interruptions import interruption_behind, raise_waiting, uninterrupted
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.tuning.report import Row, write_report
 
 

@@ -19,7 +19,7 @@ from wellfit import tracking
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
-from wellfit.params import Params, flatten
+from wellfit.settings.params import Params, flatten
 from wellfit.training.record import CHECKPOINT, HISTORY
 from wellfit.tuning.beside import beside
 from wellfit.tuning.record import TrialRecord, read_record
@@ -302,7 +302,7 @@ def _warm_up() -> None:
     import sklearn.ensemble  # noqa: F401
     from optuna.importance import FanovaImportanceEvaluator
 
-    import wellfit.evaluation.tuning_plots  # noqa: F401
+    import wellfit.charts.tuning_plots  # noqa: F401
 
     FanovaImportanceEvaluator(n_trees=1)  # optuna imports it when it is first made
 

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from wellfit.errors import WellfitError
-from wellfit.params import PARAMS_FILE, Params, flatten
+from wellfit.settings.params import PARAMS_FILE, Params, flatten
 from wellfit.training.record import code_sha256, data_that_trains, resolved_config
 
 # How many trials there are, where they are kept and how many are trained at once does not change what a trial is.
@@ -24,7 +24,7 @@ def study_config(params: Params) -> dict[str, Any]:
 
 def identity(params: Params, data_sha256: str) -> dict[str, Any]:
     """All that two studies must have in common to be one: dotted keys of settings, the data's digest and the code's."""
-    code = code_sha256("runtime.py", "data", "models", "training", "tuning")
+    code = code_sha256("data", "models", "training", "tuning")
     return flatten(study_config(params)) | {"data_sha256": data_sha256, "code_sha256": code}
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.pack import can_pack
 from wellfit.tuning.shards import Shards
 from wellfit.tuning.size import Size

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from wellfit.errors import WellfitError
-from wellfit.evaluation.seeds import mean_interval
 from wellfit.files import write_csv
-from wellfit.params import Params
+from wellfit.metrics.seeds import mean_interval
+from wellfit.settings.params import Params
 from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
 from wellfit.tuning.config import Interval, shown
 from wellfit.tuning.record import TrialRecord
@@ -154,8 +154,8 @@ def _write_repeats(file: Path, repeats: Mapping[int, float]) -> dict[str, float]
 
 
 def _draw(plots: Path, rows: Sequence[Row], params: Params, importance: Mapping[str, float], higher: bool) -> None:
-    from wellfit.evaluation.style import save
-    from wellfit.evaluation.tuning_plots import (
+    from wellfit.charts.style import save
+    from wellfit.charts.tuning_plots import (
         Searched,
         tuning_history,
         tuning_importance,

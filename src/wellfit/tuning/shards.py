@@ -24,11 +24,11 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params
-from wellfit.runtime import be_deterministic
+from wellfit.settings.params import Params
 from wellfit.training.loop import Epoch, Members
 from wellfit.training.pack import can_pack
 from wellfit.training.record import TIMING
+from wellfit.training.runtime import be_deterministic
 from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members
 from wellfit.tuning.size import Size, rate, steps_of
 

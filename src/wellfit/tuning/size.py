@@ -14,7 +14,7 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, read_json, write_json
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.setup import TrainingData, begin, begin_pack
 from wellfit.tuning.config import TuneConfig

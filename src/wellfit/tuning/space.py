@@ -6,7 +6,7 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.tuning.config import Interval, number_type
 
 

@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
-from wellfit.params import PARAMS_FILE
+from wellfit.settings.params import PARAMS_FILE
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 IDENTITY = "wellfit_identity"

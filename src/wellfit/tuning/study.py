@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.files import project_root
 from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.tuning.identity import check_identity, identity, study_name
 from wellfit.tuning.pruners import make_pruner
 from wellfit.tuning.samplers import GENERATION, GridExhaustedError, drawn_at_random, make_sampler

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.training.loop import Epoch, Members
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import can_pack, pack_key

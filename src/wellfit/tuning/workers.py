@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from wellfit.errors import WellfitError
-from wellfit.params import Params
+from wellfit.settings.params import Params
 from wellfit.tuning.size import Size
 
 

@@ -1,1 +1,0 @@
-"""Evaluation: scores, intervals, pictures."""

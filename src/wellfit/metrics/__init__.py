@@ -1,0 +1,1 @@
+"""Scores, what they are called, and how far chance may have moved them."""

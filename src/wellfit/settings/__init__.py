@@ -1,0 +1,1 @@
+"""``params.yaml``: read, composed of the sections that stand beside the code they configure, checked."""

@@ -1,0 +1,110 @@
+"""A named comparison from its file to its report."""
+
+from functools import cache
+from pathlib import Path
+
+from wellfit import tracking
+from wellfit.charts.comparison_plots import Boundaries
+from wellfit.compare.boundaries import find_boundaries, has_boundaries
+from wellfit.compare.config import NamedComparison
+from wellfit.compare.data import prepared_data
+from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome
+from wellfit.compare.report import write_report
+from wellfit.compare.runs import describe_comparison, ended_run
+from wellfit.compare.train import Job, check_can_begin, plan_packs, train_packs
+from wellfit.data.store import load_split
+from wellfit.errors import WellfitError
+from wellfit.interruptions import interruption_behind
+from wellfit.settings.params import PARAMS_FILE, flatten
+from wellfit.training.record import resolved_config
+from wellfit.training.setup import TrainingData, load_training_data
+from wellfit.training.tensors import Tensors, to_tensors
+
+
+def compare(named: NamedComparison, report: Path) -> None:
+    """Trains each variant with each seed, but for what is kept from before, and writes what they differ in.
+
+    Args:
+        named: the comparison.
+        report: the folder to make, or to replace as a whole.
+
+    Raises:
+        WellfitError: data that cannot be had, a variant that does not fit them, or not one training that ended well.
+    """
+    folder = prepared_data(named.base.data, named.base.fetch, named.name)
+    data = load_training_data(named.base, folder)
+    named.check_measures(data.meta.task)
+    try:
+        check_can_begin(named.variants, data)
+    except WellfitError as error:
+        raise WellfitError(str(error).replace(f"({PARAMS_FILE})", f"({named.path})")) from None
+
+    @cache
+    def load_test() -> Tensors:
+        return to_tensors(load_split(folder, data.meta, "test"), data.meta, data.train.x.device)
+
+    jobs = _jobs(named, data)
+    records = {job.folder: record for job in jobs if (record := read_outcome(job.folder, job.variant))}
+    if records:
+        print(f"{len(records)} of {len(jobs)} trainings are there from before")
+    with tracking.write_ahead(), tracking.start_run("compare", f"compare {named.name}", data.meta) as run:
+        run.tag("wellfit.comparison", named.name)
+        run.tag("mlflow.note.content", describe_comparison(named, data.meta))
+        run.log_params(flatten(resolved_config(named.base)))
+        for kept, record in records.items():
+            tracking.log_ended_run(ended_run(record, kept, named), data.meta, run)
+        packs = plan_packs(jobs, records.keys(), data)
+        if packs:
+            how = dict.fromkeys(pack.size.describe("trainings") for pack in packs)
+            print(f"trains {len(jobs) - len(records)}: {'; '.join(how)}", flush=True)
+        keeps_best = named.comparison.weights == "best"
+        try:
+            for job, record, weights in train_packs(packs, data, load_test, keeps_best=keeps_best):
+                write_outcome(job.folder, record, weights, data.meta.sha256)
+                records[job.folder] = record
+                tracking.log_ended_run(ended_run(record, job.folder, named), data.meta, run)
+        except BaseException as error:
+            if interruption_behind(error):
+                print(f"{len(records)} of {len(jobs)} trainings are kept; the next run trains the others")
+            raise
+        in_order = [records[job.folder] for job in jobs]
+        _tell_failures(in_order)
+        boundaries = _boundaries(named, jobs, in_order, data, load_test()) if has_boundaries(data.meta) else None
+        outcomes = [record.outcome for record in in_order]
+        told = write_report(
+            report, named.name, named.comparison, data.meta, named.variants, outcomes, boundaries, given=named.given
+        )
+        run.log_metrics(told.metrics)
+        run.log_files(report, "compare")
+        page = (report / "README.md").read_text(encoding="utf-8")
+        run.tag("mlflow.note.content", describe_comparison(named, data.meta, page))
+    print(f"{told.finding}\nthe report is {report / 'README.md'}")
+
+
+def _jobs(named: NamedComparison, data: TrainingData) -> list[Job]:
+    jobs = []
+    for variant, params in named.variants.items():
+        for seed in range(named.comparison.seeds):
+            seeded = params.replace({"train.seed": seed})
+            kept = record_folder(named.name, seeded, data.meta.sha256, named.comparison.weights)
+            jobs.append(Job(variant, seeded, kept))
+    return jobs
+
+
+def _tell_failures(records: list[Record]) -> None:
+    failed = [record.outcome for record in records if record.outcome.failure]
+    for outcome in failed:
+        print(f"warning: {outcome.variant}, seed {outcome.seed} failed: {outcome.failure}")
+    if len(failed) == len(records):
+        raise WellfitError(f"none of {len(records)} trainings ended well: {failed[0].failure}")
+
+
+def _boundaries(
+    named: NamedComparison, jobs: list[Job], records: list[Record], data: TrainingData, test: Tensors
+) -> Boundaries:
+    weights = {
+        job.variant: kept_weights(job.folder)
+        for job, record in zip(jobs, records, strict=True)
+        if job.params.train.seed == 0 and not record.outcome.failure
+    }
+    return find_boundaries(named.variants, weights, data, test)

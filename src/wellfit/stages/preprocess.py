@@ -1,0 +1,23 @@
+"""The preprocess stage: three splits as arrays, and the statistics of the first."""
+
+from pathlib import Path
+
+from wellfit.data.prepare import describe, prepare
+from wellfit.settings.params import Params
+
+
+def preprocess(params: Params, raw: Path, out: Path) -> None:
+    """Writes ``out/<data.name>/`` and says what is in it.
+
+    Args:
+        params: the configuration.
+        raw: the folder of all raw data.
+        out: the folder of all processed data.
+
+    Raises:
+        WellfitError: the raw data are missing or damaged, or cannot be split as asked.
+    """
+    meta = prepare(params.data, raw, out)
+    sizes = ", ".join(f"{size:,} {name}" for name, size in meta.split_sizes.items())
+    print(f"prepared {meta.name} in {out / meta.name}: {sizes} rows")
+    print("\n".join([*describe(meta), *(f"warning: {sentence}" for sentence in meta.warnings)]))

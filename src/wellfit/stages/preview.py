@@ -1,0 +1,104 @@
+"""A picture of what ``data.augment`` does to real training images."""
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from wellfit.charts.style import plain, save, style
+from wellfit.data.augment import Augment
+from wellfit.data.augmentation import Operations, operations
+from wellfit.data.store import Split, load_meta, load_split
+from wellfit.errors import WellfitError
+from wellfit.settings.params import Params
+
+SAMPLES, DRAWS = 6, 7
+GAP = 0.03  # around an image, as a share of its side
+
+
+def preview(params: Params, data_folder: Path, out: Path) -> None:
+    """Draws some training images as they are, and as training may see them.
+
+    Args:
+        params: the configuration.
+        data_folder: ``data/processed/<name>``.
+        out: the PNG to make or replace.
+
+    Raises:
+        WellfitError: the data are not images, or not there, or ``data.augment`` is none.
+    """
+    meta = load_meta(data_folder)
+    if meta.kind != "images":
+        raise WellfitError(f"data.name {meta.name} is a table, and only images are augmented (params.yaml)")
+    if params.data.augment == "none":
+        raise WellfitError(
+            "data.augment none leaves images as they are; change it in params.yaml, or try --set data.augment=light"
+        )
+    train = load_split(data_folder, meta, "train")
+    rows = _choose_rows(train)
+    images = torch.from_numpy(np.array(train.x[rows]))
+    augment = Augment(params.data.augment, params.train.seed)
+    drawn = torch.stack([images.float(), *(augment(images) for _ in range(DRAWS))], 1)
+    names = [meta.class_names[int(y)] for y in train.y[rows]] if meta.class_names else [f"{y:g}" for y in train.y[rows]]
+    save(image_rows(drawn.numpy(), names, _title(params)), out)
+
+
+def _choose_rows(split: Split) -> NDArray[np.int64]:
+    """The first row of each class, then the second of each, and so on."""
+    y = np.asarray(split.y)
+    if y.dtype.kind != "i":
+        return np.arange(min(SAMPLES, len(y)))
+    by_class = [np.flatnonzero(y == label)[:SAMPLES] for label in np.unique(y)]
+    places = [(place, row) for rows in by_class for place, row in enumerate(rows)]
+    return np.array([row for _, row in sorted(places, key=lambda each: each[0])][:SAMPLES])
+
+
+def _title(params: Params) -> str:
+    augment = params.data.augment
+    done = operations(augment).model_dump(mode="json", exclude_none=True)
+    ranges = ", ".join(f"{name} {_plainly(value)}" for name, value in done.items())
+    name = "a list of operations" if isinstance(augment, Operations) else augment
+    return "\n".join([f"{plain(params.data.name)} with data.augment {name}", *textwrap.wrap(ranges, 110)])
+
+
+def _plainly(value: object) -> str:
+    if isinstance(value, dict):
+        return "(" + ", ".join(f"{name} {_plainly(inner)}" for name, inner in value.items()) + ")"
+    if isinstance(value, list):
+        return " to ".join(f"{end:g}" for end in value)
+    return f"{value:g}"
+
+
+@style()
+def image_rows(images: NDArray[np.float32], names: Sequence[str], title: str) -> Figure:
+    """A row for each sample: the original, and what was drawn from it.
+
+    Args:
+        images: (samples, 1 + draws, C, H, W) from 0 on; what is largest in the originals is shown as white. Colours
+            where C is 3, else the first channel in grey.
+        names: one for each sample.
+        title: what is shown.
+    """
+    samples, columns, channels, height, width = images.shape
+    cell, letter, line = 1.15, 0.085, 0.2  # inches
+    labels = [plain(name) for name in names]
+    margin, head = letter * max(map(len, labels)), line * (title.count("\n") + 3)
+    figure = Figure(figsize=(cell * columns + margin, cell * height / width * samples + head))
+    axes = figure.subplots()
+    shown = np.clip(images / max(images[:, 0].max(), 1), 0, 1).transpose(0, 1, 3, 4, 2)
+    for row, column in np.ndindex(samples, columns):  # one pair of axes for all: a pair for each takes seconds
+        image = shown[row, column] if channels == 3 else shown[row, column, :, :, 0]
+        place = (column + GAP, column + 1 - GAP, row + 1 - GAP, row + GAP)
+        axes.imshow(image, extent=place, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set(xlim=(0, columns), ylim=(samples, 0), aspect=height / width)
+    axes.set_xticks([0.5, 1.5], ["original", "as drawn"])
+    axes.set_yticks(np.arange(samples) + 0.5, labels)
+    axes.tick_params(length=0, labeltop=True, labelbottom=False)
+    axes.spines[:].set_visible(False)
+    axes.grid(visible=False)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+    return figure

@@ -1,0 +1,159 @@
+"""The train stage: one training from params to a checkpoint, with all its records."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from wellfit import tracking
+from wellfit.charts.curves import learning_curves, learning_rate
+from wellfit.charts.diagnostics import layer_statistics
+from wellfit.charts.style import save
+from wellfit.errors import WellfitError
+from wellfit.files import project_root, write_csv, write_json, write_text, write_yaml
+from wellfit.models.summary import summarize
+from wellfit.progress import Progress
+from wellfit.settings.params import Params, flatten
+from wellfit.tracking.tensorboard import event_files
+from wellfit.training.checkpoint import save_checkpoint
+from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
+from wellfit.training.record import TIMING, best_metrics, resolved_config
+from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.verdict import Finding, verdict
+from wellfit.tuning.best import apply_best
+
+
+class Records(NamedTuple):
+    """What a training leaves: the metrics of each epoch, without timing, the layers of each, and the best epoch."""
+
+    history: list[dict[str, float]]
+    layers: list[Layers]
+    best_epoch: int
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The metrics of the best epoch."""
+        return self.history[self.best_epoch - 1]
+
+
+def train(params: Params, data_folder: Path, tune_report: Path, models: Path, report: Path) -> None:
+    """Trains one model and keeps its best validation checkpoint, locally and in MLflow.
+
+    Args:
+        params: the configuration.
+        data_folder: ``data/processed/<name>``.
+        tune_report: the folder of ``best_params.yaml``, whose values replace those of ``params.yaml``.
+        models: gets ``best.safetensors``, ``config.yaml`` and ``run.json``.
+        report: gets ``summary.txt``, ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv`` and the
+            pictures.
+
+    Raises:
+        WellfitError: missing data, or a training that blew up.
+    """
+    data = load_training_data(params, data_folder)
+    params = apply_best(params, tune_report / "best_params.yaml", data.meta)
+    config = resolved_config(params)
+    with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
+        run.log_params(flatten(config))
+        write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
+        records = _run_epochs(params, data, config, models / "best.safetensors", report, run)
+        usual = params.loss.name != "msle" and (params.loss.name != "focal" or params.loss.class_weights == "none")
+        findings = verdict(*records, params.train.epochs, len(data.meta.class_names), usual_loss=usual)
+        for finding in findings:
+            print(f"warning: {finding.kind}: {finding.text}")
+        _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse")
+
+        run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch})
+        run.tag("mlflow.note.content", _description(params, data.meta.name, records, findings))
+        run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
+        run.log_history()
+        for name in ("best.safetensors", "config.yaml"):
+            run.log_file(models / name, "checkpoint")
+        run.log_files(report, "train")
+        write_json(models / "run.json", {"run_id": run.id})
+
+
+def _run_epochs(
+    params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, report: Path, run: tracking.Run
+) -> Records:
+    """Trains to the end, and keeps the checkpoint of the best epoch."""
+    training = begin(params, data)
+    learner = training.learner
+    _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), report / "summary.txt", run)
+    print(f"computes in {learner.precision} on {data.train.x.device.type}")
+    run.tag("wellfit.precision", learner.precision)  # what train.precision auto chose
+    learner.layers = LayerStatistics(learner.model, data.val.x, learner.inputs) if params.track.layers else None
+    events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None
+    history: list[dict[str, float]] = []
+    layers: list[Layers] = []
+    with Progress("train", params.train.epochs, "epoch") as progress, event_files(events_folder) as events:
+        for epoch in training.epochs:
+            metrics, number = epoch.of(member=0), int(epoch.number[0])
+            history.append({k: v for k, v in metrics.items() if k not in TIMING})
+            if learner.layers is not None:
+                layers.append(learner.layers.finish_epoch())
+                metrics |= as_metrics(layers[-1])
+            run.log_epoch(number, metrics)
+            if events is not None:
+                events.write(number, metrics, dict(learner.model.named_parameters()))
+            if epoch.improved[0]:
+                info = {
+                    "config": config,
+                    "data_sha256": data.meta.sha256,
+                    "epoch": number,
+                    "metrics": {k: v for k, v in history[-1].items() if k.startswith("val/")},
+                }
+                save_checkpoint(checkpoint, learner.weights(0), info)
+            shown = ("train/loss", "val/loss", params.train.monitor, "lr")
+            progress.show(number, {name: metrics[name] for name in shown})
+    if failure := training.members.failure[0]:
+        raise WellfitError(
+            f"training blew up: {failure}; lower optim.lr, now {params.optim.lr:g}, or set optim.clip_norm"
+        )
+    best_epoch = int(training.members.best_epoch[0])
+    print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
+    return Records(history, layers, best_epoch)
+
+
+def _description(params: Params, data_name: str, records: Records, findings: list[Finding]) -> str:
+    """What MLflow's page of the run says, as Markdown."""
+    monitor = params.train.monitor
+    lines = [
+        f"`{params.model.name}` trained on `{data_name}`: the weights of epoch {records.best_epoch} of "
+        f"{len(records.history)} are kept, with `{monitor}` {records.best[monitor]:.6g}.",
+        "",
+        "Among the artifacts, `checkpoint/` has the weights and their settings, and `train/` the report. Once "
+        "`evaluate` has run, its own is in `evaluate/`, and the scores of the test split are the metrics `test/...`.",
+        "",
+    ]
+    return "\n".join([*lines, *(f"- **{finding.kind}**: {finding.text}" for finding in findings)]).strip()
+
+
+def _write_report(report: Path, records: Records, findings: list[Finding], score: str) -> None:
+    history, best = records.history, records.best
+    write_json(report / "metrics.json", {"best_epoch": records.best_epoch, "epochs": len(history)} | best)
+    write_json(report / "verdict.json", {"warnings": [finding._asdict() for finding in findings]})
+    write_csv(report / "history.csv", ["epoch", *best], ([i, *e.values()] for i, e in enumerate(history, 1)))
+    rows = (
+        [number, name, *statistics.values()]
+        for number, layers in enumerate(records.layers, 1)
+        for name, statistics in layers.items()
+    )
+    write_csv(report / "layers.csv", ["epoch", "layer", *STATISTICS], rows)
+
+    plots = report / "plots"
+    columns = {name: [epoch[name] for epoch in history] for name in best}
+    save(learning_curves(columns, records.best_epoch, score), plots / "learning_curves.png")
+    save(learning_rate(columns), plots / "learning_rate.png")
+    if records.layers:
+        save(layer_statistics(records.layers), plots / "layers.png")
+    else:
+        (plots / "layers.png").unlink(missing_ok=True)  # of a training before
+
+
+def _describe(model: nn.Module, name: str, row: Tensor, file: Path, run: tracking.Run) -> None:
+    """Says what the network is made of: on the screen, in a file, and its size in MLflow."""
+    summary = summarize(name, model, row)
+    print(summary.headline, *summary.layers, sep="\n  ")
+    write_text(file, summary.table)
+    run.log_metrics({"n_parameters": summary.n_parameters})

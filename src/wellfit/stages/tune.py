@@ -1,0 +1,153 @@
+"""The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+from optuna.trial import FrozenTrial, TrialState
+
+from wellfit.errors import WellfitError
+from wellfit.progress import Progress
+from wellfit.settings.params import PARAMS_FILE, Params
+from wellfit.training.metrics import is_higher_better
+from wellfit.training.setup import begin, load_training_data
+from wellfit.tuning.clerk import Clerk
+from wellfit.tuning.identity import study_config
+from wellfit.tuning.record import TrialRecord, read_record
+from wellfit.tuning.repeats import repeat
+from wellfit.tuning.report import Row, best_row
+from wellfit.tuning.shards import Shards, processes_for
+from wellfit.tuning.size import choose_size, sizes_of_study
+from wellfit.tuning.storage import STATES, end_trial, is_lost
+from wellfit.tuning.study import Study, Trial
+from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
+from wellfit.tuning.workers import Workers
+
+REGULARIZATION = (
+    *("model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"),
+    *("optim.l1", "optim.max_norm", "regularize.input_noise", "regularize.mixup", "regularize.cutmix"),
+)
+
+
+def tune(params: Params, data_folder: Path, report: Path) -> None:
+    """Searches ``tune.space`` until the study has ``tune.n_trials`` trials, those of earlier calls included.
+
+    Args:
+        params: the configuration; its values are trial 0.
+        data_folder: ``data/processed/<name>``.
+        report: gets ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
+
+    Raises:
+        WellfitError: missing data, a storage that cannot be opened, or not one trial that ended well.
+    """
+    data = load_training_data(params, data_folder)
+    first = shortened(params, data)
+    if first.train.epochs < params.train.epochs:
+        params = _without_regularization(params, first.train.epochs)
+        first = shortened(params, data)
+    higher = is_higher_better(params.train.monitor)
+    sizes = sizes_of_study(params.tune)
+    with Shards(data, processes_for(first, data, sizes[-1])) as shards, open_study(params, data) as study:
+        folder, records = study.folder, study.folder / "trials"
+        _store_what_was_left(study, records)
+        rows = {trial.number: _row(trial) for trial in study.trials}
+        failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
+        left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
+        if rows:
+            unused = len([t for t in study.saved.trials if t.state.is_finished() and not is_lost(t)]) - len(rows)
+            more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
+            print(f"the study has {len(rows)} trials from before{more}; {left} to go")
+        begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
+        size = choose_size(first, data, sizes, shards)
+        if left:
+            print(f"trains {size.describe()}", flush=True)
+        helpers = params.tune.processes - 1 if left else 0
+        with Clerk() as clerk, Workers(helpers, params, data_folder, records, size) as workers:
+            clerk.open(folder, params, data.meta, study_config(params), higher_is_better=higher)
+            with Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress:
+
+                def take(trial_folder: Path, record: TrialRecord) -> None:
+                    clerk.log_trial(trial_folder)
+                    rows[record.number] = Row.of(record)
+                    failures.update({record.failure} - {""})
+                    progress.show(len(rows), _shown(rows, higher))
+
+                def take_of_others(folders: Iterable[Path]) -> None:
+                    for trial_folder in folders:
+                        record = read_record(trial_folder)
+                        study.keep(record.number)
+                        take(trial_folder, record)
+
+                try:
+                    for trial_folder, record in record_trials(study, params, data, size, records, shards):
+                        take(trial_folder, record)
+                        take_of_others(workers.ended())
+                    take_of_others(workers.rest())
+                    for trial_folder, record in record_trials(study, params, data, size, records, shards):
+                        take(trial_folder, record)  # of a process that has died meanwhile
+                except BaseException:
+                    workers.stop()
+                    take_of_others(workers.rest())
+                    raise
+            if study.why_ended:
+                print(f"no more trials: {study.why_ended}", flush=True)
+            if failures:
+                print(f"failed trials: {'; '.join(sorted(failures)[:3])}", flush=True)
+            # Another stage may have worked on the study as well.
+            rows |= {trial.number: _row(trial) for trial in study.trials if trial.number not in rows}
+            best = best_row(list(rows.values()), higher_is_better=higher)
+            if best is None:
+                raise WellfitError(_nothing_found(params, len(rows), failures))
+            winner = of_trial(params, Trial(best.number, dict(best.values)), data)
+            clerk.finish(report, list(rows.values()), repeat(winner, size, shards))
+
+
+def _nothing_found(params: Params, ended: int, failures: Collection[str]) -> str:
+    if not ended and params.tune.timeout:
+        return f"tune.timeout {params.tune.timeout:g} was over before a trial had begun ({PARAMS_FILE})"
+    if not ended:
+        return f"all {params.tune.n_trials} trials are under way in other processes; wait for them"
+    return f"none of {ended} trials ended well: {'; '.join(sorted(failures)[:3])}"
+
+
+def _without_regularization(params: Params, epochs: int) -> Params:
+    """Params with a space of which only what a short trial can judge is left.
+
+    A network that has seen the data once or twice does not over-fit yet: the less regularization, the better it looks,
+    and trained to the end with what won it over-fits. Where nothing else is searched, the space stays.
+    """
+    fixed = [key for key in params.tune.searched if key in REGULARIZATION]
+    if not fixed or len(fixed) == len(params.tune.searched):
+        return params
+    print(
+        f"a trial has {epochs} of {params.train.epochs} epochs (tune.max_steps), too few to judge regularization: "
+        f"{' and '.join(fixed)} stay as they are"
+    )
+    return params.replace({f"tune.space.{key}": None for key in fixed})
+
+
+def _store_what_was_left(study: Study, records: Path) -> None:
+    """Tells the storage of trials that ended when nobody was left to tell it, before they count as lost."""
+    for trial in study.saved.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        folder = records / str(trial.number)
+        if folder.is_dir() and (record := read_record(folder)).values == trial.user_attrs.get("values"):
+            end_trial(study.saved, record)
+
+
+def _row(trial: FrozenTrial) -> Row:
+    """A trial of the storage, as the report has it."""
+    said = trial.user_attrs
+    state = next(state for state, known in STATES.items() if known == trial.state)
+    # Another program may have ended it, and left no word of how.
+    return Row(trial.number, state, said.get("epochs", 0), said.get("best_epoch", 0), said.get("best"), said["values"])
+
+
+def _shown(rows: Mapping[int, Row], higher_is_better: bool) -> dict[str, float]:
+    """What the progress bar says beside the number of trials."""
+    best = best_row(list(rows.values()), higher_is_better=higher_is_better)
+    pruned = sum(row.state == "pruned" for row in rows.values())
+    failed = sum(row.state == "failed" for row in rows.values())
+    return (
+        {"pruned": pruned}
+        | ({"failed": failed} if failed else {})
+        | ({} if best is None or best.value is None else {"best": best.value})
+    )

@@ -1,0 +1,136 @@
+import io
+import os
+import subprocess
+import sys
+
+import matplotlib
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from wellfit.charts.style import at_foot, panel_grid, plain, save, spread_keys, spread_values, style
+
+
+@style()
+def line():
+    figure = Figure()
+    figure.subplots().plot([1, 2, 3])
+    return figure
+
+
+def test_save_makes_the_folder_and_leaves_nothing_beside(tmp_path):
+    path = tmp_path / "plots" / "line.png"
+    save(line(), path)
+    assert os.listdir(path.parent) == ["line.png"]
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        assert "Software" not in image.info
+
+
+def test_the_bytes_do_not_depend_on_the_users_matplotlibrc(tmp_path):
+    save(line(), tmp_path / "a.png")
+    with matplotlib.rc_context({"font.size": 20, "figure.dpi": 50, "savefig.facecolor": "red", "lines.linewidth": 9}):
+        save(line(), tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_the_style_ends_with_the_function():
+    before = dict(matplotlib.rcParams)
+    line()
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "line.png"
+    path.write_bytes(b"old")
+
+    def full_disk(descriptor):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save(line(), path)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["line.png"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([0.01, 0.1, 1.0], "log"),
+        ([0.1, 1.0], "linear"),
+        ([0.0, 0.1, 100.0], "linear"),
+        ([-1.0, 100.0], "linear"),
+        ([float("nan"), 0.01, 1.0, float("inf")], "log"),
+        ([float("nan")], "linear"),
+        ([], "linear"),
+    ],
+)
+def test_only_a_wide_span_of_positive_values_gets_a_logarithmic_axis(values, scale):
+    axes = Figure().subplots()
+    spread_values(axes, values)
+    assert axes.get_yscale() == scale
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.0003, 0.03, ["0.001", "0.003", "0.01"]),
+        (0.0001, 0.3, ["0.001", "0.01", "0.1"]),
+        (0.001, 0.008, ["0.001", "0.003"]),
+    ],
+)
+def test_logarithmic_axes_show_plain_numbers(low, high, labels):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot([low, high], [0, 1])
+    spread_keys(axes, [low, high])
+    figure.savefig(io.BytesIO())
+    shown = [label.get_text() for label in axes.get_xticklabels()]
+    assert set(labels) <= set(shown)
+    assert not any(label.get_text() for label in axes.get_xticklabels(minor=True))
+    assert ("0.003" in shown) == (high / low < 300)
+
+
+def test_either_axis_can_be_made_logarithmic():
+    axes = Figure().subplots()
+    spread_keys(axes, [0.001, 0.1], "y")
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+
+
+def test_plain_names_are_short_and_no_mathematics():
+    assert plain("Ankle boot") == "Ankle boot"
+    assert plain("$x_$") == r"\$x_\$"
+    assert plain("first half and second half", 11) == "first… half"
+    assert len(plain("x" * 100)) <= 22
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_the_font_cannot_draw_is_a_box(tmp_path):
+    assert plain("Größe, ±5 µm … Δ") == "Größe, ±5 µm … Δ"
+    assert plain("lr 日本") == "lr □□"
+    figure = line()
+    figure.axes[0].set_title(plain("日本語 🙂"))
+    save(figure, tmp_path / "line.png")
+
+
+def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
+    code = (
+        "import sys; from wellfit.charts import comparison_curves, comparison_plots, curves, plots, tuning_plots;"
+        "print([m for m in ('matplotlib.pyplot', 'sklearn', 'torch', 'pandas', 'mlflow') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("number", "numbered"),
+    [(3, [True] * 3), (5, [True] * 5), (6, [False] * 3 + [True] * 3), (8, [False] * 3 + [True] * 5)],
+)
+def test_panels_at_the_foot_have_numbers(number, numbered):
+    figure = Figure()
+    panels = panel_grid(figure, number, 3, sharex=True, sharey=True)
+    assert sum(axes.get_visible() for axes in figure.axes) == len(panels) == number
+    figure.savefig(io.BytesIO())
+    assert [any(label.get_visible() for label in axes.get_xticklabels()) for axes in panels] == numbered
+    assert list(at_foot(panels, 3)) == [axes for axes, has_numbers in zip(panels, numbered, strict=True) if has_numbers]

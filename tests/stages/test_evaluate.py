@@ -1,0 +1,199 @@
+"""The evaluate stage: scores of the test split, its files, and the run they are added to."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from sklearn import metrics as sk
+
+from wellfit import tracking
+from wellfit.data.prepare import prepare
+from wellfit.data.store import load_meta, load_split
+from wellfit.errors import WellfitError
+from wellfit.settings.params import load_params
+from wellfit.stages.evaluate import evaluate
+from wellfit.stages.train import train
+
+PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
+SCORES = {
+    "moons": [
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+        "weighted_f1",
+        "log_loss",
+        "roc_auc",
+        "ece",
+        "precision",
+        "recall",
+        "f1",
+        "average_precision",
+    ],
+    "diabetes": ["rmse", "mae", "r2", "msle"],
+}
+
+
+def run(project: Path, prepared: Path, data: str, *changes: str, folder: str | None = None) -> dict[str, float]:
+    """Trains on one data set where that was not done, and evaluates on it or on another."""
+    settings = [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"]
+    params = load_params(PARAMS_FILE, [*settings, *changes])
+    if not (project / "models").exists():
+        train(params, prepared / data, project / "reports/tune", project / "models", project / "reports/train")
+    evaluate(params, prepared / (folder or data), project / "models", project / "reports")
+    found: dict[str, float] = json.loads((project / "reports/evaluate/metrics.json").read_text())
+    return found
+
+
+def predictions(project: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader((project / "reports/evaluate/predictions.csv").read_text().splitlines()))
+
+
+@pytest.mark.parametrize("data", ["moons", "diabetes"])
+def test_metrics_are_those_of_the_contract(project: Path, prepared: Path, data: str) -> None:
+    metrics = run(project, prepared, data)
+    expected = [name + end for name in SCORES[data] for end in ("", "_low", "_high")]
+    assert sorted(metrics) == sorted(expected)
+    for name in SCORES[data]:
+        assert metrics[f"{name}_low"] <= metrics[f"{name}_high"]
+
+
+def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "moons")
+    rows = predictions(project)
+    actual, predicted = [row["actual"] for row in rows], [row["predicted"] for row in rows]
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(actual, predicted))
+    assert metrics["macro_f1"] == pytest.approx(sk.f1_score(actual, predicted, average="macro"))
+    names = load_meta(prepared / "moons").class_names
+    auc = sk.roc_auc_score([a == names[1] for a in actual], [float(row[f"p_{names[1]}"]) for row in rows])
+    assert metrics["roc_auc"] == pytest.approx(auc, abs=1e-3)  # the file holds six digits
+    confusion = list(csv.DictReader((project / "reports/evaluate/confusion.csv").read_text().splitlines()))
+    assert [row["actual"] for row in confusion] == actual
+
+
+def test_a_network_with_a_single_logit_gives_both_probabilities(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "moons", "loss.name=bce")
+    rows = predictions(project)
+    upper, lower = (np.array([float(row[f"p_{name}"]) for row in rows]) for name in ("upper", "lower"))
+    assert upper + lower == pytest.approx(np.ones(len(rows)), abs=2e-6)
+    assert [row["predicted"] for row in rows] == np.where(lower > upper, "lower", "upper").tolist()
+    assert metrics["accuracy"] > 0.8
+
+
+def test_regression_is_scored_in_the_targets_unit(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "diabetes")
+    rows = predictions(project)
+    actual, predicted = ([float(row[name]) for row in rows] for name in ("actual", "predicted"))
+    assert metrics["rmse"] == pytest.approx(sk.root_mean_squared_error(actual, predicted))
+    assert metrics["r2"] == pytest.approx(sk.r2_score(actual, predicted))
+    assert max(actual) > 200  # disease progression runs from 25 to 346
+
+
+def test_predictions_carry_the_rows_id(project: Path, prepared: Path) -> None:
+    run(project, prepared, "moons")
+    meta = load_meta(prepared / "moons")
+    test = load_split(prepared / "moons", meta, "test")
+    assert [int(row["id"]) for row in predictions(project)] == test.ids.tolist()
+    assert [row["actual"] for row in predictions(project)] == [meta.class_names[y] for y in test.y]
+
+
+def test_scores_are_added_to_the_run_that_trained(project: Path, prepared: Path) -> None:
+    metrics = run(project, prepared, "moons")
+    client = MlflowClient(tracking.store_uri())
+    run_id = json.loads((project / "models/run.json").read_text())["run_id"]
+    found = client.get_run(run_id)
+    assert found.data.metrics["test/accuracy"] == metrics["accuracy"]
+    assert found.data.metrics["test/ece_high"] == metrics["ece_high"]
+    assert found.info.status == "FINISHED"
+    logged = Path(found.info.artifact_uri.removeprefix("file://")) / "evaluate"
+    assert {p.name for p in (logged / "plots").iterdir()} == {
+        "confusion_matrix.png",
+        "roc.png",
+        "precision_recall.png",
+        "reliability.png",
+    }
+    assert (logged / "report.html").read_bytes() == (project / "reports/report.html").read_bytes()
+    assert len(client.search_runs([found.info.experiment_id])) == 1
+
+
+def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(project, prepared, "moons")
+    (project / "models/run.json").write_text(json.dumps({"run_id": "0" * 32}))
+    metrics = run(project, prepared, "moons")
+    assert "logging to a new one" in capsys.readouterr().out
+    client = MlflowClient(tracking.store_uri())
+    experiment = client.get_experiment_by_name("wellfit").experiment_id
+    (new,) = client.search_runs([experiment], "tags.`wellfit.stage` = 'evaluate'")
+    assert new.data.metrics["test/accuracy"] == metrics["accuracy"]
+
+
+def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path) -> None:
+    with pytest.raises(
+        WellfitError, match=r"was trained on other data \(moons\) than .*diabetes: run `dvc repro train`"
+    ):
+        run(project, prepared, "moons", folder="diabetes")
+    assert not (project / "reports/evaluate").exists()
+
+
+def test_a_damaged_checkpoint_is_refused(project: Path, prepared: Path) -> None:
+    run(project, prepared, "moons")
+    shutil.rmtree(project / "reports/evaluate")
+    checkpoint = project / "models/best.safetensors"
+    data = bytearray(checkpoint.read_bytes())
+    data[-1] ^= 1
+    checkpoint.write_bytes(data)
+    with pytest.raises(WellfitError, match=r"best\.safetensors is damaged"):
+        run(project, prepared, "moons")
+    assert not (project / "reports/evaluate").exists()
+
+
+@pytest.mark.parametrize("data", ["moons", "diabetes"])
+def test_same_checkpoint_same_bytes(project: Path, prepared: Path, data: str) -> None:
+    seen = []
+    for _ in range(2):
+        run(project, prepared, data)
+        files = sorted(path for path in (project / "reports/evaluate").rglob("*") if path.is_file())
+        files.append(project / "reports/report.html")
+        seen.append([path.read_bytes() for path in files])
+    assert seen[0] == seen[1]
+
+
+def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
+    """Categories, gaps, weights and ids all the way through."""
+    random = np.random.default_rng(0)
+    size, colour = random.normal(50, 9, 300), np.array(["red", "green", "blue"])[random.integers(0, 3, 300)]
+    price = size + 30 * (colour == "red") + random.normal(size=300)
+    rows = [
+        f"h{i},{'' if i % 9 == 0 else s},{'' if i % 8 == 0 else c},{p},{i % 3}"
+        for i, (s, c, p) in enumerate(zip(size, colour, price, strict=True))
+    ]
+    (project / "houses.csv").write_text("\n".join(["house,size,colour,price,weight", *rows]))
+    own = ["data.path=houses.csv", "data.target=price", "data.id=house", "data.weight=weight"]
+    params = load_params(PARAMS_FILE, ["data.name=csv", *own])
+    meta = prepare(params.data, project / "raw", project / "processed")
+    metrics = run(project, project / "processed", "csv", *own, "optim.lr=0.01", "train.epochs=30")
+    assert metrics["r2"] > 0.6
+    written = predictions(project)
+    ids = [row["id"] for row in written]
+    assert len(set(ids)) == meta.split_sizes["test"]
+    index = [int(name[1:]) for name in ids]
+    actual, predicted = ([float(row[key]) for row in written] for key in ("actual", "predicted"))
+    np.testing.assert_allclose(actual, price[index], rtol=1e-6)
+    weights = np.array(index) % 3
+    assert metrics["rmse"] == pytest.approx(
+        sk.root_mean_squared_error(actual, predicted, sample_weight=weights), rel=1e-5
+    )
+    assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(actual, predicted, sample_weight=weights), rel=1e-5)
+
+
+def test_pictures_of_another_task_go(project: Path, prepared: Path) -> None:
+    old = project / "reports/evaluate/plots/residuals.png"
+    old.parent.mkdir(parents=True)
+    old.touch()
+    run(project, prepared, "moons")
+    assert not old.exists()
