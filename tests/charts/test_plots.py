@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn import metrics
 
 from wellfit.charts import plots
-from wellfit.metrics.scores import classification_scores, confusion_counts
+from wellfit.metrics.predictions import classification_scores, confusion_counts
 
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 

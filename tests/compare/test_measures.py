@@ -3,7 +3,7 @@ import math
 import pytest
 
 from wellfit.compare.measures import Measure, listed
-from wellfit.metrics.seeds import Estimate
+from wellfit.metrics.intervals import Estimate
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from wellfit.metrics.names import is_share, score_name
+from wellfit.metrics.names import SCORES, is_higher_better, is_share, score_name
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,9 @@ from wellfit.metrics.names import is_share, score_name
 )
 def test_a_score_has_a_name_and_may_be_a_share(key: str, name: str, share: bool) -> None:
     assert (score_name(key), is_share(key)) == (name, share)
+
+
+def test_what_is_better_is_known_of_each_score() -> None:
+    lower = {name for name in SCORES if not is_higher_better(f"val/{name}")}
+    assert lower == {"loss", "log_loss", "ece", "rmse", "mae", "msle"}
+    assert not is_higher_better("gap")

@@ -11,7 +11,8 @@ import pytest
 
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, save_meta, save_split
 from wellfit.files import write_csv, write_json, write_text
-from wellfit.metrics.scores import ClassificationScores, bootstrap_intervals, regression_scores
+from wellfit.metrics.intervals import bootstrap_intervals
+from wellfit.metrics.predictions import ClassificationScores, regression_scores
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.settings.params import Params, load_params

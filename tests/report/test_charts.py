@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from wellfit.metrics.scores import confusion_counts
+from wellfit.metrics.predictions import confusion_counts
 from wellfit.report.charts import (
     MANY_POINTS,
     class_balance,

@@ -4,8 +4,9 @@ import torch
 from sklearn import metrics
 from torch import Tensor
 
+from wellfit.metrics.names import is_higher_better
 from wellfit.training.config import TrainConfig
-from wellfit.training.metrics import classification_scores, is_higher_better, regression_scores
+from wellfit.training.metrics import classification_scores, regression_scores
 
 
 def pack(members: int, n: int, classes: int, seed: int = 0) -> tuple[Tensor, Tensor]:

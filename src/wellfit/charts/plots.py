@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 
 from wellfit.charts.style import BLACK, BLUE, GREY, RED, SKY, plain, style
 from wellfit.charts.style import save as save  # so that who draws needs one module
-from wellfit.metrics.scores import (
-    FloatArray,
-    IntArray,
-    classification_scores,
-    confidence_bins,
-    regression_scores,
-    wilson_interval,
-)
+from wellfit.metrics.intervals import wilson_interval
+from wellfit.metrics.predictions import classification_scores, confidence_bins, regression_scores
+from wellfit.metrics.scores import FloatArray, IntArray
 
 FEW_CLASSES = 4  # classes up to which a confusion matrix is small and says 0
 MANY_CURVES = 10  # above: thin lines without names

@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from wellfit.compare.outcome import Outcome
 from wellfit.errors import WellfitError
-from wellfit.metrics.seeds import Estimate, mean_interval
+from wellfit.metrics.intervals import Estimate, mean_interval
 
 
 @dataclass(frozen=True)

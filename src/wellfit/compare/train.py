@@ -13,10 +13,10 @@ from torch import Tensor
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.records import Record
 from wellfit.errors import WellfitError
+from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
 from wellfit.settings.params import Params
 from wellfit.training.loop import Epoch
-from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
 from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members

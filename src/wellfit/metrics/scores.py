@@ -1,319 +1,190 @@
-"""Scores of predictions on the test split, and how far chance may have moved them.
+"""Scores, each defined once, of K sets of predictions at a time.
 
-Every score takes a weight for each row. A bootstrap resample is such a vector, the number of times that each row was
-drawn, so nothing is copied or sorted again for it.
+They are those of ``sklearn.metrics``, where a row's weight is its ``sample_weight``. `wellfit.training.metrics` calls
+them for the K members of a pack, `wellfit.metrics.predictions` for the predictions of the test split.
 """
-
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.errors import WellfitError
-
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-COVERAGE = 0.95
-
-
-class ClassRow(NamedTuple):
-    """A line of the per-class report; ``support`` is the number of the class's rows."""
-
-    class_name: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
+BoolArray = NDArray[np.bool_]
 
 
-def classification_scores(
-    y: IntArray, probabilities: FloatArray, weights: FloatArray | None, calibration_bins: int
-) -> dict[str, float]:
-    """The scores of class probabilities, as :class:`ClassificationScores` defines them.
+def confusion_matrices(
+    targets: IntArray, predicted: IntArray, classes: int, weights: FloatArray | None = None
+) -> FloatArray:
+    """How often, or with what weight, each class was taken for each.
 
     Args:
-        y: (n,) true class indices.
-        probabilities: (n, C), each row sums to 1; the predicted class is the most probable one.
-        weights: (n,) not negative, or None for equal weights.
-        calibration_bins: bins of ``ece``.
-
-    Raises:
-        WellfitError: there are no rows, or a probability is NaN or infinite.
-    """
-    scores = ClassificationScores(y, probabilities, calibration_bins)
-    return scores(np.ones(len(y)) if weights is None else weights)
-
-
-class ClassificationScores:
-    """The scores of one set of class probabilities as a function of the rows' weights.
-
-    What does not depend on the weights, such as the order of the rows by probability, is worked out once.
-
-    Args:
-        y: (n,) true class indices.
-        probabilities: (n, C), each row sums to 1; the predicted class is the most probable one.
-        calibration_bins: bins of ``ece``.
-
-    Raises:
-        WellfitError: there are no rows, or a probability is NaN or infinite.
-    """
-
-    def __init__(self, y: IntArray, probabilities: FloatArray, calibration_bins: int) -> None:
-        _check_finite(probabilities, "probabilities")
-        self._classes = probabilities.shape[1]
-        predicted = probabilities.argmax(axis=1)
-        self._cell = y * self._classes + predicted
-        own = probabilities[np.arange(len(y)), y]
-        eps = np.finfo(np.float64).eps
-        self._row_loss = -np.log(own.clip(eps, 1 - eps))
-        confidence, self._bin = confidence_bins(probabilities, calibration_bins)
-        self._overconfidence = confidence - (predicted == y)
-        ranked = [1] if self._classes == 2 else range(self._classes)
-        self._rankings = [_rank(y == c, probabilities[:, c]) for c in ranked]
-
-    def __call__(self, weights: FloatArray) -> dict[str, float]:
-        """The scores, with the definitions of ``sklearn.metrics`` under ``sample_weight``.
-
-        A class counts as occurring when its rows have a weight above zero.
-
-        Args:
-            weights: (n,) not negative, not all zero.
-
-        Returns:
-            ``accuracy``, ``balanced_accuracy`` (mean recall of the classes that occur), ``macro_f1`` (over the classes
-            that occur or are predicted), ``weighted_f1``, ``log_loss`` (nats), ``roc_auc`` (two classes: of class 1;
-            more: mean of one class against the rest; NaN where a single class occurs) and ``ece``, the expected
-            calibration error: |accuracy - mean confidence| of a bin, averaged over the rows (Guo et al. 2017);
-            ``precision``, ``recall`` and ``f1`` (two classes: of class 1; more: mean over the classes that occur or are
-            predicted; 0 where there is nothing to divide by) and ``average_precision`` (two classes: of class 1; more:
-            mean of one class against the rest over those that occur; NaN where class 1 of two does not).
-        """
-        total = weights.sum()
-        confusion = np.bincount(self._cell, weights, minlength=self._classes**2).reshape(self._classes, self._classes)
-        hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-        precision, recall, f1 = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted)
-        areas = [ranking.areas(weights) for ranking in self._rankings]
-        counted = true + predicted > 0
-        reported = np.array([False, True]) if self._classes == 2 else counted
-        return {
-            "accuracy": float(hits.sum() / total),
-            "balanced_accuracy": float(recall[true > 0].mean()),
-            "macro_f1": float(f1[counted].mean()),
-            "weighted_f1": float((f1 * true).sum() / total),
-            "log_loss": float((self._row_loss * weights).sum() / total),
-            "roc_auc": _mean_of_defined([area for area, _ in areas]),
-            "ece": float(np.abs(np.bincount(self._bin, self._overconfidence * weights)).sum() / total),
-            "precision": float(precision[reported].mean()),
-            "recall": float(recall[reported].mean()),
-            "f1": float(f1[reported].mean()),
-            "average_precision": _mean_of_defined([area for _, area in areas]),
-        }
-
-
-def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray | None) -> dict[str, float]:
-    """Errors in the target's unit, and the share of its variance that is explained.
-
-    Args:
-        y: (n,) true values.
-        prediction: (n,).
-        weights: (n,) not negative, not all zero, or None for equal weights.
+        targets: (K, n) true class indices.
+        predicted: (K, n) predicted class indices.
+        classes: C.
+        weights: (K, n), or None for equal weights.
 
     Returns:
-        ``rmse``, ``mae``, ``r2`` and ``msle`` as ``sklearn.metrics`` defines them; ``r2`` is NaN where ``y`` does not
-        vary. ``msle`` takes a prediction below 0 for 0, and is NaN where a value of ``y`` is below 0.
-
-    Raises:
-        WellfitError: there are no rows, or a prediction is NaN or infinite.
+        (K, C, C): rows are the true classes, columns the predicted ones.
     """
-    _check_finite(prediction, "predictions")
-    weights = np.ones(len(y)) if weights is None else weights
-    error, total = y - prediction, weights.sum()
-    squares = (weights * error**2).sum()
-    variation = (weights * (y - (weights * y).sum() / total) ** 2).sum()
-    varies = np.ptp(y[weights > 0]) > 0  # rounding can leave a constant target with a variation above zero
+    members = len(targets)
+    cells = (np.arange(members)[:, np.newaxis] * classes + targets) * classes + predicted
+    row_weights = None if weights is None else weights.ravel()
+    counts = np.bincount(cells.ravel(), row_weights, minlength=members * classes**2)
+    return counts.reshape(members, classes, classes).astype(np.float64)
+
+
+def class_scores(confusion: FloatArray) -> dict[str, FloatArray]:
+    """Scores of predicted classes.
+
+    A class occurs when the weights of its rows sum to more than zero.
+
+    Args:
+        confusion: (K, C, C) from :func:`confusion_matrices`.
+
+    Returns:
+        Each (K,). ``accuracy``, ``balanced_accuracy`` (mean recall of the classes that occur), ``macro_f1`` (over the
+        classes that occur or are predicted), ``weighted_f1``. ``precision``, ``recall`` and ``f1``: of class 1 where
+        there are two classes, else the mean over the classes that occur or are predicted; 0 where there is nothing to
+        divide by (``zero_division=0``).
+    """
+    precision, recall, f1 = precision_recall_f1(confusion)
+    hits, true, predicted = _margins(confusion)
+    counted = true + predicted > 0
+
+    def of_classes(scores: FloatArray) -> FloatArray:
+        found: FloatArray = scores[:, 1] if scores.shape[1] == 2 else np.mean(scores, axis=1, where=counted)
+        return found
+
+    total = confusion.sum((1, 2))
     return {
-        "rmse": float(np.sqrt(squares / total)),
-        "mae": float((weights * np.abs(error)).sum() / total),
-        "r2": float(1 - squares / variation) if varies else float("nan"),
-        "msle": float("nan") if (y < 0).any() else float((weights * _log_error(y, prediction) ** 2).sum() / total),
+        "accuracy": hits.sum(1) / total,
+        "balanced_accuracy": np.mean(recall, axis=1, where=true > 0),
+        "precision": of_classes(precision),
+        "recall": of_classes(recall),
+        "f1": of_classes(f1),
+        "macro_f1": np.mean(f1, axis=1, where=counted),
+        "weighted_f1": (f1 * true).sum(1) / total,
     }
 
 
-def bootstrap_intervals(
-    scores: Callable[[FloatArray], dict[str, float]],
-    n_rows: int,
-    resamples: int,
-    seed: int,
-    weights: NDArray[np.float32] | None = None,
-) -> dict[str, float | None]:
-    """Scores with 95 % percentile bootstrap intervals over the rows (Efron 1979).
-
-    Resamples in which a score is undefined do not count for that score. An interval is stretched to hold its
-    estimate: chance can only add to ``ece``, a sum of absolute values, so that resamples of it may all lie above.
-
-    Args:
-        scores: from weights (n_rows,) to named scores: a :class:`ClassificationScores`, or :func:`regression_scores`
-            with its first two arguments bound.
-        n_rows: rows to draw from, as many as are drawn.
-        resamples: number of resamples.
-        seed: of the draws; the same seed gives the same intervals to the last bit.
-        weights: (n_rows,) how much each row counts, or None where all count alike.
-
-    Returns:
-        ``NAME``, ``NAME_low`` and ``NAME_high`` for each score; all three None where the score is undefined.
-    """
-    random = np.random.default_rng(seed)
-    own = np.ones(n_rows) if weights is None else weights.astype(np.float64)
-    estimates = scores(own)
-    drawn = {name: np.empty(resamples) for name in estimates}
-    for i in range(resamples):
-        counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
-        resample = counts * own
-        for name in drawn:
-            drawn[name][i] = np.nan
-        if resample.any():  # else only rows that weigh nothing were drawn
-            for name, value in scores(resample).items():
-                drawn[name][i] = value
-    result: dict[str, float | None] = {}
-    for name, estimate in estimates.items():
-        low, high = _interval(estimate, drawn[name])
-        result |= {name: None if np.isnan(estimate) else estimate, f"{name}_low": low, f"{name}_high": high}
-    return result
+def precision_recall_f1(confusion: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Precision, recall and F1 of each class, (K, C) each; 0 where there is nothing to divide by."""
+    hits, true, predicted = _margins(confusion)
+    return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, true + predicted)
 
 
-def confusion_counts(y: IntArray, predicted: IntArray, n_classes: int) -> IntArray:
-    """How often each class was taken for each, (C, C): rows are the true classes, columns the predicted ones."""
-    return np.bincount(y * n_classes + predicted, minlength=n_classes**2).reshape(n_classes, n_classes)
+def _margins(confusion: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Hits, rows of each class and predictions of each class, (K, C) each."""
+    return np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2), confusion.sum(1)
 
 
-def per_class_report(
-    y: IntArray, probabilities: FloatArray, class_names: Sequence[str], weights: NDArray[np.float32] | None = None
-) -> list[ClassRow]:
-    """Precision, recall and F1 of each class, zero where undefined, and its number of rows.
+class Rankings:
+    """Rows in the order of their scores, for the areas under curves.
+
+    The order does not depend on the rows' weights, so that a bootstrap sorts once.
 
     Args:
-        y: (n,) true class indices.
-        probabilities: (n, C).
-        class_names: C names.
-        weights: (n,) how much each row counts in the scores, or None where all count alike.
+        scores: (R, n) of R rankings.
+        is_class: (R, n) which rows are positive.
     """
-    classes, guess = len(class_names), probabilities.argmax(axis=1)
-    confusion = np.bincount(y * classes + guess, weights, minlength=classes**2).reshape(classes, classes)
-    hits, true, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    support = np.bincount(y, minlength=classes)
-    columns = _ratio(hits, predicted), _ratio(hits, true), _ratio(2 * hits, true + predicted), support
-    return [
-        ClassRow(name, float(precision), float(recall), float(f1), int(rows))
-        for name, precision, recall, f1, rows in zip(class_names, *columns, strict=True)
-    ]
 
+    def __init__(self, scores: NDArray[np.floating], is_class: BoolArray) -> None:
+        negative = -scores
+        self._rows = np.argsort(negative, axis=1)  # the highest score first
+        self._first = scores.shape[1] * np.arange(len(scores))[:, np.newaxis]
+        order = self._rows + self._first
+        self._hit = is_class.take(order)
+        self._tied = _tied_with_next(negative.take(order))
 
-def confidence_bins(probabilities: FloatArray, bins: int) -> tuple[FloatArray, IntArray]:
-    """The probability of the predicted class, and which of the equal bins of 0 to 1 it falls into.
+    def areas(self, weights: FloatArray | None = None) -> tuple[FloatArray, FloatArray]:
+        """ROC AUC and average precision, (R,) each; NaN where they are undefined.
 
-    Args:
-        probabilities: (n, C).
-        bins: number of bins; each holds its upper edge.
-
-    Returns:
-        Confidence (n,) and bin (n,), from 0 to ``bins`` - 1.
-    """
-    confidence = probabilities.max(axis=1)
-    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
-    return confidence, np.searchsorted(inner_edges, confidence)
-
-
-def wilson_interval(share: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
-    """95 % interval of shares (Wilson 1927), which stays within 0 and 1 and holds for few rows.
-
-    Args:
-        share: (n,) from 0 to 1.
-        rows: (n,) that each is a share of, at least 1.
-    """
-    z = 1.959964
-    center = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return center - half, center + half
-
-
-class _Ranking(NamedTuple):
-    """The rows of one class and the others, in an order that makes areas under curves cumulative sums."""
-
-    positives: IntArray  # (p,) rows of the class, by rising score
-    negatives: IntArray  # (m,) other rows, by rising score
-    below: IntArray  # (p,) how many negatives score lower than each positive
-    below_or_tied: IntArray  # (p,)
-    positives_below: IntArray  # (p,) how many positives score lower than each
-
-    def areas(self, weights: FloatArray) -> tuple[float, float]:
-        """Areas under the ROC curve and, as average precision sums it up, under that of precision and recall.
-
-        The first is the weighted share of the pairs of a positive and a negative that stand in the right order, where
-        ties are half; the second the mean over the positives of the precision among the rows that score as high as
-        each, or higher. NaN where there are no such pairs or positives.
+        Args:
+            weights: (n,) or (R, n), or None for equal weights.
         """
-        positive = weights[self.positives]
-        hits, misses = _cumulated(positive), _cumulated(weights[self.negatives])
-        n_hits, n_misses, below = hits[-1], misses[-1], misses[self.below]
-        if n_hits == 0:
-            return float("nan"), float("nan")
-        hits_as_high = n_hits - hits[self.positives_below]
-        average_precision = (positive * _ratio(hits_as_high, hits_as_high + n_misses - below)).sum() / n_hits
-        if n_misses == 0:
-            return float("nan"), float(average_precision)
-        pairs_in_order = (positive * (below + misses[self.below_or_tied])).sum() / 2
-        return float(pairs_in_order / (n_hits * n_misses)), float(average_precision)
+        hit, miss = self._hit, ~self._hit
+        if weights is not None:
+            row_weights = weights.take(self._rows if weights.ndim == 1 else self._rows + self._first)
+            hit, miss = hit * row_weights, miss * row_weights
+        positives, negatives = self._cumulated(hit), self._cumulated(miss)
+        gained, lost = (hit, miss) if self._tied is None else (np.diff(positives, axis=1), np.diff(negatives, axis=1))
+        n_positives, n_negatives = positives[:, -1], negatives[:, -1]
+        area = (lost * (positives[:, 1:] + positives[:, :-1])).sum(1) / 2
+        precision = (gained * ratio(positives[:, 1:], positives[:, 1:] + negatives[:, 1:])).sum(1)
+        return _ratio_or_nan(area, n_positives * n_negatives), _ratio_or_nan(precision, n_positives)
+
+    def _cumulated(self, values: NDArray[np.generic]) -> FloatArray:
+        """Sums before the first row and up to each row, (R, n + 1); rows of equal score are added at their last."""
+        sums = np.zeros((len(values), values.shape[1] + 1))
+        np.cumsum(values, axis=1, dtype=np.float64, out=sums[:, 1:])
+        if self._tied is not None:
+            sums[:, 1:-1][self._tied] = 0.0
+            np.maximum.accumulate(sums, axis=1, out=sums)
+        return sums
 
 
-def _cumulated(weights: FloatArray) -> FloatArray:
-    """Sums of the first 0, 1, 2, ... weights."""
-    sums = np.zeros(len(weights) + 1)
-    np.cumsum(weights, out=sums[1:])
-    return sums
+def _tied_with_next(falling: NDArray[np.floating]) -> BoolArray | None:
+    """Whether a row's score equals that of the next row, (R, n - 1); None where no two are equal."""
+    tied: BoolArray = falling[:, :-1] == falling[:, 1:]
+    return tied if tied.any() else None
 
 
-def _rank(is_class: NDArray[np.bool_], score: FloatArray) -> _Ranking:
-    positives, negatives = (
-        rows[np.argsort(score[rows])] for rows in (np.flatnonzero(is_class), np.flatnonzero(~is_class))
-    )
-    below = np.searchsorted(score[negatives], score[positives], side="left")
-    below_or_tied = np.searchsorted(score[negatives], score[positives], side="right")
-    positives_below = np.searchsorted(score[positives], score[positives], side="left")
-    return _Ranking(positives, negatives, below, below_or_tied, positives_below)
+def mean_of_defined(values: FloatArray) -> FloatArray:
+    """The mean over the last axis without NaN; NaN where all are."""
+    defined = ~np.isnan(values)
+    return _ratio_or_nan(np.where(defined, values, 0.0).sum(-1), defined.sum(-1).astype(np.float64))
 
 
-def _mean_of_defined(values: list[float]) -> float:
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
+def error_scores(
+    target: FloatArray, error: FloatArray, weights: FloatArray, unit: float = 1.0
+) -> dict[str, FloatArray]:
+    """Scores of predicted numbers.
+
+    Args:
+        target: (K, n) true values.
+        error: (K, n) what the predictions are off by.
+        weights: (K, n) not negative, not all zero.
+        unit: by which ``rmse`` and ``mae`` are multiplied.
+
+    Returns:
+        ``rmse``, ``mae`` and ``r2``, (K,) each; ``r2`` is NaN where the target is constant.
+    """
+    total = weights.sum(1)
+    squares = (weights * error**2).sum(1)
+    mean = (weights * target).sum(1) / total
+    variation = (weights * (target - mean[:, np.newaxis]) ** 2).sum(1)
+    r2 = 1 - ratio(squares, variation)
+    return {
+        "rmse": unit * np.sqrt(squares / total),
+        "mae": unit * (weights * np.abs(error)).sum(1) / total,
+        "r2": np.where((variation > 0) & _varies(target, weights), r2, np.nan),
+    }
 
 
-def _log_error(y: FloatArray, prediction: FloatArray) -> FloatArray:
-    error: FloatArray = np.log1p(y) - np.log1p(prediction.clip(0))
-    return error
+def _varies(target: FloatArray, weights: FloatArray) -> BoolArray:
+    """Whether the rows with a weight have different targets, (K,); rounding can leave equal ones with a variation."""
+    counts = weights > 0
+    if counts.all():  # without a mask it is five times as fast
+        different: BoolArray = np.ptp(target, axis=1) > 0
+        return different
+    highest = target.max(axis=1, where=counts, initial=-np.inf)
+    different = highest > target.min(axis=1, where=counts, initial=np.inf)
+    return different
 
 
-def _interval(estimate: float, drawn: FloatArray) -> tuple[float | None, float | None]:
-    defined = drawn[~np.isnan(drawn)]
-    if np.isnan(estimate) or len(defined) == 0:
-        return None, None
-    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return min(float(low), estimate), max(float(high), estimate)
+def mean_squared_log_error(target: FloatArray, prediction: FloatArray, weights: FloatArray) -> FloatArray:
+    """``msle``, (K,), in which a prediction below 0 counts as 0; the targets are not below 0."""
+    difference = np.log1p(prediction.clip(0)) - np.log1p(target)
+    found: FloatArray = (weights * difference**2).sum(1) / weights.sum(1)
+    return found
 
 
-def _ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> FloatArray:
-    """``part / whole``, zero where ``whole`` is zero."""
-    ratio: FloatArray = np.divide(part, whole, out=np.zeros(len(whole)), where=whole != 0)
-    return ratio
+def ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> FloatArray:
+    """``part / whole``, 0 where ``whole`` is 0."""
+    found: FloatArray = np.divide(part, whole, out=np.zeros(np.shape(part)), where=whole != 0)
+    return found
 
 
-def _check_finite(outputs: FloatArray, what: str) -> None:
-    if len(outputs) == 0:
-        raise WellfitError("evaluate needs at least one test row, got none; raise data.test_fraction")
-    broken = np.flatnonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1))
-    if len(broken):
-        raise WellfitError(
-            f"{what} must be finite, got NaN or infinity in {len(broken)} of {len(outputs)} rows (first: {broken[0]}); "
-            "train again, perhaps with a lower optim.lr"
-        )
+def _ratio_or_nan(part: FloatArray, whole: FloatArray) -> FloatArray:
+    found: FloatArray = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
+    return found

@@ -5,8 +5,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from wellfit.charts.style import shortened
+from wellfit.metrics.intervals import wilson_interval
 from wellfit.metrics.names import is_share, score_name
-from wellfit.metrics.scores import FloatArray, IntArray, confidence_bins, wilson_interval
+from wellfit.metrics.predictions import confidence_bins
+from wellfit.metrics.scores import FloatArray, IntArray
 from wellfit.report.content import Chart, Series, Share, Table, number, percent, score, score_cell, so_many_rows
 from wellfit.report.svg import HEIGHT, LINE, WIDTH, Axis, Plot
 

@@ -7,13 +7,12 @@ import numpy as np
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
-from wellfit.metrics.names import score_name
-from wellfit.metrics.scores import confusion_counts, per_class_report
+from wellfit.metrics.names import is_higher_better, score_name
+from wellfit.metrics.predictions import confusion_counts, per_class_report
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Chart, Share, Table, cell, number, score, score_cell, scores, so_many_rows
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.tuning_charts import StudyCharts
-from wellfit.training.metrics import is_higher_better
 from wellfit.tuning.config import Interval
 
 BEST_TRIALS = 10

@@ -18,7 +18,7 @@ from wellfit.config import Config
 from wellfit.data.catalog import CATALOG, Kind, Task
 from wellfit.data.config import DataConfig, FetchConfig
 from wellfit.errors import WellfitError
-from wellfit.metrics.config import EvaluateConfig
+from wellfit.metrics.intervals import EvaluateConfig
 from wellfit.models.config import ModelConfig
 from wellfit.settings.contradictions import contradictions
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml

@@ -14,11 +14,10 @@ from wellfit.charts.style import save
 from wellfit.data.store import Meta, Split, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_csv, write_json
-from wellfit.metrics.config import EvaluateConfig
-from wellfit.metrics.scores import (
+from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
+from wellfit.metrics.predictions import (
     ClassificationScores,
     ClassRow,
-    bootstrap_intervals,
     confusion_counts,
     per_class_report,
     regression_scores,

@@ -6,9 +6,9 @@ from pathlib import Path
 from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.errors import WellfitError
+from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
 from wellfit.settings.params import PARAMS_FILE, Params
-from wellfit.training.metrics import is_higher_better
 from wellfit.training.setup import begin, load_training_data
 from wellfit.tuning.clerk import Clerk
 from wellfit.tuning.identity import study_config

@@ -7,9 +7,9 @@ from typing import Generic, NamedTuple, TypeVar
 from wellfit.data.config import own_settings
 from wellfit.data.store import Meta, load_meta, load_split
 from wellfit.errors import WellfitError
+from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
-from wellfit.training.metrics import is_higher_better
 from wellfit.training.pack import Pack
 from wellfit.training.runtime import be_deterministic, choose_device, set_threads
 from wellfit.training.schedule import Plan, Schedule

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
-from wellfit.metrics.seeds import mean_interval
+from wellfit.metrics.intervals import mean_interval
 from wellfit.settings.params import Params
 from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
 from wellfit.tuning.config import Interval, shown

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wellfit.metrics.seeds import mean_interval
+from wellfit.metrics.intervals import mean_interval
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 30])

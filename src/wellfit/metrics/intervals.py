@@ -1,0 +1,115 @@
+"""How far chance may have moved a score: over rows by the bootstrap, over seeds by Student's t, of shares by Wilson."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from wellfit.config import Config
+from wellfit.metrics.scores import FloatArray, IntArray
+
+COVERAGE = 0.95
+
+
+class EvaluateConfig(Config):
+    """The section ``evaluate``."""
+
+    resamples: int = Field(ge=100, le=100_000)
+    seed: int = Field(ge=0, lt=2**32)
+    calibration_bins: int = Field(ge=2, le=100)
+
+
+def bootstrap_intervals(
+    scores: Callable[[FloatArray], dict[str, float]],
+    n_rows: int,
+    resamples: int,
+    seed: int,
+    weights: NDArray[np.float32] | None = None,
+) -> dict[str, float | None]:
+    """Scores with 95 % percentile bootstrap intervals over the rows (Efron 1979).
+
+    Resamples in which a score is undefined do not count for that score. An interval is stretched to hold its
+    estimate: chance can only add to ``ece``, a sum of absolute values, so that resamples of it may all lie above.
+
+    Args:
+        scores: from weights (n_rows,) to named scores, such as a `wellfit.metrics.predictions.ClassificationScores`.
+        n_rows: rows to draw from, as many as are drawn.
+        resamples: number of resamples.
+        seed: of the draws; the same seed gives the same intervals to the last bit.
+        weights: (n_rows,) how much each row counts, or None where all count alike.
+
+    Returns:
+        ``NAME``, ``NAME_low`` and ``NAME_high`` for each score; all three None where the score is undefined.
+    """
+    random = np.random.default_rng(seed)
+    own = np.ones(n_rows) if weights is None else weights.astype(np.float64)
+    estimates = scores(own)
+    drawn = {name: np.empty(resamples) for name in estimates}
+    for i in range(resamples):
+        counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
+        resample = counts * own
+        for name in drawn:
+            drawn[name][i] = np.nan
+        if resample.any():  # else only rows of weight zero were drawn
+            for name, value in scores(resample).items():
+                drawn[name][i] = value
+    result: dict[str, float | None] = {}
+    for name, estimate in estimates.items():
+        low, high = _interval(estimate, drawn[name])
+        result |= {name: None if np.isnan(estimate) else estimate, f"{name}_low": low, f"{name}_high": high}
+    return result
+
+
+def _interval(estimate: float, drawn: FloatArray) -> tuple[float | None, float | None]:
+    defined = drawn[~np.isnan(drawn)]
+    if np.isnan(estimate) or len(defined) == 0:
+        return None, None
+    low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
+    return min(float(low), estimate), max(float(high), estimate)
+
+
+def wilson_interval(share: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    """95 % interval of shares (Wilson 1927), which stays within 0 and 1 and holds for few rows.
+
+    Args:
+        share: (n,) from 0 to 1.
+        rows: (n,) that each is a share of, at least 1.
+    """
+    z = 1.959964
+    center = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return center - half, center + half
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds with the ends of its 95 % interval; NaN where it cannot be told."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies to one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
+def mean_interval(scores: Sequence[float]) -> Estimate:
+    """The mean and its 95 % interval by Student's t; of a single score the mean alone, of none nothing.
+
+    Of differences between pairs this is the paired t-test. Equal scores have an interval without width.
+    """
+    from scipy.stats import t
+
+    n = len(scores)
+    if n == 0:
+        return Estimate(math.nan, math.nan, math.nan)
+    mean = math.fsum(scores) / n
+    if n == 1:
+        return Estimate(mean, math.nan, math.nan)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1))
+    half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half)

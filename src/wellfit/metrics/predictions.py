@@ -1,0 +1,182 @@
+"""Scores of predictions on the test split.
+
+Every score takes a weight for each row. A bootstrap resample is such a vector, the number of times that each row was
+drawn, so nothing is copied or sorted again for it.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.errors import WellfitError
+from wellfit.metrics.scores import (
+    FloatArray,
+    IntArray,
+    Rankings,
+    class_scores,
+    confusion_matrices,
+    error_scores,
+    mean_of_defined,
+    mean_squared_log_error,
+    precision_recall_f1,
+)
+
+# In the order of ``metrics.json``.
+CLASS_SCORES = (
+    *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"),
+    *("precision", "recall", "f1", "average_precision"),
+)
+
+
+class ClassRow(NamedTuple):
+    """A line of the per-class report; ``support`` is the number of the class's rows."""
+
+    class_name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class ClassificationScores:
+    """The scores of one set of class probabilities as a function of the rows' weights.
+
+    What does not depend on the weights, such as the order of the rows by probability, is worked out once.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C), each row sums to 1; the predicted class is the most probable one.
+        calibration_bins: bins of ``ece``.
+
+    Raises:
+        WellfitError: there are no rows, or a probability is NaN or infinite.
+    """
+
+    def __init__(self, y: IntArray, probabilities: FloatArray, calibration_bins: int) -> None:
+        _check_finite(probabilities, "probabilities")
+        self._classes = probabilities.shape[1]
+        self._y, self._predicted = y, probabilities.argmax(axis=1)
+        own = probabilities[np.arange(len(y)), y]
+        eps = np.finfo(np.float64).eps
+        self._row_loss = -np.log(own.clip(eps, 1 - eps))
+        confidence, self._bin = confidence_bins(probabilities, calibration_bins)
+        self._overconfidence = confidence - (self._predicted == y)
+        ranked = np.array([1]) if self._classes == 2 else np.arange(self._classes)
+        self._rankings = Rankings(probabilities.T[ranked], y == ranked[:, np.newaxis])
+
+    def __call__(self, weights: FloatArray) -> dict[str, float]:
+        """The scores of `wellfit.metrics.scores.class_scores`, and four of the probabilities.
+
+        Args:
+            weights: (n,) not negative, not all zero.
+
+        Returns:
+            ``log_loss`` (nats); ``roc_auc`` (two classes: of class 1; more: mean of one class against the rest; NaN
+            where a single class occurs) and ``average_precision`` likewise; ``ece``, the expected calibration error:
+            |accuracy - mean confidence| of a bin, averaged over the rows (Guo et al. 2017); and the others.
+        """
+        confusion = confusion_matrices(self._y[np.newaxis], self._predicted[np.newaxis], self._classes, weights)
+        scores = {name: float(values[0]) for name, values in class_scores(confusion).items()}
+        roc_auc, average_precision = (float(mean_of_defined(areas)) for areas in self._rankings.areas(weights))
+        total = weights.sum()
+        scores |= {
+            "log_loss": float((self._row_loss * weights).sum() / total),
+            "roc_auc": roc_auc,
+            "ece": float(np.abs(np.bincount(self._bin, self._overconfidence * weights)).sum() / total),
+            "average_precision": average_precision,
+        }
+        return {name: scores[name] for name in CLASS_SCORES}
+
+
+def classification_scores(
+    y: IntArray, probabilities: FloatArray, weights: FloatArray | None, calibration_bins: int
+) -> dict[str, float]:
+    """The scores of class probabilities, as :class:`ClassificationScores` defines them.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C), each row sums to 1; the predicted class is the most probable one.
+        weights: (n,) not negative, or None for equal weights.
+        calibration_bins: bins of ``ece``.
+
+    Raises:
+        WellfitError: there are no rows, or a probability is NaN or infinite.
+    """
+    scores = ClassificationScores(y, probabilities, calibration_bins)
+    return scores(np.ones(len(y)) if weights is None else weights)
+
+
+def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray | None) -> dict[str, float]:
+    """Errors in the target's unit, and the share of its variance that is explained.
+
+    Args:
+        y: (n,) true values.
+        prediction: (n,).
+        weights: (n,) not negative, not all zero, or None for equal weights.
+
+    Returns:
+        ``rmse``, ``mae``, ``r2`` and ``msle`` as ``sklearn.metrics`` defines them; ``r2`` is NaN where ``y`` does not
+        vary. In ``msle`` a prediction below 0 counts as 0; it is NaN where a value of ``y`` is below 0.
+
+    Raises:
+        WellfitError: there are no rows, or a prediction is NaN or infinite.
+    """
+    _check_finite(prediction, "predictions")
+    y, prediction = y[np.newaxis], prediction[np.newaxis]
+    weights = np.ones(y.shape) if weights is None else weights[np.newaxis]
+    scores = error_scores(y, prediction - y, weights)
+    scores["msle"] = mean_squared_log_error(y, prediction, weights) if (y >= 0).all() else np.array([np.nan])
+    return {name: float(values[0]) for name, values in scores.items()}
+
+
+def confusion_counts(y: IntArray, predicted: IntArray, n_classes: int) -> IntArray:
+    """How often each class was taken for each, (C, C): rows are the true classes, columns the predicted ones."""
+    counts: IntArray = confusion_matrices(y[np.newaxis], predicted[np.newaxis], n_classes)[0].astype(np.int64)
+    return counts
+
+
+def per_class_report(
+    y: IntArray, probabilities: FloatArray, class_names: Sequence[str], weights: NDArray[np.float32] | None = None
+) -> list[ClassRow]:
+    """Precision, recall and F1 of each class, zero where undefined, and its number of rows.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C).
+        class_names: C names.
+        weights: (n,) how much each row counts in the scores, or None where all count alike.
+    """
+    classes, predicted = len(class_names), probabilities.argmax(axis=1)
+    row_weights = None if weights is None else weights.astype(np.float64)
+    confusion = confusion_matrices(y[np.newaxis], predicted[np.newaxis], classes, row_weights)
+    columns = [scores[0].tolist() for scores in precision_recall_f1(confusion)]
+    support = np.bincount(y, minlength=classes).tolist()
+    return [ClassRow(*row) for row in zip(class_names, *columns, support, strict=True)]
+
+
+def confidence_bins(probabilities: FloatArray, bins: int) -> tuple[FloatArray, IntArray]:
+    """The probability of the predicted class, and which of the equal bins of 0 to 1 it falls into.
+
+    Args:
+        probabilities: (n, C).
+        bins: number of bins; each holds its upper edge.
+
+    Returns:
+        Confidence (n,) and bin (n,), from 0 to ``bins`` - 1.
+    """
+    confidence = probabilities.max(axis=1)
+    inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
+    return confidence, np.searchsorted(inner_edges, confidence)
+
+
+def _check_finite(outputs: FloatArray, what: str) -> None:
+    if len(outputs) == 0:
+        raise WellfitError("evaluate needs at least one test row, got none; raise data.test_fraction")
+    broken = np.flatnonzero(~np.isfinite(outputs.reshape(len(outputs), -1)).all(axis=1))
+    if len(broken):
+        raise WellfitError(
+            f"{what} must be finite, got NaN or infinity in {len(broken)} of {len(outputs)} rows (first: {broken[0]}); "
+            "train again, perhaps with a lower optim.lr"
+        )
