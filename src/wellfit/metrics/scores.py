@@ -165,10 +165,10 @@ def _varies(target: FloatArray, weights: FloatArray) -> BoolArray:
     """Whether the rows with a weight have different targets, (K,); rounding can leave equal ones with a variation."""
     counts = weights > 0
     if counts.all():  # without a mask it is five times as fast
-        different: BoolArray = np.ptp(target, axis=1) > 0
-        return different
-    highest = target.max(axis=1, where=counts, initial=-np.inf)
-    different = highest > target.min(axis=1, where=counts, initial=np.inf)
+        span = np.ptp(target, axis=1)
+    else:
+        span = target.max(axis=1, where=counts, initial=-np.inf) - target.min(axis=1, where=counts, initial=np.inf)
+    different: BoolArray = np.greater(span, 0)
     return different
 
 
