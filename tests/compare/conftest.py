@@ -14,6 +14,8 @@ from wellfit.compare.config import Comparison
 from wellfit.compare.outcome import Outcome
 from wellfit.data.store import Column, Meta
 from wellfit.files import write_yaml
+from wellfit.settings.params import Params, flatten, load_params
+from wellfit.settings.parse import parse_override, read_yaml
 
 SHIPPED = Path(__file__).parents[2] / "comparisons"
 SMALL: dict[str, Any] = {
@@ -37,6 +39,13 @@ SMALL: dict[str, Any] = {
 Write = Callable[..., Path]
 
 
+def base_params(*changes: str) -> Params:
+    """The shipped settings that comparisons begin with, with other ``KEY=VALUE`` on top."""
+    base = flatten(read_yaml(SHIPPED / "base.yaml"))
+    no_study = {"tune.enabled": False, "tune.space": {}}
+    return load_params(SHIPPED.parent / "params.yaml").replace(no_study | base | dict(map(parse_override, changes)))
+
+
 @pytest.fixture(autouse=True)
 def _torch_as_it_was() -> Iterator[None]:
     threads = torch.get_num_threads()
@@ -48,8 +57,9 @@ def _torch_as_it_was() -> Iterator[None]:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working folder of a project, with the shipped base of comparisons."""
+    """The working folder of a project, with the shipped settings of comparisons."""
     (tmp_path / "comparisons").mkdir(exist_ok=True)
+    shutil.copy(SHIPPED.parent / "params.yaml", tmp_path)
     shutil.copy(SHIPPED / "base.yaml", tmp_path / "comparisons")
     monkeypatch.chdir(tmp_path)
     return tmp_path

@@ -1,15 +1,16 @@
 """Comparisons as files: those that ship, and what is said of wrong ones."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from wellfit.compare.base import load_base
 from wellfit.compare.config import NO_COMPARISONS, comparison_names, comparison_titles, has_stage, load_comparison
 from wellfit.errors import WellfitError
 from wellfit.files import write_yaml
-from wellfit.settings.params import flatten, load_params
-from wellfit.settings.parse import read_yaml
+from wellfit.settings.params import load_params
 from wellfit.training.record import resolved_config
 
 from .conftest import SHIPPED, SMALL, Write
@@ -26,14 +27,9 @@ def mistake(name: str = "small", *overrides: str) -> str:
     return text
 
 
-def keys(path: Path) -> set[str]:
-    return {key for key in flatten(read_yaml(path)) if not key.startswith("tune.space")}
-
-
-def test_the_base_is_complete_and_regularizes_nothing(root: Path) -> None:
-    assert keys(SHIPPED / "base.yaml") == keys(ROOT / "params.yaml")
-    base = load_params("comparisons/base.yaml")
-    assert not base.tune.enabled
+def test_the_base_regularizes_nothing(root: Path) -> None:
+    base = load_base()
+    assert not base.tune.searched
     assert base.train.patience is None
     off = ("dropout", "weight_decay", "l1", "smoothing", "noise", "mixup", "cutmix")
     on = {k: v for k, v in base.flat().items() if k.endswith(off) and not k.startswith("data.") and v != 0}
@@ -59,15 +55,29 @@ def test_a_variant_is_base_yaml_then_base_then_what_is_given_then_its_own(write:
     assert (plain.optim.lr, plain.optim.weight_decay, plain.model.dropout) == (0.01, 0.2, 0.1)
     assert (dropped.optim.lr, dropped.optim.weight_decay, dropped.model.dropout) == (0.01, 0.2, 0.4)
     assert plain.train.epochs == 4
-    assert plain.schedule == load_params("comparisons/base.yaml").schedule
+    assert plain.schedule == load_base().schedule
     assert resolved_config(plain) == resolved_config(named.base)
     assert named.comparison.base["optim.weight_decay"] == 0.2  # the report says what was really used
 
 
-def test_params_yaml_has_no_say(write: Write, root: Path) -> None:
+def test_what_base_yaml_leaves_out_is_as_in_params_yaml(write: Write, root: Path) -> None:
     write()
-    (root / "params.yaml").write_text("nonsense")
-    load_comparison("small")
+    text = (root / "params.yaml").read_text()
+    (root / "params.yaml").write_text(re.sub(r"(?m)^  beta1: \S+", "  beta1: 0.8", text))
+    assert load_comparison("small").base.optim.beta1 == 0.8
+
+
+def test_an_own_table_and_its_study_are_no_part_of_comparisons(write: Write, root: Path) -> None:
+    write()
+    before = load_comparison("small").base
+    text = (root / "params.yaml").read_text()
+    own = {"name": "csv", "target": "price", "id": "key", "time": "when", "drop": "[a, b]", "dropout": "0.5"}
+    for key, value in own.items():
+        text, count = re.subn(rf"(?m)^(  {key}:).*", rf"\1 {value}", text, count=1)
+        assert count == 1
+    (root / "params.yaml").write_text(text)
+    assert load_params().data.target == "price"
+    assert load_comparison("small").base == before
 
 
 def test_names_and_titles_are_those_of_the_files(write: Write, root: Path) -> None:

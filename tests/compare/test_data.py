@@ -6,9 +6,9 @@ from wellfit.compare import data as module
 from wellfit.compare.data import prepared_data
 from wellfit.data.store import load_meta
 from wellfit.errors import WellfitError
-from wellfit.settings.params import Params, load_params
+from wellfit.settings.params import Params
 
-from .conftest import SHIPPED
+from .conftest import base_params
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def calls(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 
 def base(*changes: str) -> Params:
-    return load_params(SHIPPED / "base.yaml", ["data.n_samples=60", *changes])
+    return base_params("data.n_samples=60", *changes)
 
 
 def prepared(*changes: str) -> Path:

@@ -6,9 +6,9 @@ import torch
 
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome
-from wellfit.settings.params import Params, load_params
+from wellfit.settings.params import Params
 
-from .conftest import SHIPPED
+from .conftest import base_params
 
 OUTCOME = Outcome(
     variant="dropout 0.4",
@@ -23,7 +23,7 @@ WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
 
 
 def base(*changes: str) -> Params:
-    return load_params(SHIPPED / "base.yaml", changes)
+    return base_params(*changes)
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:

@@ -11,18 +11,18 @@ from wellfit.compare import train as module
 from wellfit.compare.train import Ended, Job, check_can_begin, gaps, kept_scores, plan_packs, some_rows, train_packs
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
-from wellfit.settings.params import Params, load_params
+from wellfit.settings.params import Params
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.tensors import Tensors, to_tensors
 from wellfit.tuning.size import Size
 
-from .conftest import SHIPPED
+from .conftest import base_params
 
 BASE = ["data.n_samples=240", "model.hidden=[8]", "train.epochs=4", "train.device=cpu", "train.threads=1"]
 
 
 def params_with(*changes: str) -> Params:
-    return load_params(SHIPPED / "base.yaml", [*BASE, *changes])
+    return base_params(*BASE, *changes)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Comparisons in a clone, by DVC and by `mlflow run`. The tests build on each other, in this order."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -22,8 +21,7 @@ STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "com
 
 
 def test_each_comparison_has_its_stage() -> None:
-    assert [name for name in STAGES if not name.startswith("download-")] == NAMES
-    code = STAGES[NAMES[0]]["deps"]
+    assert [name for name in STAGES if name != "common" and not name.startswith("download-")] == NAMES
     for name in NAMES:
         comparison = YAML(typ="safe", pure=True).load(ROOT / "comparisons" / f"{name}.yaml")
         data = comparison["base"]["data.name"]
@@ -33,8 +31,8 @@ def test_each_comparison_has_its_stage() -> None:
             "desc": comparison["title"],
             "wdir": "..",
             "cmd": f"exec pipelines/python pipelines/compare.py --name {name}",
-            "params": [{"comparisons/base.yaml": None}, {f"comparisons/{name}.yaml": None}, *available],
-            "deps": code,
+            "params": [{f"comparisons/{name}.yaml": None}, *available],
+            "deps": ["data/comparisons/common.yaml"],
             "outs": [{f"reports/comparisons/{name}": {"cache": False}}],
         }
 
@@ -67,7 +65,7 @@ def reproduced(small: Path, call: Run, import_log: Path) -> str:
 
 
 def test_dvc_runs_one_comparison_without_noise(small: Path, call: Run, reproduced: str) -> None:
-    assert ran(reproduced) == [TARGET]
+    assert ran(reproduced) == ["comparisons/dvc.yaml:common", TARGET]
     assert not NOISE.search(reproduced)
     assert (small / "reports/comparisons" / NAME / "README.md").is_file()
     assert call("git", "status", "--short").stdout == ""
@@ -77,17 +75,37 @@ def test_dvc_runs_one_comparison_without_noise(small: Path, call: Run, reproduce
 def test_deps_hold_what_is_imported_for_the_result(small: Path, call: Run, import_log: Path, reproduced: str) -> None:
     imported = (import_log / NAME).read_text().split()
     files = source_files(small, set(imported) - imported_by_settings(call))
-    assert not [file for file in files if not is_listed(file, STAGES[NAME]["deps"])]
+    assert not [file for file in files if not is_listed(file, STAGES["common"]["deps"])]
 
 
-def test_settings_of_comparisons_are_params_of_dvc(small: Path, call: Run, reproduced: str) -> None:
-    path = small / "comparisons" / "base.yaml"
-    text = path.read_text()
-    path.write_text(text.replace("  lr: 0.001\n", "  lr: 0.002\n"))
-    changed = json.loads(call("dvc", "params", "diff", "--json", "HEAD").stdout)
-    assert changed == {"comparisons/base.yaml": {"optim.lr": {"old": 0.001, "new": 0.002, "diff": 0.001}}}
-    assert NAME in call("dvc", "status", TARGET).stdout
-    path.write_text(text)
+def test_what_changes_a_comparison_makes_it_stale(small: Path, call: Run, reproduced: str) -> None:
+    changes = {
+        "comparisons/base.yaml": ("  lr: 0.001\n", "  lr: 0.002\n", True),
+        f"comparisons/{NAME}.yaml": ("dropout 0.4: {model.dropout: 0.4}", "dropout 0.4: {model.dropout: 0.3}", True),
+        "src/wellfit/models/mlp.py": ("width = hidden\n", "width = hidden + 0\n", True),
+        "src/wellfit/models/init.py": ("import torch\n", "import torch  # the library\n", False),
+        "params.yaml": ("  n_trials: ", "  n_trials: 1", False),
+    }
+    for name, (old, new, stale) in changes.items():
+        path = small / name
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+        ran_now = ran(call("dvc", "repro", "--dry", TARGET).stdout)
+        if "comparisons/dvc.yaml:common" in ran_now:  # what it writes decides
+            before = (small / "data/comparisons/common.yaml").read_text()
+            call("pipelines/python", "-m", "wellfit.compare.base")
+            assert ((small / "data/comparisons/common.yaml").read_text() != before) == stale, name
+            (small / "data/comparisons/common.yaml").write_text(before)
+        else:
+            assert bool(ran_now) == stale, name
+        path.write_text(text)
+
+
+def test_the_lock_is_short(small: Path, reproduced: str) -> None:
+    lines = (small / "comparisons/dvc.lock").read_text().splitlines()
+    longest = max(len((ROOT / f"comparisons/{name}.yaml").read_text().splitlines()) for name in NAMES)
+    assert len(lines) + len(NAMES) * (longest + 20) < 2000
 
 
 def test_plots_are_shown(small: Path, call: Run, reproduced: str) -> None:

@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field
 
+from wellfit.compare.base import BASE_FILE, load_base
 from wellfit.config import Config, as_tuple
 from wellfit.data.catalog import CATALOG, Task
 from wellfit.data.config import DataConfig
 from wellfit.errors import WellfitError
-from wellfit.settings.params import Params, load_params, validate
+from wellfit.settings.params import Params, validate
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml
 from wellfit.training.config import ClassMonitor, NumberMonitor
 from wellfit.training.record import resolved_config
 
 FOLDER = Path("comparisons")
-BASE_FILE = FOLDER / "base.yaml"
 NO_COMPARISONS = ("base", "dvc")  # files of the folder
 NOT_READ = ("track", "lr_find", "tune", "evaluate")  # sections of a params file
 LONGEST_NAME = 60  # characters of a variant's name
@@ -139,7 +139,7 @@ def load_comparison(name: str, overrides: Sequence[str] = ()) -> NamedComparison
         if all(key in changes for changes in comparison.variants.values()):
             raise WellfitError(f"{key} is what {path} compares: each of its variants sets it (--set)")
     comparison = comparison.model_copy(update={"base": comparison.base | given})
-    base = load_params(BASE_FILE).replace(comparison.base, sources, file=str(BASE_FILE))
+    base = load_base().replace(comparison.base, sources, file=str(BASE_FILE))
     variants = {}
     for variant, changes in comparison.variants.items():
         source = f"{path}: variants.{variant}"

@@ -3,15 +3,16 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from wellfit.compare.config import BASE_FILE, NamedComparison
+from wellfit.compare.base import load_base
+from wellfit.compare.config import NamedComparison
 from wellfit.compare.data import FOLDER, download
 from wellfit.compare.page import markdown
 from wellfit.data.catalog import CATALOG
 from wellfit.data.publish import replacing
 from wellfit.errors import WellfitError
 from wellfit.files import write_text, write_yaml
-from wellfit.settings.params import Params, load_params
-from wellfit.settings.parse import read_yaml
+from wellfit.settings.params import Params
+from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml
 
 
 def available_file(name: str) -> Path:
@@ -32,7 +33,8 @@ def load_download(name: str, overrides: Sequence[str] = ()) -> Params:
     """
     if name not in published():
         raise WellfitError(f"data set {name} is none that is downloaded; there are: {', '.join(published())}")
-    return load_params(BASE_FILE, [f"data.name={name}", *overrides])
+    given = {key: value for key, value in map(parse_override, overrides) if value is not AS_IN_FILE}
+    return load_base({"data.name": name} | given)
 
 
 def try_download(params: Params) -> None:
