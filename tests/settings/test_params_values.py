@@ -510,8 +510,8 @@ def test_set_without_an_equals_sign(text: str) -> None:
         ("schedule.warmup", "did you mean schedule.warmup_epochs?"),
         ("tune.space.optim.ler", "did you mean tune.space.optim.lr"),
         ("optim.lr.x", ""),
-        ("zzzzzz", "sections are data, fetch, model"),
-        (".", "sections are data, fetch, model"),
+        ("zzzzzz", "sections are data, model, train"),
+        (".", "sections are data, model, train"),
     ],
 )
 def test_set_of_an_unknown_key(key: str, hint: str) -> None:

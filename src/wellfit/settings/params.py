@@ -41,17 +41,17 @@ class Params(Config):
     """All of ``params.yaml``."""
 
     data: DataConfig
-    fetch: FetchConfig
     model: ModelConfig
-    loss: LossConfig
-    regularize: RegularizeConfig
+    train: TrainConfig
     optim: OptimConfig
     schedule: ScheduleConfig
-    train: TrainConfig
-    track: TrackConfig
-    lr_find: LrFindConfig
+    loss: LossConfig
+    regularize: RegularizeConfig
     tune: TuneConfig
     evaluate: EvaluateConfig
+    fetch: FetchConfig
+    track: TrackConfig
+    lr_find: LrFindConfig
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
