@@ -4,7 +4,7 @@ import torch
 from sklearn import metrics
 from torch import Tensor
 
-from wellfit.training.config import TrainConfig
+from wellfit.training.members import TrainConfig
 from wellfit.training.metrics import classification_scores, is_higher_better, regression_scores
 
 

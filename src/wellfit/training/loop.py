@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
-from wellfit.training.config import TrainConfig
+from wellfit.training.members import TrainConfig
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.schedule import Schedule
 from wellfit.training.tensors import Tensors
