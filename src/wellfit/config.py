@@ -41,7 +41,7 @@ class OneOf:
 
 
 class DataKind(NamedTuple):
-    """What the data are: images or a table, with classes or numbers to predict (None as long as it is not known)."""
+    """What the data are, and what is to be predicted: None as long as they have not told it."""
 
     kind: Kind
     task: Task | None
@@ -53,12 +53,29 @@ class Rule(NamedTuple):
     Attributes:
         keys: dotted, all on which the rule depends.
         is_broken: whether a configuration breaks it.
-        message: what to say then: the rule, the values, the keys.
+        text: what to say then: the rule, the values, the keys. ``{optim.lr:g}`` stands for a value or a property of a
+            section, ``{task}`` for that of the data.
     """
 
     keys: tuple[str, ...]
     is_broken: Callable[[Params, DataKind], bool]
-    message: Callable[[Params, DataKind], str]
+    text: str
+
+    def message(self, params: Params, kind: DataKind) -> str:
+        """The text with the values of a configuration."""
+        sections = {name: _Shown(getattr(params, name)) for name in type(params).model_fields}
+        return self.text.format(task=kind.task, **sections)
+
+
+class _Shown:
+    """A section whose tuples read as the lists of the file."""
+
+    def __init__(self, section: Config) -> None:
+        self._section = section
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._section, name)
+        return list(value) if type(value) is tuple else value
 
 
 def as_tuple(value: Any) -> Any:

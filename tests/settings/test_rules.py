@@ -1,6 +1,8 @@
 """Rules as data: what each depends on, and that no message decides anything."""
 
+from operator import attrgetter
 from pathlib import Path
+from string import Formatter
 from typing import Any, cast
 
 import pytest
@@ -39,8 +41,10 @@ class Recorder:
 def keys_read(rule: Rule, params: Params, kind: DataKind) -> set[str]:
     read: set[str] = set()
     recorded = cast(Params, Recorder(params, "", read)), cast(DataKind, Recorder(kind, "", read))
-    if rule.is_broken(*recorded):
-        rule.message(*recorded)
+    rule.is_broken(*recorded)
+    said = {name for _, name, *_ in Formatter().parse(rule.text) if name}
+    for section, _, name in (field.partition(".") for field in said - {"task"}):
+        attrgetter(name)(getattr(recorded[0], section))
     return read
 
 
@@ -117,7 +121,7 @@ def test_other_words_in_messages_refuse_the_same(monkeypatch: pytest.MonkeyPatch
     before = [is_refused(space) for space in SPACES]
     assert {True, False} == set(before)
     for words in ("reworded", " ".join(flatten(load_params(SHIPPED).model_dump()))):  # no key, and every key
-        reworded = [rule._replace(message=lambda p, data, words=words: words) for rule in rules.RULES]
+        reworded = [rule._replace(text=words) for rule in rules.RULES]
         monkeypatch.setattr(rules, "RULES", reworded)
         assert [is_refused(space) for space in SPACES] == before
 

@@ -104,9 +104,12 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int)
     return model
 
 
-def _that_read(key: str) -> str:
+def _names_reading(key: str) -> str:
     """Names of the models that read a key, for a message."""
     return " and ".join(name for name, model in MODELS.items() if key in model.reads)
+
+
+INSTANCE = " and ".join(name for name, model in MODELS.items() if "instance" not in model.lacks_norms)
 
 
 def _groups_divide(widths: str) -> Rule:
@@ -118,10 +121,8 @@ def _groups_divide(widths: str) -> Rule:
             and p.model.entry.widths == widths
             and any(width % p.model.groups for width in getattr(p.model, widths))
         ),
-        lambda p, _: (
-            f"model.groups must divide every width of the network (model.norm group, model.{widths}), got "
-            f"{p.model.groups} and {list(getattr(p.model, widths))}"
-        ),
+        f"model.groups must divide every width of the network (model.norm group, model.{widths}), got {{model.groups}} "
+        f"and {{model.{widths}}}",
     )
 
 
@@ -129,49 +130,41 @@ RULES = [
     Rule(
         ("model.name", "data.name"),
         lambda p, data: p.model.entry.needs_images and data.kind != "images",
-        lambda p, _: f"model.name {p.model.name} needs images, but data.name {p.data.name} is a table; use mlp",
+        "model.name {model.name} needs images, but data.name {data.name} is a table; use mlp",
     ),
     Rule(
         ("model.norm", "model.name"),
         lambda p, _: p.model.norm == "instance" and "instance" in p.model.entry.lacks_norms,
-        lambda p, _: (
-            "model.norm instance is for model.name "
-            + " and ".join(name for name, model in MODELS.items() if "instance" not in model.lacks_norms)
-            + f", got {p.model.name}; use layer"
-        ),
+        f"model.norm instance is for model.name {INSTANCE}, got {{model.name}}; use layer",
     ),
     Rule(
         ("model.norm", "model.name"),
         lambda p, _: p.model.norm == "none" and "none" in p.model.entry.lacks_norms,
-        lambda p, _: f"model.name {p.model.name} does not learn without norms; use model.norm batch, layer or group",
+        "model.name {model.name} does not learn without norms; use model.norm batch, layer or group",
     ),
     Rule(
         ("model.norm_first", "model.name"),
         lambda p, _: (
             not p.model.norm_first and "norm" in p.model.entry.reads and "norm_first" not in p.model.entry.reads
         ),
-        lambda p, _: f"model.norm_first false is for {_that_read('norm_first')}, got model.name {p.model.name}",
+        f"model.norm_first false is for {_names_reading('norm_first')}, got model.name {{model.name}}",
     ),
     Rule(
         ("model.activation", "model.name"),
         lambda p, _: p.model.entry.activation not in (None, p.model.activation),
-        lambda p, _: (
-            f"model.name {p.model.name} is built with {p.model.entry.activation}: set model.activation to it, got "
-            f"{p.model.activation}"
-        ),
+        "model.name {model.name} is built with {model.entry.activation}: set model.activation to it, got "
+        "{model.activation}",
     ),
     Rule(
         ("model.channel_dropout", "model.name"),
         lambda p, _: p.model.channel_dropout > 0 and "channel_dropout" not in p.model.entry.reads,
-        lambda p, _: (
-            f"model.channel_dropout is for model.name {_that_read('channel_dropout')}, got "
-            f"{p.model.channel_dropout:g} and {p.model.name}; set it to 0, or use model.dropout"
-        ),
+        f"model.channel_dropout is for model.name {_names_reading('channel_dropout')}, got "
+        "{model.channel_dropout:g} and {model.name}; set it to 0, or use model.dropout",
     ),
     Rule(
         ("model.residual", "model.name"),
         lambda p, _: p.model.residual and "residual" not in p.model.entry.reads,
-        lambda p, _: f"model.residual true is for model.name {_that_read('residual')}, got {p.model.name}",
+        f"model.residual true is for model.name {_names_reading('residual')}, got {{model.name}}",
     ),
     *map(_groups_divide, dict.fromkeys(model.widths for model in MODELS.values() if isinstance(model.widths, str))),
     Rule(
@@ -181,16 +174,12 @@ RULES = [
             and isinstance(p.model.entry.widths, int)
             and p.model.entry.widths % p.model.groups != 0
         ),
-        lambda p, _: (
-            f"model.groups must divide every width of the network (model.norm group, model.name {p.model.name}), got "
-            f"{p.model.groups} and [{p.model.entry.widths}]"
-        ),
+        "model.groups must divide every width of the network (model.norm group, model.name {model.name}), got "
+        "{model.groups} and [{model.entry.widths}]",
     ),
     Rule(
         ("model.residual", "model.hidden"),
         lambda p, _: p.model.residual and not any(a == b for a, b in pairwise(p.model.hidden)),
-        lambda p, _: (
-            f"model.residual true needs two neighbours of equal width in model.hidden, got {list(p.model.hidden)}"
-        ),
+        "model.residual true needs two neighbours of equal width in model.hidden, got {model.hidden}",
     ),
 ]

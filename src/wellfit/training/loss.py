@@ -179,24 +179,17 @@ RULES = [
     Rule(
         ("loss.name", "data.name", "data.task"),
         lambda p, data: _is_for(p.loss, "regression") and data.task == "classification",
-        lambda p, _: (
-            f"loss.name {p.loss.name} is for regression, but data.name {p.data.name} has classes; use cross_entropy or "
-            "auto"
-        ),
+        "loss.name {loss.name} is for regression, but data.name {data.name} has classes; use cross_entropy or auto",
     ),
     Rule(
         ("loss.name", "data.name", "data.task"),
         lambda p, data: _is_for(p.loss, "classification") and data.task == "regression",
-        lambda p, _: (
-            f"loss.name {p.loss.name} is for classes, but data.name {p.data.name} is a regression; use mse or auto"
-        ),
+        "loss.name {loss.name} is for classes, but data.name {data.name} is a regression; use mse or auto",
     ),
     Rule(
         ("loss.label_smoothing", "data.name", "data.task"),
         lambda p, data: p.loss.label_smoothing > 0 and data.task == "regression",
-        lambda p, _: (
-            f"loss.label_smoothing must be 0 for a regression (data.name {p.data.name}), got {p.loss.label_smoothing:g}"
-        ),
+        "loss.label_smoothing must be 0 for a regression (data.name {data.name}), got {loss.label_smoothing:g}",
     ),
     Rule(
         ("loss.label_smoothing", "loss.name"),
@@ -205,14 +198,12 @@ RULES = [
             and _is_for(p.loss, "classification")
             and "label_smoothing" not in LOSSES[p.loss.name].reads
         ),
-        lambda p, _: f"loss.label_smoothing must be 0 with loss.name {p.loss.name}, got {p.loss.label_smoothing:g}",
+        "loss.label_smoothing must be 0 with loss.name {loss.name}, got {loss.label_smoothing:g}",
     ),
     Rule(
         ("loss.class_weights", "data.name", "data.task"),
         lambda p, data: p.loss.class_weights != "none" and data.task == "regression",
-        lambda p, _: (
-            f"loss.class_weights must be none for a regression (data.name {p.data.name}), got {p.loss.class_weights}"
-        ),
+        "loss.class_weights must be none for a regression (data.name {data.name}), got {loss.class_weights}",
     ),
 ]
 

@@ -44,15 +44,11 @@ RULES = [
     Rule(
         ("train.monitor", "data.name", "data.task"),
         lambda p, data: data.task is not None and p.train.monitor not in ("val/loss", *MONITORS[data.task]),
-        lambda p, data: (
-            f"train.monitor {p.train.monitor} is not a score of a {data.task} (data.name {p.data.name}); use val/loss"
-        ),
+        "train.monitor {train.monitor} is not a score of a {task} (data.name {data.name}); use val/loss",
     ),
     Rule(
         ("train.batch_size", "model.norm"),
         lambda p, _: p.model.norm == "batch" and p.train.batch_size == 1,
-        lambda p, _: (
-            "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none"
-        ),
+        "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none",
     ),
 ]

@@ -128,19 +128,16 @@ RULES = [
     Rule(
         ("optim.name", "optim.decay"),
         lambda p, _: p.optim.name == "adamw" and p.optim.decay == "coupled",
-        lambda p, _: "optim.decay coupled makes adamw adam: use optim.name adam, or optim.decay auto",
+        "optim.decay coupled makes adamw adam: use optim.name adam, or optim.decay auto",
     ),
     Rule(
         ("optim.name", "optim.decay"),
         lambda p, _: p.optim.decays_itself and p.optim.decay != "auto",
-        lambda p, _: (
-            f"optim.decay must be auto for optim.name {p.optim.name}, whose decay is a part of its update, got "
-            f"{p.optim.decay}"
-        ),
+        "optim.decay must be auto for optim.name {optim.name}, whose decay is a part of its update, got {optim.decay}",
     ),
     Rule(
         ("optim.name", "optim.nesterov", "optim.momentum"),
         lambda p, _: p.optim.name == "sgd" and p.optim.nesterov and p.optim.momentum == 0,
-        lambda p, _: "optim.nesterov true needs optim.momentum > 0 with optim.name sgd, got 0",
+        "optim.nesterov true needs optim.momentum > 0 with optim.name sgd, got 0",
     ),
 ]

@@ -20,14 +20,12 @@ RULES = [
     Rule(
         ("regularize.cutmix", "data.name"),
         lambda p, data: p.regularize.cutmix > 0 and data.kind != "images",
-        lambda p, _: f"regularize.cutmix needs images, but data.name {p.data.name} is a table; use mixup",
+        "regularize.cutmix needs images, but data.name {data.name} is a table; use mixup",
     ),
     Rule(
         ("regularize.cutmix", "regularize.mixup"),
         lambda p, _: p.regularize.cutmix > 0 and p.regularize.mixup > 0,
-        lambda p, _: (
-            f"regularize.mixup and regularize.cutmix exclude each other, got {p.regularize.mixup:g} and "
-            f"{p.regularize.cutmix:g}; set one to 0"
-        ),
+        "regularize.mixup and regularize.cutmix exclude each other, got {regularize.mixup:g} and "
+        "{regularize.cutmix:g}; set one to 0",
     ),
 ]

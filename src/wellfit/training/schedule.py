@@ -126,23 +126,19 @@ RULES = [
     Rule(
         ("schedule.warmup_epochs", "train.epochs"),
         lambda p, _: p.schedule.warmup_epochs >= p.train.epochs,
-        lambda p, _: (
-            f"schedule.warmup_epochs must be < train.epochs, got {p.schedule.warmup_epochs} and {p.train.epochs}; "
-            "0 is no warm-up"
-        ),
+        "schedule.warmup_epochs must be < train.epochs, got {schedule.warmup_epochs} and {train.epochs}; 0 is no "
+        "warm-up",
     ),
     Rule(
         ("schedule.name", "schedule.min_lr", "optim.lr"),
         lambda p, _: "min_lr" in SCHEDULES[p.schedule.name].reads and p.schedule.min_lr > p.optim.lr,
-        lambda p, _: (
-            f"schedule.min_lr must be <= optim.lr with schedule.name {p.schedule.name}, got {p.schedule.min_lr:g} and "
-            f"{p.optim.lr:g}"
-        ),
+        "schedule.min_lr must be <= optim.lr with schedule.name {schedule.name}, got {schedule.min_lr:g} and "
+        "{optim.lr:g}",
     ),
     Rule(
         ("schedule.milestones",),
         lambda p, _: list(p.schedule.milestones) != sorted(set(p.schedule.milestones)),
-        lambda p, _: f"schedule.milestones must rise, got {list(p.schedule.milestones)}",
+        "schedule.milestones must rise, got {schedule.milestones}",
     ),
 ]
 
