@@ -454,7 +454,7 @@ SHARED: dict[str, list[Any]] = {
     "model.activation": ["relu", "tanh", "gelu"],
     "loss.class_weights": ["none", [1.0, 2.0, 5.0]],
     "regularize.average": ["none", "ema", "swa"],
-    "optim.name": OPTIMIZERS,
+    "optim.name": tuple(OPTIMIZERS),
     "optim.decay_all": [False, True],
     "train.accumulate": [1, 2],
     "train.monitor": ["val/loss", "val/accuracy"],
