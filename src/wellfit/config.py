@@ -1,14 +1,81 @@
-"""The base of every section of ``params.yaml``."""
+"""What sections of ``params.yaml`` are made of: their base class, names that stand in a table, rules."""
 
-from typing import Annotated, Any
+from __future__ import annotations
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PositiveInt
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, PositiveInt
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+if TYPE_CHECKING:
+    from wellfit.data.catalog import Kind, Task
+    from wellfit.settings.params import Params
 
 
 class Config(BaseModel):
     """A frozen, strict section: unknown keys, wrong types, NaN and infinity are errors, and no key has a default."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Restricts a text to the names of a table: ``Annotated[str, OneOf(OPTIMIZERS)]``.
+
+    Args:
+        names: two or more.
+    """
+
+    names: Collection[str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(self._check, handler(source))
+
+    def _check(self, value: Any) -> str:
+        if isinstance(value, str) and value in self.names:
+            return value
+        *names, last = self.names
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(names)} or {last}"})
+
+
+class DataKind(NamedTuple):
+    """What the data are, and what is to be predicted: None as long as they have not told it."""
+
+    kind: Kind
+    task: Task | None
+
+
+class Rule(NamedTuple):
+    """A rule about one key of ``params.yaml`` or several.
+
+    Attributes:
+        keys: dotted, all on which the rule depends.
+        is_broken: whether a configuration breaks it.
+        text: what to say then: the rule, the values, the keys. ``{optim.lr:g}`` stands for a value or a property of a
+            section, ``{task}`` for that of the data.
+    """
+
+    keys: tuple[str, ...]
+    is_broken: Callable[[Params, DataKind], bool]
+    text: str
+
+    def message(self, params: Params, kind: DataKind) -> str:
+        """The text with the values of a configuration."""
+        sections = {name: _Shown(getattr(params, name)) for name in type(params).model_fields}
+        return self.text.format(task=kind.task, **sections)
+
+
+class _Shown:
+    """A section whose tuples read as the lists of the file."""
+
+    def __init__(self, section: Config) -> None:
+        self._section = section
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._section, name)
+        return list(value) if type(value) is tuple else value
 
 
 def as_tuple(value: Any) -> Any:

@@ -1,15 +1,14 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from wellfit.models import build_model
-from wellfit.models.config import Init, ModelConfig
-from wellfit.models.init import initialize
+from wellfit.models import ModelConfig, build_model
+from wellfit.models.init import INITS, initialize
 from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
@@ -62,7 +61,7 @@ def test_default_is_torchs_own() -> None:
     assert torch.equal(drawn("default"), plain.weight)
 
 
-@pytest.mark.parametrize("init", get_args(Init))
+@pytest.mark.parametrize("init", list(INITS))
 @pytest.mark.parametrize("name", ["mlp", "cnn"])
 def test_every_layer_of_a_network_is_drawn(name: str, init: str) -> None:
     before = {}

@@ -1,15 +1,15 @@
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from wellfit.models import build_model
-from wellfit.models.config import ModelConfig
+from wellfit.models import ModelConfig, build_model
 from wellfit.models.dropout import Dropout, start_epoch
+from wellfit.models.layers import ACTIVATIONS
 from wellfit.models.packed import (
     PackedBatchNorm,
     PackedDropout,
@@ -37,7 +37,6 @@ VALUES = {
     "init": "default",
     "init_std": 0.05,
 }
-ACTIVATIONS = get_args(ModelConfig.model_fields["activation"].annotation)
 NETS: list[dict[str, Any]] = [
     *({"activation": name} for name in ACTIVATIONS),
     *({"norm": norm, "norm_first": first} for norm in ("batch", "layer", "group", "none") for first in (True, False)),

@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from wellfit.models import build_model
-from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
-from wellfit.models.vision import SMALL, vision_model
+from wellfit.models import MODELS, ModelConfig, build_model
+from wellfit.models.vision import SMALL, resnet
 from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
@@ -19,7 +18,7 @@ LIGHT = ["resnet18", "vgg11", "mobilenet_v3_small", "efficientnet_b0"]
 
 
 def config(name: str, **changes: Any) -> ModelConfig:
-    activation = BUILT_WITH.get(name, "relu")
+    activation = MODELS[name].activation or "relu"
     return ModelConfig.model_validate(
         SHIPPED.model_dump() | {"name": name, "dropout": 0.0, "activation": activation} | changes
     )
@@ -45,7 +44,7 @@ def features_of(model: Any, x: Tensor) -> tuple[int, ...]:
 
 def test_each_name_is_here() -> None:
     named = set(LIGHT) | {str(mark.values[0]) for mark in HEAVY}
-    assert named == set(TORCHVISION)
+    assert named == {name for name, model in MODELS.items() if model.builder.startswith("vision:")}
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 5, 6), (3, 28, 28)])
@@ -94,10 +93,10 @@ def test_the_stem_is_drawn_as_the_rest(name: str) -> None:
     assert stem.bias is None or not stem.bias.any()
 
 
-@pytest.mark.parametrize("name", list(TORCHVISION))
+@pytest.mark.parametrize("name", [*LIGHT, "resnet34", "resnet50"])
 def test_the_divisor_is_that_of_all_widths(name: str) -> None:
     widths = [layer.num_features for layer in all_of(made(name, 1, 8, 8), nn.BatchNorm2d)]
-    assert math.gcd(*widths) == TORCHVISION[name]
+    assert math.gcd(*widths) == MODELS[name].widths
 
 
 @pytest.mark.parametrize(("norm", "groups"), [("layer", 1), ("group", 8)])
@@ -212,5 +211,5 @@ def test_networks_of_others_are_imported_only_for_them() -> None:
 
 
 def test_it_computes_in_the_order_of_convolutions() -> None:
-    model = vision_model(config("resnet18"), (1, 8, 8), 2)
+    model = resnet(config("resnet18"), (1, 8, 8), 2)
     assert model.layer1[0].conv1.weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[union-attr,index]

@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 
-from wellfit.config import Config
+from wellfit.config import Config, OneOf
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.tuning.config import Interval
@@ -68,18 +69,25 @@ def mistake(path: Path) -> str:
     return text
 
 
-def leaf_types(model: type[Config] = Params, prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
+def leaf_fields(model: type[Config] = Params, prefix: str = "") -> dict[str, FieldInfo]:
+    leaves: dict[str, FieldInfo] = {}
     for name, field in model.model_fields.items():
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, Config):
-            leaves |= leaf_types(annotation, f"{prefix}{name}.")
+            leaves |= leaf_fields(annotation, f"{prefix}{name}.")
         else:
-            leaves[f"{prefix}{name}"] = annotation
+            leaves[f"{prefix}{name}"] = field
     return leaves
 
 
-CHOICES = {key: get_args(kind) for key, kind in leaf_types().items() if get_origin(kind) is Literal}
+def names_of(field: FieldInfo) -> tuple[str, ...]:
+    """What may stand in a key that has a fixed set of values."""
+    tables = [each.names for each in field.metadata if isinstance(each, OneOf)]
+    literals = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return tuple(*tables) or literals
+
+
+CHOICES = {key: names for key, field in leaf_fields().items() if (names := names_of(field))}
 
 
 def test_the_shipped_file_is_valid_and_says_what_it_says(params: Params) -> None:
@@ -88,7 +96,7 @@ def test_the_shipped_file_is_valid_and_says_what_it_says(params: Params) -> None
 
 
 def test_importing_params_does_not_import_what_is_slow() -> None:
-    slow = "{'torch', 'mlflow', 'pandas', 'optuna', 'sklearn'}"
+    slow = "{'torch', 'mlflow', 'pandas', 'optuna', 'sklearn', 'matplotlib'}"
     code = f"import sys, wellfit.settings.params; print(sorted({slow} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -299,6 +299,9 @@ CONTRADICTIONS = [
     ([*OWN, "data.drop=[price]"], "a column has one part, but price has two among data.target, id, weight, group"),
     ([*OWN, "data.id=n", "data.group=n"], "a column has one part, but n has two"),
     (["data.group=g"], "data.group names a column of a csv or parquet file, but data.name is digits; set it to null"),
+    (["data.id=n"], "data.id names a column of a csv or parquet file, but data.name is digits; set it to null"),
+    (["data.weight=w"], "data.weight names a column of a csv or parquet file, but data.name is digits; set it to"),
+    (["data.name=wine", "data.augment=light"], "data.augment needs images, but data.name wine is a table; use none"),
     (["data.name=images", "data.time=t"], "data.time names a column of a csv or parquet file, but data.name is images"),
     ([*OWN, "data.group=g", "data.time=t"], "data.group and data.time exclude each other, got g and t"),
     ([*OWN, "data.task=regression", "loss.name=bce"], "loss.name bce is for classes, but data.name csv is a regress"),
@@ -338,6 +341,10 @@ CONTRADICTIONS = [
     (
         ["model.norm=group", "model.groups=3"],
         "model.groups must divide every width of the network (model.norm group, model.hidden), got 3 and [128, 64]",
+    ),
+    (
+        ["model.name=cnn", "model.norm=group", "model.groups=3"],
+        "model.groups must divide every width of the network (model.norm group, model.channels), got 3 and [32, 64",
     ),
     (
         ["model.residual=true"],

@@ -9,8 +9,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from wellfit.models.packed import change_members, member_state, packed
 from wellfit.training.average import WeightAverage
-from wellfit.training.config import RegularizeConfig
 from wellfit.training.flat import FlatParameters
+from wellfit.training.regularize import RegularizeConfig
 
 VALUES = {"input_noise": 0.0, "mixup": 0.0, "cutmix": 0.0, "average": "none", "ema_decay": 0.9, "swa_start": 0.5}
 

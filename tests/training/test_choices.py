@@ -6,11 +6,17 @@ from typing import Any, Literal, get_args, get_origin
 
 import pytest
 import torch
+from pydantic.fields import FieldInfo
 from torch import Tensor
 
-from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
+from wellfit.config import OneOf
+from wellfit.models import MODELS, ModelConfig
 from wellfit.settings.params import Params
-from wellfit.training.config import LossConfig, OptimConfig, RegularizeConfig, ScheduleConfig, TrainConfig
+from wellfit.training.loss import LossConfig
+from wellfit.training.members import TrainConfig
+from wellfit.training.optim import OptimConfig
+from wellfit.training.regularize import RegularizeConfig
+from wellfit.training.schedule import ScheduleConfig
 from wellfit.training.setup import begin, load_training_data
 
 SECTIONS = {
@@ -88,19 +94,25 @@ SAME = {("loss.name", "cross_entropy"), ("loss.name", "mse"), ("optim.decay", "c
 Train = Callable[..., tuple[list[dict[str, float]], dict[str, Tensor]]]
 
 
+def names_of(field: FieldInfo) -> tuple[str, ...]:
+    """What may stand in a key that has a fixed set of values."""
+    tables = [each.names for each in field.metadata if isinstance(each, OneOf)]
+    literals = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    return tuple(*tables) or literals
+
+
 def choices() -> Iterator[tuple[str, str]]:
     """Every value of every key that has a fixed set of them."""
     for section, config in SECTIONS.items():
         for name, field in config.model_fields.items():
-            if get_origin(field.annotation) is Literal:
-                for value in get_args(field.annotation):
-                    yield f"{section}.{name}", value
+            for value in names_of(field):
+                yield f"{section}.{name}", value
 
 
 def needs(key: str, value: str) -> list[str]:
     """What a choice wants of the other keys."""
-    if key == "model.name" and value in TORCHVISION:
-        return [*BRIEFLY, f"model.activation={BUILT_WITH.get(value, 'relu')}"]
+    if value in MODELS and MODELS[value].builder.startswith("vision:"):
+        return [*BRIEFLY, f"model.activation={MODELS[value].activation or 'relu'}"]
     return {
         ("model.norm", "instance"): ["model.name=cnn"],
         ("regularize.average", "swa"): ["regularize.swa_start=0.0"],
@@ -151,14 +163,15 @@ def marked(key: str, value: str) -> Any:
 
 @pytest.mark.parametrize(("key", "value"), [marked(*c) for c in choices() if c[0] not in ELSEWHERE])
 def test_every_choice_trains_and_differs_from_the_first(key: str, value: str, train: Train) -> None:
-    kind = "regression" if value in NUMBERS else "images" if value in ("cnn", "instance", *TORCHVISION) else "table"
+    needs_images = value == "instance" or (value in MODELS and MODELS[value].needs_images)
+    kind = "regression" if value in NUMBERS else "images" if needs_images else "table"
     if (key, value) == ("loss.name", "bce"):
         return  # for two classes: tests/stages/test_evaluate.py
     base = needs(key, value)
     changed = train(kind, *base, f"{key}={value}")
     assert changed[0][-1]["train/loss"] < changed[0][0]["train/loss"] * 1.5
     config = SECTIONS[key.split(".")[0]]
-    default = get_args(config.model_fields[key.split(".")[1]].annotation)[0]
+    default = names_of(config.model_fields[key.split(".")[1]])[0]
     if value != default and (key, value) not in SAME:
         assert differ(train(kind, *base, f"{key}={default}"), changed)
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from wellfit.models.packed import member_state, packed
-from wellfit.models.vision import vision_model
+from wellfit.models.vision import mobilenet
 from wellfit.settings.params import load_params
 from wellfit.training.flat import ALIGNMENT, FlatParameters
 
@@ -43,7 +43,7 @@ def depthwise() -> nn.Module:
 
 def torchvisions() -> nn.Module:
     overrides = ["model.name=mobilenet_v3_small", "model.activation=hardswish", "model.dropout=0"]
-    return vision_model(load_params(SHIPPED, overrides).model, (2, 5, 4), 2)
+    return mobilenet(load_params(SHIPPED, overrides).model, (2, 5, 4), 2)
 
 
 NETS = {

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from wellfit.models import build_model
-from wellfit.models.layers import ACTIVATIONS
+from wellfit.models.layers import ACTIVATIONS, activation_layer
 from wellfit.settings.params import Params
 from wellfit.training.layers import STATISTICS, LayerStatistics, as_metrics, layer_name
 from wellfit.training.setup import begin, load_training_data
@@ -108,13 +108,13 @@ def test_a_unit_that_some_row_moves_is_alive() -> None:
     ],
 )
 def test_dead_is_where_an_activation_passes_on_no_gradient(name: str, alive: list[float], dead: list[float]) -> None:
-    found = of_first(constant_units(alive + dead, ACTIVATIONS[name]()), torch.randn(5, 2))
+    found = of_first(constant_units(alive + dead, activation_layer(name)), torch.randn(5, 2))
     assert found["dead_share"] == pytest.approx(len(dead) / len(alive + dead))
 
 
 def test_every_activation_that_a_model_can_have_is_seen() -> None:
-    for name, kind in ACTIVATIONS.items():
-        assert of_first(constant_units([0.5], kind()), torch.randn(5, 2))["dead_share"] == 0, name
+    for name in ACTIVATIONS:
+        assert of_first(constant_units([0.5], activation_layer(name)), torch.randn(5, 2))["dead_share"] == 0, name
 
 
 def test_of_a_convolution_a_unit_is_a_channel() -> None:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import load_params
-from wellfit.training.config import TrainConfig
 from wellfit.training.loop import BatchOrder, Epoch, Members, fit
+from wellfit.training.members import TrainConfig
 from wellfit.training.schedule import Plan, Schedule, lr_table
 
 CPU = torch.device("cpu")

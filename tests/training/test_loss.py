@@ -10,8 +10,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-from wellfit.training.config import LossConfig
-from wellfit.training.loss import Loss
+from wellfit.training.loss import Loss, LossConfig
 
 VALUES = {"name": "auto", "label_smoothing": 0.0, "class_weights": "none", "focal_gamma": 2.0, "delta": 1.0}
 CPU = torch.device("cpu")

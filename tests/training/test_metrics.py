@@ -5,7 +5,7 @@ from sklearn import metrics
 from torch import Tensor
 
 from wellfit.metrics.names import is_higher_better
-from wellfit.training.config import TrainConfig
+from wellfit.training.members import TrainConfig
 from wellfit.training.metrics import classification_scores, regression_scores
 
 

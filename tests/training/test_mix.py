@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.training.config import RegularizeConfig
 from wellfit.training.mix import BatchMixer
+from wellfit.training.regularize import RegularizeConfig
 
 VALUES = {"input_noise": 0.0, "mixup": 0.0, "cutmix": 0.0, "average": "none", "ema_decay": 0.99, "swa_start": 0.75}
 

@@ -1,6 +1,6 @@
 import copy
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from torch.optim import SGD, Adagrad, Adam, AdamW, Muon, NAdam, RAdam, RMSprop
 from torch.optim import Optimizer as TorchOptimizer
 
 from wellfit.models.packed import change_members, packed
-from wellfit.training.config import OptimConfig
-from wellfit.training.optim import Optimizer
+from wellfit.training.optim import OPTIMIZERS, OptimConfig
+from wellfit.training.optimizer import Optimizer
 
 VALUES = {
     "name": "adamw",
@@ -31,7 +31,7 @@ VALUES = {
     "clip_value": None,
     "max_norm": None,
 }
-NAMES = get_args(OptimConfig.model_fields["name"].annotation)
+NAMES = tuple(OPTIMIZERS)
 # By name, so that the reference does not decide by the rule under test.
 MATRICES = ["convolution.weight", "linear.weight"]
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from torch import Tensor
 from wellfit.models import build_model
 from wellfit.settings.params import Params
 from wellfit.training import pack as module
-from wellfit.training.config import OptimConfig, ScheduleConfig
+from wellfit.training.optim import OPTIMIZERS
 from wellfit.training.pack import VECTORS, Pack, can_pack, pack_key
+from wellfit.training.schedule import SCHEDULES
 from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
 
 Values = Mapping[str, Any]
@@ -32,8 +33,6 @@ BASE = {
     "model.dropout": 0.0,
     "model.groups": 2,  # of four units: two would be 1 and -1 whatever goes in, but for rounding
 }
-OPTIMIZERS = get_args(OptimConfig.model_fields["name"].annotation)
-SCHEDULES = get_args(ScheduleConfig.model_fields["name"].annotation)
 
 
 @pytest.fixture
@@ -455,7 +454,7 @@ SHARED: dict[str, list[Any]] = {
     "model.activation": ["relu", "tanh", "gelu"],
     "loss.class_weights": ["none", [1.0, 2.0, 5.0]],
     "regularize.average": ["none", "ema", "swa"],
-    "optim.name": OPTIMIZERS,
+    "optim.name": tuple(OPTIMIZERS),
     "optim.decay_all": [False, True],
     "train.accumulate": [1, 2],
     "train.monitor": ["val/loss", "val/accuracy"],

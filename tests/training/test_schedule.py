@@ -1,6 +1,6 @@
 import math
 from collections.abc import Callable
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +11,7 @@ from torch.optim import SGD
 from torch.optim import lr_scheduler as torchs
 from torch.optim.lr_scheduler import LinearLR, LRScheduler, ReduceLROnPlateau
 
-from wellfit.training.config import ScheduleConfig
-from wellfit.training.schedule import Plan, Schedule, lr_table
+from wellfit.training.schedule import SCHEDULES, Plan, Schedule, ScheduleConfig, lr_table
 
 VALUES = {
     "name": "constant",
@@ -63,7 +62,7 @@ def stepped(scheduler: Callable[[SGD], LRScheduler], lr: float, steps: int) -> l
 
 
 ONE_CYCLE = [0.04 / 3, 0.08 / 3, 0.04, 1, 0.855018, 0.505, 0.154982, 0.01]  # the top at the second of six steps
-NAMES = [name for name in get_args(ScheduleConfig.model_fields["name"].annotation) if name != "plateau"]
+NAMES = [name for name in SCHEDULES if name != "plateau"]
 
 
 @st.composite

@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from wellfit.data.store import Meta
-from wellfit.training.config import LossConfig
-from wellfit.training.loss import Loss
+from wellfit.training.loss import Loss, LossConfig
 from wellfit.training.scores import Scores
 
 VALUES = {"name": "auto", "label_smoothing": 0.0, "class_weights": "none", "focal_gamma": 2.0, "delta": 1.0}

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from wellfit.models import build_model
-from wellfit.models.config import BUILT_WITH
+from wellfit.models import MODELS, build_model
 from wellfit.settings.params import Params
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data, steps_per_epoch
 from wellfit.training.single import Single
@@ -167,7 +166,7 @@ def test_every_norm_and_loss_trains_in_bf16_much_as_in_fp32(load: Load, kind: st
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
 def test_networks_of_torchvision_learn_in_bf16(load: Load, name: str) -> None:
-    overrides = [f"model.activation={BUILT_WITH.get(name, 'relu')}", "train.batch_size=16", "optim.lr=0.001"]
+    overrides = [f"model.activation={MODELS[name].activation or 'relu'}", "train.batch_size=16", "optim.lr=0.001"]
     params, data = load("images", f"model.name={name}", *overrides, "train.precision=bf16")
     history, training = trained(params, data)
     assert history[-1]["train/loss"] < 0.8 * history[0]["train/loss"]

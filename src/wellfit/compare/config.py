@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
@@ -14,7 +14,7 @@ from wellfit.data.config import DataConfig
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, validate
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml
-from wellfit.training.config import ClassMonitor, NumberMonitor
+from wellfit.training.members import MONITORS
 from wellfit.training.record import resolved_config
 
 FOLDER = Path("comparisons")
@@ -22,10 +22,7 @@ NO_COMPARISONS = ("base", "dvc")  # files of the folder
 NOT_READ = ("track", "lr_find", "tune", "evaluate")  # sections of a params file
 LONGEST_NAME = 60  # characters of a variant's name
 SPLITS = ("test", "val", "train", "gap")
-SCORES: dict[Task, tuple[str, ...]] = {
-    "classification": ("loss", *(name.removeprefix("val/") for name in get_args(ClassMonitor))),
-    "regression": ("loss", *(name.removeprefix("val/") for name in get_args(NumberMonitor))),
-}
+SCORES = {task: ("loss", *(name.removeprefix("val/") for name in names)) for task, names in MONITORS.items()}
 
 
 def _named(variants: Any) -> Any:

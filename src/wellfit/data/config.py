@@ -1,11 +1,13 @@
 """The sections ``data`` and ``fetch`` of ``params.yaml``."""
 
+from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from wellfit.config import Config, Widths, as_tuple
+from wellfit.config import Config, Rule, Widths, as_tuple
 from wellfit.data.augmentation import Augmentation
+from wellfit.data.catalog import CATALOG, Task
 
 DatasetName = Literal[
     "digits",
@@ -26,6 +28,8 @@ DatasetName = Literal[
 ]
 OWN_TABLES = ("csv", "parquet")
 OWN_DATA = (*OWN_TABLES, "images")
+COLUMNS = ("id", "weight", "group", "time")
+ROLES = ("target", *COLUMNS)
 
 
 Name = Annotated[str, Field(min_length=1)]
@@ -61,6 +65,22 @@ class DataConfig(Config):
     seed: int = Field(ge=0, lt=2**32)
     augment: Augmentation
 
+    @property
+    def held_out(self) -> float:
+        """The share of rows that are not trained on."""
+        return self.val_fraction + self.test_fraction
+
+    @property
+    def own_task(self) -> Task | None:
+        """Classification or regression, where the name decides it."""
+        return CATALOG[self.name].task
+
+    @property
+    def named_twice(self) -> str | None:
+        """A column that is to be two things at once."""
+        roles = [*(getattr(self, role) for role in ROLES), *self.drop, *self.numeric, *self.categorical]
+        return next((name for name, count in Counter(roles).items() if name and count > 1), None)
+
 
 def own_settings(data: DataConfig) -> dict[str, Any]:
     """What decides how the user's own data are prepared; nothing for data with a name, which each have a folder."""
@@ -70,3 +90,52 @@ def own_settings(data: DataConfig) -> dict[str, Any]:
 class FetchConfig(Config):
     timeout: float = Field(gt=0)
     retries: int = Field(ge=0, le=100)
+
+
+def _own_table_only(key: str) -> Rule:
+    return Rule(
+        ("data.name", f"data.{key}"),
+        lambda p, _: p.data.name not in OWN_TABLES and getattr(p.data, key) is not None,
+        f"data.{key} names a column of a csv or parquet file, but data.name is {{data.name}}; set it to null",
+    )
+
+
+RULES = [
+    Rule(
+        ("data.name", "data.target"),
+        lambda p, _: p.data.name in OWN_TABLES and p.data.target is None,
+        "data.target must name the column to predict, as data.name is {data.name}, got null",
+    ),
+    *map(_own_table_only, COLUMNS),
+    Rule(
+        ("data.name", "data.task"),
+        lambda p, _: p.data.task == "binary" and p.data.name not in ("mnist", "fashion_mnist"),
+        "data.task binary is for mnist and fashion_mnist, not for data.name {data.name}; use auto",
+    ),
+    Rule(
+        ("data.name", "data.task"),
+        lambda p, _: p.data.own_task is not None and p.data.task not in ("auto", "binary", p.data.own_task),
+        "data.task {data.task} does not fit data.name {data.name}, which is a {data.own_task}; use auto",
+    ),
+    Rule(
+        tuple(f"data.{key}" for key in (*ROLES, "drop", "numeric", "categorical")),
+        lambda p, _: p.data.named_twice is not None,
+        "a column has one part, but {data.named_twice} has two among data.target, id, weight, group, time, drop, "
+        "numeric and categorical",
+    ),
+    Rule(
+        ("data.group", "data.time"),
+        lambda p, _: p.data.group is not None and p.data.time is not None,
+        "data.group and data.time exclude each other, got {data.group} and {data.time}; set one to null",
+    ),
+    Rule(
+        ("data.val_fraction", "data.test_fraction"),
+        lambda p, _: p.data.held_out >= 1,
+        "data.val_fraction + data.test_fraction must be < 1, got {data.held_out:g}",
+    ),
+    Rule(
+        ("data.name", "data.augment"),
+        lambda p, data: p.data.augment != "none" and data.kind != "images",
+        "data.augment needs images, but data.name {data.name} is a table; use none",
+    ),
+]

@@ -1,13 +1,91 @@
-"""Networks, by the name in ``model.name``."""
+"""Networks: the section ``model`` of ``params.yaml``, its rules, and the networks it can name."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+from pydantic import Field
+
+from wellfit.config import Config, OneOf, Rule, Widths
+from wellfit.models.init import INITS, initialize
+from wellfit.models.layers import ACTIVATIONS, NORMS
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from wellfit.models.config import ModelConfig
+
+class Model(NamedTuple):
+    """A network.
+
+    Attributes:
+        builder: ``module:function`` below `wellfit.models`, imported when one is built. The function takes the section,
+            the shape of a sample and the number of outputs, and returns a module from (B, *input_shape) to
+            (B, outputs).
+        reads: keys of the section that it takes, besides ``init`` and ``init_std``.
+        needs_images: whether a sample is (channels, height, width).
+        packs: whether several can be stacked to train as one (`wellfit.models.packed`).
+        widths: what has to be a multiple of ``model.groups``: the key that holds the widths, or a common divisor.
+        activation: the one it is built with; None: ``model.activation`` decides.
+        lacks_norms: those that it cannot be built with.
+    """
+
+    builder: str
+    reads: tuple[str, ...]
+    needs_images: bool = True
+    packs: bool = False
+    widths: str | int | None = None
+    activation: str | None = None
+    lacks_norms: tuple[str, ...] = ("instance",)
+
+
+VISION = ("dropout", "input_dropout", "norm", "groups")
+NORMED = ("instance", "none")  # norms of networks that do not learn without any
+MODELS = {
+    "mlp": Model(
+        "mlp:mlp",
+        ("hidden", "residual", "dropout", "input_dropout", "norm", "groups", "norm_first", "activation"),
+        needs_images=False,
+        packs=True,
+        widths="hidden",
+    ),
+    "cnn": Model(
+        "cnn:cnn",
+        (*VISION, "channels", "convolutions", "channel_dropout", "norm_first", "activation"),
+        widths="channels",
+        lacks_norms=(),
+    ),
+    "linear": Model("mlp:linear", ("input_dropout",), needs_images=False, packs=True),
+    "resnet18": Model("vision:resnet", (*VISION, "activation"), widths=64, lacks_norms=NORMED),
+    "resnet34": Model("vision:resnet", (*VISION, "activation"), widths=64, lacks_norms=NORMED),
+    "resnet50": Model("vision:resnet", (*VISION, "activation"), widths=64, lacks_norms=NORMED),
+    "vgg11": Model("vision:vgg", (*VISION, "activation"), widths=64),
+    "mobilenet_v3_small": Model("vision:mobilenet", VISION, widths=8, activation="hardswish", lacks_norms=NORMED),
+    "efficientnet_b0": Model("vision:efficientnet", VISION, widths=8, activation="silu", lacks_norms=NORMED),
+}
+
+
+class ModelConfig(Config):
+    name: Annotated[str, OneOf(MODELS)]
+    hidden: Annotated[Widths, Field(min_length=0, max_length=64)]
+    residual: bool
+    channels: Annotated[Widths, Field(min_length=1, max_length=16)]
+    convolutions: int = Field(ge=1, le=16)
+    dropout: float = Field(ge=0, lt=1)
+    input_dropout: float = Field(ge=0, lt=1)
+    channel_dropout: float = Field(ge=0, lt=1)
+    norm: Annotated[str, OneOf(NORMS)]
+    groups: int = Field(ge=1)
+    norm_first: bool
+    activation: Annotated[str, OneOf(ACTIVATIONS)]
+    init: Annotated[str, OneOf(INITS)]
+    init_std: float = Field(gt=0)
+
+    @property
+    def entry(self) -> Model:
+        """What the table says of the network."""
+        return MODELS[self.name]
 
 
 def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
@@ -21,18 +99,87 @@ def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int)
     Returns:
         A module from (B, *input_shape) float32 to (B, outputs) float32.
     """
-    from wellfit.models.cnn import cnn
-    from wellfit.models.config import TORCHVISION
-    from wellfit.models.init import initialize
-    from wellfit.models.mlp import mlp
-    from wellfit.models.vision import vision_model
-
-    if config.name == "cnn":
-        model: nn.Module = cnn(config, input_shape, outputs)
-    elif config.name in TORCHVISION:
-        model = vision_model(config, input_shape, outputs)
-    else:
-        hidden = () if config.name == "linear" else config.hidden
-        model = mlp(config.model_copy(update={"hidden": hidden}), input_shape, outputs)
+    model: nn.Module = resolve_name(f"wellfit.models.{config.entry.builder}")(config, input_shape, outputs)
     initialize(model, config)
     return model
+
+
+def _names_reading(key: str) -> str:
+    """Names of the models that read a key, for a message."""
+    return " and ".join(name for name, model in MODELS.items() if key in model.reads)
+
+
+INSTANCE = " and ".join(name for name, model in MODELS.items() if "instance" not in model.lacks_norms)
+
+
+def _groups_divide(widths: str) -> Rule:
+    """The rule of networks whose widths stand in a key of the section."""
+    return Rule(
+        ("model.groups", "model.norm", "model.name", f"model.{widths}"),
+        lambda p, _: (
+            p.model.norm == "group"
+            and p.model.entry.widths == widths
+            and any(width % p.model.groups for width in getattr(p.model, widths))
+        ),
+        f"model.groups must divide every width of the network (model.norm group, model.{widths}), got {{model.groups}} "
+        f"and {{model.{widths}}}",
+    )
+
+
+RULES = [
+    Rule(
+        ("model.name", "data.name"),
+        lambda p, data: p.model.entry.needs_images and data.kind != "images",
+        "model.name {model.name} needs images, but data.name {data.name} is a table; use mlp",
+    ),
+    Rule(
+        ("model.norm", "model.name"),
+        lambda p, _: p.model.norm == "instance" and "instance" in p.model.entry.lacks_norms,
+        f"model.norm instance is for model.name {INSTANCE}, got {{model.name}}; use layer",
+    ),
+    Rule(
+        ("model.norm", "model.name"),
+        lambda p, _: p.model.norm == "none" and "none" in p.model.entry.lacks_norms,
+        "model.name {model.name} does not learn without norms; use model.norm batch, layer or group",
+    ),
+    Rule(
+        ("model.norm_first", "model.name"),
+        lambda p, _: (
+            not p.model.norm_first and "norm" in p.model.entry.reads and "norm_first" not in p.model.entry.reads
+        ),
+        f"model.norm_first false is for {_names_reading('norm_first')}, got model.name {{model.name}}",
+    ),
+    Rule(
+        ("model.activation", "model.name"),
+        lambda p, _: p.model.entry.activation not in (None, p.model.activation),
+        "model.name {model.name} is built with {model.entry.activation}: set model.activation to it, got "
+        "{model.activation}",
+    ),
+    Rule(
+        ("model.channel_dropout", "model.name"),
+        lambda p, _: p.model.channel_dropout > 0 and "channel_dropout" not in p.model.entry.reads,
+        f"model.channel_dropout is for model.name {_names_reading('channel_dropout')}, got "
+        "{model.channel_dropout:g} and {model.name}; set it to 0, or use model.dropout",
+    ),
+    Rule(
+        ("model.residual", "model.name"),
+        lambda p, _: p.model.residual and "residual" not in p.model.entry.reads,
+        f"model.residual true is for model.name {_names_reading('residual')}, got {{model.name}}",
+    ),
+    *map(_groups_divide, dict.fromkeys(model.widths for model in MODELS.values() if isinstance(model.widths, str))),
+    Rule(
+        ("model.groups", "model.norm", "model.name"),
+        lambda p, _: (
+            p.model.norm == "group"
+            and isinstance(p.model.entry.widths, int)
+            and p.model.entry.widths % p.model.groups != 0
+        ),
+        "model.groups must divide every width of the network (model.norm group, model.name {model.name}), got "
+        "{model.groups} and [{model.entry.widths}]",
+    ),
+    Rule(
+        ("model.residual", "model.hidden"),
+        lambda p, _: p.model.residual and not any(a == b for a, b in pairwise(p.model.hidden)),
+        "model.residual true needs two neighbours of equal width in model.hidden, got {model.hidden}",
+    ),
+]

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from wellfit.errors import WellfitError
-from wellfit.models.config import ModelConfig
+from wellfit.models import ModelConfig
 from wellfit.models.layers import has_bias, normed_activation
 
 

@@ -1,25 +1,48 @@
-"""Initial weights, by the name in ``model.init``."""
+"""Initial weights, by their names in ``params.yaml``."""
 
-from typing import Literal
+from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wellfit.models.config import ModelConfig
+from wellfit.models.layers import ACTIVATIONS
 
-Kind = Literal["relu", "leaky_relu", "tanh", "sigmoid"]
-KINDS: dict[str, Kind] = {
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "gelu": "relu",
-    "silu": "relu",
-    "hardswish": "relu",
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from wellfit.models import ModelConfig
+
+
+class Scale(NamedTuple):
+    """What decides how large weights are: the activation, by torch's name and as its gain, and ``model.init_std``."""
+
+    activation: str
+    gain: float
+    std: float
+
+
+def _orthogonal(init: Any, weight: Tensor, scale: Scale) -> Tensor:
+    contiguous = weight.new_empty(weight.shape)  # torch's function takes no channels_last
+    orthogonal: Tensor = init.orthogonal_(contiguous, scale.gain)
+    return orthogonal
+
+
+# From torch.nn.init, which this file does not import, the weight to fill, and its scale; None: as torch makes it.
+INITS: dict[str, Callable[[Any, Tensor, Scale], Tensor] | None] = {
+    "default": None,
+    "xavier_uniform": lambda init, weight, scale: init.xavier_uniform_(weight, scale.gain),  # Glorot and Bengio 2010
+    "xavier_normal": lambda init, weight, scale: init.xavier_normal_(weight, scale.gain),
+    # He et al. 2015
+    "kaiming_uniform": lambda init, weight, scale: init.kaiming_uniform_(weight, 0.01, nonlinearity=scale.activation),
+    "kaiming_normal": lambda init, weight, scale: init.kaiming_normal_(weight, 0.01, nonlinearity=scale.activation),
+    # LeCun et al. 1998: variance 1 / inputs of a unit
+    "lecun": lambda init, weight, scale: init.normal_(weight, std=weight[0].numel() ** -0.5),
+    "orthogonal": lambda init, weight, scale: weight.copy_(_orthogonal(init, weight, scale)),  # Saxe et al. 2014
+    "normal": lambda init, weight, scale: init.normal_(weight, std=scale.std),
+    "zeros": lambda init, weight, scale: init.zeros_(weight),
 }
 
 
-@torch.no_grad()
 def initialize(model: nn.Module, config: ModelConfig) -> None:
     """Draws the weights of linear layers and convolutions anew, and sets their biases to zero.
 
@@ -30,30 +53,17 @@ def initialize(model: nn.Module, config: ModelConfig) -> None:
         model: any network.
         config: the section ``model``.
     """
-    if config.init == "default":
+    import torch
+    from torch.nn import Conv2d, Linear, init
+
+    fill = INITS[config.init]
+    if fill is None:
         return
-    kind = KINDS[config.activation]
-    gain = nn.init.calculate_gain(kind)
-    for layer in model.modules():
-        if not isinstance(layer, nn.Linear | nn.Conv2d):
-            continue
-        weight = layer.weight
-        match config.init:
-            case "xavier_uniform":  # Glorot and Bengio 2010
-                nn.init.xavier_uniform_(weight, gain)
-            case "xavier_normal":
-                nn.init.xavier_normal_(weight, gain)
-            case "kaiming_uniform":  # He et al. 2015
-                nn.init.kaiming_uniform_(weight, nonlinearity=kind, a=0.01)
-            case "kaiming_normal":
-                nn.init.kaiming_normal_(weight, nonlinearity=kind, a=0.01)
-            case "lecun":  # LeCun et al. 1998: variance 1 / inputs of a unit
-                nn.init.normal_(weight, std=weight[0].numel() ** -0.5)
-            case "orthogonal":  # Saxe et al. 2014
-                weight.copy_(nn.init.orthogonal_(torch.empty(weight.shape), gain))  # it takes no channels_last
-            case "normal":
-                nn.init.normal_(weight, std=config.init_std)
-            case "zeros":
-                nn.init.zeros_(weight)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+    activation = ACTIVATIONS[config.activation].gain
+    scale = Scale(activation, init.calculate_gain(activation), config.init_std)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, Linear | Conv2d):
+                fill(init, layer.weight, scale)
+                if layer.bias is not None:
+                    init.zeros_(layer.bias)

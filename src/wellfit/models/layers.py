@@ -1,38 +1,55 @@
-"""Layers that networks share."""
+"""Activations and norms, by their names in ``params.yaml``."""
 
-from torch import Tensor, nn
+from __future__ import annotations
 
-from wellfit.models.config import ModelConfig
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "hardswish": nn.Hardswish,
+if TYPE_CHECKING:
+    from torch import nn
+
+    from wellfit.models import ModelConfig
+
+
+class Activation(NamedTuple):
+    """An activation.
+
+    Attributes:
+        layer: class of ``torch.nn``.
+        gain: the name by which ``torch.nn.init.calculate_gain`` knows it, or its like.
+    """
+
+    layer: str
+    gain: str
+
+
+ACTIVATIONS = {
+    "relu": Activation("ReLU", "relu"),
+    "leaky_relu": Activation("LeakyReLU", "leaky_relu"),
+    "tanh": Activation("Tanh", "tanh"),
+    "sigmoid": Activation("Sigmoid", "sigmoid"),
+    "gelu": Activation("GELU", "relu"),
+    "silu": Activation("SiLU", "relu"),
+    "hardswish": Activation("Hardswish", "relu"),
+}
+
+# From torch.nn, which this file does not import, the section, the width, and whether there are a height and a width.
+NORMS: dict[str, Callable[[Any, ModelConfig, int, bool], nn.Module]] = {
+    "batch": lambda nn, config, width, images: nn.BatchNorm2d(width) if images else nn.BatchNorm1d(width),
+    # Of an image over channels, height and width, which is a group norm of one group.
+    "layer": lambda nn, config, width, images: nn.GroupNorm(1, width) if images else nn.LayerNorm(width),
+    "instance": lambda nn, config, width, images: nn.InstanceNorm2d(width, affine=True),
+    "group": lambda nn, config, width, images: nn.GroupNorm(config.groups, width),
+    "none": lambda nn, config, width, images: nn.Identity(),
 }
 
 
-def normed_activation(config: ModelConfig, width: int, *, images: bool) -> list[nn.Module]:
-    """The activation and the norm, in the order of ``model.norm_first``.
+def activation_layer(name: str) -> nn.Module:
+    """The activation of a name."""
+    from torch import nn
 
-    Args:
-        config: the section ``model``.
-        width: units, or channels of an image.
-        images: whether what is normed has a height and a width.
-    """
-    activation = ACTIVATIONS[config.activation]()
-    if config.norm == "none":
-        return [activation]
-    norm = norm_layer(config, width, images=images)
-    return [norm, activation] if config.norm_first else [activation, norm]
-
-
-def has_bias(config: ModelConfig) -> bool:
-    """Whether a layer needs a bias of its own: a norm right after it subtracts the mean and has a shift itself."""
-    return config.norm == "none" or not config.norm_first
+    layer: nn.Module = getattr(nn, ACTIVATIONS[name].layer)()
+    return layer
 
 
 def norm_layer(config: ModelConfig, width: int, *, images: bool) -> nn.Module:
@@ -43,21 +60,26 @@ def norm_layer(config: ModelConfig, width: int, *, images: bool) -> nn.Module:
         width: units, or channels of an image.
         images: whether what is normed has a height and a width.
     """
-    match config.norm:
-        case "none":
-            return nn.Identity()
-        case "batch":
-            return nn.BatchNorm2d(width) if images else nn.BatchNorm1d(width)
-        case "layer":  # of an image over channels, height and width, which is a group norm of one group
-            return nn.GroupNorm(1, width) if images else nn.LayerNorm(width)
-        case "instance":
-            return nn.InstanceNorm2d(width, affine=True)
-    return nn.GroupNorm(config.groups, width)
+    from torch import nn
+
+    return NORMS[config.norm](nn, config, width, images)
 
 
-class Residual(nn.Sequential):
-    """Layers whose input is added to their output (He et al. 2016); both have the same shape."""
+def normed_activation(config: ModelConfig, width: int, *, images: bool) -> list[nn.Module]:
+    """The activation and the norm, in the order of ``model.norm_first``.
 
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return x + outputs
+    Args:
+        config: the section ``model``.
+        width: units, or channels of an image.
+        images: whether what is normed has a height and a width.
+    """
+    activation = activation_layer(config.activation)
+    if config.norm == "none":
+        return [activation]
+    norm = norm_layer(config, width, images=images)
+    return [norm, activation] if config.norm_first else [activation, norm]
+
+
+def has_bias(config: ModelConfig) -> bool:
+    """Whether a layer needs a bias of its own: a norm right after it subtracts the mean and has a shift itself."""
+    return config.norm == "none" or not config.norm_first

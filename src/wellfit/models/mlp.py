@@ -2,18 +2,26 @@
 
 import math
 
-from torch import nn
+from torch import Tensor, nn
 
-from wellfit.models.config import ModelConfig
+from wellfit.models import ModelConfig
 from wellfit.models.dropout import Dropout
-from wellfit.models.layers import Residual, has_bias, normed_activation
+from wellfit.models.layers import has_bias, normed_activation
+
+
+class Residual(nn.Sequential):
+    """Layers whose input is added to their output (He et al. 2016); both have the same shape."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return x + outputs
 
 
 def mlp(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
     """Linear, norm, activation and dropout for each width of ``model.hidden``, then a linear head.
 
     Args:
-        config: the section ``model``; no hidden layer gives a linear model. With ``model.residual``, a hidden layer as
+        config: the section ``model``. With ``model.residual``, a hidden layer as
             wide as the one before it adds its input to its output.
         input_shape: shape of one sample; it is flattened.
         outputs: width of the head.
@@ -32,3 +40,8 @@ def mlp(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.S
         width = hidden
     layers.append(nn.Linear(width, outputs))
     return nn.Sequential(*layers)
+
+
+def linear(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Sequential:
+    """The multilayer perceptron without hidden layers; arguments and result as of `mlp`."""
+    return mlp(config.model_copy(update={"hidden": ()}), input_shape, outputs)

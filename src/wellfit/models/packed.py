@@ -14,7 +14,8 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from wellfit.models.dropout import Dropout, DropoutStream
-from wellfit.models.layers import ACTIVATIONS, Residual
+from wellfit.models.layers import ACTIVATIONS
+from wellfit.models.mlp import Residual
 
 
 def packed(models: Sequence[nn.Module]) -> nn.Module:
@@ -225,7 +226,7 @@ def _packed(modules: Sequence[nn.Module]) -> nn.Module:
             return PackedNorm(cast(Sequence[nn.LayerNorm], modules))
         case Residual():
             return Residual(*map(_packed, _children(modules)))
-    assert isinstance(modules[0], tuple(ACTIVATIONS.values())), modules[0]
+    assert type(modules[0]).__name__ in {activation.layer for activation in ACTIVATIONS.values()}, modules[0]
     return modules[0]
 
 

@@ -22,8 +22,7 @@ from wellfit.metrics.predictions import (
     per_class_report,
     regression_scores,
 )
-from wellfit.models import build_model
-from wellfit.models.config import ModelConfig
+from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits, head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict

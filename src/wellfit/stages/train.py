@@ -57,7 +57,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         run.log_params(flatten(config))
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
         records = _run_epochs(params, data, config, models / "best.safetensors", report, run)
-        usual = params.loss.name != "msle" and (params.loss.name != "focal" or params.loss.class_weights == "none")
+        usual = params.loss.is_usual(data.meta.task)
         findings = verdict(*records, params.train.epochs, len(data.meta.class_names), usual_loss=usual)
         for finding in findings:
             print(f"warning: {finding.kind}: {finding.text}")

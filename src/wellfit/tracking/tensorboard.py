@@ -1,13 +1,24 @@
-"""TensorBoard event files, for ``track.tensorboard``."""
+"""The section ``track`` of ``params.yaml``, and TensorBoard event files, for ``track.tensorboard``."""
+
+from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from wellfit.config import Config
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BINS = 64  # of a histogram; TensorBoard's own 1500 make files of hundreds of megabytes
+
+
+class TrackConfig(Config):
+    layers: bool
+    tensorboard: bool
 
 
 class EventFiles:

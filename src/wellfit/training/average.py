@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wellfit.training.config import RegularizeConfig
+from wellfit.training.regularize import RegularizeConfig
 
 
 class WeightAverage:

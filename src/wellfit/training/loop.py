@@ -10,7 +10,7 @@ from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
-from wellfit.training.config import TrainConfig
+from wellfit.training.members import TrainConfig
 from wellfit.training.schedule import Schedule
 from wellfit.training.tensors import Tensors
 

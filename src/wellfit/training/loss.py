@@ -1,24 +1,218 @@
-"""Losses, by the name in ``loss.name``."""
+"""Losses: the section ``loss`` of ``params.yaml``, its rules, the losses it can name, and their means over rows."""
 
+from __future__ import annotations
+
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+from pydantic import Field, PlainSerializer, PlainValidator
+from pydantic_core import PydanticCustomError
 
-from wellfit.data.store import Meta
+from wellfit.config import Config, OneOf, Rule
 from wellfit.errors import WellfitError
-from wellfit.training.config import LossConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from wellfit.data.catalog import Task
+    from wellfit.data.store import Meta
+
+Reduction = Literal["mean", "none"]  # to the mean, (), or to the loss of each row, (K, n)
+
+
+class Entry(NamedTuple):
+    """A loss.
+
+    Attributes:
+        function: from outputs (K, n, C), or (K, n) where the network has one, targets (K, n), and a reduction to the
+            mean, (), or to ``none``, (K, n); then, by name, the settings that it reads, each a number or (K, 1).
+        task: what it is for.
+        reads: keys of the section that it takes.
+        one_logit: whether it takes a single logit, that of the second of two classes.
+        takes_class_weights: whether the function has an argument ``class_weights``, (C,) or None. Those of the others
+            are multiplied with the losses of rows.
+        divides_by_class_weights: whether the mean is a weighted one; else class weights scale the loss.
+        in_own_unit: whether it compares targets in their own unit, and not in standard deviations.
+        lowest_target: the lowest value that it is defined for, in the target's own unit.
+    """
+
+    function: Callable[..., Tensor]
+    task: Task
+    reads: tuple[str, ...] = ()
+    one_logit: bool = False
+    takes_class_weights: bool = False
+    divides_by_class_weights: bool = True
+    in_own_unit: bool = False
+    lowest_target: float = -math.inf
+
+    @property
+    def has_one_output(self) -> bool:
+        """Whether the network puts out one number for a row."""
+        return self.one_logit or self.task == "regression"
+
+
+def _cross_entropy(
+    outputs: Tensor,
+    targets: Tensor,
+    reduction: Reduction,
+    label_smoothing: float | Tensor,
+    class_weights: Tensor | None = None,
+) -> Tensor:
+    from torch.nn import functional
+
+    if reduction == "mean":
+        assert isinstance(label_smoothing, float)  # of a single member
+        return functional.cross_entropy(outputs, targets, class_weights, label_smoothing=label_smoothing)
+    plain = partial(functional.cross_entropy, weight=class_weights)
+    if isinstance(label_smoothing, float) and label_smoothing == 0:
+        return _of_rows(plain, outputs, targets)
+    # It is linear in the smoothing, of which torch takes one for all rows.
+    sharp, even = (_of_rows(partial(plain, label_smoothing=s), outputs, targets) for s in (0.0, 1.0))
+    return sharp.lerp(even, label_smoothing)
+
+
+def _of_rows(loss: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
+    """Calls a loss of torch, for which members are more rows."""
+    return loss(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
+
+
+def _bce(logits: Tensor, targets: Tensor, reduction: Reduction, label_smoothing: float | Tensor) -> Tensor:
+    from torch.nn import functional
+
+    smoothed = targets * (1 - label_smoothing) + label_smoothing / 2
+    return functional.binary_cross_entropy_with_logits(logits, smoothed, reduction=reduction)
+
+
+def _focal(outputs: Tensor, targets: Tensor, reduction: Reduction, focal_gamma: float | Tensor) -> Tensor:
+    """Lin et al. 2017."""
+    losses = _cross_entropy(outputs, targets, "none", 0.0)
+    wrong = -(-losses).expm1()  # probability of the other classes
+    # At exactly zero a power below 1 has no finite slope.
+    return _reduced(wrong.clamp_min(1e-8) ** focal_gamma * losses, reduction)
+
+
+def _mse(predictions: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    from torch.nn import functional
+
+    return functional.mse_loss(predictions, targets, reduction=reduction)
+
+
+def _mae(predictions: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    from torch.nn import functional
+
+    return functional.l1_loss(predictions, targets, reduction=reduction)
+
+
+def _huber(predictions: Tensor, targets: Tensor, reduction: Reduction, delta: float | Tensor) -> Tensor:
+    """Squares up to delta, straight lines beyond."""
+    error = (predictions - targets).abs()
+    within = error.clamp(max=delta)
+    return _reduced(within * (error - within / 2), reduction)
+
+
+def _smooth_l1(predictions: Tensor, targets: Tensor, reduction: Reduction, delta: float | Tensor) -> Tensor:
+    return _reduced(_huber(predictions, targets, "none", delta) / delta, reduction)
+
+
+def _msle(predictions: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+    """Below 0, where there is no logarithm, it goes on as a straight line: a slope leads back."""
+    logarithm = predictions.clamp_min(0).log1p().where(predictions > 0, predictions)
+    return _mse(logarithm, targets.clamp_min(0).log1p(), reduction)  # rounding may have put a target of 0 below it
+
+
+def _reduced(losses: Tensor, reduction: Reduction) -> Tensor:
+    return losses.mean() if reduction == "mean" else losses
+
+
+LOSSES = {
+    "cross_entropy": Entry(_cross_entropy, "classification", ("label_smoothing",), takes_class_weights=True),
+    "bce": Entry(_bce, "classification", ("label_smoothing",), one_logit=True),
+    "focal": Entry(_focal, "classification", ("focal_gamma",), divides_by_class_weights=False),
+    "mse": Entry(_mse, "regression"),
+    "mae": Entry(_mae, "regression"),
+    "huber": Entry(_huber, "regression", ("delta",)),
+    "smooth_l1": Entry(_smooth_l1, "regression", ("delta",)),
+    "msle": Entry(_msle, "regression", in_own_unit=True, lowest_target=0.0),
+}
+AUTO: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
+
+
+def _class_weights_rule(value: Any) -> Any:
+    if isinstance(value, list) and value:
+        if all(type(v) in (int, float) and 0 < v < math.inf for v in value):
+            return tuple(float(v) for v in value)
+    elif value in ("none", "balanced") or isinstance(value, tuple):
+        return value
+    rule = "must be none, balanced, or a list of numbers > 0, one for each class"
+    raise PydanticCustomError("class_weights", rule)
+
+
+class LossConfig(Config):
+    name: Annotated[str, OneOf(("auto", *LOSSES))]
+    label_smoothing: float = Field(ge=0, lt=1)
+    class_weights: Annotated[
+        Literal["none", "balanced"] | tuple[float, ...],
+        PlainValidator(_class_weights_rule),
+        PlainSerializer(lambda value: value),
+    ]
+    focal_gamma: float = Field(ge=0)
+    delta: float = Field(gt=0)
+
+    def entry(self, task: Task) -> Entry:
+        """The loss, of which ``auto`` is the usual one for the task."""
+        return LOSSES[AUTO[task] if self.name == "auto" else self.name]
+
+    def is_usual(self, task: Task) -> bool:
+        """Whether it is known what a constant prediction loses."""
+        entry = self.entry(task)
+        return not entry.in_own_unit and (entry.divides_by_class_weights or self.class_weights == "none")
+
+
+def _is_for(config: LossConfig, task: Task) -> bool:
+    return config.name != "auto" and LOSSES[config.name].task == task
+
+
+RULES = [
+    Rule(
+        ("loss.name", "data.name", "data.task"),
+        lambda p, data: _is_for(p.loss, "regression") and data.task == "classification",
+        "loss.name {loss.name} is for regression, but data.name {data.name} has classes; use cross_entropy or auto",
+    ),
+    Rule(
+        ("loss.name", "data.name", "data.task"),
+        lambda p, data: _is_for(p.loss, "classification") and data.task == "regression",
+        "loss.name {loss.name} is for classes, but data.name {data.name} is a regression; use mse or auto",
+    ),
+    Rule(
+        ("loss.label_smoothing", "data.name", "data.task"),
+        lambda p, data: p.loss.label_smoothing > 0 and data.task == "regression",
+        "loss.label_smoothing must be 0 for a regression (data.name {data.name}), got {loss.label_smoothing:g}",
+    ),
+    Rule(
+        ("loss.label_smoothing", "loss.name"),
+        lambda p, _: (
+            p.loss.label_smoothing > 0
+            and _is_for(p.loss, "classification")
+            and "label_smoothing" not in LOSSES[p.loss.name].reads
+        ),
+        "loss.label_smoothing must be 0 with loss.name {loss.name}, got {loss.label_smoothing:g}",
+    ),
+    Rule(
+        ("loss.class_weights", "data.name", "data.task"),
+        lambda p, data: p.loss.class_weights != "none" and data.task == "regression",
+        "loss.class_weights must be none for a regression (data.name {data.name}), got {loss.class_weights}",
+    ),
+]
 
 
 class Loss:
     """The mean loss over the rows of each of K members, as torch defines it.
 
     Args:
-        configs: the section ``loss`` of each member, with the same ``name`` and ``class_weights``; ``auto`` is
-            cross-entropy for classes and the squared error for numbers.
+        configs: the section ``loss`` of each member, with the same ``name`` and ``class_weights``.
         meta: what is known of the data.
         device: where outputs and targets are.
 
@@ -27,21 +221,20 @@ class Loss:
     """
 
     def __init__(self, configs: Sequence[LossConfig], meta: Meta, device: torch.device) -> None:
-        self.name = configs[0].name
-        if self.name == "auto":
-            self.name = "cross_entropy" if meta.task == "classification" else "mse"
-        if self.name == "bce" and len(meta.class_names) != 2:
+        self._name = configs[0].name
+        self._entry = configs[0].entry(meta.task)
+        if self._entry.one_logit and len(meta.class_names) != 2:
             raise WellfitError(
-                f"loss.name bce is for two classes, but {meta.name} has {len(meta.class_names)}; use cross_entropy "
-                "(params.yaml)"
+                f"loss.name {self._name} is for two classes, but {meta.name} has {len(meta.class_names)}; use "
+                "cross_entropy (params.yaml)"
             )
         self._weights = _class_weights(configs[0], meta, device)
         self._mean, self._std = meta.target_mean or 0.0, meta.target_std or 1.0
-        self._label_smoothing = [config.label_smoothing for config in configs]
-        self._smoothing, self._gamma, self._delta = (
-            _setting([getattr(config, name) for config in configs], device)
-            for name in ("label_smoothing", "focal_gamma", "delta")
-        )
+        self._settings: dict[str, Any] = {
+            key: _setting([getattr(config, key) for config in configs], device) for key in self._entry.reads
+        }
+        if self._entry.takes_class_weights:
+            self._settings["class_weights"] = self._weights
 
     def __call__(self, outputs: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The loss of a batch or of a whole split.
@@ -60,58 +253,19 @@ class Loss:
         if outputs.ndim == 2 and self._weights is None and weights is None:
             return self._plain(outputs, targets, "mean")  # in one call: of a small network's step, 5 % less
         losses = self._plain(outputs, targets, "none")
-        if self._weights is not None and self.name != "cross_entropy":  # whose losses have it in them already
+        if self._weights is not None and not self._entry.takes_class_weights:
             losses = losses * self._weights[targets]
         if weights is not None:
             losses = losses * weights
         return losses.sum(-1) / self.mass(targets, weights)
 
-    def _plain(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
-        """The loss of each row, (K, n), or their mean, (), without weights (but for cross-entropy's of classes)."""
-        match self.name:
-            case "cross_entropy":
-                return self._cross_entropy(outputs, targets, reduction)
-            case "bce":
-                smoothed = targets * (1 - self._smoothing) + self._smoothing / 2
-                return functional.binary_cross_entropy_with_logits(outputs[..., 0], smoothed, reduction=reduction)
-            case "focal":
-                losses = self._of_rows(functional.cross_entropy, outputs, targets)
-                wrong = -torch.expm1(-losses)  # probability of the other classes
-                # At exactly zero a power below 1 has no finite slope.
-                losses = wrong.clamp_min(1e-8) ** self._gamma * losses
-                return losses.mean() if reduction == "mean" else losses
-            case "msle":
-                predicted = self._in_own_unit(outputs[..., 0])
-                # Below 0, where there is no logarithm, it goes on as a straight line: a slope leads back.
-                logarithm = torch.where(predicted > 0, predicted.clamp_min(0).log1p(), predicted)
-                # Rounding may have put a target of 0 below it.
-                return functional.mse_loss(
-                    logarithm, self._in_own_unit(targets).clamp_min(0).log1p(), reduction=reduction
-                )
-            case "mae":
-                return functional.l1_loss(outputs[..., 0], targets, reduction=reduction)
-            case "huber" | "smooth_l1":
-                error = (outputs[..., 0] - targets).abs()
-                within = error.clamp(max=self._delta)  # squares up to delta, straight lines beyond
-                losses = within * (error - within / 2)
-                losses = losses / self._delta if self.name == "smooth_l1" else losses
-                return losses.mean() if reduction == "mean" else losses
-        return functional.mse_loss(outputs[..., 0], targets, reduction=reduction)
-
-    def _cross_entropy(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
-        if reduction == "mean":
-            return functional.cross_entropy(outputs, targets, self._weights, label_smoothing=self._label_smoothing[0])
-        plain = partial(functional.cross_entropy, weight=self._weights)
-        if not any(self._label_smoothing):
-            return self._of_rows(plain, outputs, targets)
-        # It is linear in the smoothing, of which torch takes one for all rows.
-        sharp, even = (self._of_rows(partial(plain, label_smoothing=s), outputs, targets) for s in (0.0, 1.0))
-        return torch.lerp(sharp, even, self._smoothing)
-
-    @staticmethod
-    def _of_rows(loss: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> Tensor:
-        """Calls a loss of torch, for which members are more rows."""
-        return loss(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
+    def _plain(self, outputs: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
+        """The loss of each row, (K, n), or their mean, (), without weights of rows."""
+        if self._entry.has_one_output:
+            outputs = outputs[..., 0]
+        if self._entry.in_own_unit:
+            outputs, targets = self._in_own_unit(outputs), self._in_own_unit(targets)
+        return self._entry.function(outputs, targets, reduction, **self._settings)
 
     def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
         """What rows weigh in the mean, (K,): the mean over all is that of batches, each weighed by its mass.
@@ -120,23 +274,29 @@ class Loss:
             targets: (K, n) of the rows.
             weights: (K, n) how much each row counts, or None where all count alike.
         """
+        import torch
+
         masses = torch.ones(targets.shape, device=targets.device) if weights is None else weights
-        if self._weights is not None and self.name != "focal":
+        if self._weights is not None and self._entry.divides_by_class_weights:
             masses = masses * self._weights[targets]
         return masses.sum(-1).clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
 
     def check(self, targets: Tensor) -> None:
-        """Refuses targets that the loss is not made for.
+        """Refuses targets that the loss is not defined for.
 
         Args:
             targets: (n,) of a split.
 
         Raises:
-            WellfitError: a target below zero, and the loss is ``msle``.
+            WellfitError: a target is too low.
         """
-        if self.name == "msle" and (lowest := self._in_own_unit(targets).min().item()) < -1e-6 * self._std:
+        if self._entry.lowest_target == -math.inf:
+            return
+        lowest = self._in_own_unit(targets).min().item()
+        if lowest < self._entry.lowest_target - 1e-6 * self._std:
             raise WellfitError(
-                f"loss.name msle needs targets >= 0, got {lowest:g}; use mse, huber or mae (params.yaml)"
+                f"loss.name {self._name} needs targets >= {self._entry.lowest_target:g}, got {lowest:g}; use mse, "
+                "huber or mae (params.yaml)"
             )
 
     def _in_own_unit(self, targets: Tensor) -> Tensor:
@@ -144,8 +304,12 @@ class Loss:
 
 
 def _setting(values: Sequence[float], device: torch.device) -> Tensor | float:
-    """(K, 1) a setting of each member; of a single one as a number, which is quicker to use."""
-    return values[0] if len(values) == 1 else torch.tensor(values, dtype=torch.float32, device=device)[:, None]
+    """(K, 1) a setting of each member; as a number, which is quicker to use, of a single one or where all are zero."""
+    import torch
+
+    if len(values) == 1 or not any(values):
+        return values[0]
+    return torch.tensor(values, dtype=torch.float32, device=device)[:, None]
 
 
 def _class_weights(config: LossConfig, meta: Meta, device: torch.device) -> Tensor | None:
@@ -162,4 +326,6 @@ def _class_weights(config: LossConfig, meta: Meta, device: torch.device) -> Tens
             f"loss.class_weights must have one number for each of the {len(meta.class_names)} classes ({names}), "
             f"got {len(chosen)} (params.yaml)"
         )
+    import torch
+
     return torch.tensor(chosen, dtype=torch.float32, device=device)

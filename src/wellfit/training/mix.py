@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.training.config import RegularizeConfig
+from wellfit.training.regularize import RegularizeConfig
 
 
 class Mixed(NamedTuple):

@@ -21,12 +21,12 @@ from wellfit.models.inputs import Inputs
 from wellfit.models.packed import change_members, member_state, packed
 from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
-from wellfit.training.config import ScheduleConfig
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
 from wellfit.training.mix import BatchMixer
-from wellfit.training.optim import Optimizer
+from wellfit.training.optimizer import Optimizer
 from wellfit.training.record import resolved_config
+from wellfit.training.schedule import ScheduleConfig
 from wellfit.training.scores import Scores
 from wellfit.training.tensors import Tensors
 
@@ -54,7 +54,7 @@ def pack_key(params: Params) -> str:
 
 def can_pack(params: Params) -> bool:
     """Whether the network and its training are made for packs: multilayer perceptrons in full precision."""
-    return params.model.name in ("mlp", "linear") and params.train.precision == "fp32" and not params.train.compile
+    return params.model.entry.packs and params.train.precision == "fp32" and not params.train.compile
 
 
 class Pack:

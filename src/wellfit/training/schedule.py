@@ -1,28 +1,146 @@
-"""Learning rates: a table of one value a step, and the plateau, which looks at the validation metric."""
+"""Learning rates: a table of one value a step, and the plateau, which looks at the validation metric.
+
+Also the section ``schedule`` of ``params.yaml``, its rules, and the schedules it can name.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import torch
-from torch.optim import SGD
-from torch.optim.lr_scheduler import (
-    ConstantLR,
-    CosineAnnealingLR,
-    CosineAnnealingWarmRestarts,
-    CyclicLR,
-    ExponentialLR,
-    LinearLR,
-    LRScheduler,
-    MultiStepLR,
-    OneCycleLR,
-    PolynomialLR,
-    ReduceLROnPlateau,
-    StepLR,
-)
+from pydantic import Field
 
-from wellfit.training.config import ScheduleConfig
+from wellfit.config import Config, OneOf, Rule, Widths
+
+if TYPE_CHECKING:
+    from torch.optim import SGD
+    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+
+class Span(NamedTuple):
+    """What a schedule runs over.
+
+    Attributes:
+        lr: the peak, ``optim.lr``.
+        steps: optimizer steps an epoch.
+        total: steps of the schedule, warm-up left out.
+    """
+
+    lr: float
+    steps: int
+    total: int
+
+
+class Entry(NamedTuple):
+    """A schedule.
+
+    Attributes:
+        scheduler: class of ``torch.optim.lr_scheduler``; `LambdaLR` takes any formula.
+        arguments: what it takes.
+        reads: keys of the section that it depends on, besides ``warmup_epochs``.
+        is_plateau: whether rates also fall where ``train.monitor`` does not get better.
+    """
+
+    scheduler: str
+    arguments: Callable[[ScheduleConfig, Span], dict[str, Any]]
+    reads: tuple[str, ...] = ()
+    is_plateau: bool = False
+
+
+SCHEDULES = {
+    "constant": Entry("ConstantLR", lambda c, span: {"factor": 1.0}),
+    "step": Entry(
+        "StepLR", lambda c, span: {"step_size": c.step_epochs * span.steps, "gamma": c.gamma}, ("step_epochs", "gamma")
+    ),
+    "multi_step": Entry(
+        "MultiStepLR",
+        lambda c, span: {"milestones": [epoch * span.steps for epoch in c.milestones], "gamma": c.gamma},
+        ("milestones", "gamma"),
+    ),
+    "exponential": Entry("ExponentialLR", lambda c, span: {"gamma": c.decay ** (1 / span.steps)}, ("decay",)),
+    "linear": Entry(
+        "LinearLR",
+        lambda c, span: {"start_factor": 1.0, "end_factor": c.end_factor, "total_iters": span.total},
+        ("end_factor",),
+    ),
+    "polynomial": Entry("PolynomialLR", lambda c, span: {"total_iters": span.total, "power": c.power}, ("power",)),
+    "cosine": Entry("CosineAnnealingLR", lambda c, span: {"T_max": span.total, "eta_min": c.min_lr}, ("min_lr",)),
+    "cosine_restarts": Entry(
+        "CosineAnnealingWarmRestarts",
+        lambda c, span: {"T_0": c.restart_epochs * span.steps, "T_mult": c.restart_factor, "eta_min": c.min_lr},
+        ("restart_epochs", "restart_factor", "min_lr"),
+    ),
+    "one_cycle": Entry(
+        "OneCycleLR",
+        lambda c, span: {
+            "max_lr": span.lr,
+            "total_steps": max(2, span.total),  # a cycle of one step would divide by zero
+            "pct_start": c.rise,
+            "div_factor": 1 / c.start_factor,
+            "final_div_factor": c.start_factor / c.end_factor,
+            "cycle_momentum": False,
+        },
+        ("rise", "start_factor", "end_factor"),
+    ),
+    "cyclic": Entry(
+        "CyclicLR",
+        lambda c, span: {
+            "base_lr": span.lr * c.start_factor,
+            "max_lr": span.lr,
+            "step_size_up": c.cycle_epochs * span.steps / 2,
+            "mode": c.cycle_mode,
+            "gamma": c.decay ** (1 / span.steps),
+            "cycle_momentum": False,
+        },
+        ("start_factor", "cycle_epochs", "cycle_mode", "decay"),
+    ),
+    "plateau": Entry(
+        "ConstantLR", lambda c, span: {"factor": 1.0}, ("gamma", "patience", "threshold", "min_lr"), is_plateau=True
+    ),
+}
+
+
+class ScheduleConfig(Config):
+    name: Annotated[str, OneOf(SCHEDULES)]
+    warmup_epochs: int = Field(ge=0)
+    step_epochs: int = Field(ge=1)
+    milestones: Annotated[Widths, Field(min_length=1)]
+    gamma: float = Field(gt=0, lt=1)
+    decay: float = Field(gt=0, le=1)
+    power: float = Field(gt=0)
+    restart_epochs: int = Field(ge=1)
+    restart_factor: int = Field(ge=1)
+    cycle_epochs: int = Field(ge=1)
+    cycle_mode: Literal["triangular", "triangular2", "exp_range"]
+    rise: float = Field(gt=0, lt=1)
+    start_factor: float = Field(gt=0, le=1)
+    end_factor: float = Field(gt=0, le=1)
+    patience: int = Field(ge=0)
+    threshold: float = Field(ge=0)
+    min_lr: float = Field(ge=0)
+
+
+RULES = [
+    Rule(
+        ("schedule.warmup_epochs", "train.epochs"),
+        lambda p, _: p.schedule.warmup_epochs >= p.train.epochs,
+        "schedule.warmup_epochs must be < train.epochs, got {schedule.warmup_epochs} and {train.epochs}; 0 is no "
+        "warm-up",
+    ),
+    Rule(
+        ("schedule.name", "schedule.min_lr", "optim.lr"),
+        lambda p, _: "min_lr" in SCHEDULES[p.schedule.name].reads and p.schedule.min_lr > p.optim.lr,
+        "schedule.min_lr must be <= optim.lr with schedule.name {schedule.name}, got {schedule.min_lr:g} and "
+        "{optim.lr:g}",
+    ),
+    Rule(
+        ("schedule.milestones",),
+        lambda p, _: list(p.schedule.milestones) != sorted(set(p.schedule.milestones)),
+        "schedule.milestones must rise, got {schedule.milestones}",
+    ),
+]
 
 
 class Schedule:
@@ -34,16 +152,16 @@ class Schedule:
         higher_is_better: direction of the metric that ``plateau`` watches.
     """
 
-    def __init__(self, plans: Sequence["Plan"], steps: int, *, higher_is_better: bool) -> None:
+    def __init__(self, plans: Sequence[Plan], steps: int, *, higher_is_better: bool) -> None:
         self.steps = steps
         self._mode: Literal["min", "max"] = "max" if higher_is_better else "min"
         self._members = [self._member(plan) for plan in plans]
 
-    def _member(self, plan: "Plan") -> "_Member":
-        plateau = _plateau(plan.config, plan.lr, self._mode) if plan.config.name == "plateau" else None
+    def _member(self, plan: Plan) -> _Member:
+        plateau = _plateau(plan.config, plan.lr, self._mode) if SCHEDULES[plan.config.name].is_plateau else None
         return _Member(lr_table(plan.config, plan.lr, plan.epochs, self.steps), plan.config.warmup_epochs, plateau)
 
-    def change(self, kept: Sequence[int], added: Sequence["Plan"]) -> None:
+    def change(self, kept: Sequence[int], added: Sequence[Plan]) -> None:
         """Goes on with some of the members, in this order, and with new ones behind them."""
         self._members = [self._members[k] for k in kept] + [self._member(plan) for plan in added]
 
@@ -105,18 +223,21 @@ def _table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.nda
     total = epochs * steps
     warmup = min(config.warmup_epochs * steps, total)
     span = total - warmup
-    after = _stepped(lambda optimizer: _scheduler(config, optimizer, steps, max(1, span)), lr, max(1, span))
+    entry, total_steps = SCHEDULES[config.name], max(1, span)
+    after = _stepped(entry.scheduler, entry.arguments(config, Span(lr, steps, total_steps)), lr, total_steps)
     if not warmup:
         return after
     full = config.warmup_epochs * steps  # longer than `warmup` where the run ends before it is warm
-    rise = _stepped(lambda optimizer: LinearLR(optimizer, 1 / (full + 1), total_iters=full), float(after[0]), warmup)
+    rise = _stepped("LinearLR", {"start_factor": 1 / (full + 1), "total_iters": full}, float(after[0]), warmup)
     return np.concatenate([rise, after[:span]])
 
 
-def _stepped(make: Callable[[SGD], LRScheduler], lr: float, steps: int) -> np.ndarray:
-    """What a scheduler does to the learning rate of an optimizer, before each of so many steps."""
-    optimizer = SGD([torch.zeros(1)], lr=lr)
-    scheduler = make(optimizer)
+def _stepped(name: str, arguments: dict[str, Any], lr: float, steps: int) -> np.ndarray:
+    """What a scheduler of torch does to the learning rate of an optimizer, before each of so many steps."""
+    from torch.optim import lr_scheduler
+
+    optimizer = _dummy_optimizer(lr)
+    scheduler: LRScheduler = getattr(lr_scheduler, name)(optimizer, **arguments)
     optimizer.step()  # nothing has a gradient: this only tells the scheduler that its order is right
     table = np.empty(steps)
     for step in range(steps):
@@ -126,55 +247,21 @@ def _stepped(make: Callable[[SGD], LRScheduler], lr: float, steps: int) -> np.nd
     return table
 
 
-def _scheduler(config: ScheduleConfig, optimizer: SGD, steps: int, span: int) -> LRScheduler:
-    lr = optimizer.param_groups[0]["lr"]
-    match config.name:
-        case "step":
-            return StepLR(optimizer, step_size=config.step_epochs * steps, gamma=config.gamma)
-        case "multi_step":
-            return MultiStepLR(optimizer, [epoch * steps for epoch in config.milestones], gamma=config.gamma)
-        case "exponential":
-            return ExponentialLR(optimizer, gamma=config.decay ** (1 / steps))
-        case "linear":
-            return LinearLR(optimizer, start_factor=1.0, end_factor=config.end_factor, total_iters=span)
-        case "polynomial":
-            return PolynomialLR(optimizer, total_iters=span, power=config.power)
-        case "cosine":
-            return CosineAnnealingLR(optimizer, T_max=span, eta_min=config.min_lr)
-        case "cosine_restarts":
-            first = config.restart_epochs * steps
-            return CosineAnnealingWarmRestarts(optimizer, first, T_mult=config.restart_factor, eta_min=config.min_lr)
-        case "one_cycle":
-            return OneCycleLR(
-                optimizer,
-                max_lr=lr,
-                total_steps=max(2, span),  # a cycle of one step would divide by zero
-                pct_start=config.rise,
-                div_factor=1 / config.start_factor,
-                final_div_factor=config.start_factor / config.end_factor,
-                cycle_momentum=False,
-            )
-        case "cyclic":
-            return CyclicLR(
-                optimizer,
-                base_lr=lr * config.start_factor,
-                max_lr=lr,
-                step_size_up=config.cycle_epochs * steps / 2,  # type: ignore[arg-type]  # it takes halves
-                mode=config.cycle_mode,
-                gamma=config.decay ** (1 / steps),
-                cycle_momentum=False,
-            )
-        case "constant" | "plateau":
-            return ConstantLR(optimizer, factor=1.0)
-
-
 def _plateau(config: ScheduleConfig, lr: float, mode: Literal["min", "max"]) -> ReduceLROnPlateau:
     """Works on a factor that starts at 1, so that warm-up and plateau multiply."""
+    from torch.optim.lr_scheduler import ReduceLROnPlateau
+
     return ReduceLROnPlateau(
-        SGD([torch.zeros(1)], lr=1.0),
+        _dummy_optimizer(1.0),
         mode=mode,
         factor=config.gamma,
         patience=config.patience,
         threshold=config.threshold,
         min_lr=config.min_lr / lr,
     )
+
+
+def _dummy_optimizer(lr: float) -> SGD:
+    import torch
+
+    return torch.optim.SGD([torch.zeros(1)], lr=lr)

@@ -19,7 +19,7 @@ from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss
 from wellfit.training.mix import BatchMixer
-from wellfit.training.optim import Optimizer
+from wellfit.training.optimizer import Optimizer
 from wellfit.training.runtime import autocast, choose_precision, compiled
 from wellfit.training.scores import Scores
 from wellfit.training.tensors import Tensors

@@ -1,0 +1,31 @@
+"""The section ``regularize`` of ``params.yaml``, and its rules."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from wellfit.config import Config, Rule
+
+
+class RegularizeConfig(Config):
+    input_noise: float = Field(ge=0)
+    mixup: float = Field(ge=0)
+    cutmix: float = Field(ge=0)
+    average: Literal["none", "ema", "swa"]
+    ema_decay: float = Field(gt=0, lt=1)
+    swa_start: float = Field(ge=0, lt=1)
+
+
+RULES = [
+    Rule(
+        ("regularize.cutmix", "data.name"),
+        lambda p, data: p.regularize.cutmix > 0 and data.kind != "images",
+        "regularize.cutmix needs images, but data.name {data.name} is a table; use mixup",
+    ),
+    Rule(
+        ("regularize.cutmix", "regularize.mixup"),
+        lambda p, _: p.regularize.cutmix > 0 and p.regularize.mixup > 0,
+        "regularize.mixup and regularize.cutmix exclude each other, got {regularize.mixup:g} and "
+        "{regularize.cutmix:g}; set one to 0",
+    ),
+]
