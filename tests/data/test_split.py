@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from wellfit.data.config import DataConfig
+from wellfit.data.catalog import DataConfig
 from wellfit.data.raw import RawData, published_splits
 from wellfit.data.split import Assignment, assign_rows, first_twins
 from wellfit.errors import WellfitError

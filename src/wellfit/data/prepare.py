@@ -7,15 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.catalog import CATALOG
-from wellfit.data.config import DataConfig, own_settings
+from wellfit.data.catalog import CATALOG, DataConfig, own_settings
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.publish import replacing
-from wellfit.data.raw import RawData
-from wellfit.data.readers import read_raw
+from wellfit.data.raw import RawData, verify
 from wellfit.data.split import assign_rows
 from wellfit.data.store import Column, Meta, Split, SplitName, save_meta, save_split
 from wellfit.errors import WellfitError
+from wellfit.files import replacing
 
 LONGEST_NAME = 40  # characters shown
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
@@ -64,6 +62,22 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
         meta = _describe(data, source, x[train], source.y[train], columns, sizes, warnings, manifest)
         save_meta(folder, meta)
     return meta
+
+
+def read_raw(data: DataConfig, folder: Path) -> RawData:
+    """Reads a data set that `wellfit.data.fetch.fetch` has got, or the user's own.
+
+    Args:
+        data: the section ``data``.
+        folder: of the data set's raw files, such as ``data/raw/digits``.
+
+    Raises:
+        WellfitError: a file is missing, damaged, or holds a value that is not a finite number.
+    """
+    entry = CATALOG[data.name]
+    for file in entry.files:
+        verify(folder / file.name, file.sha256)
+    return entry.read(entry, folder, data)
 
 
 def _describe(

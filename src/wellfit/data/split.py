@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.config import DataConfig
+from wellfit.data.catalog import DataConfig
 from wellfit.data.raw import RawData
 from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
@@ -58,10 +58,10 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
         )
         twins = np.arange(len(twins))
     given = _given(raw, data)
-    leaks = _leaks(given, twins)
-    if leaks.any():
-        warnings.append(f"{leaks.sum()} rows equal a row of a later split (train, val, test) and are left out")
-    rows: dict[SplitName, Rows] = {name: np.flatnonzero((given == name) & ~leaks) for name in SPLIT_NAMES}
+    overlap = _split_overlap(given, twins)
+    if overlap.any():
+        warnings.append(f"{overlap.sum()} rows equal a row of a later split (train, val, test) and are left out")
+    rows: dict[SplitName, Rows] = {name: np.flatnonzero((given == name) & ~overlap) for name in SPLIT_NAMES}
     for name in SPLIT_NAMES:
         if (given == name).any() and not len(rows[name]):
             raise WellfitError(f"data.name {data.name}: every row of the {name} split equals one of a later split")
@@ -99,12 +99,12 @@ def _repeated(twins: Rows) -> int:
     return len(twins) - len(np.unique(twins))
 
 
-def _leaks(given: NDArray[np.str_], twins: Rows) -> NDArray[np.bool_]:
+def _split_overlap(given: NDArray[np.str_], twins: Rows) -> NDArray[np.bool_]:
     """Which rows have a twin in a later split, (n,)."""
-    leaks = np.zeros(len(given), bool)
+    overlap = np.zeros(len(given), bool)
     for name, later in LATER.items():
-        leaks |= (given == name) & np.isin(twins, twins[np.isin(given, later)])
-    return leaks
+        overlap |= (given == name) & np.isin(twins, twins[np.isin(given, later)])
+    return overlap
 
 
 def _given(raw: RawData, data: DataConfig) -> NDArray[np.str_]:

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from wellfit.data.catalog import Package, RawFile
 from wellfit.data.download import NotThereError, SourceError
+from wellfit.data.raw import Package, RawFile
 
 CHUNK = 1 << 16  # bytes
 GZIP_MAGIC = b"\x1f\x8b"
@@ -96,8 +96,7 @@ def _refuse_strange(member: tarfile.TarInfo) -> None:
 
 def _write(source: IO[bytes], folder: Path, file: RawFile) -> None:
     """Copies until the end or one byte beyond the size, so that a gzip bomb stays small, and verifies."""
-    algorithm, _, expected = file.digest.partition(":")
-    digest, size, part = hashlib.new(algorithm, usedforsecurity=False), 0, folder / f".{file.name}.part"
+    digest, size, part = hashlib.sha256(), 0, folder / f".{file.name}.part"
     try:
         with part.open("wb") as out:
             while chunk := source.read(min(CHUNK, file.size + 1 - size)):
@@ -108,8 +107,8 @@ def _write(source: IO[bytes], folder: Path, file: RawFile) -> None:
             os.fsync(out.fileno())
         if size != file.size:
             raise SourceError(f"wrong content: {size} bytes unpacked, not {file.size}", retry=True)
-        if digest.hexdigest() != expected:
-            reason = f"wrong content: {algorithm} {digest.hexdigest()[:12]}..., not {expected[:12]}..."
+        if digest.hexdigest() != file.sha256:
+            reason = f"wrong content: sha256 {digest.hexdigest()[:12]}..., not {file.sha256[:12]}..."
             raise SourceError(reason, retry=True)
         part.replace(folder / file.name)
     finally:

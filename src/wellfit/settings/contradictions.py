@@ -6,8 +6,8 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING, get_args
 
-from wellfit.data.catalog import CATALOG, Kind, Task
-from wellfit.data.config import OWN_TABLES, DataConfig
+from wellfit.data.catalog import CATALOG, DataConfig
+from wellfit.data.store import Kind, Task
 from wellfit.models.config import BUILT_WITH, TORCHVISION, ModelConfig
 from wellfit.training.config import ClassMonitor, NumberMonitor
 
@@ -29,27 +29,28 @@ def contradictions(p: Params, kind: Kind, task: Task | None) -> list[tuple[bool,
     classes, numbers = task == "classification", task == "regression"
     wrong_monitors = get_args(NumberMonitor) if classes else get_args(ClassMonitor) if numbers else ()
     shares = p.data.val_fraction + p.data.test_fraction
-    own_task = CATALOG[p.data.name].task
+    entry = CATALOG[p.data.name]
+    binary = [name for name, other in CATALOG.items() if other.binary_class_names]
     twice = _named_twice(p.data)
     return [
         (
-            p.data.name in OWN_TABLES and p.data.target is None,
+            entry.is_own_table and p.data.target is None,
             f"data.target must name the column to predict, as data.name is {p.data.name}, got null",
         ),
         *(
             (
-                p.data.name not in OWN_TABLES and getattr(p.data, key) is not None,
+                not entry.is_own_table and getattr(p.data, key) is not None,
                 f"data.{key} names a column of a csv or parquet file, but data.name is {p.data.name}; set it to null",
             )
             for key in ("id", "weight", "group", "time")
         ),
         (
-            p.data.task == "binary" and p.data.name not in ("mnist", "fashion_mnist"),
-            f"data.task binary is for mnist and fashion_mnist, not for data.name {p.data.name}; use auto",
+            p.data.task == "binary" and p.data.name not in binary,
+            f"data.task binary is for {' and '.join(binary)}, not for data.name {p.data.name}; use auto",
         ),
         (
-            own_task is not None and p.data.task not in ("auto", "binary", own_task),
-            f"data.task {p.data.task} does not fit data.name {p.data.name}, which is a {own_task}; use auto",
+            entry.task is not None and p.data.task not in ("auto", "binary", entry.task),
+            f"data.task {p.data.task} does not fit data.name {p.data.name}, which is a {entry.task}; use auto",
         ),
         (
             bool(twice),

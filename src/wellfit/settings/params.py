@@ -15,8 +15,9 @@ from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from wellfit.config import Config
-from wellfit.data.catalog import CATALOG, Kind, Task
-from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.catalog import CATALOG, DataConfig
+from wellfit.data.fetch import FetchConfig
+from wellfit.data.store import Kind, Task
 from wellfit.errors import WellfitError
 from wellfit.metrics.config import EvaluateConfig
 from wellfit.models.config import ModelConfig

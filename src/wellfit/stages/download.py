@@ -7,9 +7,8 @@ from wellfit.compare.config import BASE_FILE, NamedComparison
 from wellfit.compare.data import FOLDER, download
 from wellfit.compare.page import markdown
 from wellfit.data.catalog import CATALOG
-from wellfit.data.publish import replacing
 from wellfit.errors import WellfitError
-from wellfit.files import write_text, write_yaml
+from wellfit.files import replacing, write_text, write_yaml
 from wellfit.settings.params import Params, load_params
 from wellfit.settings.parse import read_yaml
 

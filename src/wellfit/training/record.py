@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import wellfit
 from wellfit.errors import WellfitError
-from wellfit.files import whole_folder
+from wellfit.files import replacing
 from wellfit.settings.params import Params
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def write_training(
         weights: by name; None where there are none.
         info: for the checkpoint.
     """
-    with whole_folder(folder) as unfinished:
+    with replacing(folder, durable=False) as unfinished:
         (unfinished / name).write_bytes(_line(dict(said)))
         epochs = ({"epoch": number, **metrics} for number, metrics in enumerate(history, 1))
         (unfinished / HISTORY).write_bytes(b"".join(map(_line, epochs)))

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wellfit.data.image_files import EXTENSIONS, list_images
+from wellfit.data.readers.image_files import EXTENSIONS, list_images
 from wellfit.errors import WellfitError
 
 

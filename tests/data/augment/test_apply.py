@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 from torch import Tensor
 
-from wellfit.data.augment import Augment
-from wellfit.data.augmentation import Augmentation, Erase
+from wellfit.data.augment.apply import Augment
+from wellfit.data.augment.settings import Augmentation, Erase
 from wellfit.errors import WellfitError
 
 AUGMENTATION: TypeAdapter[Augmentation] = TypeAdapter(Augmentation)

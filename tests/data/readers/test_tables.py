@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellfit.data.tables import read_csv, read_parquet
+from wellfit.data.readers.tables import read_csv, read_parquet
 from wellfit.errors import WellfitError
 
 CELL = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), max_size=6)

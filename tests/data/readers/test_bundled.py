@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -6,9 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn import datasets
+from sklearn.datasets import load_diabetes
 
-from wellfit.data.bundled import save_bundled
+from wellfit.data.catalog import CATALOG, DataConfig
+from wellfit.data.prepare import read_raw
+from wellfit.data.readers.bundled import save_arrays
+from wellfit.data.store import file_sha256
+from wellfit.errors import WellfitError
 
+Config = Callable[..., DataConfig]
 LOADERS = {
     "digits": datasets.load_digits,
     "wine": datasets.load_wine,
@@ -17,10 +24,16 @@ LOADERS = {
 }
 
 
+def bundle(data: DataConfig, folder: Path) -> None:
+    entry = CATALOG[data.name]
+    assert entry.load is not None
+    save_arrays(entry.load(data), entry, folder)
+
+
 @pytest.fixture
 def save(data_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
     def run(name: str, **changes: Any) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        save_bundled(data_config(name, **changes), tmp_path)
+        bundle(data_config(name, **changes), tmp_path)
         return (
             np.load(tmp_path / "x.npy"),
             np.load(tmp_path / "y.npy"),
@@ -111,3 +124,88 @@ def test_the_noise_of_imbalanced_data_is_on_the_features_alone(save: Callable[..
     assert (x - clean_x).std() == pytest.approx(0.5, rel=0.05)
     assert np.linalg.matrix_rank(clean_x - clean_x.mean(axis=0)) == 7, "three features repeat others"
     assert np.linalg.matrix_rank(x - x.mean(axis=0)) == 10
+
+
+def rewrite(folder: Path, **arrays: np.ndarray) -> None:
+    """Puts other arrays into a bundled set, with hashes that fit."""
+    names = json.loads((folder / "names.json").read_text())
+    for name, array in arrays.items():
+        np.save(folder / f"{name}.npy", array)
+        names["sha256"][f"{name}.npy"] = file_sha256(folder / f"{name}.npy")
+    (folder / "names.json").write_text(json.dumps(names))
+
+
+@pytest.fixture
+def diabetes(data_config: Config, tmp_path: Path) -> Path:
+    bundle(data_config("diabetes"), tmp_path)
+    return tmp_path
+
+
+def test_a_table_is_a_frame_in_raw_units(diabetes: Path, data_config: Config) -> None:
+    raw = read_raw(data_config("diabetes"), diabetes)
+    assert raw.y.dtype == np.float32
+    np.testing.assert_allclose(raw.x, np.load(diabetes / "x.npy"), rtol=1e-6)
+    assert raw.x.columns.tolist() == load_diabetes().feature_names
+    assert raw.target_name == "disease_progression"
+    assert raw.splits is None
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e39])
+def test_a_feature_that_is_not_finite_is_named(value: float, diabetes: Path, data_config: Config) -> None:
+    x = np.load(diabetes / "x.npy")
+    x[17, 2] = value
+    rewrite(diabetes, x=x)
+    with pytest.raises(
+        WellfitError,
+        match=r"x\.npy row 17, bmi: must be a finite float32 number, got " + f"{value:g}".replace("+", r"\+"),
+    ):
+        read_raw(data_config("diabetes"), diabetes)
+
+
+def test_a_target_that_is_not_finite_is_named(diabetes: Path, data_config: Config) -> None:
+    y = np.load(diabetes / "y.npy")
+    y[3] = np.nan
+    rewrite(diabetes, y=y)
+    with pytest.raises(WellfitError, match=r"y\.npy row 3, disease_progression: must be a finite"):
+        read_raw(data_config("diabetes"), diabetes)
+
+
+def test_arrays_that_do_not_fit_together(diabetes: Path, data_config: Config) -> None:
+    x = np.load(diabetes / "x.npy")
+    rewrite(diabetes, x=x[:-1])
+    with pytest.raises(WellfitError, match=re.escape("x.npy (441, 10) and y.npy (442,) do not fit together")):
+        read_raw(data_config("diabetes"), diabetes)
+    rewrite(diabetes, x=x[:, :-1])
+    with pytest.raises(WellfitError, match=re.escape("x.npy has 9 columns, names.json 10 names")):
+        read_raw(data_config("diabetes"), diabetes)
+
+
+@pytest.mark.parametrize("file", ["x.npy", "y.npy", "names.json"])
+def test_a_missing_file_says_which_stage_makes_it(file: str, diabetes: Path, data_config: Config) -> None:
+    (diabetes / file).unlink()
+    with pytest.raises(WellfitError, match=f"{file} not found; `dvc repro fetch` makes it"):
+        read_raw(data_config("diabetes"), diabetes)
+
+
+@pytest.mark.parametrize("file", ["x.npy", "y.npy", "names.json"])
+@pytest.mark.parametrize("cut", [0, 50])
+def test_a_truncated_file_is_damaged(file: str, cut: int, diabetes: Path, data_config: Config) -> None:
+    path = diabetes / file
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(WellfitError, match=f"{file} is damaged"):
+        read_raw(data_config("diabetes"), diabetes)
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"feature_names": [], "class_names": [], "target_name": "t", "sha256": 1}']
+)
+def test_names_of_another_shape(text: str, diabetes: Path, data_config: Config) -> None:
+    (diabetes / "names.json").write_text(text)
+    with pytest.raises(WellfitError, match=r"names\.json is damaged"):
+        read_raw(data_config("diabetes"), diabetes)
+
+
+def test_pickled_arrays_are_not_loaded(diabetes: Path, data_config: Config) -> None:
+    rewrite(diabetes, y=np.array([{}], dtype=object))
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        read_raw(data_config("diabetes"), diabetes)

@@ -7,7 +7,31 @@ and no hue to change.
 import torch
 from torch import Tensor
 
+from wellfit.data.augment.draws import Draws
+from wellfit.data.augment.settings import Colour
+
 LUMA = (0.2989, 0.587, 0.114)  # share of red, green and blue in grey, as in torchvision and PIL (ITU-R BT.601)
+
+
+def recolour(images: Tensor, colour: Colour, draws: Draws) -> Tensor:
+    """Changes brightness, contrast, saturation and hue, in this order.
+
+    Args:
+        images: (B, C, H, W) float32 from 0 to 255, with 1 or 3 channels.
+        colour: largest changes.
+        draws: of this batch.
+    """
+    adjusters = (
+        ("brightness", colour.brightness, adjust_brightness),
+        ("contrast", colour.contrast, adjust_contrast),
+        ("saturation", colour.saturation, adjust_saturation),
+    )
+    for purpose, largest, adjust in adjusters:
+        if largest is not None:
+            images = adjust(images, draws.between(purpose, 1 - largest, 1 + largest))
+    if colour.hue is not None:
+        images = adjust_hue(images, draws.either_way("hue", colour.hue))
+    return images
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:

@@ -6,19 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.data.augmentation import Augmentation, Colour, Erase, operations
-from wellfit.data.colour import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
-from wellfit.data.geometry import Mirror, Offset, affine_maps, pick, resample
+from wellfit.data.augment.colour import recolour
+from wellfit.data.augment.draws import Draws
+from wellfit.data.augment.geometry import Mirror, Offset, affine_maps, pick, resample
+from wellfit.data.augment.settings import Augmentation, Erase, operations
 from wellfit.errors import WellfitError
 
 LOWEST_RATIO, HIGHEST_RATIO = 0.3, 3.3  # of an erased box's height to its width, both as shares of the image's
-
-# What a number is drawn for. All are drawn, so that one operation more does not change the numbers of the others.
-PURPOSES = (
-    *("rotate", "shift_x", "shift_y", "zoom", "shear", "flip_horizontal", "flip_vertical", "crop_x", "crop_y"),
-    *("brightness", "contrast", "saturation", "hue"),
-    *("erase", "erase_area", "erase_ratio", "erase_x", "erase_y"),
-)
 
 
 class Augment:
@@ -69,7 +63,7 @@ class Augment:
                 f"data.augment: colour needs images of 1 or 3 channels, got {channels}; take it out in params.yaml"
             )
 
-    def _move(self, images: Tensor, draws: "Draws") -> Tensor:
+    def _move(self, images: Tensor, draws: Draws) -> Tensor:
         """Interpolates once, or not at all where only flips and crops are asked for."""
         do = self._operations
         height, width = images.shape[-2:]
@@ -95,55 +89,6 @@ class Augment:
             mirror=mirror,
         )
         return resample(images.float(), maps).clamp_(0, 255)  # weights may add up to a little more than 1
-
-
-class Draws:
-    """Random numbers for one batch: one for each image and purpose, evenly spread.
-
-    They are drawn on the CPU, which makes them the same for every device, and sent there without waiting for it.
-    """
-
-    def __init__(self, random: np.random.Generator, size: int, device: torch.device) -> None:
-        drawn = torch.from_numpy(random.random((len(PURPOSES), size), dtype=np.float32))
-        numbers = drawn.to(device, non_blocking=True).unbind()
-        self._shares: dict[str, Tensor] = dict(zip(PURPOSES, numbers, strict=True))
-
-    def between(self, purpose: str, low: float | Tensor, high: float | Tensor) -> Tensor:
-        """(B,) float32 from low to high."""
-        return self._shares[purpose] * (high - low) + low
-
-    def either_way(self, purpose: str, largest: float) -> Tensor:
-        """(B,) float32, at most so far from 0."""
-        return self.between(purpose, -largest, largest)
-
-    def whole(self, purpose: str, low: float | Tensor, high: float | Tensor) -> Tensor:
-        """(B,) whole numbers as float32, from low to high, both included."""
-        return self.between(purpose, low, high + 1).floor()
-
-    def happens(self, purpose: str, probability: float) -> Tensor:
-        """(B,) bool."""
-        return self._shares[purpose] < probability
-
-
-def recolour(images: Tensor, colour: Colour, draws: Draws) -> Tensor:
-    """Changes brightness, contrast, saturation and hue, in this order.
-
-    Args:
-        images: (B, C, H, W) float32 from 0 to 255, with 1 or 3 channels.
-        colour: largest changes.
-        draws: of this batch.
-    """
-    adjusters = (
-        ("brightness", colour.brightness, adjust_brightness),
-        ("contrast", colour.contrast, adjust_contrast),
-        ("saturation", colour.saturation, adjust_saturation),
-    )
-    for purpose, largest, adjust in adjusters:
-        if largest is not None:
-            images = adjust(images, draws.between(purpose, 1 - largest, 1 + largest))
-    if colour.hue is not None:
-        images = adjust_hue(images, draws.either_way("hue", colour.hue))
-    return images
 
 
 def erase(images: Tensor, config: Erase, draws: Draws) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from wellfit.data.colour import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
+from wellfit.data.augment.colour import adjust_brightness, adjust_contrast, adjust_hue, adjust_saturation
 
 Adjust = Callable[[Tensor, Tensor], Tensor]
 FACTORS = (0.0, 0.3, 1.0, 1.8)

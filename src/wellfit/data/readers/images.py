@@ -1,5 +1,7 @@
 """A folder of images as one array, decoded in parallel."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import threading
@@ -8,15 +10,19 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.image_files import ImageFiles, list_images
-from wellfit.data.pixels import ImageError, Note, decode, is_grey
+from wellfit.data.raw import Entry, RawData
+from wellfit.data.readers.image_files import ImageFiles, list_images
+from wellfit.data.readers.pixels import ImageError, Note, decode, is_grey
 from wellfit.errors import WellfitError
 from wellfit.progress import Progress
+
+if TYPE_CHECKING:
+    from wellfit.data.catalog import DataConfig
 
 Channels = Literal["auto", "grey", "rgb"]
 FILES_AT_ONCE = 16  # a task's, so that a million files do not need a million tasks
@@ -31,33 +37,13 @@ NOTES: dict[Note, str] = {
 }
 
 
-class ImageFolder(NamedTuple):
-    """All images of a folder, in the order of `wellfit.data.image_files.list_images`.
-
-    Attributes:
-        images: uint8 (n, channels, height, width).
-        labels: int64 (n,) class indices.
-        class_names: names of the class folders, sorted as torchvision.datasets.ImageFolder sorts them.
-        splits: (n,) of train, val and test where the folder has such folders, else None.
-        files: path of each image, relative to the folder and with forward slashes: what the row is called.
-        warnings: what the user should know, one sentence each.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    class_names: tuple[str, ...]
-    splits: NDArray[np.str_] | None
-    files: tuple[str, ...]
-    warnings: tuple[str, ...]
-
-
 class _Outcome(NamedTuple):
     """What became of one file.
 
     Attributes:
         fault: why it gave no pixels.
         other_size: (height, width) that does not fit the array.
-        notes: as in `wellfit.data.pixels.Decoded`.
+        notes: as in `wellfit.data.readers.pixels.Decoded`.
         brightest: likewise.
         pillow: what Pillow warned of.
         digest: of the pixels.
@@ -71,16 +57,25 @@ class _Outcome(NamedTuple):
     digest: bytes = b""
 
 
+def read_own_images(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
+    """Reads the folder of images that ``data.path`` names, as `read_image_folder` does it."""
+    size = (data.image_size[0], data.image_size[1]) if data.image_size else None
+    return read_image_folder(Path(data.path), size, data.channels)
+
+
 def read_image_folder(
     folder: Path, image_size: tuple[int, int] | None, channels: Channels, workers: int | None = None
-) -> ImageFolder:
-    """Decodes every image once, as `wellfit.data.pixels.decode` does it; the same folder gives the same arrays.
+) -> RawData:
+    """Decodes every image once, as `wellfit.data.readers.pixels.decode` does it; the same folder gives the same arrays.
 
     Args:
-        folder: one folder for each class, as `wellfit.data.image_files.list_images` wants them.
+        folder: one folder for each class, as `wellfit.data.readers.image_files.list_images` wants them.
         image_size: (height, width) in pixels that each image is scaled and cropped to; None where they have one size.
-        channels: grey, rgb, or auto: grey where each image is (see `wellfit.data.pixels.is_grey`), else rgb.
+        channels: grey, rgb, or auto: grey where each image is (see `wellfit.data.readers.pixels.is_grey`), else rgb.
         workers: threads, by default one for each core; Pillow decodes outside of Python's lock.
+
+    Returns:
+        The images in the order of `wellfit.data.readers.image_files.list_images`, each called by its path.
 
     Raises:
         WellfitError: the folder is not laid out as it should be, a file gives no pixels, the sizes differ, or the
@@ -88,33 +83,34 @@ def read_image_folder(
     """
     listed = list_images(folder)
     paths = [folder / file for file in listed.files]
-    with _heard_warnings() as heard:
+    with _collected_warnings() as collected:
         grey = channels == "grey" or (channels == "auto" and all(map(is_grey, paths)))
-        images = _room(len(paths), 1 if grey else 3, image_size or _first_size(paths))
-        outcomes = _decode_all(paths, images, image_size, heard, workers or os.cpu_count() or 1)
+        images = _empty_array(len(paths), 1 if grey else 3, image_size or _first_size(paths))
+        outcomes = _decode_all(paths, images, image_size, collected, workers or os.cpu_count() or 1)
     _check(folder, listed.files, outcomes, images.shape[2:])
-    return ImageFolder(
+    return RawData(
         images,
         listed.labels,
         listed.class_names,
-        listed.splits,
-        listed.files,
-        (*listed.warnings, *_warnings(listed, outcomes)),
+        "class",
+        splits=listed.splits,
+        ids=np.array(listed.files),
+        warnings=(*listed.warnings, *_warnings(listed, outcomes)),
     )
 
 
 @contextmanager
-def _heard_warnings() -> Iterator[dict[int, str]]:
+def _collected_warnings() -> Iterator[dict[int, str]]:
     """Keeps the last warning of each thread, by its number, instead of printing it."""
-    heard: dict[int, str] = {}
+    collected: dict[int, str] = {}
 
-    def hear(message: Warning | str, *_: Any, **__: Any) -> None:
-        heard[threading.get_ident()] = " ".join(str(message).split())
+    def collect(message: Warning | str, *_: Any, **__: Any) -> None:
+        collected[threading.get_ident()] = " ".join(str(message).split())
 
     with warnings.catch_warnings():  # puts showwarning back too
         warnings.simplefilter("always")
-        warnings.showwarning = hear
-        yield heard
+        warnings.showwarning = collect
+        yield collected
 
 
 def _first_size(paths: Sequence[Path]) -> tuple[int, int]:
@@ -125,7 +121,7 @@ def _first_size(paths: Sequence[Path]) -> tuple[int, int]:
     return 1, 1  # no file can be read, which is told later
 
 
-def _room(n_images: int, channels: int, image_size: tuple[int, int]) -> NDArray[np.uint8]:
+def _empty_array(n_images: int, channels: int, image_size: tuple[int, int]) -> NDArray[np.uint8]:
     try:
         return np.empty((n_images, channels, *image_size), dtype=np.uint8)
     except (MemoryError, ValueError):  # too large for the machine, or for any
@@ -140,7 +136,7 @@ def _decode_all(
     paths: Sequence[Path],
     images: NDArray[np.uint8],
     image_size: tuple[int, int] | None,
-    heard: dict[int, str],
+    collected: dict[int, str],
     workers: int,
 ) -> list[_Outcome]:
     """Fills ``images`` and tells what became of each file, in their order."""
@@ -148,9 +144,9 @@ def _decode_all(
     def work(rows: range) -> list[_Outcome]:
         done = []
         for row in rows:
-            heard.pop(threading.get_ident(), None)
+            collected.pop(threading.get_ident(), None)
             outcome = _decode_one(paths[row], images[row], image_size)
-            done.append(outcome._replace(pillow=heard.get(threading.get_ident())))
+            done.append(outcome._replace(pillow=collected.get(threading.get_ident())))
         return done
 
     n = len(paths)
@@ -164,15 +160,15 @@ def _decode_all(
     return outcomes
 
 
-def _decode_one(path: Path, room: NDArray[np.uint8], image_size: tuple[int, int] | None) -> _Outcome:
+def _decode_one(path: Path, target: NDArray[np.uint8], image_size: tuple[int, int] | None) -> _Outcome:
     try:
-        pixels, notes, brightest = decode(path, image_size, grey=len(room) == 1)
+        pixels, notes, brightest = decode(path, image_size, grey=len(target) == 1)
     except ImageError as fault:
         return _Outcome(fault=str(fault))
-    if pixels.shape != room.shape:
+    if pixels.shape != target.shape:
         return _Outcome(other_size=pixels.shape[1:])
-    room[...] = pixels
-    return _Outcome(notes=notes, brightest=brightest, digest=hashlib.blake2b(room.tobytes(), digest_size=16).digest())
+    target[...] = pixels
+    return _Outcome(notes=notes, brightest=brightest, digest=hashlib.blake2b(target.tobytes(), digest_size=16).digest())
 
 
 def _check(folder: Path, files: Sequence[str], outcomes: Sequence[_Outcome], size: tuple[int, ...]) -> None:
@@ -207,14 +203,14 @@ def _warnings(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
             f"the 16-bit images reach {brightest} of 65535, so that {brightest // 256 + 1} of 256 levels are left in 8 "
             "bits; stretch their range to have more"
         )
-    return sentences + _contradictions(listed, outcomes)
+    return sentences + _equal_pixels(listed, outcomes)
 
 
 def _like_it(rows: Sequence[int]) -> str:
     return f" ({len(rows) - 1} more like it)" if len(rows) > 1 else ""
 
 
-def _contradictions(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
+def _equal_pixels(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
     """Images of equal pixels in different classes."""
     first: dict[bytes, int] = {}
     pairs = [(first.setdefault(outcome.digest, row), row) for row, outcome in enumerate(outcomes)]

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellfit.data.columns import Reader, categories
-from wellfit.data.config import DataConfig
+from wellfit.data.catalog import DataConfig
+from wellfit.data.readers.columns import Reader, categories
 from wellfit.errors import WellfitError
 
 PATH = Path("t.csv")
@@ -42,7 +42,7 @@ def test_text_that_reads_as_a_number_is_one(text: str, read: Read) -> None:
 def test_numbers_come_back_as_they_were_written(numbers: list[float]) -> None:
     from wellfit.settings.params import load_params
 
-    data = load_params(Path(__file__).parents[2] / "params.yaml").data
+    data = load_params(Path(__file__).parents[3] / "params.yaml").data
     column = Reader(data, PATH).feature(pa.chunked_array([[repr(number) for number in numbers]]), "c")
     assert column.tolist() == numbers
     assert not np.signbit(column[column == 0]).any(), "no -0.0, which would not be the twin of 0.0"

@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from wellfit.data.augmentation import PRESETS, Operations, operations
+from wellfit.data.augment.settings import PRESETS, Operations, operations
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 
-SHIPPED = Path(__file__).parents[2] / "params.yaml"
+SHIPPED = Path(__file__).parents[3] / "params.yaml"
 
 
 def load(value: str, *more: str) -> Params:

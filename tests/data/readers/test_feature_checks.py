@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellfit.data.config import DataConfig
-from wellfit.data.leaks import check_features
+from wellfit.data.catalog import DataConfig
+from wellfit.data.readers.feature_checks import check_features
 from wellfit.errors import WellfitError
 
 CLASSES = np.arange(100) % 3

@@ -3,6 +3,7 @@ import re
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wellfit.data import images as module
-from wellfit.data.images import read_image_folder
+from wellfit.data.catalog import DataConfig
+from wellfit.data.prepare import read_raw
+from wellfit.data.readers import images as module
+from wellfit.data.readers.images import read_image_folder
 from wellfit.errors import WellfitError
 
 RNG = np.random.default_rng(0)
@@ -40,13 +43,13 @@ def test_pixels_and_labels_are_those_of_torchvision(pets: Path) -> None:
     from torchvision.datasets import ImageFolder
 
     read, theirs = read_image_folder(pets, None, "auto"), ImageFolder(pets)
-    assert read.images.shape == (6, 3, 8, 10)
-    assert (read.images.dtype, read.labels.dtype) == (np.uint8, np.int64)
-    for image, label, (picture, class_index) in zip(read.images, read.labels, theirs, strict=True):
+    assert read.x.shape == (6, 3, 8, 10)
+    assert (read.x.dtype, read.y.dtype) == (np.uint8, np.int64)
+    for image, label, (picture, class_index) in zip(read.x, read.y, theirs, strict=True):
         np.testing.assert_array_equal(image, np.asarray(picture).transpose(2, 0, 1))
         assert label == class_index
     assert read.class_names == tuple(theirs.classes)
-    assert read.files == tuple(str(Path(path).relative_to(pets)) for path, _ in theirs.samples)
+    assert read.ids.tolist() == [str(Path(path).relative_to(pets)) for path, _ in theirs.samples]
     assert (read.splits, read.warnings) == (None, ())
 
 
@@ -59,27 +62,27 @@ def test_splits_of_its_own(pets: Path, tmp_path: Path) -> None:
     assert read.splits.tolist() == ["train"] * 6 + ["test"] * 6
     for split in ("train", "test"):
         part = read_image_folder(whole / split, None, "auto")
-        np.testing.assert_array_equal(read.images[read.splits == split], part.images)
-        np.testing.assert_array_equal(read.labels[read.splits == split], part.labels)
+        np.testing.assert_array_equal(read.x[read.splits == split], part.x)
+        np.testing.assert_array_equal(read.y[read.splits == split], part.y)
 
 
 @pytest.mark.parametrize(("channels", "n_channels"), [("auto", 3), ("rgb", 3), ("grey", 1)])
 def test_one_image_in_colour_makes_all_rgb_unless_told(channels: Any, n_channels: int, tmp_path: Path) -> None:
     grey, colour = noise(4, 4), noise(4, 4, 3)
     read = read_image_folder(write(tmp_path, a__1=grey, a__2=noise(4, 4), b__1=colour), None, channels)
-    assert read.images.shape == (3, n_channels, 4, 4)
-    np.testing.assert_array_equal(read.images[0], np.stack([grey] * n_channels))
+    assert read.x.shape == (3, n_channels, 4, 4)
+    np.testing.assert_array_equal(read.x[0], np.stack([grey] * n_channels))
 
 
 @pytest.mark.parametrize(("channels", "n_channels"), [("auto", 1), ("rgb", 3), ("grey", 1)])
 def test_all_grey_is_one_channel_unless_told(channels: Any, n_channels: int, tmp_path: Path) -> None:
     write(tmp_path, a__1=noise(4, 4), b__1=noise(4, 4) > 99, b__2=noise(4, 4).astype(np.uint16) * 257)
-    assert read_image_folder(tmp_path, None, channels).images.shape == (3, n_channels, 4, 4)
+    assert read_image_folder(tmp_path, None, channels).x.shape == (3, n_channels, 4, 4)
 
 
 def test_any_sizes_become_the_one_asked_for(tmp_path: Path) -> None:
     write(tmp_path, a__1=noise(12, 20), a__2=noise(20, 12), b__1=noise(6, 10))
-    assert read_image_folder(tmp_path, (6, 10), "auto").images.shape == (3, 1, 6, 10)
+    assert read_image_folder(tmp_path, (6, 10), "auto").x.shape == (3, 1, 6, 10)
 
 
 @pytest.mark.parametrize("workers", [2, 7, None])
@@ -90,10 +93,10 @@ def test_any_number_of_workers_gives_the_same(
     for i in range(40):
         write(tmp_path, **{f"{'abc'[i % 3]}__{i}": noise(5 + i % 4, 9, *(() if i % 5 else (2,)))})
     one, many = (read_image_folder(tmp_path, (7, 7), "auto", workers=n) for n in (1, workers))
-    for field in ("images", "labels"):
+    for field in ("x", "y", "ids"):
         np.testing.assert_array_equal(getattr(one, field), getattr(many, field))
     assert one.warnings
-    assert one[2:] == many[2:]
+    assert (one.warnings, one.class_names, one.splits) == (many.warnings, many.class_names, many.splits)
 
 
 def test_the_files_are_shared_out_to_the_workers(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,6 +283,24 @@ def test_nothing_is_written(pets: Path) -> None:
 def test_it_needs_neither_torch_nor_mlflow() -> None:
     import subprocess
 
-    code = "import sys, wellfit.data.images; print({'torch', 'torchvision', 'mlflow', 'pandas'} & {*sys.modules})"
+    code = (
+        "import sys, wellfit.data.readers.images; print({'torch', 'torchvision', 'mlflow', 'pandas'} & {*sys.modules})"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def test_an_own_folder_of_images(data_config: Callable[..., DataConfig], tmp_path: Path) -> None:
+    for split, name, value in (("train", "cat", 10), ("train", "dog", 20), ("test", "dog", 30), ("test", "cat", 40)):
+        (tmp_path / split / name).mkdir(parents=True)
+        Image.new("L", (6, 4), value).save(tmp_path / split / name / "a.png")
+    raw = read_raw(data_config("images", path=str(tmp_path), image_size=[2, 3]), tmp_path / "unused")
+    assert raw.x.shape == (4, 1, 2, 3)
+    assert raw.x[:, 0, 0, 0].tolist() == [10, 20, 40, 30]
+    assert raw.ids is not None
+    assert raw.ids.tolist() == ["train/cat/a.png", "train/dog/a.png", "test/cat/a.png", "test/dog/a.png"]
+    assert raw.splits is not None
+    assert raw.splits.tolist() == ["train", "train", "test", "test"]
+    assert (raw.y.tolist(), raw.class_names) == ([0, 1, 0, 1], ("cat", "dog"))
+    rgb = read_raw(data_config("images", path=str(tmp_path), image_size=None, channels="rgb"), tmp_path / "unused")
+    assert rgb.x.shape == (4, 3, 4, 6)

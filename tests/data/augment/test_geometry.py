@@ -7,7 +7,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional
 
-from wellfit.data.geometry import Mirror, Offset, affine_maps, pick, resample
+from wellfit.data.augment.geometry import Mirror, Offset, affine_maps, pick, resample
 
 # Degrees, pixels to the right and down, factor, degrees.
 MOVES = [

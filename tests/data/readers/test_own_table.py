@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellfit.data.config import DataConfig
+from wellfit.data.catalog import CATALOG, DataConfig
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.own_table import read_own_table
 from wellfit.data.raw import RawData
+from wellfit.data.readers.own_table import read_own_csv, read_own_parquet
 from wellfit.errors import WellfitError
 
 Read = Callable[..., RawData]
@@ -27,9 +27,11 @@ def read(data_config: Callable[..., DataConfig], tmp_path: Path, monkeypatch: py
     def run(content: str | pd.DataFrame = ROWS, **changes: Any) -> RawData:
         if isinstance(content, str):
             Path("t.csv").write_text(content)
-            return read_own_table(data_config("csv", path="t.csv", **{"target": "price"} | changes))
+            data = data_config("csv", path="t.csv", **{"target": "price"} | changes)
+            return read_own_csv(CATALOG["csv"], tmp_path, data)
         content.to_parquet("t.parquet")
-        return read_own_table(data_config("parquet", path="t.parquet", **{"target": "price"} | changes))
+        data = data_config("parquet", path="t.parquet", **{"target": "price"} | changes)
+        return read_own_parquet(CATALOG["parquet"], tmp_path, data)
 
     return run
 

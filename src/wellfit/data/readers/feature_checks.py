@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.config import DataConfig
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from wellfit.data.catalog import DataConfig
 
 COARSE = 0.01  # of a standard deviation: steps of float32 above that lose what a column says
 SAME_UP_TO = 1e-9  # 1 - |correlation| below which two columns of numbers are one on another scale

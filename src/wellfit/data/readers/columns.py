@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.config import DataConfig
-from wellfit.data.tables import FIRST_ROW
+from wellfit.data.readers.tables import FIRST_ROW
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from wellfit.data.catalog import DataConfig
 
 COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)?,\d+$"  # a decimal comma
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
@@ -43,7 +44,7 @@ class Reader:
         ``data.categorical`` overrule that.
 
         Args:
-            column: as `wellfit.data.tables` read it.
+            column: as `wellfit.data.readers.tables` read it.
             name: of the column.
 
         Raises:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from wellfit.data.image_files import EXTENSIONS
+from wellfit.data.readers.image_files import EXTENSIONS
 
 # What the extensions promise, and GIF, which is often found under them. Pillow knows more, among it PostScript, which
 # it would have another program run.

@@ -4,7 +4,7 @@ import difflib
 import os
 import unicodedata
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,6 +89,12 @@ def list_images(folder: Path) -> ImageFiles:
     unused = files + [file for name in others for file in _files_below(folder, name)]
     unused += [file for part in parts for file in part.unused]
     return _joined(parts, list(split_folders), unused, warnings)
+
+
+def describe_folder(folder: Path) -> dict[str, Any]:
+    """Finds the images, and says how many of which classes there are, for ``source.json``."""
+    found = list_images(folder)
+    return {"images": len(found.files), "classes": list(found.class_names)}
 
 
 def _split_folders(folder: Path, folders: list[str]) -> dict[SplitName, str]:

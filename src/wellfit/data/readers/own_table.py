@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.columns import Reader, categories
-from wellfit.data.config import DataConfig
-from wellfit.data.leaks import check_features
-from wellfit.data.raw import RawData
-from wellfit.data.tables import FIRST_ROW, read_csv, read_parquet
+from wellfit.data.raw import Entry, RawData
+from wellfit.data.readers.columns import Reader, categories
+from wellfit.data.readers.feature_checks import check_features
+from wellfit.data.readers.tables import FIRST_ROW, check_file, read_csv, read_parquet
+from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
+
+    from wellfit.data.catalog import DataConfig
 
 MAX_CLASSES = 20  # whole numbers with more values than that are taken for amounts
 LONGEST_ID = 200  # characters: all ids take as much room as the longest
@@ -35,8 +37,21 @@ class Target(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def read_own_table(data: DataConfig) -> RawData:
-    """Reads ``data.path`` and gives each column its part.
+def describe_file(path: Path) -> dict[str, Any]:
+    """Checks that the file is there, and says its size and sha256, for ``source.json``."""
+    check_file(path)
+    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+
+
+def read_own_csv(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
+    """Reads the CSV file at ``data.path``; see `read_own_parquet`."""
+    path = Path(data.path)
+    table = read_csv(path, SEPARATORS[data.separator])
+    return _assign_columns(table, data, path, first_row=FIRST_ROW)
+
+
+def read_own_parquet(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
+    """Reads the Parquet file at ``data.path`` and gives each column its part.
 
     Args:
         data: the section ``data``; ``target`` is set.
@@ -45,12 +60,14 @@ def read_own_table(data: DataConfig) -> RawData:
         WellfitError: the file, a column or a row is not as it must be.
     """
     path = Path(data.path)
-    is_csv = data.name == "csv"
-    table = read_csv(path, SEPARATORS[data.separator]) if is_csv else read_parquet(path)
+    return _assign_columns(read_parquet(path), data, path, first_row=1)
+
+
+def _assign_columns(table: pa.Table, data: DataConfig, path: Path, first_row: int) -> RawData:
     _check_columns(table.column_names, data, path)
     if table.num_rows == 0:
         raise WellfitError(f"{path} has a header and no rows")
-    reader = Reader(data, path, FIRST_ROW if is_csv else 1)
+    reader = Reader(data, path, first_row)
     roles = {role: name for role in ROLES if (name := getattr(data, role))}
     target = _target(reader, table.column(roles["target"]), data, path)
     ids = _ids(reader, table.column(roles["id"]), roles["id"]) if "id" in roles else None
