@@ -275,3 +275,15 @@ def test_an_old_folder_that_a_killed_process_left_is_not_in_the_way(tmp_path: Pa
     with replacing(tmp_path / "result") as new:
         (new / "a").write_text("2")
     assert tree(tmp_path) == {"result/a": "2"}
+
+
+def test_processes_may_make_one_folder_at_once_where_it_need_not_be_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with replacing(tmp_path / "result", durable=False) as first:
+        (first / "a").write_text("1")
+        monkeypatch.setattr("os.getpid", lambda: 0)
+        with replacing(tmp_path / "result", durable=False) as second:
+            (second / "a").write_text("2")
+        assert tree(tmp_path / "result") == {"a": "2"}
+    assert tree(tmp_path) == {"result/a": "1"}

@@ -43,11 +43,11 @@ def code_sha256(*names: str) -> str:
     """A digest of source files, in hexadecimal digits.
 
     Args:
-        names: below ``wellfit``: files, and folders for all of the files in them.
+        names: below ``wellfit``: files, and folders for all files in them at any depth.
     """
     code, root = hashlib.sha256(), Path(wellfit.__file__).parent
     for name in names:
-        for file in [root / name] if name.endswith(".py") else sorted((root / name).glob("*.py")):
+        for file in [root / name] if name.endswith(".py") else sorted((root / name).rglob("*.py")):
             code.update(file.read_bytes())
     return code.hexdigest()
 
