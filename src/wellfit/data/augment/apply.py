@@ -1,4 +1,4 @@
-"""Augments whole batches of training images on their device, each image with random numbers of its own."""
+"""Augments whole batches of training images on their device, each image with its own random numbers."""
 
 import math
 
@@ -16,10 +16,10 @@ LOWEST_RATIO, HIGHEST_RATIO = 0.3, 3.3  # of an erased box's height to its width
 
 
 class Augment:
-    """Does to a batch of training images what ``data.augment`` says.
+    """Applies ``data.augment`` to batches of training images.
 
-    Whatever the order of the list, an image is first moved (mirrored, sheared, rotated, zoomed, shifted, cropped), then
-    its brightness, contrast, saturation and hue are changed, and then a box is erased.
+    The order of the list does not matter: an image is first moved (mirrored, sheared, rotated, zoomed, shifted,
+    cropped), then its brightness, contrast, saturation and hue are changed, and then a box is erased.
 
     Args:
         augmentation: the key ``data.augment``.
@@ -31,7 +31,7 @@ class Augment:
         self._random = np.random.default_rng([seed, 2])
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The images as they are seen this once.
+        """Augments a batch.
 
         Args:
             images: (B, C, H, W) uint8.
@@ -117,6 +117,6 @@ def erase(images: Tensor, config: Erase, draws: Draws) -> Tensor:
 
 
 def _within(size: int, start: Tensor, length: Tensor) -> Tensor:
-    """(B, size) bool: which places lie in the stretch of so many from start."""
-    place = torch.arange(size, device=start.device)
-    return (place >= start[:, None]) & (place < (start + length)[:, None])
+    """(B, size) bool: which positions lie in the ``length`` ones from ``start``."""
+    position = torch.arange(size, device=start.device)
+    return (position >= start[:, None]) & (position < (start + length)[:, None])

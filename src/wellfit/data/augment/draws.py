@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# What a number is drawn for. All are drawn, so that one operation more does not change the numbers of the others.
+# A number is drawn for each of these, used or not, so that an added operation does not change those of the others.
 PURPOSES = (
     *("rotate", "shift_x", "shift_y", "zoom", "shear", "flip_horizontal", "flip_vertical", "crop_x", "crop_y"),
     *("brightness", "contrast", "saturation", "hue"),
@@ -13,9 +13,9 @@ PURPOSES = (
 
 
 class Draws:
-    """Random numbers for one batch: one for each image and purpose, evenly spread.
+    """Random numbers for one batch, uniform from 0 to 1: one for each image and purpose.
 
-    They are drawn on the CPU, which makes them the same for every device, and sent there without waiting for it.
+    They are drawn on the CPU, so that they are the same for every device, and copied to it without waiting.
     """
 
     def __init__(self, random: np.random.Generator, size: int, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""Moves the pixels of whole image batches, each image in its own way; from outside an image comes black."""
+"""Moves the pixels of whole image batches, each image by its own amount; pixels from outside an image are black."""
 
 from typing import NamedTuple
 
@@ -73,7 +73,7 @@ def affine_maps(angle: Tensor, zoom: Tensor, shear: Tensor, offset: Offset, mirr
 
 
 def resample(images: Tensor, maps: Tensor) -> Tensor:
-    """Looks each pixel up at its source, bilinearly.
+    """Interpolates each pixel bilinearly at its source.
 
     Args:
         images: (B, C, H, W) float32.

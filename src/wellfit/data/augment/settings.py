@@ -1,4 +1,4 @@
-"""The key ``data.augment`` of ``params.yaml``: what training images go through."""
+"""The key ``data.augment`` of ``params.yaml``: how training images are augmented."""
 
 import difflib
 from typing import Annotated, Any, Literal, Self, get_args
@@ -99,7 +99,7 @@ def _read(value: Any) -> Any:
 
 
 def _merge(entries: list[Any]) -> dict[str, Any]:
-    """One range for each operation of a list; what stands there by itself comes before what a preset says."""
+    """One range for each operation of a list; its own entries override those of a preset."""
     presets: dict[str, Any] = {}
     own: dict[str, Any] = {}
     for entry in entries:
@@ -137,7 +137,7 @@ Augmentation = Annotated[Literal["none", PresetName] | Operations, PlainValidato
 
 
 def operations(augmentation: Augmentation) -> Operations:
-    """What ``data.augment`` stands for: a preset's operations, the list's own, or none at all."""
+    """The operations of ``data.augment``: those of a preset, of the list, or none."""
     if isinstance(augmentation, Operations):
         return augmentation
     return Operations.model_validate({} if augmentation == "none" else _merge(PRESETS[augmentation]))

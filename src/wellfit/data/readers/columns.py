@@ -1,4 +1,4 @@
-"""What the column of a table holds: numbers or categories, told from all of its cells."""
+"""Decides from all cells of a column whether it holds numbers or categories."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMMA = r"^[+-]?(\d+|\d{1,3}(\.\d{3})+)?,\d+$"  # a decimal comma
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 THOUSANDS = r"^[+-]?\d{1,3}(\.\d{3})+$"  # read as whole numbers where the comma is the decimal mark
 DATE = r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{1,2})([T ]\d{1,2}:\d{2}.*)?$"
-# Of the cells of a column: with so many numbers, the rest are taken for mistakes and not for categories.
+# Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
 MOSTLY = 0.95
 
 
@@ -40,8 +40,8 @@ class Reader:
     def feature(self, column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
         """A column as float64 numbers, NaN where missing, or as a categorical of texts.
 
-        Text that reads as numbers all along is numbers; a boolean is a category. ``data.numeric`` and
-        ``data.categorical`` overrule that.
+        Text is read as numbers if all of its cells are; booleans are categories. ``data.numeric`` and
+        ``data.categorical`` override that.
 
         Args:
             column: as `wellfit.data.readers.tables` read it.
@@ -72,7 +72,7 @@ class Reader:
         return self._from_text(column, name)
 
     def known(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """The column with null for the texts of ``data.missing``, and text for whatever kind of text it was."""
+        """The column with null for the texts of ``data.missing``, and every kind of text as plain strings."""
         import pyarrow as pa
         import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""Columns that no network should learn from: those that say nothing, name the row, or give the target away."""
+"""Checks for columns that a network should not learn from: constants, names of rows, and copies of the target."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from wellfit.data.catalog import DataConfig
 
-COARSE = 0.01  # of a standard deviation: steps of float32 above that lose what a column says
-SAME_UP_TO = 1e-9  # 1 - |correlation| below which two columns of numbers are one on another scale
+COARSE = 0.01  # of a standard deviation: coarser steps of float32 lose what distinguishes the rows
+SAME_UP_TO = 1e-9  # 1 - |correlation| below which one column is a linear function of the other
 
 
 def check_features(
     features: pd.DataFrame, y: NDArray[Any], data: DataConfig, path: Path
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Leaves out columns that say nothing, with a warning, and refuses those that say too much.
+    """Leaves out constant columns, with a warning, and refuses copies of the target and names of rows.
 
     Args:
         features: numbers and categoricals, as `wellfit.data.raw.RawData` has them.
@@ -31,19 +31,19 @@ def check_features(
         path: of the file, for messages.
 
     Returns:
-        The columns that are left, and one sentence for each thing to know.
+        The remaining columns, and the warnings, one sentence each.
 
     Raises:
         WellfitError: a column copies the target or has a category of its own for most rows, or none is left.
     """
     import pandas as pd
 
-    warnings, silent = [], []
+    warnings, constant = [], []
     for name in features.columns:
         column = features[name]
         distinct = column.nunique()
         if distinct < 2 and not (distinct == 1 and column.hasnans):
-            silent.append(name)
+            constant.append(name)
             what = "is missing in every row" if distinct == 0 else f"is {column.iloc[0]!s} in every row"
             warnings.append(f"column {name!r} {what} and is left out")
         elif isinstance(column.dtype, pd.CategoricalDtype):
@@ -53,14 +53,14 @@ def check_features(
                 f"column {name!r} has values up to {column.abs().max():g}, of which float32 keeps too few digits to "
                 "tell them apart; subtract a constant from them"
             )
-        if name not in silent and _copies_target(column, distinct, y):
+        if name not in constant and _copies_target(column, distinct, y):
             raise WellfitError(
                 f"{path} column {name!r}: tells the target {data.target!r} exactly, so nothing would be learned from "
                 "the others; list it in data.drop (params.yaml)"
             )
-    if len(silent) == features.shape[1]:
+    if len(constant) == features.shape[1]:
         raise WellfitError(f"{path} has no column to learn from besides the target {data.target!r}")
-    return features.drop(columns=silent), tuple(warnings)
+    return features.drop(columns=constant), tuple(warnings)
 
 
 def _check_categories(column: pd.Series[Any], distinct: int, data: DataConfig, path: Path) -> list[str]:
@@ -78,8 +78,7 @@ def _check_categories(column: pd.Series[Any], distinct: int, data: DataConfig, p
 
 
 def _copies_target(column: pd.Series[Any], distinct: int, y: NDArray[Any]) -> bool:
-    """Whether each value of a column belongs to one value of the target and the other way round, or, for numbers,
-    whether one is a straight line over the other."""
+    """Whether a column and the target determine each other: one to one, or, for numbers, linearly."""
     if column.hasnans:
         return False
     if y.dtype.kind == "f":

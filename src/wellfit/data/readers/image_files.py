@@ -1,4 +1,4 @@
-"""Which images a folder holds, and of which class: torchvision's ImageFolder layout, with or without its own splits."""
+"""Lists the images of a folder with their classes: torchvision's ImageFolder layout, with or without splits."""
 
 import difflib
 import os
@@ -23,7 +23,7 @@ SPLIT_FOLDERS: dict[str, SplitName] = {
     "test": "test",
     "testing": "test",
 }
-NOT_SHOWN = ("thumbs.db", "desktop.ini", "__macosx")  # what systems leave behind, besides names that begin with a dot
+IGNORED = ("thumbs.db", "desktop.ini", "__macosx")  # of operating systems; hidden files are ignored, too
 UNWRITABLE = ("Cc", "Cs", "Zl", "Zp")  # Unicode's control characters, line ends and bytes that are not UTF-8
 
 
@@ -164,7 +164,7 @@ def _listed(path: Path) -> tuple[list[str], list[str]]:
 
 
 def _is_shown(name: str) -> bool:
-    return not name.startswith(".") and name.casefold() not in NOT_SHOWN
+    return not name.startswith(".") and name.casefold() not in IGNORED
 
 
 def _is_image(file: str) -> bool:

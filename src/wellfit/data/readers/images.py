@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from wellfit.data.catalog import DataConfig
 
 Channels = Literal["auto", "grey", "rgb"]
-FILES_AT_ONCE = 16  # a task's, so that a million files do not need a million tasks
+FILES_AT_ONCE = 16  # per task, so that a million files do not need a million tasks
 FILES_NAMED = 5  # of those that cannot be read
-DIM = 2**15  # 16-bit images whose values all lie below use less than half of their range
+DIM = 2**15  # 16-bit images with all values below use less than half of their range
 NOTES: dict[Note, str] = {
     "frames": "has several frames, of which the first is read",
     "exif": "has EXIF data that cannot be read, so it may not be upright",
@@ -38,7 +38,7 @@ NOTES: dict[Note, str] = {
 
 
 class _Outcome(NamedTuple):
-    """What became of one file.
+    """The outcome of decoding one file.
 
     Attributes:
         fault: why it gave no pixels.
@@ -118,7 +118,7 @@ def _first_size(paths: Sequence[Path]) -> tuple[int, int]:
         with suppress(ImageError):
             _, height, width = decode(path, None, grey=True).pixels.shape
             return height, width
-    return 1, 1  # no file can be read, which is told later
+    return 1, 1  # no file can be read; `_check` raises later
 
 
 def _empty_array(n_images: int, channels: int, image_size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -139,7 +139,7 @@ def _decode_all(
     collected: dict[int, str],
     workers: int,
 ) -> list[_Outcome]:
-    """Fills ``images`` and tells what became of each file, in their order."""
+    """Fills ``images`` and returns the outcome of each file, in their order."""
 
     def work(rows: range) -> list[_Outcome]:
         done = []

@@ -1,4 +1,4 @@
-"""The user's own table: which column is what, and whether a network can learn from it."""
+"""The user's own table: which column is what, and whether it can be learned from."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from wellfit.data.catalog import DataConfig
 
-MAX_CLASSES = 20  # whole numbers with more values than that are taken for amounts
-LONGEST_ID = 200  # characters: all ids take as much room as the longest
+MAX_CLASSES = 20  # a target of whole numbers with more values than that is a regression
+LONGEST_ID = 200  # characters: every id takes the memory of the longest
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 LISTS = ("numeric", "categorical", "drop")
 ROLES = ("target", "id", "weight", "group", "time")
@@ -51,7 +51,7 @@ def read_own_csv(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
 
 
 def read_own_parquet(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
-    """Reads the Parquet file at ``data.path`` and gives each column its part.
+    """Reads the Parquet file at ``data.path`` and gives each column its role.
 
     Args:
         data: the section ``data``; ``target`` is set.
@@ -89,7 +89,7 @@ def _assign_columns(table: pa.Table, data: DataConfig, path: Path, first_row: in
 
 
 def _features(reader: Reader, table: pa.Table, taken: set[str]) -> pd.DataFrame:
-    """Every column that has no other part, in the file's order."""
+    """Every column without another role, in the file's order."""
     import pandas as pd
 
     names = [name for name in table.column_names if name not in taken]
@@ -182,7 +182,7 @@ def _groups(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[np.in
 
 
 def _times(reader: Reader, column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
-    """When each row was, as numbers that rise with time."""
+    """The time of each row, as numbers that rise with it."""
     import pandas as pd
     from pyarrow import types
 
@@ -218,7 +218,7 @@ def _refuse_missing(reader: Reader, column: pa.ChunkedArray, what: str) -> None:
 
 
 def _as_number_or_text(text: str) -> tuple[bool, float, str]:
-    """Sorts 2 before 10, and numbers before texts."""
+    """A sort key: numbers by value, then texts."""
     try:
         return False, float(text), text
     except ValueError:

@@ -1,4 +1,4 @@
-"""One image file as uint8 pixels: upright, opaque, grey or RGB, and of the size asked for."""
+"""Decodes one image file into uint8 pixels: upright, opaque, grey or RGB, and of the wanted size."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

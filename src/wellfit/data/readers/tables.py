@@ -1,6 +1,6 @@
-"""CSV and Parquet files as columns of text, numbers or dates, read whole or refused with the row that is wrong.
+"""Reads CSV and Parquet files as columns of text, numbers or dates; a file with a wrong row is refused.
 
-Rows are counted as a spreadsheet counts them: the header is row 1.
+Rows are counted as in a spreadsheet: the header is row 1.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, skip_rows: int = 0) -> pa.Table:
-    """Reads every cell of a CSV file as text, without the blanks around it.
+    """Reads every cell of a CSV file as text, without leading and trailing blanks.
 
-    Nothing is inferred here: what a column holds can only be told from all of it.
+    No type is inferred here: that takes the whole column.
 
     Args:
         path: UTF-8, with or without a byte-order mark; cells may be quoted and hold line breaks then.
@@ -92,7 +92,7 @@ def read_parquet(path: Path) -> pa.Table:
 
 
 def check_file(path: Path) -> None:
-    """Refuses a ``data.path`` that is no file.
+    """Checks that ``data.path`` is a file.
 
     Raises:
         WellfitError: there is nothing, or a folder.
