@@ -24,8 +24,8 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from wellfit.data.augment import Augment
-from wellfit.data.augmentation import Augmentation
+from wellfit.data.augment.apply import Augment
+from wellfit.data.augment.settings import Augmentation
 
 ROUNDS = 7
 IMAGES = 1024  # in each round

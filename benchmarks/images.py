@@ -20,7 +20,7 @@ import numpy as np
 import PIL
 from PIL import Image
 
-from wellfit.data.images import read_image_folder
+from wellfit.data.readers.images import read_image_folder
 
 ROUNDS = 3
 RESULTS = Path(__file__).parent / "results" / "images.json"

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import (
     project_root,
     read_json,
-    whole_folder,
+    replacing,
     write_bytes,
     write_csv,
     write_json,
@@ -190,7 +191,7 @@ def test_a_folder_is_there_as_a_whole_or_as_it_was(tmp_path: Path) -> None:
     folder = tmp_path / "made" / "here"
 
     def make(name: str, error: BaseException | None = None) -> None:
-        with whole_folder(folder) as unfinished:
+        with replacing(folder, durable=False) as unfinished:
             (unfinished / name).touch()
             assert not (folder / name).exists()
             if error:
@@ -204,3 +205,85 @@ def test_a_folder_is_there_as_a_whole_or_as_it_was(tmp_path: Path) -> None:
     make("c")
     assert [path.name for path in folder.iterdir()] == ["c"]
     assert list(folder.parent.iterdir()) == [folder]
+
+
+def tree(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_filled_folder_appears_at_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "result"
+    with replacing(folder) as new:
+        (new / "a").write_text("1")
+        assert not folder.exists()
+    assert tree(tmp_path) == {"deep/result/a": "1"}
+
+
+def test_an_old_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    folder.mkdir()
+    (folder / "old").write_text("0")
+    with replacing(folder) as new:
+        (new / "a").write_text("1")
+        assert tree(folder) == {"old": "0"}
+    assert tree(tmp_path) == {"result/a": "1"}
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_after_an_exception_all_is_as_before(stop: type[BaseException], tmp_path: Path) -> None:
+    folder = tmp_path / "result"
+    folder.mkdir()
+    (folder / "old").write_text("0")
+    with suppress(stop), replacing(folder) as new:
+        (new / "a").write_text("1")
+        raise stop
+    assert tree(tmp_path) == {"result/old": "0"}
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_a_rename_that_fails_brings_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "result"
+    folder.mkdir()
+    (folder / "old").write_text("0")
+    rename = Path.rename
+
+    def fail_on_new(self: Path, target: Path) -> Path:
+        if self.name.endswith(".new"):
+            raise OSError("no space")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail_on_new)
+    with pytest.raises(OSError, match="no space"), replacing(folder) as new:
+        (new / "a").write_text("1")
+    assert tree(tmp_path) == {"result/old": "0"}
+
+
+def test_what_a_killed_process_left_is_put_right(tmp_path: Path) -> None:
+    for name, text in ((".result.old", "0"), (".result.new", "half")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(text)
+    with suppress(RuntimeError), replacing(tmp_path / "result") as new:
+        assert list(new.iterdir()) == []
+        raise RuntimeError
+    assert tree(tmp_path) == {"result/a": "0"}
+
+
+def test_an_old_folder_that_a_killed_process_left_is_not_in_the_way(tmp_path: Path) -> None:
+    for name, text in (("result", "1"), (".result.old", "0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(text)
+    with replacing(tmp_path / "result") as new:
+        (new / "a").write_text("2")
+    assert tree(tmp_path) == {"result/a": "2"}
+
+
+def test_processes_may_make_one_folder_at_once_where_it_need_not_be_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with replacing(tmp_path / "result", durable=False) as first:
+        (first / "a").write_text("1")
+        monkeypatch.setattr("os.getpid", lambda: 0)
+        with replacing(tmp_path / "result", durable=False) as second:
+            (second / "a").write_text("2")
+        assert tree(tmp_path / "result") == {"a": "2"}
+    assert tree(tmp_path) == {"result/a": "1"}

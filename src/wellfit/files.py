@@ -43,22 +43,50 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 
 @contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def replacing(folder: Path, *, durable: bool = True) -> Iterator[Path]:
     """Gives an empty folder to fill, which takes the place of ``folder`` when the block ends without an exception.
 
-    A reader, or the death of this process, finds the old one, none, or the new one as a whole. It is not forced onto
-    the disk. Processes may make the same folder at once: it is that of the last one.
+    After an exception the filled folder is gone and ``folder`` is as it was. What a killed process left is put right
+    by the next one, so two processes must not replace the same folder at once unless ``durable`` is false.
+
+    Args:
+        folder: where the result is to stand; need not exist.
+        durable: whether to wait until the disk has the names in it, so that a power cut counts as a crash, too. If
+            not, each process fills a folder of its own, and the last one to end counts.
     """
-    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}.tmp")
-    unfinished.mkdir(parents=True)
+    owner = "" if durable else f".{os.getpid()}"
+    new, old = folder.with_name(f".{folder.name}{owner}.new"), folder.with_name(f".{folder.name}{owner}.old")
+    _put_back(old, folder)
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
     try:
-        yield unfinished
+        yield new
+        if durable:
+            _sync(new)
         if folder.exists():
-            shutil.rmtree(folder)
-        unfinished.replace(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
+            folder.rename(old)
+        new.rename(folder)
+        if durable:
+            _sync(folder.parent)
+    finally:
+        _put_back(old, folder)
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _put_back(old: Path, folder: Path) -> None:
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    """Makes the names in a folder survive a power failure, as fsync of the files did for their bytes."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def write_text(path: Path, text: str) -> None:

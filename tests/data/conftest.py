@@ -20,9 +20,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from wellfit.data.catalog import CATALOG, IDX_FILES, Entry, Package, RawFile
-from wellfit.data.config import DataConfig, FetchConfig
-from wellfit.data.fetch import fetch
+from wellfit.data.catalog import CATALOG, IDX_FILES
+from wellfit.data.fetch import FetchConfig, fetch
+from wellfit.data.raw import Entry, Package, RawFile
+from wellfit.data.settings import DataConfig
 from wellfit.settings.params import load_params
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -146,12 +147,12 @@ class Published:
             Package(
                 name=f"{name}.gz",
                 container="gzip",
-                files=(RawFile(name, len(body), f"sha256:{hashlib.sha256(body).hexdigest()}"),),
+                files=(RawFile(name, len(body), hashlib.sha256(body).hexdigest()),),
                 addresses=tuple(f"{address}/{name}.gz" for address in addresses),
             )
             for name, body in self.contents.items()
         )
-        return Entry("images", "classification", "t", "s", "l", ("even", "odd"), packages)
+        return CATALOG["mnist"]._replace(class_names=("even", "odd"), packages=packages)
 
     def write_packed(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from wellfit.data import fetch as module
-from wellfit.data.catalog import CATALOG, Entry, Package, RawFile
+from wellfit.data.catalog import CATALOG
+from wellfit.data.raw import Package, RawFile
 from wellfit.errors import WellfitError
 
 
@@ -337,12 +338,12 @@ def test_generated_data_depend_on_their_params_alone(name: str, get: Callable[..
 
 
 PLAIN = {"adult.data": b"39, State-gov\n" * 50, "adult.test": b"|1x3 Cross validator\n" * 20}
-BATCHES = {name: name.encode() * 400 for name in ("data_batch_1", "data_batch_2", "test_batch", "batches.meta")}
-ARCHIVE = "cifar-10-python.tar.gz"
+BATCHES = {name: name.encode() * 400 for name in ("data_batch_1.bin", "data_batch_2.bin", "test_batch.bin", "last.bin")}
+ARCHIVE = "cifar-10-binary.tar.gz"
 
 
-def raw_file(name: str, body: bytes, algorithm: str = "sha256") -> RawFile:
-    return RawFile(name, len(body), f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}")
+def raw_file(name: str, body: bytes) -> RawFile:
+    return RawFile(name, len(body), hashlib.sha256(body).hexdigest())
 
 
 def packed_as_tar(contents: dict[str, bytes], folder: str = "inside") -> bytes:
@@ -361,7 +362,7 @@ def plain(server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     packages = tuple(
         Package(name, "plain", (raw_file(name, body),), (f"{server.url}/uci/{name}",)) for name, body in PLAIN.items()
     )
-    monkeypatch.setitem(CATALOG, "adult", Entry("table", "classification", "t", "s", "l", (), packages))
+    monkeypatch.setitem(CATALOG, "adult", CATALOG["adult"]._replace(packages=packages))
     for name, body in PLAIN.items():
         server.answers[f"/uci/{name}"] = [server.content(body)]
     return PLAIN
@@ -370,9 +371,9 @@ def plain(server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 @pytest.fixture
 def archive(server: Any, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """A small archive under the name cifar10; its address does not end in its name."""
-    files = tuple(raw_file(name, body, "md5") for name, body in BATCHES.items())
+    files = tuple(raw_file(name, body) for name, body in BATCHES.items())
     package = Package(ARCHIVE, "tar", files, (f"{server.url}/files/1",), "inside")
-    monkeypatch.setitem(CATALOG, "cifar10", Entry("images", "classification", "t", "s", "l", (), (package,)))
+    monkeypatch.setitem(CATALOG, "cifar10", CATALOG["cifar10"]._replace(packages=(package,)))
     server.answers["/files/1"] = [server.content(packed_as_tar(BATCHES))]
     return BATCHES
 
@@ -427,13 +428,13 @@ def bad_archives(archive: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
     whole = packed_as_tar(archive)
     damaged = bytearray(whole)
     damaged[len(whole) // 2] ^= 0x10
-    last = flipped(archive["batches.meta"])
+    last = flipped(archive["last.bin"])
     return {
         "truncated": (whole[:-20], "damaged: "),
         "flipped byte": (bytes(damaged), "damaged: |wrong content: "),
-        "flipped byte inside": (packed_as_tar({**archive, "batches.meta": last}), "wrong content: md5"),
-        "missing member": (packed_as_tar(dict(list(archive.items())[:-1])), "no inside/batches.meta in it"),
-        "another folder": (packed_as_tar(archive, "outside"), "no inside/data_batch_1 in it"),
+        "flipped byte inside": (packed_as_tar({**archive, "last.bin": last}), "wrong content: sha256"),
+        "missing member": (packed_as_tar(dict(list(archive.items())[:-1])), "no inside/last.bin in it"),
+        "another folder": (packed_as_tar(archive, "outside"), "no inside/data_batch_1.bin in it"),
         "a way out": (packed_as_tar({"../../out": b"x", **archive}), "no file or folder below it"),
         "too long inside": (packed_as_tar({"zeros": bytes(1_000_000), **archive}), "more than .* bytes unpacked"),
         "endless": (bytes(1_000_000), "wrong content: more than"),
@@ -506,7 +507,7 @@ def test_a_mirror_folder_and_the_cache_may_hold_files_unpacked(
     assert not server.requests
     shown = capsys.readouterr().out
     assert f"mirror {tmp_path}/mirror/cifar10/{ARCHIVE}: not there\n" in shown
-    assert f"{place} {tmp_path}/{place}/cifar10/test_batch\n" in shown, "where it came from after all"
+    assert f"{place} {tmp_path}/{place}/cifar10/test_batch.bin\n" in shown, "where it came from after all"
 
 
 def test_a_mirror_url_may_hold_files_unpacked(
@@ -543,8 +544,8 @@ def test_a_mirror_with_some_of_the_files_unpacked_is_completed_by_the_publisher(
     archive: dict[str, bytes], server: Any, monkeypatch: pytest.MonkeyPatch, get: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "mirror" / "cifar10").mkdir(parents=True)
-    (tmp_path / "mirror" / "cifar10" / "data_batch_1").write_bytes(archive["data_batch_1"])
-    (tmp_path / "mirror" / "cifar10" / "data_batch_2").write_bytes(flipped(archive["data_batch_2"]))
+    (tmp_path / "mirror" / "cifar10" / "data_batch_1.bin").write_bytes(archive["data_batch_1.bin"])
+    (tmp_path / "mirror" / "cifar10" / "data_batch_2.bin").write_bytes(flipped(archive["data_batch_2.bin"]))
     monkeypatch.setenv("WELLFIT_MIRROR", str(tmp_path / "mirror"))
     assert contents(get("cifar10")) == archive
     assert server.requests == {"/files/1": 1}
@@ -555,7 +556,7 @@ def test_a_bad_archive_in_the_cache_is_replaced(
 ) -> None:
     cached = tmp_path / "cache" / "cifar10" / ARCHIVE
     cached.parent.mkdir(parents=True)
-    cached.write_bytes(packed_as_tar({**archive, "batches.meta": b"other"}))
+    cached.write_bytes(packed_as_tar({**archive, "last.bin": b"other"}))
     assert contents(get("cifar10")) == archive
     assert cached.read_bytes() == packed_as_tar(archive)
 
@@ -573,11 +574,11 @@ def test_a_bad_download_before_a_good_place_leaves_nothing_behind(
     assert second_server.requests == {f"/cifar10/{ARCHIVE}": 3}, "not asked for other forms of what it has"
 
 
-def test_files_with_an_md5_are_fetched_anew_when_they_are_damaged(
+def test_files_of_an_archive_are_fetched_anew_when_they_are_damaged(
     archive: dict[str, bytes], server: Any, get: Callable[..., Path]
 ) -> None:
     folder = get("cifar10")
-    (folder / "test_batch").write_bytes(flipped(archive["test_batch"]))
+    (folder / "test_batch.bin").write_bytes(flipped(archive["test_batch.bin"]))
     assert contents(get("cifar10")) == archive
 
 
@@ -589,6 +590,6 @@ def test_the_real_files_of_the_mirror(
     folder = get(name)
     sizes = {path.name: path.stat().st_size for path in folder.iterdir()}
     assert sizes == {file.name: file.size for file in CATALOG[name].files}
-    hashes = [f"sha256:{hashlib.sha256((folder / file.name).read_bytes()).hexdigest()}" for file in CATALOG[name].files]
-    assert hashes == [file.digest for file in CATALOG[name].files]
+    hashes = [hashlib.sha256((folder / file.name).read_bytes()).hexdigest() for file in CATALOG[name].files]
+    assert hashes == [file.sha256 for file in CATALOG[name].files]
     assert "publisher" not in capsys.readouterr().out

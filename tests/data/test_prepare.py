@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.preprocessing import StandardScaler
 
-from wellfit.data.bundled import save_bundled
-from wellfit.data.config import DataConfig, FetchConfig
-from wellfit.data.fetch import fetch
+from wellfit.data.catalog import CATALOG
+from wellfit.data.fetch import FetchConfig, fetch
 from wellfit.data.prepare import channel_statistics, column_statistics, prepare
+from wellfit.data.readers.bundled import save_arrays
+from wellfit.data.settings import DataConfig
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
 from wellfit.errors import WellfitError
 
@@ -31,7 +32,7 @@ def run(data_config: Callable[..., Any], tmp_path: Path) -> Callable[..., tuple[
         data = data_config(name, **changes)
         if name in BUNDLED:
             (tmp_path / "raw" / name).mkdir(parents=True, exist_ok=True)
-            save_bundled(data, tmp_path / "raw" / name)
+            save_arrays(CATALOG[name].load(data), CATALOG[name], tmp_path / "raw" / name)
         meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
         folder = tmp_path / "processed" / name
         assert load_meta(folder) == meta
@@ -194,7 +195,8 @@ def test_missing_raw_data_say_which_stage_makes_them(data_config: Callable[..., 
 def in_a_process(code: str, data: DataConfig, folder: Path, **environment: str) -> str:
     """Runs code that finds ``data`` and ``raw`` and ``processed`` folders ready; gives what it prints."""
     begin = (
-        "import json, sys; from pathlib import Path; from wellfit.data.config import DataConfig, FetchConfig;"
+        "import json, sys; from pathlib import Path; from wellfit.data.catalog import DataConfig;"
+        "from wellfit.data.fetch import FetchConfig;"
         "data = DataConfig.model_validate_json(sys.argv[1]);"
         "raw, processed = Path(sys.argv[2]) / 'raw', Path(sys.argv[2]) / 'processed';"
     )

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from wellfit.data.config import DataConfig
 from wellfit.data.raw import RawData, published_splits
-from wellfit.data.split import Assignment, assign_rows, first_twins
+from wellfit.data.settings import DataConfig
+from wellfit.data.split import Assignment, assign_rows, find_duplicates
 from wellfit.errors import WellfitError
 from wellfit.settings.params import load_params
 
@@ -108,16 +108,16 @@ def test_a_publishers_test_split_is_kept_and_its_twins_left_out_of_train(
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 1.5, None]), st.sampled_from(["a", "b", None])), min_size=1))
 @settings(deadline=None)
-def test_first_twins_are_those_of_a_plain_search(rows: list[tuple[float | None, str | None]]) -> None:
+def test_find_duplicates_are_those_of_a_plain_search(rows: list[tuple[float | None, str | None]]) -> None:
     numbers, texts = zip(*rows, strict=True)
     frame = pd.DataFrame({"n": np.array(numbers, float), "t": pd.Categorical(texts, categories=["b", "a"])})
-    assert first_twins(frame).tolist() == [rows.index(row) for row in rows]
+    assert find_duplicates(frame).tolist() == [rows.index(row) for row in rows]
 
 
-def test_first_twins_of_images() -> None:
+def test_find_duplicates_of_images() -> None:
     images = np.zeros((4, 1, 2, 2), dtype=np.uint8)
     images[1, 0, 1, 1] = images[3, 0, 1, 1] = 1
-    assert first_twins(images).tolist() == [0, 1, 0, 1]
+    assert find_duplicates(images).tolist() == [0, 1, 0, 1]
 
 
 def test_the_seed_and_nothing_else_decides() -> None:

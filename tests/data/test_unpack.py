@@ -11,19 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from wellfit.data.catalog import Package, RawFile
 from wellfit.data.download import SourceError
+from wellfit.data.raw import Package, RawFile
 from wellfit.data.unpack import most_bytes, unpack
 
 BODY = bytes(range(256)) * 40
-FILE = RawFile("file", len(BODY), f"sha256:{hashlib.sha256(BODY).hexdigest()}")
+FILE = RawFile("file", len(BODY), hashlib.sha256(BODY).hexdigest())
 PACKAGE = Package("file.gz", "gzip", (FILE,))
 
 MEMBERS = {"first": b"one" * 1000, "second": b"two" * 999}
 ARCHIVE = Package(
     "all.tar.gz",
     "tar",
-    tuple(RawFile(name, len(body), f"md5:{hashlib.md5(body).hexdigest()}") for name, body in MEMBERS.items()),
+    tuple(RawFile(name, len(body), hashlib.sha256(body).hexdigest()) for name, body in MEMBERS.items()),
     folder="inside",
 )
 
@@ -79,7 +79,7 @@ def test_a_file_without_a_container_is_verified_as_it_is(container: str, tmp_pat
 def test_a_plain_file_is_left_as_it_is_though_it_looks_packed(tmp_path: Path) -> None:
     body = gzip.compress(b"x")
     (tmp_path / "packed").write_bytes(body)
-    file = RawFile("file", len(body), f"md5:{hashlib.md5(body).hexdigest()}")
+    file = RawFile("file", len(body), hashlib.sha256(body).hexdigest())
     unpack(tmp_path / "packed", tmp_path, Package("file", "plain", (file,)))
     assert (tmp_path / "file").read_bytes() == body
 
@@ -181,7 +181,7 @@ def test_a_wanted_member_that_is_no_file(kind: bytes, extract: Callable[..., dic
         (members(first=b""), "0 bytes unpacked, not 3000"),
         (members(first=b"one" * 999), "2997 bytes unpacked, not 3000"),
         (members(first=b"one" * 1001), "3001 bytes unpacked, not 3000"),
-        (members(first=b"ONE" * 1000), "md5 [0-9a-f]{12}..., not "),
+        (members(first=b"ONE" * 1000), "sha256 [0-9a-f]{12}..., not "),
         ([("inside/zeros", bytes(300_000), b"0"), *members()], "more than 268200 bytes unpacked"),
     ],
 )
@@ -223,7 +223,7 @@ def test_what_is_no_archive(body: bytes, extract: Callable[..., dict[str, bytes]
 
 def test_the_bound_is_above_what_containers_add() -> None:
     body = random.Random(0).randbytes(1_000_000)
-    package = Package("x", "gzip", (RawFile("x", len(body), "md5:"),))
+    package = Package("x", "gzip", (RawFile("x", len(body), ""),))
     assert len(gzip.compress(body)) < most_bytes(package) < 1.02 * len(body)
-    archive = Package("x", "tar", (RawFile("x", len(body), "md5:"),))
+    archive = Package("x", "tar", (RawFile("x", len(body), ""),))
     assert len(tar([("inside/x", body, b"0")])) < most_bytes(archive) < 1.3 * len(body)

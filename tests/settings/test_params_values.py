@@ -294,7 +294,7 @@ OWN = ["data.name=csv", "data.target=price"]
 CONTRADICTIONS = [
     (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
     (["data.name=csv"], "data.target must name the column to predict, as data.name is csv, got null"),
-    (["data.task=binary"], "data.task binary is for mnist and fashion_mnist, not for data.name digits; use auto"),
+    (["data.task=binary"], "data.task binary is for fashion_mnist and mnist, not for data.name digits; use auto"),
     (["data.task=regression"], "data.task regression does not fit data.name digits, which is a classification"),
     ([*OWN, "data.drop=[price]"], "a column has one part, but price has two among data.target, id, weight, group"),
     ([*OWN, "data.id=n", "data.group=n"], "a column has one part, but n has two"),

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from wellfit.compare.config import load_comparison
-from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.fetch import FetchConfig
+from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 from wellfit.settings.parse import read_yaml
 from wellfit.stages import download as module

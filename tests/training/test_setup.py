@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from wellfit.data import store
-from wellfit.data.config import own_settings
+from wellfit.data.settings import own_settings
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 from wellfit.training import setup as module

@@ -11,7 +11,7 @@ from sklearn import metrics
 from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 
-from wellfit.data.augment import Augment
+from wellfit.data.augment.apply import Augment
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.head import head_width

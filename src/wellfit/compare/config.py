@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field
 
 from wellfit.compare.base import BASE_FILE, load_base
 from wellfit.config import Config, as_tuple
-from wellfit.data.catalog import CATALOG, Task
-from wellfit.data.config import DataConfig
+from wellfit.data.catalog import CATALOG
+from wellfit.data.settings import DataConfig
+from wellfit.data.store import Task
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, validate
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml

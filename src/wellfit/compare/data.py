@@ -7,9 +7,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from wellfit.data.catalog import CATALOG
-from wellfit.data.config import OWN_DATA, DataConfig, FetchConfig
-from wellfit.data.fetch import fetch
+from wellfit.data.fetch import FetchConfig, fetch
 from wellfit.data.prepare import prepare
+from wellfit.data.settings import DataConfig
 from wellfit.data.store import SPLIT_NAMES, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, read_json, write_json
@@ -36,7 +36,7 @@ def prepared_data(data: DataConfig, config: FetchConfig, comparison: str) -> Pat
     Raises:
         WellfitError: they cannot be had, or not be prepared as asked.
     """
-    is_own = data.name in OWN_DATA
+    is_own = CATALOG[data.name].is_own
     settings = data.model_dump(mode="json", exclude={"augment"}) | ({"comparison": comparison} if is_own else {})
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
     folder = project_root() / FOLDER / f"{data.name}-{digest[:12]}"

@@ -17,9 +17,8 @@ from wellfit.compare.measures import Measure
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.page import write_page
 from wellfit.compare.statistics import Result, results_of
-from wellfit.data.publish import replacing
 from wellfit.data.store import Meta
-from wellfit.files import write_csv, write_text
+from wellfit.files import replacing, write_csv, write_text
 from wellfit.settings.params import Params
 from wellfit.training.record import TIMING
 

@@ -1,86 +1,23 @@
-"""The data sets that can be asked for by name."""
+"""The data sets that can be asked for by name.
 
-import hashlib
-from pathlib import Path
-from typing import Literal, NamedTuple
+An entry of `CATALOG` is all there is to a data set: where it comes from, and the function that loads or reads it.
+"""
 
-Kind = Literal["images", "table"]
-Task = Literal["classification", "regression"]
-
-
-class RawFile(NamedTuple):
-    """A file as it stands in ``data/raw/<data set>/``: unpacked, for containers differ from mirror to mirror.
-
-    Attributes:
-        name: without a folder.
-        size: bytes.
-        digest: of the content, with the algorithm before it: ``sha256:<hexadecimal digits>``, or ``md5:...`` where the
-            publisher gives no other.
-    """
-
-    name: str
-    size: int
-    digest: str
-
-
-class Package(NamedTuple):
-    """What is downloaded at once: one raw file, packed or not, or an archive with one or more in it.
-
-    Attributes:
-        name: of the published file, which is also its name in a mirror and in the cache.
-        container: how the raw files stand in it: as they are, packed with gzip, or as members of a tar archive (which
-            may itself be packed with gzip).
-        files: the raw files in it.
-        addresses: where its publishers have it, asked in turn.
-        folder: of the members in a tar archive.
-    """
-
-    name: str
-    container: Literal["plain", "gzip", "tar"]
-    files: tuple[RawFile, ...]
-    addresses: tuple[str, ...] = ()
-    folder: str = ""
-
-
-class Entry(NamedTuple):
-    """What is known of a data set before it is fetched.
-
-    Attributes:
-        kind: images or table.
-        task: classification or regression; None where the data themselves must tell.
-        target_name: what is to be predicted.
-        source: who made the data, and where they are described.
-        licence: under which it may be used.
-        class_names: by class index, where the data themselves do not say them.
-        packages: what is downloaded; empty for data that scikit-learn ships or generates.
-    """
-
-    kind: Kind
-    task: Task | None
-    target_name: str
-    source: str
-    licence: str
-    class_names: tuple[str, ...] = ()
-    packages: tuple[Package, ...] = ()
-
-    @property
-    def files(self) -> tuple[RawFile, ...]:
-        """The raw files, in the order of the packages."""
-        return tuple(file for package in self.packages for file in package.files)
-
-
-def has_digest(path: Path, digest: str) -> bool:
-    """Whether the content of a file has a digest such as `RawFile` gives it.
-
-    Raises:
-        OSError: the file is missing or cannot be read.
-    """
-    algorithm, _, expected = digest.partition(":")
-    with path.open("rb") as stream:
-        # Not for security: a system under FIPS rules refuses md5 otherwise.
-        actual = hashlib.file_digest(stream, lambda: hashlib.new(algorithm, usedforsecurity=False))
-    return actual.hexdigest() == expected
-
+from wellfit.data.raw import Entry, Package, RawFile
+from wellfit.data.readers.bundled import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_wine,
+    make_imbalanced,
+    make_moons,
+    make_regression,
+    read_arrays,
+)
+from wellfit.data.readers.image_files import describe_folder
+from wellfit.data.readers.images import read_own_images
+from wellfit.data.readers.own_table import describe_file, read_own_csv, read_own_parquet
+from wellfit.data.readers.published import read_adult, read_california, read_cifar10, read_idx_files
 
 UCI_LICENCE = "CC BY 4.0 (UCI Machine Learning Repository)"
 GENERATED_LICENCE = "none needed: generated"
@@ -94,21 +31,21 @@ IDX_FILES = (
 )
 
 
-def _idx_packages(folders: tuple[str, ...], *sha256: str) -> tuple[Package, ...]:
+def _idx_packages(folders: tuple[str, ...], *digests: str) -> tuple[Package, ...]:
     return tuple(
         Package(
             name=f"{name}.gz",
             container="gzip",
-            files=(RawFile(name, size, f"sha256:{digest}"),),
+            files=(RawFile(name, size, sha256),),
             addresses=tuple(f"{folder}/{name}.gz" for folder in folders),
         )
-        for (name, size), digest in zip(IDX_FILES, sha256, strict=True)
+        for (name, size), sha256 in zip(IDX_FILES, digests, strict=True)
     )
 
 
 def _adult_package(name: str, size: int, sha256: str) -> Package:
     address = f"https://archive.ics.uci.edu/ml/machine-learning-databases/adult/{name}"
-    return Package(name, "plain", (RawFile(name, size, f"sha256:{sha256}"),), (address,))
+    return Package(name, "plain", (RawFile(name, size, sha256),), (address,))
 
 
 CATALOG: dict[str, Entry] = {
@@ -118,6 +55,8 @@ CATALOG: dict[str, Entry] = {
         target_name="digit",
         source="Alpaydin and Kaynak 1998, Optical Recognition of Handwritten Digits, https://doi.org/10.24432/C50P49",
         licence=UCI_LICENCE,
+        read=read_arrays,
+        load=load_digits,
     ),
     "wine": Entry(
         kind="table",
@@ -125,6 +64,8 @@ CATALOG: dict[str, Entry] = {
         target_name="cultivar",
         source="Aeberhard and Forina 1992, Wine, https://doi.org/10.24432/C5PC7J",
         licence=UCI_LICENCE,
+        read=read_arrays,
+        load=load_wine,
     ),
     "breast_cancer": Entry(
         kind="table",
@@ -132,6 +73,8 @@ CATALOG: dict[str, Entry] = {
         target_name="diagnosis",
         source="Wolberg et al. 1995, Breast Cancer Wisconsin (Diagnostic), https://doi.org/10.24432/C5DW2B",
         licence=UCI_LICENCE,
+        read=read_arrays,
+        load=load_breast_cancer,
     ),
     "diabetes": Entry(
         kind="table",
@@ -139,6 +82,8 @@ CATALOG: dict[str, Entry] = {
         target_name="disease_progression",
         source="Efron et al. 2004, Least Angle Regression, https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
         licence="not stated by its authors; distributed with scikit-learn (BSD-3-Clause)",
+        read=read_arrays,
+        load=load_diabetes,
     ),
     "moons": Entry(
         kind="table",
@@ -146,6 +91,8 @@ CATALOG: dict[str, Entry] = {
         target_name="moon",
         source="generated by sklearn.datasets.make_moons",
         licence=GENERATED_LICENCE,
+        read=read_arrays,
+        load=make_moons,
         class_names=("upper", "lower"),
     ),
     "regression": Entry(
@@ -154,6 +101,8 @@ CATALOG: dict[str, Entry] = {
         target_name="y",
         source="generated by sklearn.datasets.make_regression",
         licence=GENERATED_LICENCE,
+        read=read_arrays,
+        load=make_regression,
     ),
     "imbalanced": Entry(
         kind="table",
@@ -161,6 +110,8 @@ CATALOG: dict[str, Entry] = {
         target_name="group",
         source="generated by sklearn.datasets.make_classification",
         licence=GENERATED_LICENCE,
+        read=read_arrays,
+        load=make_imbalanced,
         class_names=("majority", "minority"),
     ),
     "adult": Entry(
@@ -169,6 +120,7 @@ CATALOG: dict[str, Entry] = {
         target_name="income",
         source="Becker and Kohavi 1996, Adult, https://doi.org/10.24432/C5XW20",
         licence=UCI_LICENCE,
+        read=read_adult,
         class_names=("<=50K", ">50K"),
         packages=(
             _adult_package("adult.data", 3_974_305, "5b00264637dbfec36bdeaab5676b0b309ff9eb788d63554ca0a249491c86603d"),
@@ -181,6 +133,7 @@ CATALOG: dict[str, Entry] = {
         target_name="median house value in 100,000 US dollars",
         source="Pace and Barry 1997, Sparse Spatial Autoregressions, https://doi.org/10.1016/S0167-7152(96)00140-X",
         licence="public (StatLib)",
+        read=read_california,
         packages=(
             Package(
                 name="cal_housing.tgz",
@@ -189,7 +142,7 @@ CATALOG: dict[str, Entry] = {
                     RawFile(
                         "cal_housing.data",
                         2_092_122,
-                        "sha256:d3d8a1a722ae78f91134862727d27a70b1415e7d512a89140406248687f4b902",
+                        "d3d8a1a722ae78f91134862727d27a70b1415e7d512a89140406248687f4b902",
                     ),
                 ),
                 addresses=("https://ndownloader.figshare.com/files/5976036",),
@@ -203,6 +156,7 @@ CATALOG: dict[str, Entry] = {
         target_name="article",
         source="Xiao, Rasul and Vollgraf 2017, https://github.com/zalandoresearch/fashion-mnist",
         licence="MIT (Zalando SE)",
+        read=read_idx_files,
         class_names=(
             "T-shirt/top",
             "Trouser",
@@ -215,6 +169,7 @@ CATALOG: dict[str, Entry] = {
             "Bag",
             "Ankle boot",
         ),
+        binary_class_names=("0 to 4", "5 to 9"),
         packages=_idx_packages(
             ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",),
             "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -229,7 +184,9 @@ CATALOG: dict[str, Entry] = {
         target_name="digit",
         source="LeCun, Cortes and Burges 1998, http://yann.lecun.com/exdb/mnist/",
         licence="not stated by its publishers; commonly given as CC BY-SA 3.0",
+        read=read_idx_files,
         class_names=tuple("0123456789"),
+        binary_class_names=("0 to 4", "5 to 9"),
         packages=_idx_packages(
             ("https://ossci-datasets.s3.amazonaws.com/mnist", "http://yann.lecun.com/exdb/mnist"),
             "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -245,27 +202,53 @@ CATALOG: dict[str, Entry] = {
         source="Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images, "
         "https://www.cs.toronto.edu/~kriz/cifar.html",
         licence="not stated by its authors",
+        read=read_cifar10,
+        class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         packages=(
             Package(
-                name="cifar-10-python.tar.gz",
+                name="cifar-10-binary.tar.gz",
                 container="tar",
-                files=(
-                    RawFile("data_batch_1", 31_035_704, "md5:c99cafc152244af753f735de768cd75f"),
-                    RawFile("data_batch_2", 31_035_320, "md5:d4bba439e000b95fd0a9bffe97cbabec"),
-                    RawFile("data_batch_3", 31_035_999, "md5:54ebc095f3ab1f0389bbae665268c751"),
-                    RawFile("data_batch_4", 31_035_696, "md5:634d18415352ddfa80567beed471001a"),
-                    RawFile("data_batch_5", 31_035_623, "md5:482c414d41f54cd18b22e5b47cb7c3cb"),
-                    RawFile("test_batch", 31_035_526, "md5:40351d587109b95175f43aff81a1287e"),
-                    RawFile("batches.meta", 158, "md5:5ff9c542aee3614f3951f8cda6e48888"),
+                files=tuple(
+                    RawFile(f"{name}.bin", 30_730_000, sha256)  # 10,000 rows of a label and 3 x 32 x 32 pixels
+                    for name, sha256 in (
+                        ("data_batch_1", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+                        ("data_batch_2", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+                        ("data_batch_3", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+                        ("data_batch_4", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+                        ("data_batch_5", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+                        ("test_batch", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
+                    )
                 ),
-                addresses=("https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",),
-                folder="cifar-10-batches-py",
+                addresses=("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",),
+                folder="cifar-10-batches-bin",
             ),
         ),
     ),
-    "csv": Entry(kind="table", task=None, target_name="data.target", source="your own file", licence="your own"),
-    "parquet": Entry(kind="table", task=None, target_name="data.target", source="your own file", licence="your own"),
+    "csv": Entry(
+        kind="table",
+        task=None,
+        target_name="data.target",
+        source="your own file",
+        licence="your own",
+        read=read_own_csv,
+        describe=describe_file,
+    ),
+    "parquet": Entry(
+        kind="table",
+        task=None,
+        target_name="data.target",
+        source="your own file",
+        licence="your own",
+        read=read_own_parquet,
+        describe=describe_file,
+    ),
     "images": Entry(
-        kind="images", task="classification", target_name="class", source="your own folder", licence="your own"
+        kind="images",
+        task="classification",
+        target_name="class",
+        source="your own folder",
+        licence="your own",
+        read=read_own_images,
+        describe=describe_folder,
     ),
 }

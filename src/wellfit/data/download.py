@@ -15,10 +15,10 @@ CHUNK = 1 << 16  # bytes
 
 
 class SourceError(Exception):
-    """Why a place did not give the file.
+    """Why a file could not be had from a place.
 
     Attributes:
-        retry: whether another try may end better: the place was reached, but what came was wrong.
+        retry: whether another try may succeed: the place was reached, but its answer was wrong.
     """
 
     def __init__(self, reason: str, *, retry: bool) -> None:
@@ -36,8 +36,8 @@ class NotThereError(SourceError):
 def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
     """Downloads a file over HTTP, with a progress bar where standard error is a terminal.
 
-    Certificates are checked, and a redirect from https to http is refused. All of it, from the look-up of the host's
-    name to the last byte, may take ``2 * timeout`` seconds and another one for every 32 KiB of ``max_bytes``; without
+    Certificates are checked, and a redirect from https to http is refused. The whole transfer, the look-up of the
+    host's name included, may take ``2 * timeout`` seconds and another one for every 32 KiB of ``max_bytes``; without
     such a bound a server that sends a byte now and then would never time out.
 
     Args:
@@ -74,7 +74,7 @@ def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
 
 
 class _Sink(io.FileIO):
-    """A file that takes no more than it should."""
+    """A file with an upper limit on its size."""
 
     def __init__(self, path: Path, max_bytes: int) -> None:
         super().__init__(path, "wb")
@@ -119,7 +119,7 @@ def _refuse_downgrade(response: "requests.Response") -> None:
 
 
 def _translated(error: Exception, timeout: float) -> Exception:
-    """What went wrong in a few words; an exception that is not about the transfer (a full disk) stays what it is."""
+    """The reason in a few words; an exception that is not about the transfer (a full disk) is returned as it is."""
     from requests import exceptions
 
     match error:

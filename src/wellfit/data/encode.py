@@ -1,7 +1,7 @@
-"""Tables become arrays, by a scikit-learn ColumnTransformer that has seen the training rows only.
+"""Encodes tables as arrays with a scikit-learn ColumnTransformer fitted on the training rows only.
 
-It is kept as the `wellfit.data.store.Column` entries of ``meta.json`` instead of a pickle: all that it has learned is a
-median for each column of numbers and a list of categories for each other one.
+The transformer is stored as the `wellfit.data.store.Column` entries of ``meta.json`` instead of a pickle: all that it
+has learned is a median for each column of numbers and a list of categories for each other one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sklearn.compose import ColumnTransformer
 
 MISSING = "(missing)"  # the category of missing cells
-OTHER = -1  # code of categories that the training rows do not have, or have too seldom
+OTHER = -1  # code of categories that are absent or too rare in the training rows
 
 
 def fit_columns(train: pd.DataFrame, max_categories: int) -> tuple[Column, ...]:
@@ -27,7 +27,7 @@ def fit_columns(train: pd.DataFrame, max_categories: int) -> tuple[Column, ...]:
 
     Args:
         train: the training rows: float64 columns, NaN where missing, and categoricals of texts.
-        max_categories: how many categories of a column are told apart, the most frequent ones.
+        max_categories: how many categories of a column get a code of their own, the most frequent ones.
 
     Returns:
         The columns of numbers, in their order, then those of categories, in theirs.
@@ -51,9 +51,9 @@ def fit_columns(train: pd.DataFrame, max_categories: int) -> tuple[Column, ...]:
 
 
 def restore(columns: Sequence[Column]) -> ColumnTransformer:
-    """The fitted ColumnTransformer that `fit_columns` has told of: its ``transform`` takes raw rows as a DataFrame.
+    """The ColumnTransformer that `fit_columns` has fitted; its ``transform`` takes raw rows as a DataFrame.
 
-    It is fitted once more, on two rows that have the medians it is to learn and the gaps that it is to flag.
+    It is fitted again on two rows that hold the medians to learn and the gaps to flag.
 
     Args:
         columns: of a `wellfit.data.store.Meta`.

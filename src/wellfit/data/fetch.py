@@ -1,4 +1,4 @@
-"""Raw data: verified, complete, and looked for in the nearest place first."""
+"""Fetches raw data: verified and complete, from the nearest place that has them."""
 
 import os
 import shutil
@@ -9,22 +9,30 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from wellfit.data.bundled import save_bundled
-from wellfit.data.catalog import CATALOG, Entry, Package, RawFile, has_digest
-from wellfit.data.config import OWN_DATA, OWN_TABLES, DataConfig, FetchConfig
+from pydantic import Field
+
+from wellfit.config import Config
+from wellfit.data.catalog import CATALOG
 from wellfit.data.download import NotThereError, SourceError, transfer
-from wellfit.data.image_files import list_images
-from wellfit.data.publish import replacing
+from wellfit.data.raw import Entry, Package, RawFile
+from wellfit.data.readers.bundled import save_arrays
+from wellfit.data.settings import DataConfig
 from wellfit.data.store import file_sha256
-from wellfit.data.tables import check_file
 from wellfit.data.unpack import most_bytes, unpack
 from wellfit.errors import WellfitError
-from wellfit.files import project_root, write_json
+from wellfit.files import project_root, replacing, write_json
 
 MIRROR_VARIABLE = "WELLFIT_MIRROR"
 CACHE_VARIABLE = "WELLFIT_CACHE"
 FIRST_PAUSE = 1.0  # seconds before the first retry; each later pause is twice as long
 LONGEST_PAUSE = 60.0  # seconds
+
+
+class FetchConfig(Config):
+    """The section ``fetch``."""
+
+    timeout: float = Field(gt=0)
+    retries: int = Field(ge=0, le=100)
 
 
 class _Place(NamedTuple):
@@ -47,7 +55,7 @@ class _Place(NamedTuple):
 def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
     """Makes ``out/<data.name>/``; a failure leaves nothing there, or what was there before.
 
-    The user's own data stay where they are, and a file there says which they are.
+    The user's own data stay where they are; ``source.json`` describes them.
 
     Each file is looked for in the mirror (``WELLFIT_MIRROR``, a folder or a URL that holds ``<data set>/<file>``), in
     the cache (``WELLFIT_CACHE``, by default the user's cache folder), then at the publishers' addresses, and taken from
@@ -67,35 +75,23 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
         print(f"{folder} is already there, verified", flush=True)
         return
     with replacing(folder) as new:
-        if data.name in OWN_DATA:
-            _save_source(data, new)
-        elif not entry.files:
-            save_bundled(data, new)
+        if entry.describe is not None:
+            write_json(new / "source.json", {"path": data.path} | entry.describe(Path(data.path)))
+        if entry.load is not None:
+            save_arrays(entry.load(data), entry, new)
         for package in entry.packages:
             for file in package.files:
                 if not (new / file.name).exists():  # it may have come with another one
                     _fetch_file(data.name, package, file, new, config)
 
 
-def _save_source(data: DataConfig, folder: Path) -> None:
-    """Notes what the user's own data are: they are read where they lie."""
-    path = Path(data.path)
-    if data.name in OWN_TABLES:
-        check_file(path)
-        found = {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-    else:
-        images = list_images(path)
-        found = {"images": len(images.files), "classes": list(images.class_names)}
-    write_json(folder / "source.json", {"path": data.path} | found)
-
-
 def _is_complete(folder: Path, entry: Entry) -> bool:
-    wanted = {folder / file.name: file.digest for file in entry.files}
-    return all(path.is_file() and has_digest(path, digest) for path, digest in wanted.items())
+    wanted = {folder / file.name: file.sha256 for file in entry.files}
+    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in wanted.items())
 
 
 def _fetch_file(name: str, package: Package, file: RawFile, folder: Path, config: FetchConfig) -> None:
-    """Takes a file, and what else is in its package, from the first place that gives it."""
+    """Takes a file, and the other files of its package, from the first place that has it."""
     published = f"{name}/{package.name}"
     failures: list[str] = []
     is_absent = False
@@ -129,7 +125,7 @@ def _report(place: _Place, fault: SourceError) -> None:
 
 
 def _places(name: str, package: Package, file: RawFile) -> list[_Place]:
-    """The nearest first; a mirror and the cache may hold the file as it was published, or unpacked."""
+    """All places, the nearest first; a mirror and the cache may hold the file as published, or unpacked."""
     unpacked = Package(file.name, "plain", (file,))
     forms = [package] if package.container == "plain" else [package, unpacked]
     roots: list[tuple[str, Path | str]] = [("cache", _cache())]
@@ -183,7 +179,7 @@ def _take(place: _Place, cached: Path, folder: Path, config: FetchConfig) -> Non
 
 
 def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> None:
-    """Downloads a package and unpacks it beside itself, and tries again where that may help."""
+    """Downloads a package and unpacks it beside itself, with retries."""
     for retry in range(config.retries + 1):
         print(place, flush=True)
         try:
@@ -201,7 +197,7 @@ def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> Non
 
 
 def _keep(packed: Path, cached: Path) -> None:
-    """Puts a verified download into the cache; without a place to write to, the data are fetched all the same."""
+    """Copies a verified download into the cache; a cache that cannot be written to is only reported."""
     temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)

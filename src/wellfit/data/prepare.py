@@ -1,4 +1,4 @@
-"""Raw data become three splits, and statistics of the first."""
+"""Makes three splits of raw data, with the statistics of the training split."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,14 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.catalog import CATALOG
-from wellfit.data.config import DataConfig, own_settings
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.publish import replacing
-from wellfit.data.raw import RawData
-from wellfit.data.readers import read_raw
+from wellfit.data.raw import RawData, verify
+from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.split import assign_rows
 from wellfit.data.store import Column, Meta, Split, SplitName, save_meta, save_split
 from wellfit.errors import WellfitError
+from wellfit.files import replacing
 
 LONGEST_NAME = 40  # characters shown
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
@@ -66,6 +65,22 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     return meta
 
 
+def read_raw(data: DataConfig, folder: Path) -> RawData:
+    """Reads a data set that `wellfit.data.fetch.fetch` has fetched, or the user's own.
+
+    Args:
+        data: the section ``data``.
+        folder: of the data set's raw files, such as ``data/raw/digits``.
+
+    Raises:
+        WellfitError: a file is missing, damaged, or holds a value that is not a finite number.
+    """
+    entry = CATALOG[data.name]
+    for file in entry.files:
+        verify(folder / file.name, file.sha256)
+    return entry.read(entry, folder, data)
+
+
 def _describe(
     data: DataConfig,
     source: RawData,
@@ -76,7 +91,7 @@ def _describe(
     warnings: tuple[str, ...],
     manifest: dict[str, str],
 ) -> Meta:
-    """What there is to say; x and y are those of the training rows."""
+    """The content of ``meta.json``; x and y are those of the training rows."""
     kind = CATALOG[data.name].kind
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x) if kind == "images" else column_statistics(x[:, :n_numbers])
@@ -102,7 +117,7 @@ def _describe(
 
 
 def describe(meta: Meta) -> list[str]:
-    """What the columns of a table were taken for, a line each, and what is predicted from them."""
+    """How each column of a table was read, one line each, and the target."""
     lines = []
     for column in meta.columns:
         if column.fill is not None:
@@ -119,7 +134,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _short(name: str) -> str:
-    """A name that neither fills the screen nor steers it."""
+    """A name for the terminal: short, and without control characters."""
     shown = name if name.isprintable() else repr(name)
     return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 3]}..."
 

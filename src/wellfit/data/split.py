@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.config import DataConfig
 from wellfit.data.raw import RawData
+from wellfit.data.settings import DataConfig
 from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = NDArray[np.int64]
-FEW = 0.1  # share of repeated rows up to which they are taken for the same thing twice
+FEW = 0.1  # share of repeated rows in a table up to which they are kept together
 LATER: dict[SplitName, list[SplitName]] = {"train": ["val", "test"], "val": ["test"]}
 
 
@@ -26,7 +26,7 @@ class Assignment(NamedTuple):
 
     Attributes:
         rows: by split.
-        warnings: what a user should know of it, one sentence each.
+        warnings: what the user should know, one sentence each.
     """
 
     rows: dict[SplitName, Rows]
@@ -36,10 +36,10 @@ class Assignment(NamedTuple):
 def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     """Keeps the splits that are given, and draws the others from the rows for training.
 
-    Given are those of a publisher, of the user's folders, or of ``data.time``; a row with a twin in a later split is
-    left out of them. The others are drawn seeded, and stratified by class for a classification. What is drawn are not
-    rows but what belongs together: the groups that the user has named, else rows of equal x. Where a table tells few of
-    its rows apart, so that equal ones are the rule, rows of equal x are rows like any others.
+    A publisher, the user's folders or ``data.time`` give splits; a row that has a duplicate in a later split is left
+    out of them. The other splits are drawn with ``data.seed``, stratified by class for a classification. Rows that
+    belong together are drawn together: the groups that the user has named, else the rows with equal x. In a table with
+    many equal rows, each row is drawn alone.
 
     Args:
         raw: the whole data set.
@@ -48,34 +48,36 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     Raises:
         WellfitError: a split would be empty, or a class has too few rows to stand in every split.
     """
-    twins = first_twins(raw.x)
+    first_equal = find_duplicates(raw.x)
     warnings = []
-    repeated = _repeated(twins)
-    if not isinstance(raw.x, np.ndarray) and (repeated > FEW * len(twins) or (repeated and raw.groups is not None)):
+    repeated = _repeated(first_equal)
+    if not isinstance(raw.x, np.ndarray) and (
+        repeated > FEW * len(first_equal) or (repeated and raw.groups is not None)
+    ):
         warnings.append(
-            f"{repeated} of {len(twins)} rows equal an earlier row in all their columns, so equal rows may stand in "
-            "different splits"
+            f"{repeated} of {len(first_equal)} rows equal an earlier row in all their columns, so equal rows may stand "
+            "in different splits"
         )
-        twins = np.arange(len(twins))
+        first_equal = np.arange(len(first_equal))
     given = _given(raw, data)
-    leaks = _leaks(given, twins)
-    if leaks.any():
-        warnings.append(f"{leaks.sum()} rows equal a row of a later split (train, val, test) and are left out")
-    rows: dict[SplitName, Rows] = {name: np.flatnonzero((given == name) & ~leaks) for name in SPLIT_NAMES}
+    overlap = _split_overlap(given, first_equal)
+    if overlap.any():
+        warnings.append(f"{overlap.sum()} rows equal a row of a later split (train, val, test) and are left out")
+    rows: dict[SplitName, Rows] = {name: np.flatnonzero((given == name) & ~overlap) for name in SPLIT_NAMES}
     for name in SPLIT_NAMES:
         if (given == name).any() and not len(rows[name]):
             raise WellfitError(f"data.name {data.name}: every row of the {name} split equals one of a later split")
     pool, drawn = rows["train"], [name for name in SPLIT_NAMES[1:] if not (given == name).any()]
     if drawn:
-        units = (twins if raw.groups is None else raw.groups)[pool]
+        units = (first_equal if raw.groups is None else raw.groups)[pool]
         rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
-    if repeated := _repeated(twins[pool]):
+    if repeated := _repeated(first_equal[pool]):
         warnings.append(f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind")
     warnings += _missing_classes(raw, rows, [] if raw.groups is not None else drawn)
     return Assignment({name: rows[name] for name in SPLIT_NAMES}, tuple(warnings))
 
 
-def first_twins(x: NDArray[Any] | pd.DataFrame) -> Rows:
+def find_duplicates(x: NDArray[Any] | pd.DataFrame) -> Rows:
     """For each row the number of the first row with equal values.
 
     Args:
@@ -88,27 +90,27 @@ def first_twins(x: NDArray[Any] | pd.DataFrame) -> Rows:
     else:
         import pandas as pd
 
-        # Should two rows have one hash by chance, they stand in one split without need, no more.
+        # If two different rows have the same hash by chance, they only end up in the same split.
         keys = pd.util.hash_pandas_object(x, index=False).to_numpy()
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
-    twins: Rows = first[group]
-    return twins
+    first_equal: Rows = first[group]
+    return first_equal
 
 
-def _repeated(twins: Rows) -> int:
-    return len(twins) - len(np.unique(twins))
+def _repeated(first_equal: Rows) -> int:
+    return len(first_equal) - len(np.unique(first_equal))
 
 
-def _leaks(given: NDArray[np.str_], twins: Rows) -> NDArray[np.bool_]:
-    """Which rows have a twin in a later split, (n,)."""
-    leaks = np.zeros(len(given), bool)
+def _split_overlap(given: NDArray[np.str_], first_equal: Rows) -> NDArray[np.bool_]:
+    """Which rows have a duplicate in a later split, (n,)."""
+    overlap = np.zeros(len(given), bool)
     for name, later in LATER.items():
-        leaks |= (given == name) & np.isin(twins, twins[np.isin(given, later)])
-    return leaks
+        overlap |= (given == name) & np.isin(first_equal, first_equal[np.isin(given, later)])
+    return overlap
 
 
 def _given(raw: RawData, data: DataConfig) -> NDArray[np.str_]:
-    """The split of each row before anything is drawn, (n,): ``train`` where nobody says otherwise."""
+    """The split of each row before anything is drawn, (n,); ``train`` where none is given."""
     if raw.times is not None:
         return _by_time(raw.times, data)
     if raw.splits is not None and data.split == "published":
@@ -166,7 +168,7 @@ def _sizes(n_units: int, drawn: list[SplitName], data: DataConfig) -> dict[Split
 
 
 def _missing_classes(raw: RawData, rows: dict[SplitName, Rows], drawn: list[SplitName]) -> list[str]:
-    """Refuses classes that are not in train or not in a split that was drawn by rows, and tells of others."""
+    """Refuses classes missing in train or in a split drawn by rows, and warns of those missing elsewhere."""
     sentences = []
     sizes = {name: len(part) for name, part in rows.items()}
     for name, part in rows.items():

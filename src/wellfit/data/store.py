@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
-from wellfit.data.catalog import Kind, Task
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
 
+Kind = Literal["images", "table"]
+Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
 META_FILE = "meta.json"
@@ -171,16 +172,17 @@ def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
 
 def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
     """Writes the files of a split into a folder and returns their part of the manifest."""
-    manifest = {}
-    for file, array in zip(_files(name), split, strict=True):
-        if array is None:  # no weights
-            continue
-        with (folder / file).open("wb") as stream:
-            np.save(stream, array, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        manifest[file] = file_sha256(folder / file)
-    return manifest
+    files = zip(_files(name), split, strict=True)
+    return {file: save_array(folder / file, array) for file, array in files if array is not None}  # weights may be None
+
+
+def save_array(path: Path, array: NDArray[Any]) -> str:
+    """Writes a ``.npy`` file, waits until the disk has it, and returns its sha256."""
+    with path.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return file_sha256(path)
 
 
 def save_meta(folder: Path, meta: Meta) -> None:

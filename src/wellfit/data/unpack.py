@@ -1,4 +1,4 @@
-"""A published file as verified raw files, whatever container it comes in."""
+"""Unpacks published files into verified raw files."""
 
 import gzip
 import hashlib
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
-from wellfit.data.catalog import Package, RawFile
 from wellfit.data.download import NotThereError, SourceError
+from wellfit.data.raw import Package, RawFile
 
 CHUNK = 1 << 16  # bytes
 GZIP_MAGIC = b"\x1f\x8b"
@@ -20,16 +20,16 @@ ORDINARY_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
 
 
 def most_bytes(package: Package) -> int:
-    """What a package may have at most: more than gzip, tar and a readme add to content that cannot be compressed."""
+    """Upper limit of the size of a package: its content, and room for what gzip, tar and a readme add."""
     content = sum(file.size for file in package.files)
     return content + content // 100 + (4096 if package.container == "gzip" else 1 << 18)
 
 
 def unpack(packed: Path, folder: Path, package: Package) -> None:
-    """Writes the raw files of a package; each of them that stands in the folder afterwards is verified.
+    """Writes the raw files of a package, verified.
 
-    Some servers declare the gzip container as a transfer encoding, which takes it off on the way; so a file that
-    arrives without one is verified as it is.
+    Some servers declare gzip as a transfer encoding, which is undone on the way; so a file that arrives without its
+    container is verified as it is.
 
     Args:
         packed: the file as published.
@@ -56,7 +56,7 @@ def unpack(packed: Path, folder: Path, package: Package) -> None:
 
 
 class _Bounded:
-    """A stream that ends with an error beyond its limit, so that the bomb of an archive stays small."""
+    """A stream that raises beyond its limit, as a guard against archive bombs."""
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
         self.stream, self.left, self.limit = stream, limit, limit
@@ -70,7 +70,7 @@ class _Bounded:
 
 
 def _unpack_members(stream: IO[bytes], folder: Path, package: Package) -> None:
-    """Reads an archive from front to end and writes the wanted members; what else is in it is only looked at.
+    """Reads an archive from front to end and writes the wanted members only.
 
     `tarfile` writes nothing here: no name, type, mode or owner of a member reaches the disk.
     """
@@ -95,9 +95,8 @@ def _refuse_strange(member: tarfile.TarInfo) -> None:
 
 
 def _write(source: IO[bytes], folder: Path, file: RawFile) -> None:
-    """Copies until the end or one byte beyond the size, so that a gzip bomb stays small, and verifies."""
-    algorithm, _, expected = file.digest.partition(":")
-    digest, size, part = hashlib.new(algorithm, usedforsecurity=False), 0, folder / f".{file.name}.part"
+    """Copies at most one byte more than the size, as a guard against gzip bombs, and verifies."""
+    digest, size, part = hashlib.sha256(), 0, folder / f".{file.name}.part"
     try:
         with part.open("wb") as out:
             while chunk := source.read(min(CHUNK, file.size + 1 - size)):
@@ -108,8 +107,8 @@ def _write(source: IO[bytes], folder: Path, file: RawFile) -> None:
             os.fsync(out.fileno())
         if size != file.size:
             raise SourceError(f"wrong content: {size} bytes unpacked, not {file.size}", retry=True)
-        if digest.hexdigest() != expected:
-            reason = f"wrong content: {algorithm} {digest.hexdigest()[:12]}..., not {expected[:12]}..."
+        if digest.hexdigest() != file.sha256:
+            reason = f"wrong content: sha256 {digest.hexdigest()[:12]}..., not {file.sha256[:12]}..."
             raise SourceError(reason, retry=True)
         part.replace(folder / file.name)
     finally:

@@ -12,8 +12,9 @@ from typing import Any, Self, TypeVar
 from pydantic import ValidationError, model_validator
 
 from wellfit.config import Config, DataKind
-from wellfit.data.catalog import CATALOG, Kind, Task
-from wellfit.data.config import DataConfig, FetchConfig
+from wellfit.data.fetch import FetchConfig
+from wellfit.data.settings import DataConfig
+from wellfit.data.store import Kind, Task
 from wellfit.errors import WellfitError
 from wellfit.metrics.intervals import EvaluateConfig
 from wellfit.models import ModelConfig
@@ -51,7 +52,7 @@ class Params(Config):
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
-        entry = CATALOG[self.data.name]
+        entry = self.data.entry
         task: Task | None = entry.task
         if self.data.task == "classification" or self.data.task == "regression":
             task = self.data.task

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from wellfit import models
 from wellfit.config import Config, DataKind
-from wellfit.data import config as data
+from wellfit.data import settings as data
 from wellfit.settings.messages import known_keys, rule_of, shown, unknown_key
 from wellfit.training import loss, members, optim, regularize, schedule
 from wellfit.tuning.config import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, ends, number_type

@@ -8,9 +8,8 @@ from wellfit.compare.config import NamedComparison
 from wellfit.compare.data import FOLDER, download
 from wellfit.compare.page import markdown
 from wellfit.data.catalog import CATALOG
-from wellfit.data.publish import replacing
 from wellfit.errors import WellfitError
-from wellfit.files import write_text, write_yaml
+from wellfit.files import replacing, write_text, write_yaml
 from wellfit.settings.params import Params
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from wellfit.data.catalog import CATALOG
-from wellfit.data.config import OWN_DATA
 from wellfit.data.fetch import fetch as fetch_raw
 from wellfit.settings.params import Params
 
@@ -20,7 +19,7 @@ def fetch(params: Params, out: Path) -> None:
     """
     fetch_raw(params.data, params.fetch, out)
     name, entry = params.data.name, CATALOG[params.data.name]
-    if name in OWN_DATA:
+    if entry.is_own:
         print(f"{params.data.path} is there, and is read where it lies")
         return
     print(f"raw data of {name} are in {out / name} (source: {entry.source}; licence: {entry.licence})")

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from wellfit.charts.style import plain, save, style
-from wellfit.data.augment import Augment
-from wellfit.data.augmentation import Operations, operations
+from wellfit.data.augment.apply import Augment
+from wellfit.data.augment.settings import Operations, operations
 from wellfit.data.store import Split, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params

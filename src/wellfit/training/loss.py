@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from wellfit.data.catalog import Task
-    from wellfit.data.store import Meta
+    from wellfit.data.store import Meta, Task
 
 Reduction = Literal["mean", "none"]  # to the mean, (), or to the loss of each row, (K, n)
 

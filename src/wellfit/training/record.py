@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import wellfit
 from wellfit.errors import WellfitError
-from wellfit.files import whole_folder
+from wellfit.files import replacing
 from wellfit.settings.params import Params
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def code_sha256(*names: str) -> str:
     """A digest of source files, in hexadecimal digits.
 
     Args:
-        names: below ``wellfit``: files, and folders for all of the files in them.
+        names: below ``wellfit``: files, and folders for all files in them at any depth.
     """
     code, root = hashlib.sha256(), Path(wellfit.__file__).parent
     for name in names:
-        for file in [root / name] if name.endswith(".py") else sorted((root / name).glob("*.py")):
+        for file in [root / name] if name.endswith(".py") else sorted((root / name).rglob("*.py")):
             code.update(file.read_bytes())
     return code.hexdigest()
 
@@ -73,7 +73,7 @@ def write_training(
         weights: by name; None where there are none.
         info: for the checkpoint.
     """
-    with whole_folder(folder) as unfinished:
+    with replacing(folder, durable=False) as unfinished:
         (unfinished / name).write_bytes(_line(dict(said)))
         epochs = ({"epoch": number, **metrics} for number, metrics in enumerate(history, 1))
         (unfinished / HISTORY).write_bytes(b"".join(map(_line, epochs)))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wellfit.data.augment import Augment
+from wellfit.data.augment.apply import Augment
 from wellfit.data.store import Meta
 from wellfit.models import build_model
 from wellfit.models.dropout import start_epoch

@@ -1,0 +1,1 @@
+"""Augmentation: training images changed at random, in whole batches on their device."""

@@ -1,0 +1,1 @@
+"""Readers: raw files, and the user's own, as `wellfit.data.raw.RawData`."""

@@ -1,0 +1,153 @@
+"""Reads CSV and Parquet files as columns of text, numbers or dates; a file with a wrong row is refused.
+
+Rows are counted as in a spreadsheet: the header is row 1.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wellfit.errors import WellfitError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+FIRST_ROW = 2  # number of the first row after the header
+OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip or Excel", b"PAR1": "Parquet (data.name parquet)"}
+UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, skip_rows: int = 0) -> pa.Table:
+    """Reads every cell of a CSV file as text, without leading and trailing blanks.
+
+    No type is inferred here: that takes the whole column.
+
+    Args:
+        path: UTF-8, with or without a byte-order mark; cells may be quoted and hold line breaks then.
+        separator: what stands between two cells, one character.
+        names: of the columns, where the file has no header.
+        skip_rows: lines before the first row, or before the header.
+
+    Raises:
+        WellfitError: the file is missing, empty, not UTF-8, or has rows of another length than its header, or the
+            header leaves a column without a name or names two alike.
+    """
+    import pyarrow.compute as pc
+    from pyarrow import ArrowInvalid, string, table
+    from pyarrow import csv as arrow_csv
+
+    header = list(names) if names else _header(path, separator, skip_rows)
+    ragged: list[Any] = []
+
+    def refuse(row: Any) -> str:
+        ragged.append(row)
+        return "error"
+
+    try:
+        text = arrow_csv.read_csv(
+            path,
+            # One thread: only then does it know the number of a row.
+            read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=skip_rows, use_threads=False),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
+            ),
+            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, string())),
+        )
+    except ArrowInvalid as error:
+        if ragged:
+            row = ragged[0]
+            raise WellfitError(
+                f"{path} row {row.number}: {row.actual_columns} cells, but {row.expected_columns} columns; a cell that "
+                f"holds {separator!r} must be quoted (data.separator says what separates)"
+            ) from None
+        if "UTF8" in str(error):
+            raise _not_utf8(path) from None
+        raise WellfitError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
+    trimmed = [pc.utf8_trim_whitespace(column) for column in text.columns]
+    return table(trimmed, names=[name.strip() for name in header])
+
+
+def read_parquet(path: Path) -> pa.Table:
+    """Reads a Parquet file, with the types that it declares.
+
+    Raises:
+        WellfitError: the file is missing, damaged, or names two columns alike.
+    """
+    from pyarrow import ArrowException
+    from pyarrow import parquet as arrow_parquet
+
+    check_file(path)
+    try:
+        with arrow_parquet.ParquetFile(path) as file:
+            table = file.read()
+    except (ArrowException, OSError) as error:
+        raise WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}") from None
+    _check_names(path, table.column_names)
+    # Where pandas keeps the numbers of the rows of a table that was shuffled or filtered.
+    return table.select([name for name in table.column_names if not name.startswith("__index_level_")])
+
+
+def check_file(path: Path) -> None:
+    """Checks that ``data.path`` is a file.
+
+    Raises:
+        WellfitError: there is nothing, or a folder.
+    """
+    if path.is_dir():
+        raise WellfitError(f"data.path {path} is a folder, not a file (params.yaml)")
+    if not path.is_file():
+        raise WellfitError(f"data.path {path} not found in {Path.cwd()} (params.yaml)")
+
+
+def _header(path: Path, separator: str, skip_rows: int) -> list[str]:
+    check_file(path)
+    with path.open("rb") as file:
+        mark = file.read(4)
+    if mark[:2] in UTF16_MARKS:
+        raise WellfitError(f"{path} is UTF-16; save the file as UTF-8")
+    if kind := next((kind for begin, kind in OTHER_FORMATS.items() if mark.startswith(begin)), None):
+        raise WellfitError(f"{path} is a {kind} file, not CSV; unpack or export it")
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for _ in range(skip_rows):
+                file.readline()
+            # Blank lines do not count, as pyarrow has it.
+            names = next((row for row in csv.reader(file, delimiter=separator) if row), None)
+    except UnicodeDecodeError:
+        raise _not_utf8(path) from None
+    except csv.Error as error:
+        raise WellfitError(f"{path} row 1: {error}") from None
+    if names is None:
+        raise WellfitError(f"{path} is empty: it needs a header and rows")
+    _check_names(path, names)
+    return names
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    stripped = [name.strip() for name in names]
+    if twice := [name for name, count in Counter(stripped).items() if count > 1 and name]:
+        raise WellfitError(f"{path} row 1: two columns are named {twice[0]!r}; rename one")
+    for number, name in enumerate(stripped, start=1):
+        if not name:
+            raise WellfitError(
+                f"{path} row 1: column {number} has no name; give it one, or leave it out (pandas writes such a column "
+                "unless index=False)"
+            )
+
+
+def _not_utf8(path: Path) -> WellfitError:
+    with path.open("rb") as file:
+        line = next(number for number, text in enumerate(file, start=1) if not _is_utf8(text))
+    return WellfitError(f"{path} line {line}: not UTF-8; save the file as UTF-8 (`iconv -f latin1 -t utf-8` for one)")
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

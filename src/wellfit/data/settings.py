@@ -1,0 +1,120 @@
+"""The section ``data`` of ``params.yaml``, and its rules."""
+
+from collections import Counter
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
+from wellfit.data.augment.settings import Augmentation
+from wellfit.data.catalog import CATALOG
+from wellfit.data.raw import Entry
+
+COLUMNS = ("id", "weight", "group", "time")
+ROLES = ("target", *COLUMNS)
+BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
+
+Name = Annotated[str, Field(min_length=1)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(as_tuple)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
+
+
+class DataConfig(Config):
+    """The section ``data``."""
+
+    name: Annotated[str, OneOf(CATALOG)]
+    path: Name
+    target: Name | None
+    task: Literal["auto", "classification", "regression", "binary"]
+    separator: Literal["comma", "semicolon", "tab", "pipe"]
+    decimal: Literal["point", "comma"]
+    missing: Texts
+    numeric: Names
+    categorical: Names
+    drop: Names
+    id: Name | None
+    weight: Name | None
+    group: Name | None
+    time: Name | None
+    image_size: Annotated[Widths, Field(min_length=2, max_length=2)] | None
+    channels: Literal["auto", "grey", "rgb"]
+    max_categories: int = Field(ge=2, le=10_000)
+    n_samples: int = Field(ge=20, le=10_000_000)
+    noise: float = Field(ge=0)
+    minority_share: float = Field(gt=0, le=0.5)
+    outliers: float = Field(ge=0, lt=0.5)
+    split: Literal["published", "random"]
+    val_fraction: float = Field(gt=0, lt=1)
+    test_fraction: float = Field(gt=0, lt=1)
+    seed: int = Field(ge=0, lt=2**32)
+    augment: Augmentation
+
+    @property
+    def entry(self) -> Entry:
+        """What is known of the data set by its name."""
+        return CATALOG[self.name]
+
+    @property
+    def held_out(self) -> float:
+        """The share of rows that are not trained on."""
+        return self.val_fraction + self.test_fraction
+
+    @property
+    def named_twice(self) -> str | None:
+        """A column that is to be two things at once."""
+        roles = [*(getattr(self, role) for role in ROLES), *self.drop, *self.numeric, *self.categorical]
+        return next((name for name, count in Counter(roles).items() if name and count > 1), None)
+
+
+def own_settings(data: DataConfig) -> dict[str, Any]:
+    """The settings that the user's own data are prepared with; empty for data known by name."""
+    return data.model_dump(mode="json", exclude={"augment"}) if CATALOG[data.name].is_own else {}
+
+
+def _own_table_only(key: str) -> Rule:
+    return Rule(
+        ("data.name", f"data.{key}"),
+        lambda p, _: not p.data.entry.is_own_table and getattr(p.data, key) is not None,
+        f"data.{key} names a column of a csv or parquet file, but data.name is {{data.name}}; set it to null",
+    )
+
+
+RULES = [
+    Rule(
+        ("data.name", "data.target"),
+        lambda p, _: p.data.entry.is_own_table and p.data.target is None,
+        "data.target must name the column to predict, as data.name is {data.name}, got null",
+    ),
+    *map(_own_table_only, COLUMNS),
+    Rule(
+        ("data.name", "data.task"),
+        lambda p, _: p.data.task == "binary" and not p.data.entry.binary_class_names,
+        f"data.task binary is for {' and '.join(BINARY)}, not for data.name {{data.name}}; use auto",
+    ),
+    Rule(
+        ("data.name", "data.task"),
+        lambda p, _: p.data.entry.task is not None and p.data.task not in ("auto", "binary", p.data.entry.task),
+        "data.task {data.task} does not fit data.name {data.name}, which is a {data.entry.task}; use auto",
+    ),
+    Rule(
+        tuple(f"data.{key}" for key in (*ROLES, "drop", "numeric", "categorical")),
+        lambda p, _: p.data.named_twice is not None,
+        "a column has one part, but {data.named_twice} has two among data.target, id, weight, group, time, drop, "
+        "numeric and categorical",
+    ),
+    Rule(
+        ("data.group", "data.time"),
+        lambda p, _: p.data.group is not None and p.data.time is not None,
+        "data.group and data.time exclude each other, got {data.group} and {data.time}; set one to null",
+    ),
+    Rule(
+        ("data.val_fraction", "data.test_fraction"),
+        lambda p, _: p.data.held_out >= 1,
+        "data.val_fraction + data.test_fraction must be < 1, got {data.held_out:g}",
+    ),
+    Rule(
+        ("data.name", "data.augment"),
+        lambda p, data: p.data.augment != "none" and data.kind != "images",
+        "data.augment needs images, but data.name {data.name} is a table; use none",
+    ),
+]

@@ -1,0 +1,215 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wellfit.data.catalog import CATALOG
+from wellfit.data.encode import encode, fit_columns
+from wellfit.data.raw import RawData
+from wellfit.data.readers.own_table import read_own_csv, read_own_parquet
+from wellfit.data.settings import DataConfig
+from wellfit.errors import WellfitError
+
+Read = Callable[..., RawData]
+ROWS = "size,colour,price,when,shop,name,w\n" + "".join(
+    f"{i * 7 % 13},{'red' if i % 3 else 'blue'},{100 + i * i % 17}.5,2024-01-{i % 28 + 1:02},s{i % 4},n{i},{i % 2}\n"
+    for i in range(30)
+)
+
+
+@pytest.fixture
+def read(data_config: Callable[..., DataConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Read:
+    """Writes a CSV file, or a Parquet file from a DataFrame, and reads it."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(content: str | pd.DataFrame = ROWS, **changes: Any) -> RawData:
+        if isinstance(content, str):
+            Path("t.csv").write_text(content)
+            data = data_config("csv", path="t.csv", **{"target": "price"} | changes)
+            return read_own_csv(CATALOG["csv"], tmp_path, data)
+        content.to_parquet("t.parquet")
+        data = data_config("parquet", path="t.parquet", **{"target": "price"} | changes)
+        return read_own_parquet(CATALOG["parquet"], tmp_path, data)
+
+    return run
+
+
+def test_every_column_gets_its_part(read: Read) -> None:
+    raw = read(time="when", id="name", weight="w", drop=["shop"])
+    assert list(raw.x) == ["size", "colour"]
+    assert raw.y.dtype == np.float64
+    assert raw.y[:3].tolist() == [100.5, 101.5, 104.5]
+    assert (raw.class_names, raw.target_name) == ((), "price")
+    assert raw.ids is not None
+    assert raw.ids[:2].tolist() == ["n0", "n1"]
+    assert raw.weights is not None
+    assert raw.weights[:3].tolist() == [0.0, 1.0, 0.0]
+    assert raw.times is not None
+    assert np.argsort(raw.times, kind="stable")[:3].tolist() == [0, 28, 1]
+    assert (raw.groups, raw.splits) == (None, None)
+    groups = read(group="shop", drop=["when", "name"]).groups
+    assert groups is not None
+    assert groups[:5].tolist() == [0, 1, 2, 3, 0]
+
+
+def test_csv_and_parquet_are_read_alike(read: Read) -> None:
+    frame = pd.read_csv(pd.io.common.StringIO(ROWS))
+    changes: Any = {"drop": ["when", "name"], "group": "shop", "weight": "w"}
+    one, two = read(ROWS, **changes), read(frame, **changes)
+    pd.testing.assert_frame_equal(one.x, two.x)
+    np.testing.assert_array_equal(one.y, two.y)
+    np.testing.assert_array_equal(one.groups, two.groups)
+    np.testing.assert_array_equal(one.weights, two.weights)
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        (["yes", "no"], ("no", "yes")),
+        (["2", "10"], ("2", "10")),
+        (["10", "2", "1"], ("1", "2", "10")),
+        (["true", "false"], ("false", "true")),
+        (["None", "some"], ("None", "some")),
+        (["1.5", "2.5"], ()),
+    ],
+)
+def test_the_task_follows_from_the_target(target: list[str], names: tuple[str, ...], read: Read) -> None:
+    rows = "x,price\n" + "".join(f"{i * i % 7},{target[i % len(target)]}\n" for i in range(12))
+    raw = read(rows)
+    assert raw.class_names == names
+    expected = [names.index(target[i % len(target)]) for i in range(12)] if names else [float(t) for t in target] * 6
+    assert raw.y.tolist() == expected
+    assert raw.y.dtype == (np.int64 if names else np.float64)
+
+
+def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) -> None:
+    rows = "x,price\n" + "".join(f"{i * i % 7},{i % 21}\n" for i in range(63))
+    assert read(rows).class_names == ()
+    assert len(read(rows, task="classification").class_names) == 21
+    assert read("x,price\n1,0\n2,1\n2,0\n", task="regression").class_names == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "fault"),
+    [
+        ("a;price\n1;2\n", {}, r"no column 'price'; its only one is 'a;price': is data\.separator right\?"),
+        ("a,b\n1,2\n", {}, r"data\.target: t\.csv has no column 'price'; it has a, b"),
+        ("a,Price\n1,2\n", {}, r"no column 'price'; did you mean 'Price'\?"),
+        (ROWS, {"drop": ["nmae"]}, r"data\.drop: t\.csv has no column 'nmae'; did you mean 'name'\?"),
+        ("a,price\n", {}, r"t\.csv has a header and no rows"),
+        ("a,price\n1,2\n3,\n4,\n", {}, r"t\.csv row 3: data\.target 'price' is missing, as in 2 rows in all"),
+        ("a,price\n1,x\n3,x\n", {}, r"column 'price': the target has one class only, 'x' in every row"),
+        ("a,price\n1,2.5\n3,2.5\n", {}, r"column 'price': the target is 2\.5 in every row"),
+        ("a,price\n1,2.5\n3,1e400\n", {}, r"row 3, column 'price': must be a finite float32 number, got inf"),
+        ("a,price\n1,2.5\n3,x\n", {"task": "regression"}, r"row 3, column 'price': 'x' is not a number"),
+        ("a,price\n1,2024-01-01\n3,2024-01-02\n", {}, r"column 'price': holds dates"),
+        (
+            "a,price\n" + "".join(f"{i},name {i}\n" for i in range(30)),
+            {},
+            r"target has 30 classes in 30 rows; name anothe",
+        ),
+        ("a,price,n\n1,2,x\n3,4," + "y" * 201 + "\n", {"id": "n"}, r"row 3, data\.id 'n': must have at most 200 char"),
+        ("a,price,w\n1,2,1\n3,4,-1\n", {"weight": "w"}, r"row 3, data\.weight 'w': must be >= 0, got -1"),
+        ("a,price,w\n1,2,1\n3,4,\n", {"weight": "w"}, r"row 3: data\.weight 'w' is missing"),
+        ("a,price,g\n1,2,\n3,4,1\n", {"group": "g"}, r"row 2: data\.group 'g' is missing"),
+        ("a,price,n\n1,2,\n3,4,1\n", {"id": "n"}, r"row 2: data\.id 'n' is missing"),
+        (
+            "a,price,t\n1,2,2024-05-31\n3,4,soon\n",
+            {"time": "t"},
+            r"row 3, data\.time 't': must be a number or a date.*'soon'",
+        ),
+        ("a,price\n1,2\n3\n", {}, r"t\.csv row 3: 1 cells, but 2 columns"),
+    ],
+)
+def test_a_bad_table_is_one_line(rows: str, changes: dict[str, Any], fault: str, read: Read) -> None:
+    with pytest.raises(WellfitError, match=fault) as raised:
+        read(rows, **changes)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        ["3", "20", "1"],
+        ["2024-01-03", "2024-02-01", "2023-12-31"],
+        ["2024-01-01T10:00:01Z", "2024-01-01T12:00:00+01:00", "2024-01-01T09:00:00Z"],
+    ],
+)
+def test_time_may_be_numbers_or_dates(times: list[str], read: Read) -> None:
+    raw = read("a,price,t\n" + "".join(f"{i},{i * i}.5,{time}\n" for i, time in enumerate(times)), time="t")
+    assert raw.times is not None
+    assert np.argsort(raw.times).tolist() == [2, 0, 1]
+
+
+def test_times_of_a_parquet_file(read: Read) -> None:
+    frame = pd.DataFrame(
+        {"a": [1, 2, 3], "price": [0.5, 1.5, 4.0], "t": pd.to_datetime(["2024-03-01", "1969-01-01", "2020-01-01"])}
+    )
+    raw = read(frame, time="t")
+    assert raw.times is not None
+    assert np.argsort(raw.times).tolist() == [1, 2, 0]
+
+
+def test_ids_that_are_numbers_stay_numbers(read: Read) -> None:
+    raw = read(pd.DataFrame({"a": [1, 5, 2], "price": [0.5, 1.5, 9.5], "n": [2**60 + 1, 7, 8]}), id="n")
+    assert raw.ids is not None
+    assert raw.ids.tolist() == [2**60 + 1, 7, 8]
+
+
+def test_nan_in_a_parquet_file_is_missing_in_every_part(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1.0, 2.0, 4.0], "price": [0.0, 1.0, float("nan")]})
+    for changes in (
+        {},
+        {"task": "classification"},
+        {"target": "a", "time": "price"},
+        {"target": "a", "weight": "price"},
+    ):
+        with pytest.raises(WellfitError, match=r"row 3: data\.[a-z]+ 'price' is missing"):
+            read(frame, **changes)
+
+
+def test_durations_are_no_times(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1, 2], "price": [0.5, 1.5], "t": pd.to_timedelta([1, 2], "s")})
+    with pytest.raises(WellfitError, match=r"column 't': duration.* cannot be read as numbers"):
+        read(frame, time="t")
+
+
+def test_the_row_numbers_of_pandas_are_no_column(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 5, 3], "price": [0.5, 1.5, 0.1, 9.0]})
+    assert list(read(frame.sample(frac=1, random_state=0)).x) == ["a"]
+
+
+def test_a_cell_that_reads_like_the_mark_of_missing_ones(read: Read) -> None:
+    raw = read("a,colour,price\n" + "".join(f"{i},{['(missing)', '', 'red'][i % 3]},{i * i}.5\n" for i in range(9)))
+    columns = fit_columns(raw.x, 100)
+    assert columns[1].categories == ("(missing)", "red")
+    assert encode(columns, raw.x)[:3, 1].tolist() == [0, 0, 1]
+
+
+def test_a_csv_file_as_a_german_spreadsheet_writes_it(read: Read) -> None:
+    rows = "Größe;Preis\n" + "".join(f"{i},5;1.{100 + i * i % 91},25\n" for i in range(20))
+    raw = read(rows, target="Preis", separator="semicolon", decimal="comma")
+    assert raw.x["Größe"].tolist()[:2] == [0.5, 1.5]
+    assert raw.y[:2].tolist() == [1100.25, 1101.25]
+    with pytest.raises(
+        WellfitError, match=r"column 'Größe': '0,5' looks like a number with a decimal comma; set data\.dec"
+    ):
+        read(rows.replace("1.1", "1"), target="Preis", separator="semicolon", task="classification")
+
+
+def test_a_target_keeps_its_digits(read: Read) -> None:
+    rows = "a,price\n" + "".join(f"{i * i % 7},{1_000_000_000 + i / 8}\n" for i in range(30))
+    assert read(rows).y.tolist() == [1_000_000_000 + i / 8 for i in range(30)]
+
+
+def test_the_worst_time_is_named(read: Read) -> None:
+    with pytest.raises(WellfitError, match=r"row 4, data\.time 't': must be a number or a date.*'garbage'"):
+        read("a,price,t\n1,2.5,1\n3,4.5,2\n3,4.5,garbage\n", time="t")
+
+
+def test_rows_of_a_parquet_file_are_counted_from_one(read: Read) -> None:
+    with pytest.raises(WellfitError, match=r"row 2: data\.target 'price' is missing"):
+        read(pd.DataFrame({"a": [1, 2], "price": [0.5, None]}))
