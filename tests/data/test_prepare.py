@@ -195,7 +195,7 @@ def test_missing_raw_data_say_which_stage_makes_them(data_config: Callable[..., 
 def in_a_process(code: str, data: DataConfig, folder: Path, **environment: str) -> str:
     """Runs code that finds ``data`` and ``raw`` and ``processed`` folders ready; gives what it prints."""
     begin = (
-        "import json, sys; from pathlib import Path; from wellfit.data.catalog import DataConfig;"
+        "import json, sys; from pathlib import Path; from wellfit.data.settings import DataConfig;"
         "from wellfit.data.fetch import FetchConfig;"
         "data = DataConfig.model_validate_json(sys.argv[1]);"
         "raw, processed = Path(sys.argv[2]) / 'raw', Path(sys.argv[2]) / 'processed';"
