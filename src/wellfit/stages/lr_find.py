@@ -15,7 +15,8 @@ from wellfit.files import write_csv
 from wellfit.progress import Progress
 from wellfit.settings.params import Params, flatten
 from wellfit.training.config import LrFindConfig
-from wellfit.training.loop import BatchOrder, Learner
+from wellfit.training.learner import Learner
+from wellfit.training.loop import BatchOrder
 from wellfit.training.record import resolved_config
 from wellfit.training.setup import begin, load_training_data
 
@@ -54,7 +55,7 @@ def lr_find(params: Params, data_folder: Path, report: Path) -> None:
         WellfitError: missing data, or a loss that does not fall at any rate.
     """
     data = load_training_data(params, data_folder)
-    learner = begin(params, data).learner
+    learner = begin([params], data, packed=False).learner
     order = BatchOrder(len(data.train.y), params.train.rows_per_step, [params.train.seed], data.train.x.device)
     config = resolved_config(params) | {"lr_find": params.lr_find.model_dump()}
     with tracking.start_run("lr_find", f"lr_find {data.meta.name} {params.model.name}", data.meta) as run:

@@ -64,7 +64,7 @@ class Loss:
             losses = losses * self._weights[targets]
         if weights is not None:
             losses = losses * weights
-        return losses.sum(-1) / self.mass(targets, weights)
+        return losses.sum(-1) / self.weight_sum(targets, weights)
 
     def _plain(self, outputs: Tensor, targets: Tensor, reduction: Literal["mean", "none"]) -> Tensor:
         """The loss of each row, (K, n), or their mean, (), without weights (but for cross-entropy's of classes)."""
@@ -113,17 +113,20 @@ class Loss:
         """Calls a loss of torch, for which members are more rows."""
         return loss(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
 
-    def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
-        """What rows weigh in the mean, (K,): the mean over all is that of batches, each weighed by its mass.
+    def weight_sum(self, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """The sum of row weights that the mean divides by, (K,).
+
+        The mean over several batches is the sum of their means, each times its share of the sum of weights. Rows of
+        weight 0 are left out; where all are, the sum is a tiny number, so that the mean is 0.
 
         Args:
             targets: (K, n) of the rows.
             weights: (K, n) how much each row counts, or None where all count alike.
         """
-        masses = torch.ones(targets.shape, device=targets.device) if weights is None else weights
+        row_weights = torch.ones(targets.shape, device=targets.device) if weights is None else weights
         if self._weights is not None and self.name != "focal":
-            masses = masses * self._weights[targets]
-        return masses.sum(-1).clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
+            row_weights = row_weights * self._weights[targets]
+        return row_weights.sum(-1).clamp_min(torch.finfo(row_weights.dtype).tiny)
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not made for.
