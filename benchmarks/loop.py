@@ -30,9 +30,9 @@ from wellfit.data.fetch import fetch
 from wellfit.data.prepare import prepare
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
-from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params, load_params
+from wellfit.training.loss import head_width
 from wellfit.training.setup import TrainingData, begin, load_training_data
 
 ROUNDS = 5
@@ -131,7 +131,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def our_loop(params: Params, data: TrainingData) -> None:
-    for epoch in begin(params, data).epochs:
+    for epoch in begin([params], data, packed=False).epochs:
         assert np.isfinite(epoch.metrics["val/loss"]).all()
 
 

@@ -56,7 +56,7 @@ def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -
     singles["compiled"].step(torch.arange(batch)[None], np.array([1e-4]))
     row: dict[str, float | str] = {
         "network": f"{model} {'x'.join(map(str, shape))} {'-'.join(map(str, widths))} batch {batch}",
-        "multiply_adds": float(singles["fp32"].multiply_adds(batch)),
+        "multiply_adds": float(singles["fp32"].multiply_adds),
         "compile_s": perf_counter() - started,
     }
     times: dict[str, list[float]] = {name: [] for name in VARIANTS}

@@ -271,7 +271,7 @@ def single_trials(problem: Problem, threads: int, trials: Sequence[Values]) -> N
     """Our own training, one trial after another, the best weights kept; nothing is logged."""
     base = problem.params.replace({"train.threads": threads})
     for values in trials:
-        training = begin(base.replace(values), problem.data)
+        training = begin([base.replace(values)], problem.data, packed=False)
         for epoch in training.epochs:
             if epoch.improved[0]:
                 training.learner.weights(0)

@@ -10,10 +10,9 @@ import torch
 from study_arms import CURRENT, DROPOUT, LR, Case, Problem, Usual, prepare_case
 from torch import nn
 
+from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder
-from wellfit.training.pack import Pack
-from wellfit.training.setup import begin, begin_pack, steps_per_epoch
-from wellfit.training.single import Single
+from wellfit.training.setup import begin, steps_per_epoch
 from wellfit.tuning.shards import Shards
 
 REPEATS = 5
@@ -28,7 +27,7 @@ def microseconds(problem: Problem, threads: int) -> dict[str, float]:
     optimizer or anything else.
     """
     rows = _usual(problem, threads)
-    single = begin(problem.params.replace({"train.threads": threads}), problem.data).learner
+    single = begin([problem.params.replace({"train.threads": threads})], problem.data, packed=False).learner
     rows["(b) all"] = _steps(problem, single)
     for size in PACK_SIZES:
         rows[f"(c) all, K = {size}"] = _steps(problem, _pack(problem, size)) / size
@@ -93,14 +92,14 @@ def _usual(problem: Problem, threads: int) -> dict[str, float]:
     }
 
 
-def _pack(problem: Problem, size: int) -> Pack:
+def _pack(problem: Problem, size: int) -> Learner:
     """K members that differ in learning rate and dropout."""
     shares = np.arange(size) / size
     changes = [{LR: CURRENT[LR] * 10 ** (share - 1), DROPOUT: 0.5 * share} for share in shares.tolist()]
-    return begin_pack([problem.params.replace(each) for each in changes], problem.data).learner
+    return begin([problem.params.replace(each) for each in changes], problem.data, packed=True).learner
 
 
-def _steps(problem: Problem, learner: Single | Pack) -> float:
+def _steps(problem: Problem, learner: Learner) -> float:
     """Microseconds a step of all members, with the scores of the epoch, which is cut short where steps are long."""
     device = problem.data.train.x.device
     order = BatchOrder(len(problem.data.train.y), problem.case.batch_size, [0] * learner.size, device)

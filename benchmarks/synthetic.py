@@ -8,13 +8,13 @@ import torch
 
 from wellfit.data.store import Meta
 from wellfit.settings.params import load_params
-from wellfit.training.single import Single
+from wellfit.training.learner import Learner
 from wellfit.training.tensors import Tensors
 
 SECONDS = 0.3  # of each measurement
 
 
-def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int, **changes: Any) -> Single:
+def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int, **changes: Any) -> Learner:
     """A network that classifies rows of a shape into ten classes.
 
     Args:
@@ -38,10 +38,10 @@ def learner(model: str, shape: tuple[int, ...], widths: list[int], batch: int, *
         target_std=None,
     )
     data = Tensors(torch.randn(8 * batch, *shape), torch.randint(10, (8 * batch,)))
-    return Single(params, meta, data, data)
+    return Learner([params], meta, data, data, packed=False)
 
 
-def seconds_a_step(single: Single, batch: int) -> float:
+def seconds_a_step(single: Learner, batch: int) -> float:
     """Seconds of a step of a `learner`, the mean over `SECONDS`."""
     rows = [torch.randperm(8 * batch)[:batch][None] for _ in range(4)]
     lr = np.array([1e-4])

@@ -59,7 +59,7 @@ def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -
     ratios = sorted(a / b for a, b in zip(one, many, strict=True))
     return {
         "network": f"{model} {'x'.join(map(str, shape))} {'-'.join(map(str, widths))} batch {batch}",
-        "multiply_adds": float(single.multiply_adds(batch)),
+        "multiply_adds": float(single.multiply_adds),
         "one_ms": 1000 * statistics.median(one),
         "all_ms": 1000 * statistics.median(many),
         "ratio": statistics.median(ratios),

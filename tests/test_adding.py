@@ -40,7 +40,7 @@ BASE += ["schedule.name=constant", "schedule.warmup_epochs=0", "optim.weight_dec
 def trained(name, *overrides):
     params = load_params("params.yaml", [*BASE, f"data.name={name}", *overrides])
     data = load_training_data(params, Path(sys.argv[1]) / name)
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     history = [epoch.of(0) for epoch in training.epochs]
     return params, data, training.learner, history
 

@@ -72,7 +72,7 @@ def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensor
     for job in jobs:
         record, weights = found[str(job.folder)].record, found[str(job.folder)].weights
         outcome = record.outcome
-        training = begin(job.params, data)
+        training = begin([job.params], data, packed=False)
         states = []
         for number, epoch in enumerate(training.epochs):
             states.append(training.learner.weights(0))
@@ -99,7 +99,8 @@ def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensor
 def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_rows: Tensors) -> None:
     jobs = jobs_of(("model.dropout=0.9", "optim.lr=1e-9", "train.epochs=1"), seeds=1)
     (ended,) = trained(jobs, data, test_rows).values()
-    training = begin(params_with("optim.lr=1e-9"), data)  # the same network, which dropout has not touched yet
+    params = params_with("optim.lr=1e-9")  # the same network, which dropout has not touched yet
+    training = begin([params], data, packed=False)
     next(training.epochs)
     expected = training.learner.score(some_rows(data), ranked=True)["loss"][0]
     assert ended.record.outcome.history[0]["train/loss"] == pytest.approx(expected, rel=1e-4)
@@ -107,7 +108,7 @@ def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_
 
 def test_scores_are_those_of_all_rows_of_each_split(data: TrainingData, test_rows: Tensors) -> None:
     params = params_with()
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     for _ in training.epochs:
         pass
     found = kept_scores(params, training.learner.weights(0), data, test_rows)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from wellfit.data.store import Meta
-from wellfit.models.head import class_logits, head_width
+from wellfit.models.head import class_logits
+from wellfit.training.loss import head_width
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 
 from wellfit.models import predict as module
+from wellfit.models.packed import packed
 from wellfit.models.predict import predict
 
 
@@ -24,3 +25,18 @@ def test_predict_in_chunks_is_predict_at_once(monkeypatch: pytest.MonkeyPatch, c
     assert max(sizes) == min(chunk, 20)
     assert not outputs.requires_grad
     torch.testing.assert_close(outputs, model.eval()(x * 2), check_device=False)
+
+
+@pytest.mark.parametrize("most", [1, 21, 60, 100])
+def test_each_member_of_a_packed_network_sees_all_rows(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(module, "PACKED_CHUNK", most)
+    singles = [nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)) for _ in range(3)]
+    x, model = torch.randn(20, 2, 3), packed(singles)
+    sizes: list[int] = []
+    model.register_forward_hook(lambda layer, inputs, outputs: sizes.append(outputs.shape[1]))
+    outputs = predict(model, lambda rows: rows * 2, x)
+    assert max(sizes) == min(20, max(1, most // 3))
+    assert outputs.shape == (3, 20, 2)
+    for member, single in zip(outputs, singles, strict=True):
+        torch.testing.assert_close(member, single.eval()(x * 2), check_device=False)
+    assert all(layer.training for layer in model.modules())

@@ -13,7 +13,6 @@ from mlflow.entities import Run
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
-from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.models.summary import Summary
@@ -22,6 +21,7 @@ from wellfit.stages import train as stage
 from wellfit.stages.train import train
 from wellfit.training import runtime
 from wellfit.training.checkpoint import load_checkpoint
+from wellfit.training.loss import head_width
 from wellfit.training.setup import load_training_data
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"

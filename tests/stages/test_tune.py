@@ -24,7 +24,7 @@ from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 from wellfit.stages.tune import tune
 from wellfit.training.checkpoint import load_checkpoint
-from wellfit.training.setup import begin_pack, load_training_data
+from wellfit.training.setup import begin, load_training_data
 from wellfit.tuning.storage import open_saved
 from wellfit.tuning.study import Study
 from wellfit.tuning.trials import open_study
@@ -240,11 +240,11 @@ def test_keys_that_change_the_shape_are_searched_in_packs(
 ) -> None:
     sizes: list[int] = []
 
-    def counted(members: Any, data: Any) -> Any:
+    def counted(members: Any, data: Any, *, packed: bool) -> Any:
         sizes.append(len(members))
-        return begin_pack(members, data)
+        return begin(members, data, packed=packed)
 
-    monkeypatch.setattr("wellfit.tuning.shards.begin_pack", counted)
+    monkeypatch.setattr("wellfit.tuning.shards.begin", counted)
     space = "tune.space={model: {hidden: [[8], [8, 4]]}, train: {batch_size: [32, 64]}, optim: {name: [adamw, sgd]}}"
     changes = [space, "tune.n_trials=16", "tune.pack=8", "tune.sampler=random"]
     trials = trials_of(run(project, prepared, *changes, "tune.pruner=none"))

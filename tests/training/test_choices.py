@@ -134,7 +134,7 @@ def train(processed: Callable[..., Path], make_params: Callable[..., Params]) ->
         params = make_params(kind, "schedule.name=constant", *overrides)
         if kind not in made:
             made[kind] = processed(kind)
-        training = begin(params, load_training_data(params, made[kind]))
+        training = begin([params], load_training_data(params, made[kind]), packed=False)
         history = [epoch.of(0) for epoch in training.epochs]
         assert not training.members.failure[0]
         return history, training.learner.weights(0)

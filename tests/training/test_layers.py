@@ -57,7 +57,7 @@ def test_in_a_training_it_is_the_gradient_of_the_loss_before_clipping(
         "table", "train.batch_size=64", "model.dropout=0", "optim.clip_norm=0.001", "optim.l1=1", "optim.decay_all=true"
     )
     data = load_training_data(params, processed("table"))
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     training.learner.layers = LayerStatistics(training.learner.model, data.val.x, training.learner.inputs)
     next(training.epochs)  # one step: 35 rows
     found = training.learner.layers.finish_epoch()
@@ -194,7 +194,7 @@ def test_it_leaves_no_trace_in_the_training(
     data = load_training_data(params, processed(kind))
     seen = []
     for watched in (False, True):
-        training = begin(params, data)
+        training = begin([params], data, packed=False)
         learner = training.learner
         learner.layers = LayerStatistics(learner.model, data.val.x, learner.inputs) if watched else None
         for _ in training.epochs:

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wellfit.errors import WellfitError
 from wellfit.settings.params import load_params
-from wellfit.training.loop import BatchOrder, Epoch, Members, fit
-from wellfit.training.members import TrainConfig
+from wellfit.training.loop import BatchOrder, fit
+from wellfit.training.members import Epoch, Members, TrainConfig
 from wellfit.training.schedule import Plan, Schedule, lr_table
 
 CPU = torch.device("cpu")
@@ -225,12 +224,6 @@ def test_only_the_first_failure_is_told() -> None:
     assert members.failure.tolist() == ["val/loss is nan in epoch 2", None]
 
 
-def test_a_monitor_that_is_not_defined_is_one_line() -> None:
-    members = Members([config("val/msle")])
-    with pytest.raises(WellfitError, match=r"^train\.monitor val/msle is not defined .* use val/loss \(params.yaml\)$"):
-        members.observe({"val/loss": np.zeros(1), "val/rmse": np.zeros(1)})
-
-
 def test_a_training_that_blows_up_at_once_ends_at_once() -> None:
     members, epochs = run(column(math.nan, 1, 1))
     assert len(epochs) == 1
@@ -309,25 +302,6 @@ def test_members_that_stay_go_on_and_those_that_join_begin() -> None:
     tables = [lr_table(WARMED, lr, epochs, 3) for lr, epochs in ((0.1, 5), (0.1, 5), (0.5, 3))]
     for step in range(9):
         assert learner.lrs[6 + step] == [tables[0][6 + step], tables[1][6 + step], tables[2][step]]
-
-
-def test_a_failure_goes_with_its_member() -> None:
-    members = Members([config("val/loss", epochs=8)] * 3)
-    members.epoch += 1
-    members.observe({"val/loss": np.array([1.0, math.nan, 2.0])})
-    members.change([1, 2], [])
-    assert members.failure.tolist() == ["val/loss is nan in epoch 1", None]
-    assert members.active.tolist() == [False, True]
-    members.change([], [config("val/accuracy", epochs=8)])
-    assert members.best.tolist() == [-np.inf]
-    assert members.epoch.tolist() == [0]
-
-
-def test_a_failure_names_the_epoch_of_its_member() -> None:
-    members = Members([config("val/loss", epochs=8)] * 2)
-    members.epoch += np.array([5, 2])
-    members.observe({"val/loss": np.array([math.nan, math.inf])})
-    assert members.failure.tolist() == ["val/loss is nan in epoch 5", "val/loss is inf in epoch 2"]
 
 
 # The order of the rows

@@ -269,13 +269,13 @@ def test_each_member_has_the_loss_it_would_have_alone(name: str, weighs_classes:
         expected.backward()
         torch.testing.assert_close(losses[k], expected)
         torch.testing.assert_close(ours.grad[k], theirs.grad)
-    parts = [np.s_[:, :7], np.s_[:, 7:]]  # each weighed by its mass, two batches make the mean over all
+    parts = [np.s_[:, :7], np.s_[:, 7:]]  # each times its share of the weights, two batches make the mean over all
     own = [None if weights is None else weights[part] for part in parts]
-    masses = [together.mass(targets[part], each) for part, each in zip(parts, own, strict=True)]
+    sums = [together.weight_sum(targets[part], each) for part, each in zip(parts, own, strict=True)]
     means = [together(outputs[part], targets[part], each) for part, each in zip(parts, own, strict=True)]
-    whole = together.mass(targets, weights)
+    whole = together.weight_sum(targets, weights)
     assert whole.shape == (3,)
-    mean = sum(mass * each for mass, each in zip(masses, means, strict=True)) / whole
+    mean = sum(part * each for part, each in zip(sums, means, strict=True)) / whole
     torch.testing.assert_close(mean, together(outputs, targets, weights))
 
 

@@ -69,7 +69,7 @@ def test_a_linear_regression_explodes_soon_above_its_limit(
     ).double()  # the bias counts as well
     limit = 2 / torch.linalg.eigvalsh(2 * x.T @ x / len(x)).max().item()
     order = BatchOrder(len(x), params.train.batch_size, [0], CPU)
-    curve = range_test(begin(params, data).learner, order, params.lr_find)
+    curve = range_test(begin([params], data, packed=False).learner, order, params.lr_find)
     assert limit < curve.lr[-1] < 2 * limit
     assert (np.diff(curve.loss[curve.lr < 0.9 * limit]) < 1e-6).all()  # of all rows at once, it only falls
     steepest, tenth = suggest(curve)

@@ -13,7 +13,7 @@ from wellfit.settings.params import Params, load_params
 from wellfit.training import setup as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.schedule import lr_table
-from wellfit.training.setup import begin, begin_pack, change_members, load_training_data, steps_per_epoch
+from wellfit.training.setup import begin, load_training_data, steps_per_epoch
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 Processed = Callable[..., Path]
@@ -43,7 +43,7 @@ def test_training_opens_the_training_and_validation_rows_alone(
         file.unlink()  # what is not there cannot be read
     params = make_params(kind)
     data = load_training_data(params, folder)
-    list(begin(params, data).epochs)
+    list(begin([params], data, packed=False).epochs)
     assert asked == ["train", "val"]
     assert not [name for name in opened if "test" in name]
 
@@ -92,7 +92,7 @@ def test_steps_per_epoch_are_those_of_the_order(
 
 def test_nothing_is_trained_before_the_epochs_are_asked_for(processed: Processed, make_params: MakeParams) -> None:
     params = make_params("table")
-    training = begin(params, load_training_data(params, processed("table")))
+    training = begin([params], load_training_data(params, processed("table")), packed=False)
     before = training.learner.weights(0)
     assert all(torch.equal(before[name], tensor) for name, tensor in training.learner.weights(0).items())
     assert training.members.best_epoch.tolist() == [0]
@@ -114,7 +114,7 @@ def test_every_setting_reaches_its_place(processed: Processed, make_params: Make
         "optim.lr=0.25",
     )
     data = load_training_data(params, processed("table"))
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     epochs = list(training.epochs)
     assert [epoch.number for epoch in epochs] == [1, 2, 3]  # nothing is 10 better, so patience ends it
     table = lr_table(params.schedule, 0.25, epochs=6, steps=5)
@@ -136,14 +136,14 @@ def test_plateau_looks_in_the_direction_of_the_monitor(
 
     monkeypatch.setattr(module, "Schedule", note)
     params = make_params("table", "schedule.name=plateau", f"train.monitor={monitor}")
-    begin(params, load_training_data(params, processed("table")))
+    begin([params], load_training_data(params, processed("table")), packed=False)
     assert [member.plateau.mode for member in made[0]._members] == [mode]
 
 
 def test_it_is_deterministic_and_keeps_to_its_threads(processed: Processed, make_params: MakeParams) -> None:
     params = make_params("table", "train.threads=2")
     torch.set_deterministic_debug_mode("default")
-    begin(params, load_training_data(params, processed("table")))
+    begin([params], load_training_data(params, processed("table")), packed=False)
     assert torch.are_deterministic_algorithms_enabled()
     assert torch.get_num_threads() == 2
 
@@ -170,7 +170,7 @@ def test_a_pack_takes_each_setting_from_its_member(processed: Processed, make_pa
         make_params("table", "train.seed=1", "train.epochs=6", "train.min_delta=10.0", "schedule.name=step"),
     ]
     data = load_training_data(members[0], processed("table"))
-    training = begin_pack(members, data)
+    training = begin(members, data, packed=True)
     epochs = np.array([3, 2])
     orders = [BatchOrder(35, 8, [params.train.seed], torch.device("cpu")) for params in members]
     expected = [list(order.epoch(epochs[k : k + 1])) for k, order in enumerate(orders)]
@@ -185,11 +185,11 @@ def test_nothing_of_a_pack_stays_behind_when_its_members_change(processed: Proce
     """Learner, order, schedule and what the loop remembers speak of the same members."""
     members = [make_params("table", f"train.seed={seed}", f"optim.lr=0.0{seed}") for seed in (1, 2, 3)]
     data = load_training_data(members[0], processed("table"))
-    training = begin_pack(members, data)
+    training = begin(members, data, packed=True)
     next(training.epochs)
     kept = [training.learner.weights(k) for k in (0, 2)]
     best = training.members.best[[0, 2]].tolist()
-    change_members(training, [0, 2], [make_params("table", "train.seed=9", "optim.lr=0.09")])
+    training.change([0, 2], [make_params("table", "train.seed=9", "optim.lr=0.09")])
     assert training.learner.size == 3
     assert training.members.epoch.tolist() == [1, 1, 0]
     assert training.members.best.tolist() == [*best, np.inf]

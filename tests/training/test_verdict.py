@@ -204,7 +204,7 @@ def train(prepared: Path, name: str, *overrides: str) -> list[Finding]:
     base = [f"data.name={name}", "tune.enabled=false", "train.threads=1", "train.device=cpu"]
     params = load_params(SHIPPED, [*base, *overrides])
     data = load_training_data(params, prepared / name)
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     statistics = training.learner.layers = LayerStatistics(training.learner.model, data.val.x, training.learner.inputs)
     history, layers = [], []
     for epoch in training.epochs:

@@ -234,7 +234,13 @@ def test_a_process_whose_members_have_stopped_waits(data: TrainingData) -> None:
 def test_a_single_model_trains_here(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[Params] = []
     begin = SharedTraining.__init__.__globals__["begin"]
-    monkeypatch.setattr("wellfit.tuning.shards.begin", lambda params, data: begun.append(params) or begin(params, data))
+
+    def noted(members: list[Params], data: TrainingData, *, packed: bool) -> Any:
+        assert not packed
+        begun.extend(members)
+        return begin(members, data, packed=packed)
+
+    monkeypatch.setattr("wellfit.tuning.shards.begin", noted)
     (params,) = of_rates(RATES[:1])
     training = Shards(data).begin([params], Size(1, 1, 0.0))
     assert sum(1 for _ in training.epochs) == 5

@@ -10,7 +10,7 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
-from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
+from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.size import Size
 from wellfit.tuning.study import Trial
@@ -66,23 +66,21 @@ class Packs:
         self.history: list[list[list[float]]] = []
         self.threads: list[int] = []
 
-        def alone(params: Params, data: TrainingData) -> Any:
-            self.history.append([[params.optim.lr]])
-            return begin(params, data)
-
-        def together(members: list[Params], data: TrainingData) -> Any:
+        def noted(members: list[Params], data: TrainingData, *, packed: bool) -> Training:
             self.history.append([[params.optim.lr for params in members]])
-            self.threads.append(torch.get_num_threads())
-            return begin_pack(members, data)
+            if packed:
+                self.threads.append(torch.get_num_threads())
+            return begin(members, data, packed=packed)
 
-        def changed(training: Any, kept: list[int], added: list[Params]) -> None:
+        change = Training.change
+
+        def changed(training: Training, kept: list[int], added: list[Params]) -> None:
             now = self.history[-1][-1]
             self.history[-1].append([now[k] for k in kept] + [params.optim.lr for params in added])
-            change_members(training, kept, added)
+            change(training, kept, added)
 
-        monkeypatch.setattr("wellfit.tuning.shards.begin", alone)
-        monkeypatch.setattr("wellfit.tuning.shards.begin_pack", together)
-        monkeypatch.setattr("wellfit.tuning.shards.change_members", changed)
+        monkeypatch.setattr("wellfit.tuning.shards.begin", noted)
+        monkeypatch.setattr(Training, "change", changed)
 
 
 @pytest.fixture
@@ -113,7 +111,7 @@ def trained(study: Script, params: Params, data: TrainingData, members: int) -> 
 
 def assert_as_alone(ended: Ended, params: Params, data: TrainingData, epochs: int | None = None) -> None:
     """That the record has what the same configuration gives alone, of so many epochs."""
-    training = begin(of_trial(params, Trial(ended.record.number, ended.record.values), data), data)
+    training = begin([of_trial(params, Trial(ended.record.number, ended.record.values), data)], data, packed=False)
     history: list[dict[str, float]] = []
     weights: dict[str, torch.Tensor] = {}
     for epoch in training.epochs:

@@ -11,8 +11,8 @@ from wellfit.data.store import Meta
 from wellfit.models.head import class_logits
 from wellfit.models.predict import predict
 from wellfit.settings.params import Params
+from wellfit.training.learner import Learner
 from wellfit.training.setup import TrainingData
-from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors
 
 POINTS = 200  # of the grid, along each axis
@@ -42,7 +42,7 @@ def find_boundaries(
     grid = torch.cartesian_prod(y, x).flip(1).to(rows.device)  # (POINTS ** 2, 2), x runs fastest
     probabilities = {}
     for name, state in weights.items():
-        learner = Single(variants[name], data.meta, data.train, data.val)
+        learner = Learner([variants[name]], *data, packed=False)
         learner.model.load_state_dict(state)
         outputs = class_logits(predict(learner.model, learner.inputs, grid).float())
         probabilities[name] = outputs.softmax(-1)[:, 1].cpu().numpy().reshape(POINTS, POINTS)

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +16,11 @@ from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
 from wellfit.settings.params import Params
-from wellfit.training.loop import Epoch
+from wellfit.training.learner import Learner
+from wellfit.training.members import Epoch
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
-from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members
-from wellfit.training.single import Single
+from wellfit.training.setup import Training, TrainingData, begin
 from wellfit.training.tensors import Tensors
 from wellfit.tuning.size import Size, choose_size, sizes_up_to
 
@@ -69,7 +69,7 @@ class Running:
         self._weights: dict[str, Tensor] | None = None
         self._seconds = 0.0
 
-    def observe(self, epoch: Epoch, member: int, training: Training[Any], scores: Mapping[str, np.ndarray]) -> None:
+    def observe(self, epoch: Epoch, member: int, training: Training, scores: Mapping[str, np.ndarray]) -> None:
         """Takes an epoch in.
 
         Args:
@@ -88,7 +88,7 @@ class Running:
         if epoch.improved[member] if self._keeps_best else has_ended:
             self._weights = training.learner.weights(member)
 
-    def end(self, training: Training[Any], member: int, data: TrainingData, test: Tensors) -> Ended:
+    def end(self, training: Training, member: int, data: TrainingData, test: Tensors) -> Ended:
         """What it brought, once it has stopped."""
         params = self.job.params
         failure = training.members.failure[member] or ""
@@ -136,7 +136,7 @@ def some_rows(data: TrainingData) -> Tensors:
 
 def kept_scores(params: Params, weights: Mapping[str, Tensor], data: TrainingData, test: Tensors) -> dict[str, float]:
     """Scores of weights on all rows of each split, and the gap between train and validation."""
-    learner = Single(params, data.meta, data.train, data.val)
+    learner = Learner([params], *data, packed=False)
     learner.model.load_state_dict(weights)
     splits = {"train": data.train, "val": data.val, "test": test}
     found = {
@@ -179,7 +179,7 @@ def check_can_begin(variants: Mapping[str, Params], data: TrainingData) -> None:
     for name, params in variants.items():
         try:
             params.check_task(data.meta.kind, data.meta.task)
-            begin(params, data)
+            begin([params], data, packed=False)
         except WellfitError as error:
             raise WellfitError(f"variant {name}: {error}") from None
 
@@ -214,17 +214,17 @@ def train_packs(
                 progress.show(done, {"ended": ended} | _shown(epoch, training.members.monitor))
                 kept = np.flatnonzero(active).tolist()
                 if kept and len(kept) < len(running):
-                    change_members(training, kept, [])
+                    training.change(kept)
                     running = [running[k] for k in kept]
             planned += pack.epochs
 
 
-def _begin(pack: Pack, data: TrainingData) -> Training[Any]:
+def _begin(pack: Pack, data: TrainingData) -> Training:
     # What is left of a pack, be it a single training, computes as the whole of it does, to the last bit.
-    if pack.size.members == 1:
-        return begin(pack.jobs[0].params, data)
-    torch.set_num_threads(pack.size.threads)  # a single model before may have had others
-    return begin_pack([job.params for job in pack.jobs], data)
+    packed = pack.size.members > 1
+    if packed:
+        torch.set_num_threads(pack.size.threads)  # a single model before may have had others
+    return begin([job.params for job in pack.jobs], data, packed=packed)
 
 
 def _shown(epoch: Epoch, monitor: str) -> dict[str, float]:

@@ -18,17 +18,29 @@ from wellfit.models.layers import ACTIVATIONS
 from wellfit.models.mlp import Residual
 
 
-def packed(models: Sequence[nn.Module]) -> nn.Module:
+class PackedNetwork(nn.Sequential):
+    """The layers of K networks, from (K, B, *input_shape) to (K, B, outputs).
+
+    Parameters and buffers have the names that those of a single network have, and a first dimension K.
+    """
+
+    @property
+    def size(self) -> int:
+        """K."""
+        return len(next(self.parameters()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+        return outputs.transpose(1, 2)
+
+
+def packed(models: Sequence[nn.Module]) -> PackedNetwork:
     """Stacks networks that ``mlp`` made, each with its own weights, statistics, and dropout.
 
     Args:
         models: K of one architecture.
-
-    Returns:
-        A module from (K, B, *input_shape) to (K, B, outputs), whose parameters and buffers have the names that those of
-        a single network have, and a first dimension K.
     """
-    return _PackedSequential(*map(_packed, _children(models)))
+    return PackedNetwork(*map(_packed, _children(models)))
 
 
 def member_state(model: nn.Module, member: int) -> dict[str, Tensor]:
@@ -201,14 +213,6 @@ class _Columns(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.flatten(2).transpose(1, 2)
-
-
-class _PackedSequential(nn.Sequential):
-    """The layers of a network, from (K, B, *input_shape) to (K, B, outputs)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        outputs: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
-        return outputs.transpose(1, 2)
 
 
 def _packed(modules: Sequence[nn.Module]) -> nn.Module:

@@ -1,24 +1,59 @@
 """Forward passes without gradients."""
 
+from collections.abc import Callable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from wellfit.models.inputs import Inputs
+from wellfit.models.packed import PackedLinear, PackedNetwork
 
-CHUNK = 4096  # rows of a forward pass: bounds the memory of activations
+# Rows of a forward pass, which bound the memory of activations.
+CHUNK = 4096
+PACKED_CHUNK = 2**15  # of all members together
 
 
 @torch.inference_mode()
-def predict(model: nn.Module, inputs: Inputs, rows: Tensor) -> Tensor:
-    """Outputs of a model in evaluation mode, (n, outputs), which is put back into the mode it was in.
+def predict(model: nn.Module, inputs: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Outputs of a model in evaluation mode, which is put back into the mode it was in.
 
     Args:
         model: from encoded rows to outputs.
-        inputs: encodes them.
+        inputs: encodes rows (`wellfit.models.inputs.Inputs`).
         rows: (n, ...) as they are stored.
+
+    Returns:
+        (n, outputs), or (K, n, outputs) of a packed network, each member of which sees all rows.
     """
     was_training = model.training
     model.eval()
-    outputs = torch.cat([model(inputs(chunk)) for chunk in rows.split(CHUNK)])
+    if isinstance(model, PackedNetwork):
+        batches = map(inputs, rows.split(max(1, PACKED_CHUNK // model.size)))
+        parts = [model(batch.expand(model.size, *batch.shape)) for batch in batches]
+    else:
+        parts = [model(inputs(chunk)) for chunk in rows.split(CHUNK)]
     model.train(was_training)
-    return outputs
+    return torch.cat(parts, dim=-2)
+
+
+def multiply_adds(model: nn.Module, inputs: Callable[[Tensor], Tensor], row: Tensor) -> int:
+    """Multiply-adds of linear layers and convolutions in a forward pass over one row, of all members together.
+
+    Args:
+        model: from encoded rows to outputs.
+        inputs: encodes rows.
+        row: (1, ...) as it is stored.
+    """
+    total = 0
+
+    def count(layer: nn.Module, _: object, output: Tensor) -> None:
+        nonlocal total
+        positions = output[0, 0].numel()  # 1 for a linear layer, H * W for a convolution
+        total += cast(Tensor, layer.weight).numel() * positions
+
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d | PackedLinear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    predict(model, inputs, row)
+    for hook in hooks:
+        hook.remove()
+    return total

@@ -23,13 +23,14 @@ from wellfit.metrics.predictions import (
     regression_scores,
 )
 from wellfit.models import ModelConfig, build_model
-from wellfit.models.head import class_logits, head_width
+from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.settings.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
+from wellfit.training.loss import head_width
 from wellfit.training.tensors import to_tensors
 
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")

@@ -25,7 +25,7 @@ def lr_find(params: Params, data_folder: Path, report: Path) -> None:
         WellfitError: missing data, or a loss that does not fall at any rate.
     """
     data = load_training_data(params, data_folder)
-    learner = begin(params, data).learner
+    learner = begin([params], data, packed=False).learner
     order = BatchOrder(len(data.train.y), params.train.rows_per_step, [params.train.seed], data.train.x.device)
     config = resolved_config(params) | {"lr_find": params.lr_find.model_dump()}
     with tracking.start_run("lr_find", f"lr_find {data.meta.name} {params.model.name}", data.meta) as run:

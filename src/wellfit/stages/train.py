@@ -77,7 +77,7 @@ def _run_epochs(
     params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, report: Path, run: tracking.Run
 ) -> Records:
     """Trains to the end, and keeps the checkpoint of the best epoch."""
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     learner = training.learner
     _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), report / "summary.txt", run)
     print(f"computes in {learner.precision} on {data.train.x.device.type}")

@@ -56,7 +56,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             unused = len([t for t in study.saved.trials if t.state.is_finished() and not is_lost(t)]) - len(rows)
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
-        begin(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
+        begin([first], data, packed=False)  # what is tried may be unfit to train, and fails; what is set must not be
         size = choose_size(first, data, sizes, shards)
         if left:
             print(f"trains {size.describe()}", flush=True)

@@ -207,6 +207,17 @@ RULES = [
 ]
 
 
+def head_width(loss: str, meta: Meta) -> int:
+    """Numbers a network puts out for a row: a logit for each class, or one number.
+
+    Args:
+        loss: ``loss.name``.
+        meta: what is known of the data.
+    """
+    has_one_output = meta.task == "regression" or (loss != "auto" and LOSSES[loss].has_one_output)
+    return 1 if has_one_output else len(meta.class_names)
+
+
 class Loss:
     """The mean loss over the rows of each of K members, as torch defines it.
 
@@ -256,7 +267,7 @@ class Loss:
             losses = losses * self._weights[targets]
         if weights is not None:
             losses = losses * weights
-        return losses.sum(-1) / self.mass(targets, weights)
+        return losses.sum(-1) / self.weight_sum(targets, weights)
 
     def _plain(self, outputs: Tensor, targets: Tensor, reduction: Reduction) -> Tensor:
         """The loss of each row, (K, n), or their mean, (), without weights of rows."""
@@ -266,8 +277,11 @@ class Loss:
             outputs, targets = self._in_own_unit(outputs), self._in_own_unit(targets)
         return self._entry.function(outputs, targets, reduction, **self._settings)
 
-    def mass(self, targets: Tensor, weights: Tensor | None) -> Tensor:
-        """What rows weigh in the mean, (K,): the mean over all is that of batches, each weighed by its mass.
+    def weight_sum(self, targets: Tensor, weights: Tensor | None) -> Tensor:
+        """The sum of row weights that the mean divides by, (K,).
+
+        The mean over several batches is the sum of their means, each times its share of the sum of weights. Rows of
+        weight 0 are left out; where all are, the sum is a tiny number, so that the mean is 0.
 
         Args:
             targets: (K, n) of the rows.
@@ -275,10 +289,10 @@ class Loss:
         """
         import torch
 
-        masses = torch.ones(targets.shape, device=targets.device) if weights is None else weights
+        row_weights = torch.ones(targets.shape, device=targets.device) if weights is None else weights
         if self._weights is not None and self._entry.divides_by_class_weights:
-            masses = masses * self._weights[targets]
-        return masses.sum(-1).clamp_min(torch.finfo(masses.dtype).tiny)  # rows that weigh nothing teach nothing
+            row_weights = row_weights * self._weights[targets]
+        return row_weights.sum(-1).clamp_min(torch.finfo(row_weights.dtype).tiny)
 
     def check(self, targets: Tensor) -> None:
         """Refuses targets that the loss is not defined for.

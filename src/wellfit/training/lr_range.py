@@ -15,7 +15,8 @@ from wellfit.progress import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from wellfit.training.loop import BatchOrder, Learner
+    from wellfit.training.learner import Learner
+    from wellfit.training.loop import BatchOrder
 
 # Each loss weighs 0.9 times as much as the one after it, so the curve trails the losses by ten steps: a third of a
 # power of ten with the shipped values. fastai's 0.98 trails by fifty.

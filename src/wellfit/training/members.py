@@ -1,10 +1,14 @@
-"""The section ``train`` of ``params.yaml``, and its rules."""
+"""The section ``train`` of ``params.yaml`` with its rules, and what the loop remembers of each member."""
 
-from typing import Literal, get_args
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
 
+import numpy as np
 from pydantic import Field
 
 from wellfit.config import Config, Rule
+from wellfit.errors import WellfitError
+from wellfit.metrics.names import is_higher_better
 
 ClassMonitor = Literal[
     "val/accuracy",
@@ -52,3 +56,88 @@ RULES = [
         "train.batch_size 1 leaves model.norm batch one row to learn from; raise it, or use model.norm none",
     ),
 ]
+
+
+class Epoch(NamedTuple):
+    """What an epoch brought to K members.
+
+    Attributes:
+        number: (K,) of the epoch of each member, counted from 1.
+        metrics: each (K,).
+        improved: (K,) bool, which members have a new best.
+    """
+
+    number: np.ndarray
+    metrics: dict[str, np.ndarray]
+    improved: np.ndarray
+
+    def of(self, member: int) -> dict[str, float]:
+        """The metrics of one member."""
+        return {name: float(values[member]) for name, values in self.metrics.items()}
+
+
+class Members:
+    """Early stopping, last epochs and failures of K members, as vectors of length K.
+
+    Args:
+        configs: the section ``train`` of each member, with the same ``monitor``.
+
+    Attributes:
+        epoch: (K,) the number of epochs that each member has trained.
+        best: (K,) the best value of ``train.monitor``.
+        best_epoch: (K,) the epoch of that value, 0 before the first one.
+        active: (K,) bool, which members go on. Whoever iterates the epochs may clear it.
+        failure: (K,) which metric was not finite and when, or None.
+    """
+
+    def __init__(self, configs: Sequence[TrainConfig]) -> None:
+        size = len(configs)
+        self.monitor = configs[0].monitor
+        self._sign = -1.0 if is_higher_better(self.monitor) else 1.0
+        self._patience = np.array([np.inf if each.patience is None else each.patience for each in configs])
+        self._min_delta = np.array([each.min_delta for each in configs])
+        self._epochs = np.array([each.epochs for each in configs])
+        self.epoch = np.zeros(size, int)
+        self.best = np.full(size, np.inf) * self._sign
+        self.best_epoch = np.zeros(size, int)
+        self.active = np.ones(size, bool)
+        self.failure = np.full(size, None)
+
+    def change(self, kept: Sequence[int], added: Sequence[TrainConfig]) -> None:
+        """Goes on with some of the members, in this order, and with new ones behind them."""
+        new = vars(Members(added)) if added else None
+        for name, values in vars(self).items():
+            if isinstance(values, np.ndarray):
+                rows = values[list(kept)]
+                setattr(self, name, np.concatenate([rows, new[name]]) if new else rows)
+
+    def observe(self, metrics: dict[str, np.ndarray]) -> np.ndarray:
+        """Takes an epoch's metrics in, and stops members.
+
+        A member stops at its last epoch, when its patience has run out, or when a metric is not finite.
+
+        Args:
+            metrics: each (K,).
+
+        Returns:
+            (K,) bool, which members have a new best.
+
+        Raises:
+            WellfitError: ``train.monitor`` is not defined for the validation rows.
+        """
+        if self.monitor not in metrics:
+            raise WellfitError(
+                f"train.monitor {self.monitor} is not defined for these validation rows (msle: a target is below 0; "
+                "roc_auc: a single class occurs); use val/loss (params.yaml)"
+            )
+        for name, values in metrics.items():
+            for k in np.flatnonzero(self.active & ~np.isfinite(values)):
+                self.failure[k] = f"{name} is {values[k]} in epoch {self.epoch[k]}"
+                self.active[k] = False
+        values = metrics[self.monitor]
+        better = self._sign * values < self._sign * self.best - self._min_delta
+        improved: np.ndarray = self.active & better
+        self.best[improved] = values[improved]
+        self.best_epoch[improved] = self.epoch[improved]
+        self.active &= (self.epoch - self.best_epoch < self._patience) & (self.epoch < self._epochs)
+        return improved

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Generic, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from wellfit.data.settings import own_settings
 from wellfit.data.store import Meta, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
-from wellfit.training.loop import BatchOrder, Epoch, Members, fit
-from wellfit.training.pack import Pack
+from wellfit.training.learner import Learner
+from wellfit.training.loop import BatchOrder, fit
+from wellfit.training.members import Epoch, Members
 from wellfit.training.runtime import be_deterministic, choose_device, set_threads
 from wellfit.training.schedule import Plan, Schedule
-from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors, to_tensors
-
-L = TypeVar("L", Single, Pack)
 
 
 class TrainingData(NamedTuple):
@@ -27,28 +25,36 @@ class TrainingData(NamedTuple):
     val: Tensors
 
 
-class Training(Generic[L]):
-    """A training that begins when ``epochs`` is iterated."""
-
-    def __init__(self, learner: L, members: Members, order: BatchOrder, schedule: Schedule) -> None:
-        self.learner: L = learner
-        self.members = members
-        self.order, self.schedule = order, schedule
-        self.epochs: Iterator[Epoch] = fit(learner, order, schedule, members)
-
-
-def change_members(training: Training[Pack], kept: Sequence[int], added: Sequence[Params]) -> None:
-    """Goes on with some of the members of a pack, between two epochs, and with new ones behind them.
+class Training:
+    """A training of K members that begins when ``epochs`` is iterated.
 
     Args:
-        training: whose ``epochs`` is being iterated.
-        kept: indices of those that stay, rising.
-        added: the configuration of each new one.
+        members: the configuration of each.
+        data: what they train on.
+        packed: whether their network is packed.
     """
-    training.learner.change(kept, added)
-    training.members.change(kept, [params.train for params in added])
-    training.order.change(kept, [params.train.seed for params in added])
-    training.schedule.change(kept, [_plan(params) for params in added])
+
+    def __init__(self, members: Sequence[Params], data: TrainingData, *, packed: bool) -> None:
+        first = members[0].train
+        self.learner = Learner(members, *data, packed=packed)
+        self.members = Members([params.train for params in members])
+        seeds = [params.train.seed for params in members]
+        self.order = BatchOrder(len(data.train.y), first.rows_per_step, seeds, data.train.x.device)
+        plans = [_plan(params) for params in members]
+        self.schedule = Schedule(plans, self.order.steps, higher_is_better=is_higher_better(first.monitor))
+        self.epochs: Iterator[Epoch] = fit(self.learner, self.order, self.schedule, self.members)
+
+    def change(self, kept: Sequence[int], added: Sequence[Params] = ()) -> None:
+        """Goes on with some of the members of a pack, between two epochs, and with new ones behind them.
+
+        Args:
+            kept: indices of those that stay, rising.
+            added: the configuration of each new one, of the pack's `wellfit.training.pack.pack_key`.
+        """
+        self.learner.change(kept, added)
+        self.members.change(kept, [params.train for params in added])
+        self.order.change(kept, [params.train.seed for params in added])
+        self.schedule.change(kept, [_plan(params) for params in added])
 
 
 def load_training_data(params: Params, folder: Path) -> TrainingData:
@@ -79,27 +85,24 @@ def steps_per_epoch(params: Params, data: TrainingData) -> int:
     return BatchOrder(len(data.train.y), params.train.rows_per_step, [], data.train.x.device).steps
 
 
-def begin(params: Params, data: TrainingData) -> Training[Single]:
-    """Builds network, optimizer, batch order, schedule and early stopping for one configuration."""
+def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Training:
+    """Builds networks, optimizer, batch order, schedule and early stopping.
+
+    Args:
+        members: K configurations of one `wellfit.training.pack.pack_key`; exactly one where they are not packed.
+        data: what they train on.
+        packed: whether they train as a pack, be it of one (`wellfit.training.pack.can_pack`). A plain network sets the
+            number of CPU threads, by ``train.threads``; that of a pack is up to the caller.
+
+    Raises:
+        ValueError: several members that are not packed.
+        WellfitError: a setting that does not fit the data or the device.
+    """
     be_deterministic()
-    learner = Single(params, data.meta, data.train, data.val)
-    set_threads(params.train.threads, learner.multiply_adds(params.train.batch_size))
-    return _training(learner, [params], data)
-
-
-def begin_pack(members: Sequence[Params], data: TrainingData) -> Training[Pack]:
-    """The same for K configurations of one `wellfit.training.pack.pack_key`; the number of threads stays as it is."""
-    be_deterministic()
-    return _training(Pack(members, data.meta, data.train, data.val), members, data)
-
-
-def _training(learner: L, members: Sequence[Params], data: TrainingData) -> Training[L]:
-    first = members[0].train
-    seeds = [params.train.seed for params in members]
-    order = BatchOrder(len(data.train.y), first.rows_per_step, seeds, data.train.x.device)
-    plans = [_plan(params) for params in members]
-    schedule = Schedule(plans, order.steps, higher_is_better=is_higher_better(first.monitor))
-    return Training(learner, Members([params.train for params in members]), order, schedule)
+    training = Training(members, data, packed=packed)
+    if not packed:
+        set_threads(members[0].train.threads, training.learner.multiply_adds)
+    return training
 
 
 def _plan(params: Params) -> Plan:

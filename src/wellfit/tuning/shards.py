@@ -25,11 +25,11 @@ from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params
-from wellfit.training.loop import Epoch, Members
+from wellfit.training.members import Epoch, Members
 from wellfit.training.pack import can_pack
 from wellfit.training.record import TIMING
 from wellfit.training.runtime import be_deterministic
-from wellfit.training.setup import Training, TrainingData, begin, begin_pack, change_members
+from wellfit.training.setup import Training, TrainingData, begin
 from wellfit.tuning.size import Size, rate, steps_of
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -46,7 +46,7 @@ class Shard:
 
     def __init__(self, data: TrainingData) -> None:
         self._data = data
-        self._training: Training[Any]
+        self._training: Training
         self._best: list[Weights | None] = []
         self._step: Callable[[], None]
 
@@ -57,11 +57,9 @@ class Shard:
             members: K configurations.
             threads: of their pack; None: it is a single model, which has its own.
         """
-        if threads is None:
-            self._training = begin(members[0], self._data)
-        else:
+        if threads is not None:
             torch.set_num_threads(threads)  # a single model before may have had others
-            self._training = begin_pack(members, self._data)
+        self._training = begin(members, self._data, packed=threads is not None)
         self._best = [None] * len(members)
 
     def change(self, kept: Sequence[int], added: Sequence[Params], threads: int | None) -> None:
@@ -69,13 +67,13 @@ class Shard:
         if not kept:
             self.begin(added, threads)
             return
-        change_members(self._training, kept, added)
+        self._training.change(kept, added)
         self._best = [self._best[k] for k in kept] + [None] * len(added)
 
     def epoch(self) -> Epoch:
         """Trains all of them for an epoch."""
         epoch = next(self._training.epochs)
-        for k in np.flatnonzero(epoch.improved):
+        for k in np.flatnonzero(epoch.improved).tolist():
             self._best[k] = self._training.learner.weights(k)
         return epoch
 

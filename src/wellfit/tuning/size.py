@@ -16,7 +16,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import project_root, read_json, write_json
 from wellfit.settings.params import Params
 from wellfit.training.pack import can_pack, pack_key
-from wellfit.training.setup import TrainingData, begin, begin_pack
+from wellfit.training.setup import TrainingData, begin
 from wellfit.tuning.config import TuneConfig
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
@@ -163,7 +163,7 @@ def rate(step: Callable[[], None], members: int) -> float:
 
 def steps_of(params: Params, data: TrainingData, members: int) -> Callable[[], None]:
     """A function that takes a step of so many members; of one it is that of a single model."""
-    training = begin(params, data) if members == 1 else begin_pack([params] * members, data)
+    training = begin([params] * members, data, packed=members > 1)
     rows = next(training.order.epoch(np.ones(members, int)))
     lr = np.full(members, params.optim.lr)
 

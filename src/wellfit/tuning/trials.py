@@ -11,7 +11,7 @@ from torch import Tensor
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
-from wellfit.training.loop import Epoch, Members
+from wellfit.training.members import Epoch, Members
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
 from wellfit.training.setup import TrainingData, steps_per_epoch

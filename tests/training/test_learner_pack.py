@@ -1,4 +1,4 @@
-"""A member of a pack is what it would be alone: `begin_pack` beside `begin`."""
+"""A member of a pack is what it would be alone: packed beside plain."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +13,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from wellfit.models import build_model
+from wellfit.models import predict as prediction
 from wellfit.settings.params import Params
-from wellfit.training import pack as module
+from wellfit.training import learner as module
+from wellfit.training.learner import Learner
 from wellfit.training.optim import OPTIMIZERS
-from wellfit.training.pack import VECTORS, Pack, can_pack, pack_key
+from wellfit.training.pack import PER_MEMBER, can_pack, pack_key
 from wellfit.training.schedule import SCHEDULES
-from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
+from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 
 Values = Mapping[str, Any]
 Load = Callable[..., tuple[Params, TrainingData]]
@@ -69,11 +71,11 @@ Change = Callable[[list[Trace]], tuple[Sequence[int], Sequence[Params]]]
 TIMING = ("seconds", "samples_per_second")
 
 
-def train(training: Any, members: Sequence[Params], changes: Mapping[int, Change] | None = None) -> list[Trace]:
+def train(training: Training, members: Sequence[Params], changes: Mapping[int, Change] | None = None) -> list[Trace]:
     """Trains to the end.
 
     Args:
-        training: of `begin` or `begin_pack`.
+        training: that has just begun.
         members: their configurations.
         changes: after which epoch of the pack which members go on, and which join them.
     """
@@ -90,7 +92,7 @@ def train(training: Any, members: Sequence[Params], changes: Mapping[int, Change
                 assert epoch.number[k] == len(trace.metrics)
         if changes and number in changes:
             kept, added = changes[number](present)
-            change_members(training, kept, added)
+            training.change(kept, added)
             joined = [Trace(params) for params in added]
             present = [present[k] for k in kept] + joined
             traces = traces + joined
@@ -99,7 +101,7 @@ def train(training: Any, members: Sequence[Params], changes: Mapping[int, Change
 
 
 def alone(params: Params, data: TrainingData) -> Trace:
-    (trace,) = train(begin(params, data), [params])
+    (trace,) = train(begin([params], data, packed=False), [params])
     return trace
 
 
@@ -124,7 +126,7 @@ def assert_same(trace: Trace, expected: Trace, rtol: float = 1e-4, atol: float =
 def assert_members_are_what_they_would_be_alone(params: Params, members: Sequence[Values], data: TrainingData) -> None:
     configs = [params.replace({"train.seed": k} | dict(values)) for k, values in enumerate(members)]
     assert len({pack_key(config) for config in configs}) == 1
-    for trace in train(begin_pack(configs, data), configs):
+    for trace in train(begin(configs, data, packed=True), configs):
         assert trace.has_ended
         assert_same(trace, alone(trace.params, data))
 
@@ -166,7 +168,7 @@ def test_a_pack_of_one(load: Load) -> None:
 
 def test_the_same_seed_and_settings_make_the_same_member(load: Load) -> None:
     params, data = load(**{"model.dropout": 0.3})
-    first, _, again = train(begin_pack([params, params.replace({"train.seed": 1}), params], data), [params] * 3)
+    first, _, again = train(begin([params, params.replace({"train.seed": 1}), params], data, packed=True), [params] * 3)
     assert first.metrics == again.metrics
     for one, two in zip(first.weights, again.weights, strict=True):
         assert all(torch.equal(tensor, two[name]) for name, tensor in one.items())
@@ -325,10 +327,10 @@ def test_rows_that_are_too_many_to_encode_at_once(load: Load, monkeypatch: pytes
 
 
 def test_validation_rows_that_are_too_many_for_one_pass(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "ROWS_AT_ONCE", 20)
+    monkeypatch.setattr(prediction, "PACKED_CHUNK", 20)
     params, data = load()
     sizes: list[torch.Size] = []
-    learner = begin_pack([params] * 3, data).learner
+    learner = begin([params] * 3, data, packed=True).learner
     learner.model.register_forward_hook(lambda layer, inputs, outputs: sizes.append(outputs.shape))
     learner.validate()
     assert sizes == [(3, 6, 3)] * 3 + [(3, 2, 3)]
@@ -367,7 +369,7 @@ def test_members_that_stay_and_join_are_what_they_would_be_alone(load: Load, nam
     members = [member(0), member(1), member(2), member(3)]
     joining = [member(4), member(5, **{"regularize.mixup": 0.4}), member(6)]
     traces = train(
-        begin_pack(members, data),
+        begin(members, data, packed=True),
         members,
         {
             1: lambda present: ([0, 2, 3], []),
@@ -383,7 +385,7 @@ def test_members_that_stay_and_join_are_what_they_would_be_alone(load: Load, nam
 def test_all_can_be_replaced(load: Load) -> None:
     params, data = load(**{"model.dropout": 0.3})
     first, second = params, params.replace({"train.seed": 7})
-    traces = train(begin_pack([first], data), [first], {2: lambda present: ([], [second])})
+    traces = train(begin([first], data, packed=True), [first], {2: lambda present: ([], [second])})
     assert [len(trace.metrics) for trace in traces] == [2, 3]
     for trace in traces:
         assert_same(trace, alone(trace.params, data))
@@ -399,7 +401,7 @@ def test_settings_that_nobody_had_come_with_who_joins(load: Load, kind: str) -> 
         params.replace({"train.seed": 7, "optim.weight_decay": 0.3, "model.dropout": 0.5}),
     ]
     members = [params.replace({"optim.weight_decay": 0.0})] * 2
-    traces = train(begin_pack(members, data), members, {1: lambda present: ([1], joining)})
+    traces = train(begin(members, data, packed=True), members, {1: lambda present: ([1], joining)})
     for trace in traces:
         assert_same(trace, alone(trace.params, data))
 
@@ -489,7 +491,7 @@ def test_any_composition_in_any_order(
         stay = [k for k in range(len(present)) if draw.draw(st.booleans())]
         return (stay or [0], joining) if not joining else (stay, joining)
 
-    for trace in train(begin_pack(members, data), members, dict.fromkeys(range(1, 4), change)):
+    for trace in train(begin(members, data, packed=True), members, dict.fromkeys(range(1, 4), change)):
         if trace.metrics:
             assert_same(trace, alone(trace.params, data), rtol=1e-7, atol=1e-9)
             assert {w.dtype for w in trace.weights[0].values()} <= {torch.float64, torch.int64}
@@ -508,8 +510,8 @@ def test_a_member_that_blows_up_fails_alone(load: Load, name: str) -> None:
         return [params.replace({"train.seed": k, "optim.lr": rate}) for k, rate in enumerate(rates)]
 
     sound, broken = members(0.02), members(1e38)
-    expected = train(begin_pack(sound, data), sound)
-    traces = train(begin_pack(broken, data), broken)
+    expected = train(begin(sound, data, packed=True), sound)
+    traces = train(begin(broken, data, packed=True), broken)
     assert traces[1].failure is not None
     assert " in epoch 1" in traces[1].failure
     assert (len(traces[1].metrics), traces[1].best_epoch, traces[1].improved) == (1, 0, [False])
@@ -529,7 +531,7 @@ def test_weights_that_are_no_numbers_hurt_no_other_member(load: Load, bad: float
     members = [params.replace({"train.seed": k}) for k in range(3)]
 
     def run(broken: bool) -> list[Trace]:
-        training = begin_pack(members, data)
+        training = begin(members, data, packed=True)
         if broken:
             with torch.no_grad():
                 for parameter in training.learner.model.parameters():
@@ -545,25 +547,25 @@ def test_weights_that_are_no_numbers_hurt_no_other_member(load: Load, bad: float
 # What goes into a pack
 
 
-def is_vector(key: str) -> bool:
+def is_per_member(key: str) -> bool:
     section, _, name = key.partition(".")
-    return name in VECTORS.get(section, ())
+    return name in PER_MEMBER.get(section, ())
 
 
-def test_members_agree_in_all_but_vectors(load: Load) -> None:
+def test_members_agree_in_all_settings_but_their_own(load: Load) -> None:
     params, _ = load(**{"model.hidden": [8, 8]})
     for key, values in FREE.items():
-        assert is_vector(key)
+        assert is_per_member(key)
         assert len({pack_key(params.replace({key: value})) for value in values}) == 1
     for key, values in SHARED.items():
-        assert not is_vector(key)
+        assert not is_per_member(key)
         assert len({pack_key(params.replace({key: value})) for value in values}) == len(values), key
 
 
-def test_every_vector_is_a_key(load: Load) -> None:
+def test_every_setting_of_a_member_is_a_key(load: Load) -> None:
     params, _ = load()
     tree = params.model_dump(mode="json")
-    for section, names in VECTORS.items():
+    for section, names in PER_MEMBER.items():
         assert set(names) <= set(tree[section])
 
 
@@ -588,7 +590,7 @@ def test_perceptrons_in_full_precision_can_be_packed(load: Load, changes: Values
 def test_a_pack_begins_as_its_members_do_and_leaves_the_global_generator_to_none(load: Load) -> None:
     params, data = load()
     members = [params.replace({"train.seed": seed}) for seed in (3, 1)]
-    pack = Pack(members, data.meta, data.train, data.val)
+    pack = Learner(members, *data, packed=True)
     assert pack.size == 2
     for k, config in enumerate(members):
         torch.manual_seed(config.train.seed)
@@ -601,12 +603,12 @@ def test_targets_that_do_not_fit_the_loss_are_refused(load: Load) -> None:
     params, data = load("regression", **{"loss.name": "msle"})
     train = data.train._replace(y=data.train.y - 100)
     with pytest.raises(Exception, match=r"loss\.name msle needs targets >= 0"):
-        begin_pack([params, params], data._replace(train=train))
+        begin([params, params], data._replace(train=train), packed=True)
 
 
 def test_weights_are_a_copy_and_validation_changes_nothing(load: Load) -> None:
     params, data = load(**{"model.dropout": 0.5, "regularize.average": "ema"})
-    pack = begin_pack([params] * 2, data).learner
+    pack = begin([params] * 2, data, packed=True).learner
     rows = torch.arange(20).view(2, 10)
     pack.step(rows, np.array([0.1, 0.1]))
     kept = [pack.weights(k) for k in (0, 1)]
@@ -628,13 +630,13 @@ def test_weights_are_a_copy_and_validation_changes_nothing(load: Load) -> None:
 def test_rows_of_any_split_are_scored_as_a_single_model_scores_them(load: Load, kind: str, average: str) -> None:
     params, data = load(kind, **{"model.dropout": 0.5, "regularize.average": average, "model.norm": "batch"})
     members = [params.replace({"train.seed": seed}) for seed in (0, 1)]
-    training = begin_pack(members, data)
+    training = begin(members, data, packed=True)
     next(training.epochs)
     rows = data.train._replace(weights=torch.arange(1.0, len(data.train.y) + 1))
     scores = training.learner.score(rows, ranked=True)
     assert training.learner.model.training
     for k, member in enumerate(members):
-        single = begin(member, data).learner
+        single = begin([member], data, packed=False).learner
         single.model.load_state_dict(training.learner.weights(k))
         expected = single.score(rows, ranked=True)
         assert set(scores) == set(expected)

@@ -11,8 +11,8 @@ from torch.optim import AdamW
 
 from wellfit.models import MODELS, build_model
 from wellfit.settings.params import Params
+from wellfit.training.learner import Learner
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data, steps_per_epoch
-from wellfit.training.single import Single
 
 Load = Callable[..., tuple[Params, TrainingData]]
 SAME_EACH_ROW = ["model.dropout=0", "model.norm=layer"]  # a row's gradient does not hang on the rows beside it
@@ -33,13 +33,13 @@ def load(processed: Callable[..., Path], make_params: Callable[..., Params]) -> 
 
 
 def trained(params: Params, data: TrainingData) -> tuple[list[dict[str, float]], Training]:
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     history = [epoch.of(0) for epoch in training.epochs]
     return [{k: v for k, v in epoch.items() if not k.startswith("s")} for epoch in history], training  # no timing
 
 
-def learner(params: Params, data: TrainingData) -> Single:
-    return Single(params, data.meta, data.train, data.val)
+def learner(params: Params, data: TrainingData) -> Learner:
+    return Learner([params], *data, packed=False)
 
 
 # Several batches a step
@@ -79,25 +79,27 @@ def test_no_forward_pass_has_more_rows_than_a_batch(load: Load) -> None:
     assert np.isfinite(single.finish_epoch(np.array([1]))["train/loss"]).all()
 
 
-def test_the_mass_of_the_rows_is_their_weight_in_the_mean(load: Load) -> None:
+def test_the_mean_over_batches_is_weighted_by_their_sums_of_row_weights(load: Load) -> None:
     for overrides in (["loss.class_weights=balanced"], ["loss.name=focal", "loss.class_weights=[1, 2, 9]"], []):
         params, data = load("table", *overrides, train=33)
         loss, y = learner(params, data)._loss, data.train.y[None]
         outputs = torch.randn(1, 33, 3)
         parts = [np.s_[:, 0:7], np.s_[:, 7:33]]
-        mean = sum(loss(outputs[part], y[part]) * loss.mass(y[part], None) for part in parts) / loss.mass(y, None)
+        sums = [loss.weight_sum(y[part], None) for part in parts]
+        mean = sum(loss(outputs[part], y[part]) * each for part, each in zip(parts, sums, strict=True))
+        mean = mean / loss.weight_sum(y, None)
         torch.testing.assert_close(mean, loss(outputs, y))
         own = torch.rand(1, 33)
-        masses = [loss.mass(y[part], own[part]) for part in parts]
+        sums = [loss.weight_sum(y[part], own[part]) for part in parts]
         means = [loss(outputs[part], y[part], own[part]) for part in parts]
-        mean = sum(each * mass for each, mass in zip(means, masses, strict=True)) / loss.mass(y, own)
+        mean = sum(each * part for each, part in zip(means, sums, strict=True)) / loss.weight_sum(y, own)
         torch.testing.assert_close(mean, loss(outputs, y, own))
 
 
 # bf16
 
 
-def dtypes_of(single: Single, call: Callable[[], object]) -> set[torch.dtype]:
+def dtypes_of(single: Learner, call: Callable[[], object]) -> set[torch.dtype]:
     """What linear layers and convolutions put out meanwhile."""
     seen: set[torch.dtype] = set()
     layers = [layer for layer in single.model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +15,18 @@ from torch.optim import SGD, AdamW
 from wellfit.data.augment.apply import Augment
 from wellfit.data.store import Meta
 from wellfit.models import build_model
-from wellfit.models.head import head_width
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params
+from wellfit.training import learner as module
+from wellfit.training.learner import Learner, scores
 from wellfit.training.loop import BatchOrder
+from wellfit.training.loss import Loss, LossConfig, head_width
 from wellfit.training.setup import TrainingData, begin, load_training_data
-from wellfit.training.single import Single
 from wellfit.training.tensors import Tensors
 
 CPU = torch.device("cpu")
 FIRST = np.array([1])  # epoch
+VALUES = {"name": "auto", "label_smoothing": 0.0, "class_weights": "none", "focal_gamma": 2.0, "delta": 1.0}
 Load = Callable[..., tuple[Params, TrainingData]]
 
 
@@ -38,8 +41,8 @@ def load(processed: Callable[..., Path], make_params: Callable[..., Params]) -> 
     return run
 
 
-def learner(params: Params, data: TrainingData) -> Single:
-    return Single(params, data.meta, data.train, data.val)
+def learner(params: Params, data: TrainingData) -> Learner:
+    return Learner([params], *data, packed=False)
 
 
 def plain_scores(outputs: Tensor, targets: Tensor, params: Params, meta: Meta) -> dict[str, float]:
@@ -138,7 +141,7 @@ def test_a_training_is_that_of_a_plain_loop(load: Load, kind: str, overrides: li
         kind, "model.dropout=0", "schedule.name=constant", f"optim.clip_norm={clip}", *overrides, train=rows
     )
     expected, model = plain_training(params, data)
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     for epoch, numbers in zip(training.epochs, expected, strict=True):
         assert set(epoch.metrics) == set(numbers) | {"seconds", "samples_per_second"}
         actual = {name: epoch.metrics[name].item() for name in numbers}
@@ -266,7 +269,7 @@ def test_the_rate_of_a_step_is_the_one_it_is_given(load: Load) -> None:
 
 def test_a_last_batch_of_one_row_is_no_trouble_for_batch_norm(load: Load) -> None:
     params, data = load("table", "train.batch_size=8", train=17)
-    epochs = list(begin(params, data).epochs)
+    epochs = list(begin([params], data, packed=False).epochs)
     assert len(epochs) == 3
     assert np.isfinite(epochs[-1].metrics["train/loss"]).all()
 
@@ -287,7 +290,7 @@ def test_weights_are_a_copy(load: Load) -> None:
 
 
 def trained(params: Params, data: TrainingData) -> dict[str, Tensor]:
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     for _ in training.epochs:
         pass
     return training.learner.weights(0)
@@ -304,6 +307,41 @@ def test_the_seed_decides_every_bit(load: Load, kind: str, model: str) -> None:
     assert any(not torch.equal(other[name], first[name]) for name in first)
 
 
+# Encoding
+
+
+@pytest.mark.parametrize("overrides", [[], ["regularize.mixup=0.4", "regularize.input_noise=0.1"]])
+@pytest.mark.parametrize("kind", ["table", "regression"])
+def test_to_encode_once_changes_no_bit(
+    load: Load, kind: str, overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, data = load(kind, *overrides)
+    once, expected = learner(params, data)._train_x, trained(params, data)
+    monkeypatch.setattr(module, "ENCODED_BYTES", 0)
+    assert learner(params, data)._train_x is data.train.x is not once
+    assert all(torch.equal(expected[name], tensor) for name, tensor in trained(params, data).items())
+
+
+def test_rows_are_encoded_once_up_to_the_bytes_that_they_take(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    params, data = load("table")  # 35 and 20 rows of 4 numbers of 4 bytes
+    for most, is_encoded in ((35 * 16, (True, True)), (35 * 16 - 1, (False, True)), (20 * 16 - 1, (False, False))):
+        monkeypatch.setattr(module, "ENCODED_BYTES", most)
+        single = learner(params, data)
+        assert (single._train_x is not data.train.x, single._val_x is not data.val.x) == is_encoded
+
+
+@pytest.mark.parametrize(("packed", "dtype"), [(False, torch.uint8), (True, torch.float32)])
+def test_images_stay_bytes_but_in_a_pack(load: Load, packed: bool, dtype: torch.dtype) -> None:
+    params, data = load("images", "model.name=mlp")
+    assert Learner([params], *data, packed=packed)._train_x.dtype == dtype
+
+
+def test_a_plain_network_has_one_member(load: Load) -> None:
+    params, data = load("table")
+    with pytest.raises(ValueError, match=r"^a network that is not packed has 1 member, got 2$"):
+        begin([params, params], data, packed=False)
+
+
 # Learning
 
 
@@ -318,7 +356,7 @@ def test_the_seed_decides_every_bit(load: Load, kind: str, model: str) -> None:
 )
 def test_it_learns_what_is_easy(load: Load, kind: str, overrides: list[str], metric: str, least: float) -> None:
     params, data = load(kind, "train.epochs=20", "optim.lr=0.02", "model.dropout=0.1", *overrides, train=120, val=60)
-    epochs = list(begin(params, data).epochs)
+    epochs = list(begin([params], data, packed=False).epochs)
     assert epochs[-1].metrics[metric][0] >= least
     assert epochs[-1].metrics["train/loss"][0] < epochs[0].metrics["train/loss"][0]
 
@@ -326,21 +364,26 @@ def test_it_learns_what_is_easy(load: Load, kind: str, overrides: list[str], met
 # The work of a step
 
 
+def test_multiply_adds_of_a_pack_are_those_of_all_members(load: Load) -> None:
+    params, data = load("table", "model.hidden=[7, 5]", "train.batch_size=10")
+    assert Learner([params] * 3, *data, packed=True).multiply_adds == 3 * learner(params, data).multiply_adds
+
+
 def test_multiply_adds_of_an_mlp(load: Load) -> None:
-    params, data = load("table", "model.hidden=[7, 5]")
+    params, data = load("table", "model.hidden=[7, 5]", "train.batch_size=10")
     single = learner(params, data)
     before, random = single.weights(0), torch.get_rng_state()
-    assert single.multiply_adds(10) == 10 * (4 * 7 + 7 * 5 + 5 * 3)
+    assert single.multiply_adds == 10 * (4 * 7 + 7 * 5 + 5 * 3)
     assert torch.equal(torch.get_rng_state(), random)
     assert all(torch.equal(before[name], tensor) for name, tensor in single.weights(0).items())
     assert not any(layer._forward_hooks for layer in single.model.modules())
 
 
 def test_multiply_adds_of_a_cnn(load: Load) -> None:
-    params, data = load("images", "model.name=cnn", "model.channels=[4, 6]")
+    params, data = load("images", "model.name=cnn", "model.channels=[4, 6]", "train.batch_size=3")
     first = 2 * 4 * 9 * 5 * 6  # images of 2 channels and 5 x 6 pixels
     second = 4 * 6 * 9 * 3 * 3
-    assert learner(params, data).multiply_adds(3) == 3 * (first + second + 6 * 3)
+    assert learner(params, data).multiply_adds == 3 * (first + second + 6 * 3)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])  # the latter's convolutions are depthwise
@@ -354,14 +397,14 @@ def test_multiply_adds_of_torchvisions_networks(load: Load, name: str) -> None:
     for info in layers:
         if info.module.bias is not None:
             biases += info.module.bias.numel() * math.prod(info.output_size[2:])
-    assert single.multiply_adds(2) == 2 * (sum(info.macs for info in layers) - biases)
+    assert single.multiply_adds == 8 * (sum(info.macs for info in layers) - biases)
 
 
 def test_a_target_that_is_constant_is_no_reason_to_divide_by_zero(load: Load) -> None:
     params, data = load("regression", "model.dropout=0")
     meta = data.meta.model_copy(update={"target_std": 1.0})
     flat = Tensors(data.train.x, torch.zeros(len(data.train.y)))
-    single = Single(params, meta, flat, Tensors(data.val.x, torch.zeros(len(data.val.y))))
+    single = Learner([params], meta, flat, Tensors(data.val.x, torch.zeros(len(data.val.y))), packed=False)
     single.step(torch.arange(10)[None], np.array([0.01]))
     assert all(np.isfinite(values).all() for values in (single.finish_epoch(FIRST) | single.validate()).values())
 
@@ -374,7 +417,7 @@ def test_mixed_rows_learn_both_targets(load: Load) -> None:
     single = learner(params, data)
     twin = learner(params, data)
     rows = torch.arange(12)
-    x, partner, share = twin._mix(twin.inputs(data.train.x[rows]))
+    x, partner, share = twin._mixed(twin.inputs(data.train.x[rows]))
     assert partner is not None
     outputs, y = twin.model(x), data.train.y[rows]
     loss = share * nn.functional.cross_entropy(outputs, y)
@@ -413,17 +456,19 @@ def test_a_row_of_weight_two_is_learned_and_scored_like_two_rows(load: Load, kin
     twice = torch.arange(35).repeat_interleave(weights)
     val_weights = torch.arange(20) % 4
     val_twice = torch.arange(20).repeat_interleave(val_weights)
-    weighted = Single(
-        params,
+    weighted = Learner(
+        [params],
         data.meta,
         data.train._replace(weights=weights.float()),
         data.val._replace(weights=val_weights.float()),
+        packed=False,
     )
-    repeated = Single(
-        params,
+    repeated = Learner(
+        [params],
         data.meta,
         Tensors(data.train.x[twice], data.train.y[twice]),
         Tensors(data.val.x[val_twice], data.val.y[val_twice]),
+        packed=False,
     )
     lr = np.array([0.01])
     for _ in range(3):
@@ -441,10 +486,10 @@ def test_a_row_of_weight_two_is_learned_and_scored_like_two_rows(load: Load, kin
 def test_mixed_rows_bring_their_weights_along(load: Load) -> None:
     params, data = load("table", "model.dropout=0", "model.norm=none", "regularize.mixup=0.4")
     weights = (torch.arange(35) % 3).float()
-    single = Single(params, data.meta, data.train._replace(weights=weights), data.val)
-    twin = Single(params, data.meta, data.train, data.val)
+    single = Learner([params], data.meta, data.train._replace(weights=weights), data.val, packed=False)
+    twin = Learner([params], *data, packed=False)
     rows = torch.arange(35)
-    x, partner, share = twin._mix(twin.inputs(data.train.x))
+    x, partner, share = twin._mixed(twin.inputs(data.train.x))
     losses = [nn.functional.cross_entropy(twin.model(x), data.train.y[r], reduction="none") for r in (rows, partner)]
     means = [(each * weights[r]).sum() / weights[r].sum() for each, r in zip(losses, (rows, partner), strict=True)]
     expected = torch.autograd.grad(share * means[0] + (1 - share) * means[1], list(twin.model.parameters()))
@@ -467,7 +512,7 @@ def test_mixed_rows_bring_their_weights_along(load: Load) -> None:
 )
 def test_the_score_that_is_monitored_decides(load: Load, monitor: str, kind: str) -> None:
     params, data = load(kind, f"train.monitor={monitor}", "train.epochs=3", "schedule.warmup_epochs=0")
-    training = begin(params, data)
+    training = begin([params], data, packed=False)
     values = [epoch.metrics[monitor][0] for epoch in training.epochs]
     best = min(values) if monitor == "val/msle" else max(values)
     assert training.members.best[0] == best
@@ -484,6 +529,83 @@ def test_training_rows_are_ranked_where_there_are_two_classes(load: Load) -> Non
         single.step(torch.arange(35)[None], np.array([0.01]))
         assert ("train/roc_auc" in single.finish_epoch(FIRST)) == is_ranked
         assert "val/roc_auc" in single.validate()
+
+
+def scores_of(task: str, members: int, classes: int = 0, **changes: Any) -> Callable[..., dict[str, np.ndarray]]:
+    numbers = task == "regression"
+    meta = Meta.model_construct(
+        name="x",
+        task=task,
+        class_names=tuple("abcd"[:classes]),
+        target_mean=10.0 if numbers else None,
+        target_std=4.0 if numbers else None,
+    )
+    return partial(scores, meta, Loss([LossConfig.model_validate(VALUES | changes)] * members, meta, CPU))
+
+
+def rows_of(kind: str) -> tuple[Callable[..., dict[str, np.ndarray]], Tensor, Tensor]:
+    """Outputs and targets of three members."""
+    if kind == "regression":
+        return scores_of("regression", 3), torch.randn(3, 30, 1), torch.randn(3, 30).clamp(min=-2)
+    if kind == "one logit":
+        bce = scores_of("classification", 3, 2, name="bce")
+        return bce, torch.randn(3, 30, 1), torch.arange(30).expand(3, 30) % 2
+    return scores_of("classification", 3, 4), torch.randn(3, 30, 4), torch.arange(30).expand(3, 30) % 4
+
+
+@pytest.mark.parametrize("weighs", [False, True])
+@pytest.mark.parametrize("kind", ["regression", "classes", "one logit"])
+def test_scores_are_scikit_learns_for_each_member(kind: str, weighs: bool) -> None:
+    scored, outputs, targets = rows_of(kind)
+    weights = torch.rand(3, 30) if weighs else None
+    found = scored(outputs, targets, weights, ranked=True)
+    assert next(iter(found)) == "loss"
+    assert all(values.shape == (3,) for values in found.values())
+    for k in range(3):
+        row, true = outputs[k], targets[k]
+        own = np.ones(30) if weights is None else weights[k].double().numpy()
+        if kind == "regression":
+            predicted, true = row[:, 0].double() * 4 + 10, true.double() * 4 + 10
+            expected = {
+                "loss": metrics.mean_squared_error(targets[k], row[:, 0], sample_weight=own),
+                "rmse": metrics.root_mean_squared_error(true, predicted, sample_weight=own),
+                "mae": metrics.mean_absolute_error(true, predicted, sample_weight=own),
+                "r2": metrics.r2_score(true, predicted, sample_weight=own),
+                "msle": metrics.mean_squared_log_error(true, predicted.clamp_min(0), sample_weight=own),
+            }
+        else:
+            logits = torch.cat([torch.zeros(30, 1), row], 1) if kind == "one logit" else row
+            shares = logits.double().softmax(1).numpy()
+            losses = nn.functional.cross_entropy(logits, true, reduction="none").numpy()
+            ranking = shares[:, 1] if kind == "one logit" else shares
+            expected = {
+                "loss": np.average(losses, weights=own),
+                "accuracy": metrics.accuracy_score(true, logits.argmax(1), sample_weight=own),
+                "macro_f1": metrics.f1_score(true, logits.argmax(1), average="macro", sample_weight=own),
+            }
+            if kind == "one logit" or not weighs:  # scikit-learn takes no weights of rows for several classes
+                expected["roc_auc"] = metrics.roc_auc_score(true, ranking, multi_class="ovr", sample_weight=own)
+        assert {name: found[name][k] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
+
+
+def test_rows_are_sorted_where_it_is_asked_for() -> None:
+    scored, outputs, targets = rows_of("classes")
+    plain, ranked = (scored(outputs, targets, None, ranked=each) for each in (False, True))
+    assert set(ranked) - set(plain) == {"roc_auc", "average_precision"}
+    assert all(np.array_equal(values, ranked[name]) for name, values in plain.items())
+
+
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("kind", ["regression", "classes", "one logit"])
+def test_outputs_that_are_no_numbers_cost_no_other_member(kind: str, bad: float) -> None:
+    scored, outputs, targets = rows_of(kind)
+    sound = scored(outputs, targets, None, ranked=True)
+    outputs[1] = bad
+    found = scored(outputs, targets, None, ranked=True)
+    assert not np.isfinite(found["loss"][1])
+    for name, values in sound.items():
+        np.testing.assert_array_equal(found[name][[0, 2]], values[[0, 2]])
 
 
 # Augmentation

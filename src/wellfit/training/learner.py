@@ -1,0 +1,273 @@
+"""K networks that learn in step.
+
+A step of a small network is mostly overhead. Learning rate, dropout, weight decay and the like do not change shapes, so
+the steps of K trainings can be one step of stacked networks, with one kernel for a layer of all of them. Each member is
+what it would be alone: its initial weights, the order of its batches and its dropout come from its own seed, and no
+number of one member reaches another.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from wellfit.data.augment.apply import Augment
+from wellfit.data.store import Meta
+from wellfit.models import build_model
+from wellfit.models.dropout import start_epoch
+from wellfit.models.head import class_logits
+from wellfit.models.inputs import Inputs
+from wellfit.models.packed import change_members, member_state, packed
+from wellfit.models.predict import multiply_adds, predict
+from wellfit.settings.params import Params
+from wellfit.training.average import WeightAverage
+from wellfit.training.layers import LayerStatistics
+from wellfit.training.loop import batch_sizes
+from wellfit.training.loss import Loss, head_width
+from wellfit.training.metrics import classification_scores, regression_scores
+from wellfit.training.mix import BatchMixer
+from wellfit.training.optimizer import Optimizer
+from wellfit.training.runtime import autocast, choose_precision, compiled
+from wellfit.training.tensors import Tensors
+
+ENCODED_BYTES = 2**28  # of the rows of a split, up to which they are encoded once and not in every batch
+
+
+class Learner:
+    """K members with their optimizers, and the rows they learn from.
+
+    The members of a pack are one network (`wellfit.models.packed`), whose tensors have a first dimension K. Any other
+    network is a single member. Its tensors have no such dimension: rows of a batch are (B,) and its loss is ().
+
+    Args:
+        members: the configuration of each, of one `wellfit.training.pack.pack_key`. ``train.seed`` decides initial
+            weights, dropout and whatever else is random.
+        meta: what is known of the data.
+        train: training rows on the device.
+        val: validation rows on the device.
+        packed: whether the network is packed, be it of one member.
+
+    Attributes:
+        inputs: encodes stored rows for the network.
+        model: the network.
+        precision: ``fp32`` or ``bf16``, in which forward passes compute.
+        multiply_adds: of a forward pass over a batch of each member.
+        layers: takes in the gradients of each step of a plain network, where somebody wants to know.
+
+    Raises:
+        ValueError: several members of a network that is not packed.
+        WellfitError: a setting that does not fit the data or the device.
+    """
+
+    layers: LayerStatistics | None = None
+
+    def __init__(self, members: Sequence[Params], meta: Meta, train: Tensors, val: Tensors, *, packed: bool) -> None:
+        if not packed and len(members) != 1:
+            raise ValueError(f"a network that is not packed has 1 member, got {len(members)}")
+        first, device = members[0], train.x.device
+        self.is_packed = packed
+        self.train, self.val, self._meta = train, val, meta
+        self.inputs = Inputs(meta, device)
+        self.model = self._build(members)
+        self._train_x, self._encode = self._encoded(train.x, is_augmented=first.data.augment != "none")
+        self._val_x, self._encode_val = self._encoded(val.x, is_augmented=False)
+        self.multiply_adds = first.train.batch_size * multiply_adds(self.model, self.inputs, train.x[:1])
+        self.precision = choose_precision(first.train.precision, device, self.multiply_adds)
+        self._forward: Callable[[Tensor], Tensor] = compiled(self.model) if first.train.compile else self.model
+        self._params: list[Params] = []
+        self._augments: list[Augment] = []
+        self._mixers: list[BatchMixer] = []
+        self._set_members([], members)
+        self._loss.check(train.y)
+        self._loss.check(val.y)
+        self._optimizer = Optimizer([params.optim for params in members], self.model, packed=packed)
+        self._average = self._averages(members)
+        self._start_epoch()
+
+    @property
+    def size(self) -> int:
+        """K."""
+        return len(self._params)
+
+    def _build(self, members: Sequence[Params]) -> nn.Module:
+        models = []
+        for params in members:
+            torch.manual_seed(params.train.seed)
+            models.append(build_model(params.model, self.inputs.shape, head_width(params.loss.name, self._meta)))
+        return (packed(models) if self.is_packed else models[0]).to(self.train.x.device)
+
+    def _encoded(self, x: Tensor, *, is_augmented: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Rows of a split, and what encodes a batch of them: nothing, where all are encoded here."""
+        # Images of a plain network stay bytes: its step costs far more than to encode a batch of them.
+        pays = not is_augmented and (self.is_packed or x.ndim == 2)
+        if pays and 4 * len(x) * math.prod(self.inputs.shape) <= ENCODED_BYTES:
+            return self.inputs(x), _unchanged
+        return x, self.inputs
+
+    def _set_members(self, kept: Sequence[int], added: Sequence[Params]) -> None:
+        """Settings, random numbers and loss of those that stay and of new ones behind them."""
+        device = self.train.x.device
+        self._params = [self._params[k] for k in kept] + list(added)
+        self._augments = [self._augments[k] for k in kept if self._augments]
+        self._augments += [Augment(p.data.augment, p.train.seed) for p in added if p.data.augment != "none"]
+        self._mixers = [self._mixers[k] for k in kept]
+        self._mixers += [BatchMixer(params.regularize, params.train.seed, device) for params in added]
+        self._mixes = not all(mixer.is_idle for mixer in self._mixers)
+        self._loss = Loss([params.loss for params in self._params], self._meta, device)
+
+    def _averages(self, members: Sequence[Params]) -> WeightAverage:
+        configs, epochs = [params.regularize for params in members], [params.train.epochs for params in members]
+        return WeightAverage(configs, epochs, self.model, self._optimizer.values, packed=self.is_packed)
+
+    def _start_epoch(self) -> None:
+        # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
+        self._outputs: list[Tensor] = []
+        self._rows: list[Tensor] = []
+        self._grad_norms: list[Tensor] = []
+
+    def change(self, kept: Sequence[int], added: Sequence[Params] = ()) -> None:
+        """Goes on with some of the members of a pack, between two epochs, and with new ones behind them.
+
+        Args:
+            kept: indices of those that stay, rising.
+            added: the configuration of each new one, of the pack's `wellfit.training.pack.pack_key`.
+        """
+        change_members(self.model, kept, self._build(added) if added else None)
+        self._set_members(kept, added)
+        self._optimizer.change(self.model, kept, [params.optim for params in added])
+        fresh = self._averages(added) if added else None
+        self._average.change(self.model, self._optimizer.values, kept, fresh)
+
+    def step(self, rows: Tensor, lr: np.ndarray) -> None:
+        """One optimizer step of each member, from the gradients of one batch or of ``train.accumulate`` of them.
+
+        Args:
+            rows: (K, B) indices of training rows.
+            lr: (K,) learning rates.
+        """
+        rows = rows if self.is_packed else rows[0]
+        config = self._params[0].train
+        self._optimizer.zero_grad()
+        if config.accumulate == 1:
+            self._backward(rows)
+        else:
+            weight_sum = self._loss.weight_sum(*self.train.targets_of(rows))
+            for batch in rows.split(batch_sizes(rows.shape[-1], config.batch_size), dim=-1):
+                self._backward(batch, weight_sum)
+        if self.layers is not None:
+            self.layers.after_backward()
+        self._grad_norms.append(self._optimizer.step(lr))
+        self._average.after_step()
+
+    def _backward(self, rows: Tensor, weight_sum: Tensor | None = None) -> None:
+        """Adds the gradients of a batch of each member.
+
+        Args:
+            rows: (K, B) indices of training rows; of a plain network without K, as all that follows.
+            weight_sum: (K,) of all rows of the step (`Loss.weight_sum`), where the batch is a part of them.
+        """
+        targets, weights = self.train.targets_of(rows)
+        x = self._train_x.index_select(0, rows.flatten())
+        if self._augments:
+            parts = zip(self._augments, x.split(rows.shape[-1]), strict=True)
+            augmented = [augment(part) for augment, part in parts]
+            x = torch.cat(augmented) if len(augmented) > 1 else augmented[0]
+        x = self._encode(x)
+        x = x.view(*rows.shape, *x.shape[1:])  # (K, B, *input_shape)
+        partners = None
+        if self._mixes:
+            x, partners, shares = self._mixed(x)
+        with autocast(self.precision, x.device):
+            outputs = self._forward(x)  # (K, B, C)
+        outputs = outputs.float()  # losses and scores are in float32
+        losses = self._loss(outputs, targets, weights)
+        if partners is not None:
+            others = None if weights is None else weights.gather(-1, partners)
+            losses = shares * losses + (1 - shares) * self._loss(outputs, targets.gather(-1, partners), others)
+        if weight_sum is not None:
+            losses = losses * (self._loss.weight_sum(targets, weights) / weight_sum)
+        losses.backward(torch.ones_like(losses))  # of sums, not means: gradients do not depend on how many members
+        self._outputs.append(outputs.detach())
+        self._rows.append(rows)
+
+    def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | float]:
+        """Batches with noise, mixup or cutmix of each member's own, and partners and shares as `Mixed` has them."""
+        if not self.is_packed:
+            return self._mixers[0](x)
+        mixed = [mixer(batch) for mixer, batch in zip(self._mixers, x, strict=True)]
+        unmixed = torch.arange(x.shape[1], device=x.device)
+        partners = torch.stack([unmixed if each.partner is None else each.partner for each in mixed])
+        shares = torch.tensor([each.share for each in mixed], device=x.device)
+        return torch.stack([each.x for each in mixed]), partners, shares
+
+    def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
+        """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (K,).
+
+        Mixed rows are scored against their own targets, not their partners'.
+
+        Args:
+            numbers: (K,) of the epoch of each member, counted from 1.
+        """
+        outputs = torch.cat(self._outputs, dim=-2)
+        outputs = outputs.view(self.size, *outputs.shape[-2:])
+        targets, weights = self.train.targets_of(torch.cat(self._rows, dim=-1).view(self.size, -1))
+        # Along rows: down columns, torch adds up in an order that depends on how many there are.
+        norms = torch.stack(self._grad_norms, 1).mean(1).cpu().numpy()
+        self._start_epoch()
+        start_epoch(self.model)
+        self._average.after_epoch(numbers)
+        # To rank the training rows of many classes would take a tenth of an epoch; the validation rows are few.
+        found = scores(self._meta, self._loss, outputs, targets, weights, ranked=outputs.shape[-1] <= 2)
+        return {f"train/{name}": values for name, values in found.items()} | {"grad_norm": norms}
+
+    def score(self, rows: Tensors, *, ranked: bool) -> dict[str, np.ndarray]:
+        """Loss and scores of rows as the networks predict them, each (K,), in the precision of the training.
+
+        That is without dropout, noise, mixing or augmentation, and with averaged weights where there are any.
+
+        Args:
+            rows: n rows of any split, on the device.
+            ranked: whether they are sorted for the scores that look at their order.
+        """
+        x, encode = (self._val_x, self._encode_val) if rows is self.val else (rows.x, self.inputs)
+        with self._average.in_place(), autocast(self.precision, x.device):
+            outputs = predict(self.model, encode, x).float()
+        shape = self.size, len(rows.y)
+        weights = None if rows.weights is None else rows.weights.expand(shape)
+        return scores(self._meta, self._loss, outputs.view(*shape, -1), rows.y.expand(shape), weights, ranked=ranked)
+
+    def validate(self) -> dict[str, np.ndarray]:
+        """``val/...`` metrics of the validation split, each (K,)."""
+        return {f"val/{name}": values for name, values in self.score(self.val, ranked=True).items()}
+
+    def weights(self, member: int) -> dict[str, Tensor]:
+        """A copy of the member's weights and buffers, or of their average, as they were validated."""
+        with self._average.in_place():
+            if self.is_packed:
+                return member_state(self.model, member)
+            return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+
+def scores(
+    meta: Meta, loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
+) -> dict[str, np.ndarray]:
+    """Loss and scores of K members over a split, from the outputs of all its rows, each (K,), ``loss`` first.
+
+    Args:
+        meta: what is known of the data.
+        loss: of the members.
+        outputs: (K, n, C) of the networks.
+        targets: (K, n).
+        weights: (K, n) how much each row counts, or None where all count alike.
+        ranked: whether rows are sorted for the scores that look at their order.
+    """
+    found = {"loss": loss(outputs, targets, weights).cpu().numpy()}
+    if targets.dtype == torch.int64:
+        return found | classification_scores(class_logits(outputs), targets, weights, ranked=ranked)
+    return found | regression_scores(outputs, targets, meta.target_std or 1.0, meta.target_mean or 0.0, weights)
+
+
+def _unchanged(rows: Tensor) -> Tensor:
+    return rows

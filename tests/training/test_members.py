@@ -1,0 +1,49 @@
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wellfit.errors import WellfitError
+from wellfit.settings.params import load_params
+from wellfit.training.members import Members, TrainConfig
+
+SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml")
+
+
+def config(monitor: str, epochs: int = 8) -> TrainConfig:
+    values = {"monitor": monitor, "patience": None, "min_delta": 0.0, "epochs": epochs}
+    return TrainConfig.model_validate(SHIPPED.train.model_dump() | values)
+
+
+def test_a_monitor_that_is_not_defined_is_one_line() -> None:
+    members = Members([config("val/msle")])
+    with pytest.raises(WellfitError, match=r"^train\.monitor val/msle is not defined .* use val/loss \(params.yaml\)$"):
+        members.observe({"val/loss": np.zeros(1), "val/rmse": np.zeros(1)})
+
+
+def test_a_failure_goes_with_its_member() -> None:
+    members = Members([config("val/loss", epochs=8)] * 3)
+    members.epoch += 1
+    members.observe({"val/loss": np.array([1.0, math.nan, 2.0])})
+    members.change([1, 2], [])
+    assert members.failure.tolist() == ["val/loss is nan in epoch 1", None]
+    assert members.active.tolist() == [False, True]
+    members.change([], [config("val/accuracy", epochs=8)])
+    assert members.best.tolist() == [-np.inf]
+    assert members.epoch.tolist() == [0]
+
+
+def test_a_failure_names_the_epoch_of_its_member() -> None:
+    members = Members([config("val/loss", epochs=8)] * 2)
+    members.epoch += np.array([5, 2])
+    members.observe({"val/loss": np.array([math.nan, math.inf])})
+    assert members.failure.tolist() == ["val/loss is nan in epoch 5", "val/loss is inf in epoch 2"]
+
+
+def test_the_module_does_without_torch() -> None:
+    """Settings may stand beside it, and stages that train nothing read them."""
+    code = "import sys, wellfit.training.members; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
