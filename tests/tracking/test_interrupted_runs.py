@@ -69,6 +69,7 @@ def test_so_does_an_error_that_was_made_of_one(client: MlflowClient, meta: Meta)
         with tracking.start_run("train", "a run", meta):
             try:
                 signal.raise_signal(signal.SIGINT)
+                interruptions.check()
             finally:
                 raise ValueError("cut short")
 
@@ -192,7 +193,7 @@ def test_an_interruption_before_any_instruction_leaves_no_run_open(
             return True
         finally:
             sys.settrace(before)
-            interruptions._holds, interruptions._waiting = 0, None
+            interruptions._depth, interruptions._pending = 0, None
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return False
 

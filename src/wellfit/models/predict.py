@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from wellfit.interruptions import check
 from wellfit.models.inputs import Inputs
 
 CHUNK = 4096  # rows of a forward pass: bounds the memory of activations
@@ -19,6 +20,9 @@ def predict(model: nn.Module, inputs: Inputs, rows: Tensor) -> Tensor:
     """
     was_training = model.training
     model.eval()
-    outputs = torch.cat([model(inputs(chunk)) for chunk in rows.split(CHUNK)])
+    outputs = []
+    for chunk in rows.split(CHUNK):
+        outputs.append(model(inputs(chunk)))
+        check()
     model.train(was_training)
-    return outputs
+    return torch.cat(outputs)

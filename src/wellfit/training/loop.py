@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
+from wellfit.interruptions import check
 from wellfit.training.config import TrainConfig
 from wellfit.training.metrics import is_higher_better
 from wellfit.training.schedule import Schedule
@@ -157,6 +158,7 @@ def fit(learner: Learner, order: BatchOrder, schedule: Schedule, members: Member
         for step, rows in enumerate(order.epoch(members.epoch)):
             lr = schedule.lr(members.epoch, step)
             learner.step(rows, lr)
+            check()
         metrics = learner.finish_epoch(members.epoch)
         seconds = np.full(learner.size, perf_counter() - started)
         metrics |= learner.validate() | {"lr": lr}
