@@ -2,21 +2,14 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from pydantic import BaseModel, field_serializer
 
 from wellfit.interruptions import check, deferred, interruption_behind
 
-
-@pytest.fixture(autouse=True)
-def _handlers() -> Iterator[None]:
-    before = {signum: signal.getsignal(signum) for signum in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    for signum, handler in before.items():
-        signal.signal(signum, handler)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def write(steps: list[str], signals: Sequence[int] = (signal.SIGINT,)) -> str:

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from wellfit.interruptions import deferred
 from wellfit.models import predict as module
 from wellfit.models.predict import predict
 
@@ -24,3 +27,17 @@ def test_predict_in_chunks_is_predict_at_once(monkeypatch: pytest.MonkeyPatch, c
     assert max(sizes) == min(chunk, 20)
     assert not outputs.requires_grad
     torch.testing.assert_close(outputs, model.eval()(x * 2), check_device=False)
+
+
+def test_an_interruption_waits_for_a_chunk_at_most(monkeypatch: pytest.MonkeyPatch, ctrl_c: Callable[[], None]) -> None:
+    monkeypatch.setattr(module, "CHUNK", 5)
+    begun: list[Tensor] = []
+
+    def encode(rows: Tensor) -> Tensor:
+        begun.append(rows)
+        ctrl_c()
+        return rows
+
+    with pytest.raises(KeyboardInterrupt), deferred():
+        predict(nn.Linear(3, 2), encode, torch.randn(20, 3))
+    assert len(begun) == 1

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -15,12 +15,7 @@ from wellfit.data.store import Meta
 from wellfit.tracking import run as run_module
 from wellfit.tracking.store import OPEN
 
-
-@pytest.fixture(autouse=True)
-def _python_handlers() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def then_interrupt(method: Callable[..., Any], times: int = 1) -> Callable[..., Any]:
