@@ -1,9 +1,11 @@
 import io
 import sys
+from collections.abc import Callable
 
 import pytest
 
 from wellfit import progress as module
+from wellfit.interruptions import deferred
 from wellfit.progress import LINE_SECONDS, Progress
 
 
@@ -92,3 +94,18 @@ def test_steps_that_are_passed_over_count_as_done(monkeypatch: pytest.MonkeyPatc
         progress.show(1, {})
         progress.show(21, {})  # the first of 20 ended early
         assert progress._bar.n == 21
+
+
+def test_to_show_a_step_is_a_safe_point(ctrl_c: Callable[[], None]) -> None:
+    shown = []
+
+    def steps() -> None:
+        with Progress("train", 6, "epoch") as progress:
+            for number in range(1, 7):
+                ctrl_c()
+                progress.show(number, {})
+                shown.append(number)
+
+    with pytest.raises(KeyboardInterrupt), deferred():
+        steps()
+    assert shown == []

@@ -1,99 +1,94 @@
-"""Interruptions that wait: Ctrl-C or SIGTERM must not cut what is written down elsewhere in half.
+"""Ctrl-C and SIGTERM at safe points, so that neither cuts in half what is being written to MLflow or to a storage.
 
-Python runs a signal's handler between two instructions, wherever the program stands: also before a ``try`` that comes
-right after what it guards, and inside a ``finally``. Here the handler itself looks where the program stands. In a
-function marked :func:`uninterrupted`, or in anything it called, the signal waits until that function asks for it with
-:func:`raise_waiting`.
+Python runs the handler of a signal between any two instructions: also before a ``try`` that comes right after what it
+guards, and inside a ``finally``. Inside :func:`deferred` the handler only sets a flag, and :func:`check` raises
+KeyboardInterrupt at the safe points:
 
-Elsewhere the KeyboardInterrupt may reach us as another error: pydantic, for one, wraps whatever is raised while it
-writes a model down. :func:`interruption_behind` finds it.
+- each step of a training (``training/loop.py``), and each chunk of rows that a model predicts (``models/predict.py``);
+- each epoch, step or trial whose progress is shown (``progress.py``);
+- each figure, before it is drawn (``charts/style.py``);
+- each call of an open run to MLflow, and the end of its body (``tracking/run.py``, ``tracking/ended.py``);
+- the wait for DVC (``stages/run.py``).
+
+A run is deferred from before it is made until it is closed. Code inside it that waits for another process must poll,
+and call :func:`check` in between. Closing a run must not call it.
+
+Outside :func:`deferred`, KeyboardInterrupt is raised at once. There it may reach us as another error: pydantic, for
+one, wraps whatever is raised while it serializes a model. :func:`interruption_behind` finds it.
 """
 
 import signal
-import sys
 import threading
-from collections.abc import Callable
-from types import CodeType, FrameType
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-_uninterrupted: set[CodeType] = set()
-_holds = 0
-_previous: dict[int, Callable[[int, FrameType | None], Any]] = {}
-_waiting: int | None = None
+_depth = 0  # number of deferred() blocks that are open
+_pending: int | None = None  # the signal that has come
+_handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}  # those that _defer replaces
 
 
-def uninterrupted(function: Function) -> Function:
-    """Marks a function in which SIGINT and SIGTERM wait; a second one does not.
+@contextmanager
+def deferred() -> Iterator[None]:
+    """Defers the first SIGINT or SIGTERM to the next :func:`check`, or to the end of the outermost such block.
 
-    It holds while the handlers of :func:`hold` are in place. The function calls :func:`raise_waiting` as its last act.
+    A second SIGINT interrupts at once. A SIGTERM after the first signal is ignored: ``mlflow run`` and the kernel send
+    one after Ctrl-C. A signal that is ignored or ends the process stays so. Without effect outside the main thread,
+    which alone runs handlers.
+
+    Raises:
+        KeyboardInterrupt: a signal has come, and the block ends without another exception.
     """
-    _uninterrupted.add(function.__code__)
-    return function
-
-
-def hold() -> None:
-    """Puts the handlers in place, in front of those there are; until :func:`release`, which may be nested.
-
-    A signal that is ignored or ends the process at once stays so. Without effect outside the main thread, which alone
-    has handlers.
-    """
-    global _holds
+    global _depth, _pending
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        handler = signal.getsignal(signum)
-        if callable(handler) and handler is not _wait_or_pass:
-            _previous[signum] = handler
-            signal.signal(signum, _wait_or_pass)
-    _holds += 1
+    depth, pending = _depth, None
+    try:
+        _depth = depth + 1
+        for signum in SIGNALS:
+            handler = signal.getsignal(signum)
+            if callable(handler) and handler is not _defer:
+                _handlers[signum] = handler
+                signal.signal(signum, _defer)
+        yield
+    finally:
+        _depth = depth
+        if depth == 0:
+            pending, _pending = _pending, None
+            for signum in SIGNALS:
+                if signal.getsignal(signum) is _defer:  # else the handler of before has put another in place
+                    signal.signal(signum, _handlers[signum])
+    if pending is not None:
+        _handlers[pending](pending, None)
 
 
-def release() -> None:
-    """Takes back one :func:`hold`; with the last, the handlers of before are in place again."""
-    global _holds
-    if threading.current_thread() is not threading.main_thread():
-        return
-    _holds -= 1
-    if _holds == 0:
-        for signum, handler in _previous.items():
-            if signal.getsignal(signum) is _wait_or_pass:  # else one of before has put another in place
-                signal.signal(signum, handler)
+def check() -> None:
+    """Marks a safe point: hands a deferred signal to the handler that was there before.
 
-
-def raise_waiting() -> None:
-    """Hands a signal that waits to the handler of before, which as a rule raises KeyboardInterrupt.
-
-    Where the function that calls this was itself called by an uninterrupted one, it goes on waiting for that one's end.
+    Raises:
+        KeyboardInterrupt: a signal has come; with the argument ``SIGTERM`` if it was that, in the stages.
     """
-    global _waiting
-    if _waiting is None or threading.current_thread() is not threading.main_thread():
-        return
-    if not _is_uninterrupted(sys._getframe(2)):
-        signum, _waiting = _waiting, None
-        _previous[signum](signum, None)
+    global _pending
+    if _pending is not None and threading.current_thread() is threading.main_thread():
+        signum, _pending = _pending, None
+        _handlers[signum](signum, None)
 
 
 def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:
-    """The KeyboardInterrupt that an error is or was made of; None: it is a failure of its own."""
+    """The KeyboardInterrupt that an error is, or that it was raised from; None if there is none."""
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
     return error
 
 
-def _wait_or_pass(signum: int, frame: FrameType | None) -> None:
-    global _waiting
-    if _waiting is None and _is_uninterrupted(frame):
-        _waiting = signum
-    else:
-        _waiting = None
-        _previous[signum](signum, frame)
-
-
-def _is_uninterrupted(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code in _uninterrupted:
-            return True
-        frame = frame.f_back
-    return False
+def _defer(signum: int, frame: FrameType | None) -> None:
+    global _pending
+    if _depth and _pending is None:
+        _pending = signum
+    elif not _depth or signum == signal.SIGINT:
+        _pending = None
+        _handlers[signum](signum, frame)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from wellfit.interruptions import check
+
 LINE_SECONDS = 5.0
 
 
@@ -32,7 +34,8 @@ class Progress:
         return self
 
     def show(self, number: int, values: Mapping[str, float]) -> None:
-        """Tells that so many steps have ended, with a few values of the last one."""
+        """Tells that so many steps have ended, with a few values of the last one. A safe point to be interrupted at."""
+        check()
         text = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
         if self._is_terminal:
             self._bar.set_postfix_str(text, refresh=False)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from wellfit.charts.style import at_foot, panel_grid, plain, save, spread_keys, spread_values, style
+from wellfit.interruptions import deferred
 
 
 @style()
@@ -25,6 +26,12 @@ def test_save_makes_the_folder_and_leaves_nothing_beside(tmp_path):
     with Image.open(path) as image:
         assert image.format == "PNG"
         assert "Software" not in image.info
+
+
+def test_an_interruption_comes_before_a_figure_is_drawn(tmp_path, ctrl_c):
+    with pytest.raises(KeyboardInterrupt), deferred():
+        save(ctrl_c() or line(), tmp_path / "line.png")
+    assert os.listdir(tmp_path) == []
 
 
 def test_the_bytes_do_not_depend_on_the_users_matplotlibrc(tmp_path):

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from wellfit.interruptions import deferred
 from wellfit.models import predict as module
 from wellfit.models.packed import packed
 from wellfit.models.predict import predict
@@ -40,3 +43,17 @@ def test_each_member_of_a_packed_network_sees_all_rows(monkeypatch: pytest.Monke
     for member, single in zip(outputs, singles, strict=True):
         torch.testing.assert_close(member, single.eval()(x * 2), check_device=False)
     assert all(layer.training for layer in model.modules())
+
+
+def test_an_interruption_waits_for_a_chunk_at_most(monkeypatch: pytest.MonkeyPatch, ctrl_c: Callable[[], None]) -> None:
+    monkeypatch.setattr(module, "CHUNK", 5)
+    begun: list[Tensor] = []
+
+    def encode(rows: Tensor) -> Tensor:
+        begun.append(rows)
+        ctrl_c()
+        return rows
+
+    with pytest.raises(KeyboardInterrupt), deferred():
+        predict(nn.Linear(3, 2), encode, torch.randn(20, 3))
+    assert len(begun) == 1

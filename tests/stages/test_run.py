@@ -1,11 +1,16 @@
 import shutil
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from wellfit.errors import WellfitError
+from wellfit.interruptions import deferred
 from wellfit.settings.params import load_params
-from wellfit.stages.run import _changes
+from wellfit.stages.run import _call, _changes
 
 from .conftest import PARAMS_FILE
 
@@ -28,3 +33,33 @@ def test_dvc_reads_what_was_changed_as_it_was_meant(overrides: list[str], tmp_pa
     shutil.copy(PARAMS_FILE, tmp_path / "params.yaml")
     apply_overrides(tmp_path / "params.yaml", _changes(load_params(PARAMS_FILE), new))
     assert load_params(tmp_path / "params.yaml") == new
+
+
+def test_an_interruption_in_an_open_run_reaches_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ctrl_c: Callable[[], None]
+) -> None:
+    code = """import pathlib, signal, sys, time
+signal.signal(signal.SIGINT, lambda *_: sys.exit(pathlib.Path(sys.argv[1]).write_text("interrupted")))
+pathlib.Path(sys.argv[2]).touch()
+time.sleep(60)"""
+    ended, begun = tmp_path / "ended", tmp_path / "begun"
+    sleep = time.sleep
+
+    def interrupt_once_it_runs(seconds: float) -> None:
+        sleep(seconds)
+        if begun.exists():
+            begun.unlink()
+            ctrl_c()
+
+    monkeypatch.setattr(time, "sleep", interrupt_once_it_runs)
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), deferred():
+        _call([sys.executable, "-c", code, str(ended), str(begun)], {})
+    assert ended.read_text() == "interrupted"
+    assert time.monotonic() - started < 30
+
+
+def test_a_command_that_fails_is_one_line() -> None:
+    _call([sys.executable, "-c", "import os; os.environ['GIVEN']"], {"GIVEN": "1"})
+    with pytest.raises(WellfitError, match=r"ended with exit status 3"):
+        _call([sys.executable, "-c", "raise SystemExit(3)"], {})

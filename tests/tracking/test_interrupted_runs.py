@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 from typing import Any
@@ -12,15 +12,11 @@ from mlflow import MlflowClient
 
 from wellfit import interruptions, tracking
 from wellfit.data.store import Meta
+from wellfit.tracking import EndedRun
 from wellfit.tracking import run as run_module
 from wellfit.tracking.store import OPEN
 
-
-@pytest.fixture(autouse=True)
-def _python_handlers() -> Iterator[None]:
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def then_interrupt(method: Callable[..., Any], times: int = 1) -> Callable[..., Any]:
@@ -69,6 +65,7 @@ def test_so_does_an_error_that_was_made_of_one(client: MlflowClient, meta: Meta)
         with tracking.start_run("train", "a run", meta):
             try:
                 signal.raise_signal(signal.SIGINT)
+                interruptions.check()
             finally:
                 raise ValueError("cut short")
 
@@ -101,6 +98,32 @@ def test_a_call_to_the_store_is_not_cut_in_half(
         body()
     assert len(ended) == 1
     assert statuses(client) == ["KILLED"]
+
+
+@pytest.mark.parametrize("what", ["tag", "log_params", "log_epoch", "log_ended_run"])
+def test_each_write_is_a_safe_point(client: MlflowClient, meta: Meta, what: str) -> None:
+    written = []
+
+    def body() -> None:
+        with tracking.start_run("train", "a run", meta) as run:
+            signal.raise_signal(signal.SIGINT)
+            match what:
+                case "tag":
+                    run.tag("a", "b")
+                case "log_params":
+                    run.log_params({"optim.lr": 0.1})
+                case "log_epoch":
+                    run.log_epoch(1, {"val/loss": 1.0})
+                case "log_ended_run":
+                    ended = EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, {}, {}, {}, 0, [])
+                    vars(run)["experiment_id"] = "1"  # which is cached; to ask for it is a safe point, too
+                    tracking.log_ended_run(ended, meta, run)
+            written.append(what)
+
+    with pytest.raises(KeyboardInterrupt):
+        body()
+    assert not written
+    assert set(statuses(client)) <= {"KILLED", "FINISHED"}
 
 
 def test_the_run_of_a_pipeline_as_well(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +215,7 @@ def test_an_interruption_before_any_instruction_leaves_no_run_open(
             return True
         finally:
             sys.settrace(before)
-            interruptions._holds, interruptions._waiting = 0, None
+            interruptions._depth, interruptions._pending = 0, None
             signal.signal(signal.SIGINT, signal.default_int_handler)
         return False
 

@@ -1,5 +1,5 @@
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wellfit.interruptions import deferred
 from wellfit.settings.params import load_params
 from wellfit.training.loop import BatchOrder, fit
 from wellfit.training.members import Epoch, Members, TrainConfig
@@ -90,6 +91,19 @@ def test_an_epoch_is_steps_then_scores_then_validation() -> None:
     next(epochs)
     assert len(learner.calls) == 10
     assert list(epochs) == []
+
+
+def test_an_interruption_does_not_wait_for_the_end_of_an_epoch(ctrl_c: Callable[[], None]) -> None:
+    class Interrupted(Scripted):
+        def step(self, rows: Tensor, lr: np.ndarray) -> None:
+            super().step(rows, lr)
+            ctrl_c()
+
+    learner = Interrupted(column(3, 2))
+    _, epochs = begin(learner)
+    with pytest.raises(KeyboardInterrupt), deferred():
+        next(epochs)
+    assert learner.calls == ["step"]
 
 
 def test_each_step_gets_the_rate_of_the_table() -> None:

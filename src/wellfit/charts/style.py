@@ -21,6 +21,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from wellfit.files import write_bytes
+from wellfit.interruptions import check
 
 BLUE, ORANGE, GREEN, SKY, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7"
 BLACK, GREY, PALE = "#222222", "#8A8A8A", "#E8E8E8"
@@ -75,6 +76,7 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    check()
     png = BytesIO()
     with style():
         figure.savefig(png, format="png", metadata={"Software": None})

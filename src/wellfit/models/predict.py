@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from wellfit.interruptions import check
 from wellfit.models.packed import PackedLinear, PackedNetwork
 
 # Rows of a forward pass, which bound the memory of activations.
@@ -27,11 +28,12 @@ def predict(model: nn.Module, inputs: Callable[[Tensor], Tensor], rows: Tensor) 
     """
     was_training = model.training
     model.eval()
-    if isinstance(model, PackedNetwork):
-        batches = map(inputs, rows.split(max(1, PACKED_CHUNK // model.size)))
-        parts = [model(batch.expand(model.size, *batch.shape)) for batch in batches]
-    else:
-        parts = [model(inputs(chunk)) for chunk in rows.split(CHUNK)]
+    size = model.size if isinstance(model, PackedNetwork) else None
+    parts = []
+    for chunk in rows.split(CHUNK if size is None else max(1, PACKED_CHUNK // size)):
+        batch = inputs(chunk)
+        parts.append(model(batch if size is None else batch.expand(size, *batch.shape)))
+        check()
     model.train(was_training)
     return torch.cat(parts, dim=-2)
 

@@ -215,8 +215,8 @@ def _only_one(what: str) -> Iterator[None]:
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
-    # After an interruption comes a SIGTERM, from `mlflow run` and from the kernel when the parent has died: it must not
-    # cut short what ends in order.
+    # `mlflow run` sends SIGTERM after Ctrl-C, and so does the kernel when the parent has died: it must not cut the
+    # clean-up short.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if signum == signal.SIGTERM:
         raise KeyboardInterrupt("SIGTERM")
@@ -224,6 +224,6 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
 
 
 def end_with_parent() -> None:
-    """DVC and MLflow leave what they started alive when they are killed; on Linux the kernel can tell us."""
+    """Makes the kernel send this process SIGTERM when its parent dies, as DVC and MLflow would not; on Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

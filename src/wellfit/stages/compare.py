@@ -14,7 +14,6 @@ from wellfit.compare.runs import describe_comparison, ended_run
 from wellfit.compare.train import Job, check_can_begin, plan_packs, train_packs
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
-from wellfit.interruptions import interruption_behind
 from wellfit.settings.params import PARAMS_FILE, flatten
 from wellfit.training.record import resolved_config
 from wellfit.training.setup import TrainingData, load_training_data
@@ -63,9 +62,8 @@ def compare(named: NamedComparison, report: Path) -> None:
                 write_outcome(job.folder, record, weights, data.meta.sha256)
                 records[job.folder] = record
                 tracking.log_ended_run(ended_run(record, job.folder, named), data.meta, run)
-        except BaseException as error:
-            if interruption_behind(error):
-                print(f"{len(records)} of {len(jobs)} trainings are kept; the next run trains the others")
+        except KeyboardInterrupt:
+            print(f"{len(records)} of {len(jobs)} trainings are kept; the next run trains the others")
             raise
         in_order = [records[job.folder] for job in jobs]
         _tell_failures(in_order)

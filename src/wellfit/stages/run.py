@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from io import StringIO
 from typing import Any
@@ -14,7 +15,10 @@ from ruamel.yaml import YAML
 
 from wellfit import tracking
 from wellfit.errors import WellfitError
+from wellfit.interruptions import check
 from wellfit.settings.params import Params, load_params
+
+POLL_SECONDS = 0.1
 
 
 def run_pipeline(params: Params) -> None:
@@ -78,13 +82,21 @@ def _call(command: Sequence[str], variables: dict[str, str]) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"} | variables
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     try:
-        status = process.wait()
+        status = _wait(process)
     except KeyboardInterrupt:
         os.killpg(process.pid, signal.SIGINT)
-        process.wait()
+        _wait(process)
         raise
     if status != 0:
         raise WellfitError(f"`{' '.join(command[1:])}` ended with exit status {status}; its own words stand above")
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Waits for the exit status of a process; an interruption is raised meanwhile, though a run is open."""
+    while (status := process.poll()) is None:
+        check()
+        time.sleep(POLL_SECONDS)
+    return status
 
 
 def _read(path: str, revision: str | None) -> Any:

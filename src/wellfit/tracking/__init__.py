@@ -1,7 +1,7 @@
-"""MLflow: the one package that imports it.
+"""MLflow: the only package that imports it.
 
-Local files are the truth and MLflow is a copy: a run appends each epoch to its ``history.jsonl`` first and sends what
-has gathered in batches, so that neither a slow nor a lost server costs more than a warning while training goes on.
+Local files are the truth and MLflow is a copy. A run appends each epoch to its ``history.jsonl`` first, and sends
+metrics in batches every few seconds: a server that is slow or gone costs a training no more than a warning.
 """
 
 from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run, thinned

@@ -1,26 +1,24 @@
-"""Runs that have ended before MLflow hears of them: a copy in the fewest calls, with the times they really had."""
+"""Runs that are copied to MLflow after they have ended, in few requests and with the times they really had."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wellfit.interruptions import raise_waiting, uninterrupted
-from wellfit.tracking.run import BATCH, Run, run_tags
+from wellfit.interruptions import check
+from wellfit.tracking.batches import as_metrics, as_params, send
+from wellfit.tracking.run import Run, run_tags
 from wellfit.tracking.store import open_client, unreachable_in_one_line
 
 if TYPE_CHECKING:
     from wellfit.data.store import Meta
 
-PARAMS = 100  # a request, MLflow's limit
-CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: MLflow takes 0.1 ms for a point; history.jsonl has all of them
+CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: a point costs MLflow 0.1 ms, and history.jsonl has all of them
 
 
 class EndedRun(NamedTuple):
-    """All that MLflow is told of a run.
+    """What is copied of a run.
 
     Attributes:
         stage: the tag ``wellfit.stage``.
@@ -49,54 +47,41 @@ class EndedRun(NamedTuple):
     files: Sequence[tuple[Path, str]]
 
 
-@uninterrupted
 def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = None) -> str:
-    """Makes a run below another and fills it, or completes one that was left half filled.
+    """Copies a run to MLflow as a child of another one, or completes a copy that was begun.
 
-    All of it may be told twice: MLflow knows what it has by name, time and value.
+    What MLflow has of it already may be sent again: MLflow tells it by name, time and value.
 
     Args:
-        run: what to tell.
+        run: what to copy.
         meta: the data, for the tags.
-        parent: the run it is nested in.
-        again: the run that was left half filled.
+        parent: the run to nest it in, which must be open.
+        again: the id of the copy that was begun.
 
     Returns:
-        The id of the run.
+        The id of the copy.
 
     Raises:
         WellfitError: MLflow did not take it.
     """
-    from mlflow.entities import Metric, Param
-
     client = open_client()
     start, end = int(run.started * 1000), int(run.ended * 1000)
-    tags = {**run_tags(run.stage, meta), "mlflow.parentRunId": parent.id, **run.tags}
+    tags = {**run_tags(run.stage, meta.name, meta), "mlflow.parentRunId": parent.id, **run.tags}
+    metrics = as_metrics(run.metrics, end, step=0)
+    for epoch, values in run.curves.items():
+        metrics += as_metrics(values, start + (end - start) * epoch // max(1, run.epochs), epoch)
     with unreachable_in_one_line():
-        run_id = (
-            again or client.create_run(parent.experiment_id, start_time=start, tags=tags, run_name=run.name).info.run_id
-        )
-        for path, folder in run.files:  # first: MLflow asks for the whole run where its files are
+        run_id = again or str(client.create_run(parent.experiment_id, start, tags, run.name).info.run_id)
+        for path, folder in run.files:  # before the metrics: MLflow reads the whole run to find where its files are
             client.log_artifact(run_id, str(path), folder or None)
-        params = [Param(key, json.dumps(value).strip('"')) for key, value in run.params.items()]
-        metrics = [Metric(name, float(value), end, 0) for name, value in run.metrics.items() if math.isfinite(value)]
-        for epoch, values in run.curves.items():
-            time = start + (end - start) * epoch // max(1, run.epochs)
-            metrics += [
-                Metric(name, float(value), time, epoch) for name, value in values.items() if math.isfinite(value)
-            ]
-        while params or metrics:
-            now, params = params[:PARAMS], params[PARAMS:]
-            room = BATCH - len(now)
-            client.log_batch(run_id, metrics=metrics[:room], params=now)
-            metrics = metrics[room:]
+        send(client, run_id, as_params(run.params), metrics)
         client.set_terminated(run_id, run.status, end)
-    raise_waiting()
-    return str(run_id)
+    check()
+    return run_id
 
 
 def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int, dict[str, float]]:
-    """The epochs of a history that MLflow is told of: spread evenly, the first, the last and the best among them.
+    """Chooses the epochs that are copied to MLflow: spread evenly, the first, the last and the best among them.
 
     Args:
         history: metrics of each epoch.
@@ -116,7 +101,7 @@ def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int
 
 
 def children_by_tag(parent: Run, tag: str) -> dict[str, str]:
-    """The runs nested in another, by the value of a tag that each has."""
+    """The ids of the runs nested in another, by the value of a tag."""
     client = open_client()
     found: dict[str, str] = {}
     with unreachable_in_one_line():

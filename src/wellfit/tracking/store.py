@@ -1,4 +1,4 @@
-"""The MLflow store: where it is, how it is opened, and what died in it."""
+"""The MLflow store: where it is, how it is opened, and how the runs of dead processes are closed in it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import project_root
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
 EXPERIMENT = "wellfit"
@@ -25,8 +26,8 @@ EXPERIMENT_DESCRIPTION = (
     "Trainings (`train ...`), studies (`tune ...`) with their trials below them, and comparisons (`compare ...`) with "
     "a run for each variant and seed. The reports, with their pictures, are among the artifacts."
 )
-OPEN = "open.lock"  # held in the folder of a run while it is under way
-OPEN_LOCKS = "open*.lock"  # one for each process of a run that several share
+OPEN = "open.lock"  # held in the folder of a run while it is open
+OPEN_LOCKS = "open*.lock"  # a shared run has one for each process
 
 
 def store_uri() -> str:
@@ -35,20 +36,20 @@ def store_uri() -> str:
 
 
 def open_store() -> None:
-    """Makes the store where there is none, before `mlflow ui` would, which keeps artifacts of its own elsewhere."""
+    """Makes the store if there is none. If `mlflow ui` made it, its artifacts would be in another place."""
     open_client()
 
 
 @cache
 def open_client() -> MlflowClient:
-    """The client of the store, which is made where there is none; the runs of dead processes are closed in it."""
-    # A server that is gone must not hold training up for minutes.
+    """The client of the store, which is made if there is none. Runs that dead processes left open are closed."""
+    # Training must not wait minutes for a server that is gone.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     from mlflow.tracking import MlflowClient
 
-    for noisy in ("alembic", "mlflow.store.db.utils"):  # they tell of every migration of a new store
+    for noisy in ("alembic", "mlflow.store.db.utils"):  # they log each migration of a new store
         logging.getLogger(noisy).setLevel(logging.WARNING)
     lock = project_root() / ".wellfit" / "locks" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def open_client() -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient) -> str:
-    """The experiment for new runs: ``MLFLOW_EXPERIMENT_ID``, or that of a name, which is made where there is none."""
+    """The experiment of new runs: ``MLFLOW_EXPERIMENT_ID``, or the one with the default name, made if there is none."""
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
         return given
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
@@ -75,13 +76,13 @@ def experiment_id(client: MlflowClient) -> str:
         return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
 
 
-def status_of(client: MlflowClient, run_id: str) -> str | None:
-    """The status of a run, such as RUNNING; None where the store does not have it."""
+def find_run(client: MlflowClient, run_id: str) -> Run | None:
+    """A run with its tags and status; None if the store does not have it."""
     from mlflow.exceptions import MlflowException
 
     with unreachable_in_one_line():
         try:
-            return str(client.get_run(run_id).info.status)
+            return client.get_run(run_id)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
@@ -89,37 +90,41 @@ def status_of(client: MlflowClient, run_id: str) -> str | None:
 
 
 def runs_folder() -> Path:
-    """Where each run keeps its local history, below its id."""
+    """The folder that has a folder for each run, named by its id, with its lock and its history."""
     return project_root() / ".wellfit" / "runs"
 
 
 def _close_abandoned(client: MlflowClient) -> None:
-    """Ends the runs of processes that died without a word, by SIGKILL or with the machine: nobody holds their lock."""
+    """Ends the runs of processes that died without ending them: their lock exists, and no process holds it."""
     for folder in sorted({path.parent for path in runs_folder().glob(f"*/{OPEN_LOCKS}")}):
-        locks = list(folder.glob(OPEN_LOCKS))
-        if any(is_held(path) for path in locks):
+        if _is_open(folder):
             continue
-        run_id = folder.name
-        status = status_of(client, run_id)
-        if status == "RUNNING":
-            client.set_terminated(run_id, "KILLED")
-            print(f"run {run_id} is KILLED: its process died without ending it")
-            _close_children(client, run_id)
-        if status:  # else it is in another store, whose turn comes when that one is opened
-            for path in locks:
-                path.unlink(missing_ok=True)
+        run = find_run(client, folder.name)
+        if run is None:  # it is in another store, and is closed when that one is opened
+            continue
+        if run.info.status == "RUNNING":
+            client.set_terminated(folder.name, "KILLED")
+            print(f"run {folder.name} is KILLED: its process died without ending it")
+            _close_children(client, run)
+        for path in folder.glob(OPEN_LOCKS):
+            path.unlink(missing_ok=True)
 
 
-def _close_children(client: MlflowClient, run_id: str) -> None:
-    """Ends the runs that a process which died was just copying below its own; those with a process go on."""
-    query = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'RUNNING'"
-    for child in client.search_runs([client.get_run(run_id).info.experiment_id], query):
-        if not any(is_held(path) for path in (runs_folder() / child.info.run_id).glob(OPEN_LOCKS)):
+def _close_children(client: MlflowClient, parent: Run) -> None:
+    """Ends the runs that a dead process was copying below its own; a run that another process has open goes on."""
+    query = f"tags.`mlflow.parentRunId` = '{parent.info.run_id}' and attributes.status = 'RUNNING'"
+    for child in client.search_runs([parent.info.experiment_id], query):
+        if not _is_open(runs_folder() / child.info.run_id):
             client.set_terminated(child.info.run_id, "KILLED")
 
 
+def _is_open(folder: Path) -> bool:
+    """Whether a process has the run of a folder open."""
+    return any(is_held(path) for path in folder.glob(OPEN_LOCKS))
+
+
 def is_held(path: Path) -> bool:
-    """Whether a process holds a lock; one that has died does not."""
+    """Whether a living process holds a lock."""
     try:
         with FileLock(path, timeout=0):
             return False
@@ -129,10 +134,10 @@ def is_held(path: Path) -> bool:
 
 @contextmanager
 def write_ahead() -> Iterator[None]:
-    """Commits of this process to a local store go to a write-ahead log, as long as this is open.
+    """Uses a write-ahead log for what this process commits to a local store. Enter it before the store is opened.
 
     A trial is six commits, and each waited 3 to 20 ms for the disk. A commit in the log survives the death of any
-    process; of a power cut the database comes back as it was a little before. To be opened before the store is.
+    process; a power cut may lose the last ones.
     """
     uri = store_uri()
     if not uri.startswith("sqlite:///"):
@@ -149,7 +154,7 @@ def write_ahead() -> Iterator[None]:
         (_, _, file), *_ = connection.execute("PRAGMA database_list").fetchall()
         if file and Path(file).resolve() == path.resolve():
             pooled.append(entry)
-            with suppress(sqlite3.OperationalError):  # another process is at it
+            with suppress(sqlite3.OperationalError):  # another process uses it
                 if connection.execute("PRAGMA journal_mode = WAL").fetchall() == [("wal",)]:
                     connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -160,15 +165,15 @@ def write_ahead() -> Iterator[None]:
         event.remove(Engine, "connect", connected)
         open_client.cache_clear()
         for entry in pooled:
-            entry.invalidate()  # closes it; whoever uses the pool after this gets another
-        # One file again, which can be copied as it is; unless another process has it open.
+            entry.invalidate()  # closes the connection; the pool makes another when it is needed
+        # Back to a single file, which can be copied; not if another process has it open.
         with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0.1)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
 
 
 @contextmanager
 def unreachable_in_one_line() -> Iterator[None]:
-    """Turns what MLflow raises into one line that names the store."""
+    """Turns an error of MLflow into one line that names the store."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -181,5 +186,5 @@ def unreachable_in_one_line() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's words, which MLflow has many of."""
+    """The first line of an error's message; MLflow's have many."""
     return str(error).strip().split("\n")[0][:200]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wellfit.interruptions import check
 from wellfit.training.members import Epoch, Members
 from wellfit.training.schedule import Schedule
 
@@ -27,6 +28,7 @@ def fit(learner: "Learner", order: "BatchOrder", schedule: Schedule, members: Me
         for step, rows in enumerate(order.epoch(members.epoch)):
             lr = schedule.lr(members.epoch, step)
             learner.step(rows, lr)
+            check()
         metrics = learner.finish_epoch(members.epoch)
         seconds = np.full(learner.size, perf_counter() - started)
         metrics |= learner.validate() | {"lr": lr}

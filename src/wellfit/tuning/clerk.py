@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from wellfit.data.store import Meta
-from wellfit.interruptions import interruption_behind, raise_waiting, uninterrupted
+from wellfit.interruptions import deferred, interruption_behind
 from wellfit.settings.params import Params
 from wellfit.tuning.report import Row, write_report
 
@@ -132,13 +132,11 @@ class Clerk:
     def _is_closed(self) -> bool:
         return self._process.stdin is None or self._process.stdin.closed
 
-    @uninterrupted
     def _say(self, message: dict[str, Any]) -> None:
         self._unsaid += json.dumps(message).encode() + b"\n"
         # A pipe that is full takes the rest the next time, one whose reader has died takes nothing.
-        with suppress(BlockingIOError, BrokenPipeError):
+        with deferred(), suppress(BlockingIOError, BrokenPipeError):  # until it is known how much was written
             self._unsaid = self._unsaid[os.write(self._pipe, self._unsaid) :]
-        raise_waiting()  # not before it is known how much was written
 
     def _end(self) -> int:
         """Says what is unsaid, closes the pipe and waits for the exit status."""

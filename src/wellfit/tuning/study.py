@@ -23,7 +23,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from wellfit.files import project_root
-from wellfit.interruptions import hold, raise_waiting, release, uninterrupted
+from wellfit.interruptions import deferred
 from wellfit.settings.params import Params
 from wellfit.tuning.identity import check_identity, identity, study_name
 from wellfit.tuning.pruners import make_pruner
@@ -100,16 +100,12 @@ class Study:
             print(f"tune.sampler {self._config.sampler} takes numbers only: {' and '.join(random)} are drawn at random")
 
     def __enter__(self) -> Self:
-        hold()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        finally:
-            release()
+        self.close()
 
     @property
     def trials(self) -> list[FrozenTrial]:
@@ -121,7 +117,6 @@ class Study:
         """For the records of its trials; another one for a study of the same name in another storage, or made anew."""
         return project_root() / ".wellfit" / "records" / str(self.saved.user_attrs[FOLDER]) / self.name
 
-    @uninterrupted
     def ask(self) -> Trial | None:
         """Claims the next trial.
 
@@ -131,10 +126,8 @@ class Study:
         Returns:
             None: all places are taken, each combination of a grid is, or ``tune.timeout`` is over.
         """
-        # Cut short, it could leave a lock behind for which :meth:`close` would then wait.
-        trial = self._next()
-        raise_waiting()
-        return trial
+        with deferred():  # cut short, it could leave a lock behind for which :meth:`close` would then wait
+            return self._next()
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Takes the monitored value of an epoch, counted from 1; in memory only."""
@@ -159,18 +152,17 @@ class Study:
         """Does not take a trial of another process for lost, whose end the storage will be told of."""
         self._kept.add(number)
 
-    @uninterrupted
     def close(self) -> None:
         """Gives back the places of this process' trials that have not been told, and ends its claim to be alive.
 
         What was told must have reached the storage before, or the next process takes those trials for lost.
         """
-        if self._alive.is_locked:
-            with self._lock():
-                self._give_back(self._all(), only_own=True)
-            self._alive.release()
-            Path(self._alive.lock_file).unlink(missing_ok=True)
-        raise_waiting()
+        with deferred():
+            if self._alive.is_locked:
+                with self._lock():
+                    self._give_back(self._all(), only_own=True)
+                self._alive.release()
+                Path(self._alive.lock_file).unlink(missing_ok=True)
 
     def _next(self) -> Trial | None:
         if self._deadline is not None and time.monotonic() >= self._deadline:
