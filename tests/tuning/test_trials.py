@@ -40,12 +40,11 @@ class Script:
         self.events: list[tuple[str, int]] = []
         self.reports: dict[int, dict[int, float]] = {}
 
-    def ask(self) -> Trial | None:
-        number = sum(what == "ask" for what, _ in self.events)
-        if number == len(self._values):
-            return None
-        self.events.append(("ask", number))
-        return Trial(number, dict(self._values[number]))
+    def ask(self, count: int) -> list[Trial]:
+        begun = sum(what == "ask" for what, _ in self.events)
+        numbers = range(begun, min(begun + count, len(self._values)))
+        self.events += [("ask", number) for number in numbers]
+        return [Trial(number, dict(self._values[number])) for number in numbers]
 
     def report(self, number: int, epoch: int, value: float) -> None:
         self.events.append(("report", number))

@@ -14,7 +14,7 @@ from wellfit.report.content import MISSING, Chart, Share, Table, cell, number, s
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.tuning_charts import StudyCharts
 from wellfit.training.metrics import is_higher_better
-from wellfit.tuning.config import Interval
+from wellfit.tuning.space import Interval
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns

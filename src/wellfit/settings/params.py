@@ -31,7 +31,8 @@ from wellfit.training.config import (
     TrackConfig,
     TrainConfig,
 )
-from wellfit.tuning.config import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, TuneConfig, ends, number_type
+from wellfit.tuning.samplers import SAMPLERS
+from wellfit.tuning.space import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, TuneConfig, ends, number_type
 
 PARAMS_FILE = "params.yaml"
 C = TypeVar("C", bound=Config)
@@ -129,7 +130,7 @@ def _space_faults(
             yield f"{place} must be a list of choices, for {key} takes no numbers"
         elif number is int and entry.step is not None and not entry.step.is_integer():
             yield f"{place}.step must be a whole number, got {entry.step:g}"
-        elif number is float and entry.step is None and params.tune.sampler == "grid":
+        elif number is float and entry.step is None and SAMPLERS[params.tune.sampler].needs_steps:
             yield f"{place} must be a list of choices, or have a step, for tune.sampler grid"
     others = [other for other in params.tune.searched if other != key]
     for end, value in ends(entry):
