@@ -360,44 +360,6 @@ def test_trials_of_another_machine_are_free_when_their_lease_has_run_out(monkeyp
     assert ask(study) == lost
 
 
-def test_a_lease_holds_as_long_as_epochs_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("time.time", lambda: now[0])
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    study, other = open_study("tune.n_trials=2"), open_study("tune.n_trials=2")
-    number = ask(study).number
-    for epoch in range(1, 8):  # each lasts longer than the shortest lease
-        now[0] += 300.0
-        assert set(trials_under_way(other.saved)) == {number}
-        study.report(number, epoch, 1.0)
-    now[0] += 800.0
-    assert set(trials_under_way(other.saved)) == {number}
-    now[0] += 600.0
-    assert trials_under_way(other.saved) == {}
-
-
-def test_a_storage_that_is_out_of_reach_does_not_stop_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [1000.0]
-    monkeypatch.setattr("time.time", lambda: now[0])
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    study, set_user_attr = open_study(), optuna.Study.set_user_attr
-    number = ask(study).number
-
-    def out_of_reach(*_: Any) -> None:
-        raise ConnectionError
-
-    with monkeypatch.context() as outage:
-        outage.setattr(optuna.Study, "set_user_attr", out_of_reach)
-        for epoch in range(1, 5):
-            now[0] += 700.0
-            study.report(number, epoch, 1.0)
-    assert trials_under_way(study.saved) == {}
-    now[0] += 700.0
-    study.report(number, 5, 1.0)
-    assert set(trials_under_way(study.saved)) == {number}
-    assert optuna.Study.set_user_attr is set_user_attr
-
-
 def test_other_processes_trials_are_taken_in_before_each_proposal() -> None:
     first, second = open_study("tune.n_trials=40"), open_study("tune.n_trials=40")
     alone = open_study("tune.n_trials=40", "tune.study=alone")
@@ -415,6 +377,13 @@ def test_trials_that_others_added_are_seen_but_take_no_place() -> None:
 
 
 # The same study or another one
+
+
+def test_a_study_that_is_made_anew_has_records_of_its_own() -> None:
+    before = open_study("tune.study=mine").folder
+    assert open_study("tune.study=mine").folder == before
+    (Path(".wellfit") / "studies" / "mine.log").unlink()
+    assert open_study("tune.study=mine").folder != before
 
 
 @pytest.mark.parametrize(

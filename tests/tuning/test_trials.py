@@ -233,11 +233,11 @@ def test_more_of_a_kind_than_there_is_room_for_wait(data: TrainingData, packs: P
 
 def test_a_trial_that_comes_after_there_was_none_is_trained(data: TrainingData) -> None:
     """As when another process dies meanwhile, whose trials are given back."""
-    study, calls = Script(rates(0.01)), iter([None])
+    study, calls = Script(rates(0.01)), iter([False])
     ask = study.ask
 
-    def late() -> Trial | None:
-        return ask() if next(calls, True) else None
+    def late(count: int) -> list[Trial]:
+        return ask(count) if next(calls, True) else []
 
     study.ask = late  # type: ignore[method-assign]
     ended = trained(study, params_with(), data, 2)
