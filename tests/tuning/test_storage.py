@@ -16,9 +16,10 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from wellfit.errors import WellfitError
+from wellfit.tuning.leases import Lease
 from wellfit.tuning.storage import DISTRIBUTIONS, Journal, end_trial, ended_trials, open_saved
 
 JOURNAL, SQLITE = ".wellfit/studies", "sqlite:///studies.db"
@@ -125,12 +126,23 @@ def test_trials_are_named_by_their_places_however_they_end() -> None:
     saved = new_study(trials=1)  # another program's
     for number in (2, 0):
         end_trial(saved, Record(number=number, best=float(number)))
-    saved.add_trial(saved.trials[1])  # of two with one place the first is meant
+    saved.add_trial(create_trial(value=9.0, user_attrs={"place": 2}))  # of two with one place the first is meant
     assert {number: (trial.number, trial.value) for number, trial in ended_trials(saved).items()} == {
         0: (0, 0.0),
         2: (2, 2.0),
     }
     assert [trial.number for trial in saved.trials] == [0, 1, 2, 3]
+
+
+def test_what_a_lease_says_of_the_same_trial_is_kept() -> None:
+    saved = new_study()
+    for values, generation in (({"optim.lr": 0.25}, 4), ({"optim.lr": 0.5}, 7)):  # two workers with one place
+        lease = Lease(saved)
+        lease.trials[0] = {"values": values, "generation": generation}
+        lease.write()
+    end_trial(saved, Record())
+    assert saved.trials[0].user_attrs["generation"] == 4
+    assert saved.trials[0].user_attrs["values"] == {"optim.lr": 0.25}
 
 
 def test_a_value_outside_the_space_is_no_param() -> None:

@@ -94,8 +94,9 @@ def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
     known = {"place": record.number, "values": record.values, "epochs": len(record.history)}
     known |= {"best_epoch": record.best_epoch, "best": record.best, "failure": record.failure}
     for lease in all_leases(saved).values():
-        known |= lease["trials"].get(str(record.number), {})
-    trial = create_trial(
+        trial = lease["trials"].get(str(record.number), {})
+        known |= trial if trial.get("values") == record.values else {}  # else it is another worker's
+    ended = create_trial(
         state=STATES[record.state],
         values=_final(record, values),
         params=params,
@@ -103,9 +104,9 @@ def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
         user_attrs=known,
         intermediate_values=values,
     )
-    trial.datetime_start = datetime.fromtimestamp(record.started)
-    trial.datetime_complete = datetime.fromtimestamp(record.ended)
-    saved.add_trial(trial)
+    ended.datetime_start = datetime.fromtimestamp(record.started)
+    ended.datetime_complete = datetime.fromtimestamp(record.ended)
+    saved.add_trial(ended)
     return True
 
 
