@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from wellfit.config import Config, OneOf
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
-from wellfit.tuning.config import Interval
+from wellfit.tuning.space import Interval
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 TEXT = SHIPPED.read_text(encoding="utf-8")

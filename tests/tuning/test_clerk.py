@@ -85,8 +85,7 @@ class Engine:
         self.records: list[TrialRecord] = []
 
     def trial(self, state: str) -> Path:
-        trial = self.study.ask()
-        assert trial is not None
+        (trial,) = self.study.ask()
         self.records.append(record(trial.number, trial.values, state))
         folder = self.folder / "trials" / str(trial.number)
         write_record(folder, self.records[-1], {"weight": torch.ones(2)}, META.sha256)
@@ -394,15 +393,3 @@ def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path
         engine.open(clerk)
         clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
     assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]
-
-
-def test_a_record_of_a_study_that_was_removed_is_no_trial_of_the_next(engine: Engine, project: Path) -> None:
-    folder = engine.folder / "trials" / "0"
-    write_record(folder, record(0, {"optim.lr": 0.5}, "complete"))
-    trial = engine.study.ask()
-    assert trial is not None
-    assert trial.number == 0
-    with ClerkHere() as clerk:
-        engine.open(clerk)
-        clerk.finish(project / "reports", [Row.of(read_record(folder))._replace(values=trial.values)])
-    assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.RUNNING

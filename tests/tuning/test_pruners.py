@@ -10,18 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from optuna.pruners import PercentilePruner
-from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from wellfit.settings.params import load_params
-from wellfit.tuning.pruners import Percentile, Pruner, make_pruner
+from wellfit.tuning.pruners import PRUNERS, Percentile, Pruner
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
-MINIMIZE, MAXIMIZE = StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE
 
 
-def pruner_of(*overrides: str, epochs: int = 40, direction: StudyDirection = MINIMIZE) -> Pruner:
-    return make_pruner(load_params(PARAMS_FILE, overrides).tune, epochs, "study", direction)
+def pruner_of(*overrides: str, epochs: int = 40, higher_is_better: bool = False) -> Pruner:
+    config = load_params(PARAMS_FILE, overrides).tune
+    return PRUNERS[config.pruner](config, epochs, "study", higher_is_better)
 
 
 def lockstep(pruner: Pruner, curves: dict[int, list[float]]) -> dict[int, int]:
@@ -70,7 +69,7 @@ def test_the_median_of_a_pack_by_hand() -> None:
     percentile=st.sampled_from([10.0, 25.0, 50.0, 80.0]),
     startup=st.integers(0, 4),
     warmup=st.integers(0, 3),
-    direction=st.sampled_from([MINIMIZE, MAXIMIZE]),
+    higher_is_better=st.booleans(),
     stopped=st.sets(st.integers(1, 7)),
 )
 def test_the_rule_is_optunas_with_those_that_came_as_far_or_were_stopped_as_its_complete_trials(
@@ -78,16 +77,16 @@ def test_the_rule_is_optunas_with_those_that_came_as_far_or_were_stopped_as_its_
     percentile: float,
     startup: int,
     warmup: int,
-    direction: StudyDirection,
+    higher_is_better: bool,
     stopped: set[int],
 ) -> None:
-    ours = Percentile(percentile, startup, warmup, direction)
+    ours = Percentile(percentile, startup, warmup, higher_is_better)
     for trial, curve in enumerate(values):
         for epoch, value in enumerate(curve, start=1):
             ours.report(trial, epoch, value)
     theirs = PercentilePruner(percentile, n_startup_trials=startup, n_warmup_steps=warmup)
     epoch = len(values[0])
-    study = optuna.create_study(direction=direction)
+    study = optuna.create_study(direction="maximize" if higher_is_better else "minimize")
     for trial, curve in enumerate(values[1:], start=1):
         if trial in stopped:
             ours.stop(trial)
@@ -108,13 +107,13 @@ def test_none_stops_no_trial() -> None:
 
 
 @pytest.mark.parametrize("pruner", ["median", "percentile", "halving", "hyperband"])
-@pytest.mark.parametrize("direction", [MINIMIZE, MAXIMIZE])
-def test_a_pack_loses_trials_but_never_the_best(pruner: str, direction: StudyDirection) -> None:
+@pytest.mark.parametrize("higher_is_better", [False, True])
+def test_a_pack_loses_trials_but_never_the_best(pruner: str, higher_is_better: bool) -> None:
     curves = falling(32, 40)
     best = min(curves, key=lambda trial: curves[trial][-1])
-    if direction == MAXIMIZE:
+    if higher_is_better:
         curves = {trial: [-value for value in curve] for trial, curve in curves.items()}
-    stopped = lockstep(pruner_of(f"tune.pruner={pruner}", direction=direction), curves)
+    stopped = lockstep(pruner_of(f"tune.pruner={pruner}", higher_is_better=higher_is_better), curves)
     assert len(stopped) >= 10
     assert best not in stopped
     assert min(stopped.values()) >= 5  # warm-up

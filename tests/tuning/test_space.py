@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from wellfit.settings.params import load_params
-from wellfit.tuning.space import Space
+from wellfit.tuning.space import Space, drawn
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 
@@ -49,9 +49,9 @@ def test_an_entry_as_a_distribution(text: str, distribution: Any) -> None:
 def test_a_value_there_and_back(text: str, value: Any) -> None:
     space = space_of(text)
     (key,) = space.distributions
-    drawn = space.drawn({key: value})
-    assert isinstance(drawn[key], str | int | float | None)
-    assert space.values(drawn) == {key: value}
+    scalars = drawn({key: value}, space.distributions)
+    assert isinstance(scalars[key], str | int | float | None)
+    assert space.values(scalars) == {key: value}
 
 
 def test_what_could_not_be_drawn_is_left_out() -> None:
@@ -59,11 +59,27 @@ def test_what_could_not_be_drawn_is_left_out() -> None:
         "{model: {hidden: [[64], [32]], dropout: {low: 0.3, high: 0.5}}, optim: {lr: {low: 0.001, high: 1}}}"
     )
     assert space.current == {"model.hidden": [128, 64], "model.dropout": 0.2, "optim.lr": 0.003}
-    assert space.drawn(space.current) == {"optim.lr": 0.003}
+    assert drawn(space.current, space.distributions) == {"optim.lr": 0.003}
 
 
 def test_a_current_value_of_nothing_is_outside_an_interval() -> None:
-    assert space_of("{optim: {clip_norm: {low: 1, high: 2}}}").drawn({"optim.clip_norm": None}) == {}
+    space = space_of("{optim: {clip_norm: {low: 1, high: 2}}}")
+    assert drawn({"optim.clip_norm": None}, space.distributions) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("{model: {dropout: {low: 0.1, high: 0.4, step: 0.1}}}", [0.1, 0.2, 0.3, 0.4], [0.0, 0.25, 0.5]),
+        ("{train: {patience: {low: 5, high: 25, step: 5}}}", [5, 20, 25], [0, 6, 30]),
+        ("{train: {batch_size: {low: 16, high: 256, log: true}}}", [16, 17, 256], [15, 257]),
+    ],
+)
+def test_what_a_distribution_contains_is_what_optuna_says(text: str, inside: list[Any], outside: list[Any]) -> None:
+    ((key, distribution),) = space_of(text).distributions.items()
+    for value in [*inside, *outside]:
+        assert distribution._contains(distribution.to_internal_repr(value)) is (value in inside)
+        assert bool(drawn({key: value}, {key: distribution})) is (value in inside)
 
 
 def test_all_that_a_grid_holds() -> None:

@@ -12,13 +12,15 @@ from typing import Any
 
 import optuna
 import pytest
+from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from wellfit.errors import WellfitError
-from wellfit.tuning.storage import Journal, at_once, end_trial, open_saved
+from wellfit.tuning.leases import Lease
+from wellfit.tuning.storage import DISTRIBUTIONS, Journal, end_trial, ended_trials, open_saved
 
 JOURNAL, SQLITE = ".wellfit/studies", "sqlite:///studies.db"
 MINIMIZE = StudyDirection.MINIMIZE
@@ -28,10 +30,13 @@ MINIMIZE = StudyDirection.MINIMIZE
 class Record:
     number: int = 0
     state: str = "complete"
+    values: dict[str, Any] = field(default_factory=lambda: {"optim.lr": 0.25})
     history: list[dict[str, float]] = field(default_factory=lambda: [{"val/loss": 0.5, "lr": 0.1}, {"val/loss": 0.25}])
     best: float | None = 0.25
     best_epoch: int = 2
     failure: str = ""
+    started: float = 1000.0
+    ended: float = 1002.5
     config: dict[str, Any] = field(default_factory=lambda: {"train": {"monitor": "val/loss"}})
 
 
@@ -41,8 +46,9 @@ def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DVC_ROOT", str(tmp_path))
 
 
-def new_study(storage: str = JOURNAL, trials: int = 1) -> optuna.Study:
+def new_study(storage: str = JOURNAL, trials: int = 0) -> optuna.Study:
     saved = open_saved(storage, "study", MINIMIZE)
+    saved.set_user_attr(DISTRIBUTIONS, {"optim.lr": distribution_to_json(FloatDistribution(0.0, 1.0))})
     for _ in range(trials):
         saved.ask()
     return saved
@@ -74,13 +80,18 @@ def test_a_journal_stands_below_the_root_wherever_the_stage_runs(
 )
 def test_how_a_trial_ended(storage: str, record: Record, state: TrialState, value: float | None) -> None:
     new_study(storage)
-    assert end_trial(open_saved(storage, "study"), record)  # another process than the one that claimed it
+    assert end_trial(open_saved(storage, "study"), record)
     (trial,) = open_saved(storage, "study").trials
     assert (trial.state, trial.value) == (state, value)
     assert list(trial.intermediate_values) == list(range(1, len(record.history) + 1))
     expected = [metrics["val/loss"] for metrics in record.history]
     assert json.dumps(list(trial.intermediate_values.values())) == json.dumps(expected)
+    assert trial.params == {"optim.lr": 0.25}
+    assert trial.duration is not None
+    assert trial.duration.total_seconds() == 2.5
     assert trial.user_attrs == {
+        "place": 0,
+        "values": {"optim.lr": 0.25},
         "epochs": len(record.history),
         "best_epoch": record.best_epoch,
         "best": record.best,
@@ -103,29 +114,42 @@ def test_an_end_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     append = Journal.append_logs
 
     def count(journal: Journal, logs: list[dict[str, Any]]) -> None:
-        if journal._gathered is None:
-            written.append(len(logs))
+        written.append(len(logs))
         append(journal, logs)
 
     monkeypatch.setattr(Journal, "append_logs", count)
     end_trial(saved, Record())
-    assert written == [7]  # four attributes, two values, the state
+    assert written == [1]
 
 
-def test_what_is_gathered_is_dropped_by_an_error(tmp_path: Path) -> None:
+def test_trials_are_named_by_their_places_however_they_end() -> None:
+    saved = new_study(trials=1)  # another program's
+    for number in (2, 0):
+        end_trial(saved, Record(number=number, best=float(number)))
+    saved.add_trial(create_trial(value=9.0, user_attrs={"place": 2}))  # of two with one place the first is meant
+    assert {number: (trial.number, trial.value) for number, trial in ended_trials(saved).items()} == {
+        0: (0, 0.0),
+        2: (2, 2.0),
+    }
+    assert [trial.number for trial in saved.trials] == [0, 1, 2, 3]
+
+
+def test_what_a_lease_says_of_the_same_trial_is_kept() -> None:
     saved = new_study()
-    before = (tmp_path / JOURNAL / "study.log").read_bytes()
+    for values, generation in (({"optim.lr": 0.25}, 4), ({"optim.lr": 0.5}, 7)):  # two workers with one place
+        lease = Lease(saved)
+        lease.trials[0] = {"values": values, "generation": generation}
+        lease.write()
+    end_trial(saved, Record())
+    assert saved.trials[0].user_attrs["generation"] == 4
+    assert saved.trials[0].user_attrs["values"] == {"optim.lr": 0.25}
 
-    def fail_in_the_midst() -> None:
-        with at_once(saved._storage):
-            saved.set_user_attr("a", 1)
-            raise RuntimeError("in the midst")
 
-    with pytest.raises(RuntimeError, match="midst"):
-        fail_in_the_midst()
-    assert (tmp_path / JOURNAL / "study.log").read_bytes() == before
-    saved.set_user_attr("b", 2)
-    assert saved.user_attrs == {"b": 2}
+def test_a_value_outside_the_space_is_no_param() -> None:
+    saved = new_study()
+    end_trial(saved, Record(values={"optim.lr": 7.0}))
+    (trial,) = saved.trials
+    assert (trial.params, trial.user_attrs["values"]) == ({}, {"optim.lr": 7.0})
 
 
 @pytest.mark.parametrize("torn", [b'{"op_code":4,"worker_id":"a', b"\x00\x00", b'{"op_code":4}'])
@@ -175,7 +199,7 @@ def test_a_torn_line_is_not_cut_while_another_process_writes_it(tmp_path: Path) 
 def test_a_lock_that_was_left_behind_long_ago_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new_study()
+    new_study(trials=1)
     lock = tmp_path / JOURNAL / "study.log.lock"
     lock.touch()
     os.utime(lock, (1.0, 1.0))

@@ -13,7 +13,7 @@ from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Chart, Share, Table, cell, number, score, score_cell, scores, so_many_rows
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.tuning_charts import StudyCharts
-from wellfit.tuning.config import Interval
+from wellfit.tuning.space import Interval
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns

@@ -28,7 +28,7 @@ from wellfit.training.members import TrainConfig
 from wellfit.training.optim import OptimConfig
 from wellfit.training.regularize import RegularizeConfig
 from wellfit.training.schedule import ScheduleConfig
-from wellfit.tuning.config import TuneConfig
+from wellfit.tuning.space import TuneConfig
 
 PARAMS_FILE = "params.yaml"
 C = TypeVar("C", bound=Config)

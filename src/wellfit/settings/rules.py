@@ -12,7 +12,8 @@ from wellfit.config import Config, DataKind
 from wellfit.data import settings as data
 from wellfit.settings.messages import known_keys, rule_of, shown, unknown_key
 from wellfit.training import loss, members, optim, regularize, schedule
-from wellfit.tuning.config import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, ends, number_type
+from wellfit.tuning.samplers import SAMPLERS
+from wellfit.tuning.space import NOT_SEARCHED, SEARCHED_SECTIONS, Interval, ends, number_type
 
 if TYPE_CHECKING:
     from wellfit.settings.params import Params
@@ -51,7 +52,7 @@ def _space_faults(params: Params, key: str, entry: Interval | list[Any], kind: D
             yield f"{place} must be a list of choices, for {key} takes no numbers"
         elif number is int and entry.step is not None and not entry.step.is_integer():
             yield f"{place}.step must be a whole number, got {entry.step:g}"
-        elif number is float and entry.step is None and params.tune.sampler == "grid":
+        elif number is float and entry.step is None and SAMPLERS[params.tune.sampler].needs_steps:
             yield f"{place} must be a list of choices, or have a step, for tune.sampler grid"
     # With another value of a key that is searched as well, a rule may be kept.
     others = params.tune.searched.keys() - {key}

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
@@ -17,7 +17,7 @@ from wellfit.tuning.repeats import repeat
 from wellfit.tuning.report import Row, best_row
 from wellfit.tuning.shards import Shards, processes_for
 from wellfit.tuning.size import choose_size, sizes_of_study
-from wellfit.tuning.storage import STATES, end_trial, is_lost
+from wellfit.tuning.storage import STATES, end_trial, ended_trials
 from wellfit.tuning.study import Study, Trial
 from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
 from wellfit.tuning.workers import Workers
@@ -53,7 +53,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
         if rows:
-            unused = len([t for t in study.saved.trials if t.state.is_finished() and not is_lost(t)]) - len(rows)
+            unused = len(ended_trials(study.saved)) - len(rows)
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
         begin([first], data, packed=False)  # what is tried may be unfit to train, and fails; what is set must not be
@@ -73,9 +73,7 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
 
                 def take_of_others(folders: Iterable[Path]) -> None:
                     for trial_folder in folders:
-                        record = read_record(trial_folder)
-                        study.keep(record.number)
-                        take(trial_folder, record)
+                        take(trial_folder, read_record(trial_folder))
 
                 try:
                     for trial_folder, record in record_trials(study, params, data, size, records, shards):
@@ -126,11 +124,11 @@ def _without_regularization(params: Params, epochs: int) -> Params:
 
 
 def _store_what_was_left(study: Study, records: Path) -> None:
-    """Tells the storage of trials that ended when nobody was left to tell it, before they count as lost."""
-    for trial in study.saved.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        folder = records / str(trial.number)
-        if folder.is_dir() and (record := read_record(folder)).values == trial.user_attrs.get("values"):
-            end_trial(study.saved, record)
+    """Tells the storage of trials that ended when nobody was left to tell it, before their places are taken again."""
+    known = ended_trials(study.saved)
+    for folder in records.glob("*"):
+        if folder.name.isdecimal() and int(folder.name) not in known:
+            end_trial(study.saved, read_record(folder))
 
 
 def _row(trial: FrozenTrial) -> Row:

@@ -10,7 +10,7 @@ from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv, write_yaml
 from wellfit.settings.params import Params, flatten
-from wellfit.tuning.config import shown
+from wellfit.tuning.space import shown
 
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
 IMPORTANCE_COLUMNS = ("key", "share")

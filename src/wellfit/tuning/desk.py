@@ -187,11 +187,6 @@ class Desk:
             return
         if self._saved is None:
             self._saved = open_saved(self.params.tune.storage, self.folder.name)
-        if folder in self._left:
-            # Of a study whose storage was removed, another trial may have the number now.
-            begun = [t for t in self._saved.get_trials(deepcopy=False) if t.number == record.number]
-            if not begun or begun[0].user_attrs.get("values") != record.values:
-                return
         end_trial(self._saved, record)
 
     def _read(self, folder: Path) -> TrialRecord | None:

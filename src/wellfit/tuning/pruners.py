@@ -1,4 +1,4 @@
-"""Which trials are stopped early, where many are under way at once.
+"""Which trials are stopped early, where many are under way at once: the rules that ``tune.pruner`` names.
 
 Optuna's median rule compares a trial with those that are complete. Of trials that are trained side by side none is, so
 it would stop none of them. Here a trial is compared with all that have come as far, and with those that were stopped
@@ -7,64 +7,31 @@ would be compared with each other alone.
 """
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import optuna
-from optuna.pruners import BasePruner, HyperbandPruner, SuccessiveHalvingPruner
-from optuna.storages import InMemoryStorage
-from optuna.study import StudyDirection
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+    from optuna.trial import Trial
 
-from wellfit.tuning.config import TuneConfig
+    from wellfit.tuning.space import TuneConfig
 
 
-class Pruner(Protocol):
-    """A rule for stopping trials."""
+class Pruner:
+    """A rule for stopping trials; this one stops none."""
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         """Takes the monitored value of a trial's epoch, counted from 1, in the order of the epochs."""
 
     def should_prune(self, trial: int) -> bool:
         """Whether to stop the trial at the epoch that it reported last."""
+        return False
 
     def stop(self, trial: int) -> None:
         """Learns that the trial was stopped."""
 
 
-def make_pruner(config: TuneConfig, epochs: int, name: str, direction: StudyDirection) -> Pruner:
-    """The rule of ``tune.pruner``.
-
-    Args:
-        config: the section ``tune``.
-        epochs: the most that a trial has.
-        name: of the study: hyperband deals trials out to its brackets by it.
-        direction: of the monitored metric.
-    """
-    first = max(1, config.pruner_warmup_epochs)
-    if config.pruner == "halving":
-        return Rungs(SuccessiveHalvingPruner(min_resource=first), name, direction)
-    if config.pruner == "hyperband":
-        return Rungs(HyperbandPruner(min_resource=first, max_resource=epochs), name, direction)
-    if config.pruner == "none":
-        return Never()
-    percentile = 50.0 if config.pruner == "median" else config.pruner_percentile
-    return Percentile(percentile, config.pruner_startup_trials, config.pruner_warmup_epochs, direction)
-
-
-class Never:
-    """Stops no trial."""
-
-    def report(self, trial: int, epoch: int, value: float) -> None:
-        """Nothing is kept."""
-
-    def should_prune(self, trial: int) -> bool:
-        """Never."""
-        return False
-
-    def stop(self, trial: int) -> None:
-        """Does not happen."""
-
-
-class Percentile:
+class Percentile(Pruner):
     """Stops a trial whose best value so far is worse than a percentile of the others' values at this epoch.
 
     The median stopping rule (Golovin et al. 2017, Google Vizier, section 3.2.2) in the form that
@@ -74,13 +41,13 @@ class Percentile:
         percentile: of the others, the best first: 50 is the median.
         startup_trials: how many others must have come as far, or have been stopped.
         warmup_epochs: below this epoch no trial is stopped.
-        direction: of the values.
+        higher_is_better: direction of the values.
     """
 
-    def __init__(self, percentile: float, startup_trials: int, warmup_epochs: int, direction: StudyDirection) -> None:
+    def __init__(self, percentile: float, startup_trials: int, warmup_epochs: int, higher_is_better: bool) -> None:
         self._share = percentile / 100
         self._startup_trials, self._warmup_epochs = startup_trials, warmup_epochs
-        self._sign = -1.0 if direction == StudyDirection.MAXIMIZE else 1.0
+        self._sign = -1.0 if higher_is_better else 1.0
         self._at: dict[int, dict[int, float]] = {}  # epoch to trial to value, less is better
         self._last: dict[int, int] = {}
         self._best: dict[int, float] = {}
@@ -116,7 +83,15 @@ class Percentile:
             self._stopped.add(trial)
 
 
-class Rungs:
+def _percentile(rising: list[float], share: float) -> float:
+    """As ``numpy.percentile``: linear between two neighbours."""
+    place = share * (len(rising) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(rising) - 1)
+    return rising[below] + (place - below) * (rising[above] - rising[below])
+
+
+class Rungs(Pruner):
     """Stops trials at the rungs of successive halving or hyperband, by Optuna's own pruners.
 
     They keep what was reached at each rung in a study of their own, in memory; it comes back by reporting the values of
@@ -124,32 +99,51 @@ class Rungs:
 
     Args:
         pruner: Optuna's.
-        name: of the study.
-        direction: of the values.
+        name: of the study: hyperband deals trials out to its brackets by it, and by their numbers.
+        higher_is_better: direction of the values.
     """
 
-    def __init__(self, pruner: BasePruner, name: str, direction: StudyDirection) -> None:
-        self._pruner, self._storage = pruner, InMemoryStorage()
-        self._study = optuna.create_study(storage=self._storage, study_name=name, direction=direction)
-        self._ids: list[int] = []  # by the trial's number, by which hyperband chooses a bracket
+    def __init__(self, pruner: "BasePruner", name: str, higher_is_better: bool) -> None:
+        import optuna
+
+        direction = optuna.study.StudyDirection.MAXIMIZE if higher_is_better else optuna.study.StudyDirection.MINIMIZE
+        self._study = optuna.create_study(study_name=name, direction=direction, pruner=pruner)
+        self._trials: list[Trial] = []
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         """Keeps a value."""
-        while len(self._ids) <= trial:
-            self._ids.append(self._storage.create_new_trial(self._study._study_id))
-        self._storage.set_trial_intermediate_value(self._ids[trial], epoch, value)
+        while len(self._trials) <= trial:
+            self._trials.append(self._study.ask())
+        self._trials[trial].report(value, epoch)
 
     def should_prune(self, trial: int) -> bool:
         """Whether the trial ends at the rung that it has reached."""
-        return trial < len(self._ids) and self._pruner.prune(self._study, self._storage.get_trial(self._ids[trial]))
-
-    def stop(self, trial: int) -> None:
-        """The rungs that it has reached are kept already."""
+        return trial < len(self._trials) and self._trials[trial].should_prune()
 
 
-def _percentile(rising: list[float], share: float) -> float:
-    """As ``numpy.percentile``: linear between two neighbours."""
-    place = share * (len(rising) - 1)
-    below = math.floor(place)
-    above = min(below + 1, len(rising) - 1)
-    return rising[below] + (place - below) * (rising[above] - rising[below])
+def _halving(config: "TuneConfig", epochs: int, name: str, higher_is_better: bool) -> Pruner:
+    from optuna.pruners import SuccessiveHalvingPruner
+
+    first = max(1, config.pruner_warmup_epochs)
+    return Rungs(SuccessiveHalvingPruner(min_resource=first), name, higher_is_better)
+
+
+def _hyperband(config: "TuneConfig", epochs: int, name: str, higher_is_better: bool) -> Pruner:
+    from optuna.pruners import HyperbandPruner
+
+    first = max(1, config.pruner_warmup_epochs)
+    return Rungs(HyperbandPruner(min_resource=first, max_resource=epochs), name, higher_is_better)
+
+
+# Each is made from the section, the most epochs of a trial, the name of the study and the direction of its values.
+PRUNERS: dict[str, Callable[["TuneConfig", int, str, bool], Pruner]] = {
+    "median": lambda config, epochs, name, higher_is_better: Percentile(
+        50.0, config.pruner_startup_trials, config.pruner_warmup_epochs, higher_is_better
+    ),
+    "percentile": lambda config, epochs, name, higher_is_better: Percentile(
+        config.pruner_percentile, config.pruner_startup_trials, config.pruner_warmup_epochs, higher_is_better
+    ),
+    "halving": _halving,
+    "hyperband": _hyperband,
+    "none": lambda config, epochs, name, higher_is_better: Pruner(),
+}

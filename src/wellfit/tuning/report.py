@@ -10,8 +10,8 @@ from wellfit.files import write_csv
 from wellfit.metrics.intervals import mean_interval
 from wellfit.settings.params import Params
 from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
-from wellfit.tuning.config import Interval, shown
 from wellfit.tuning.record import TrialRecord
+from wellfit.tuning.space import Interval, shown
 
 ENOUGH_TRIALS = 4  # completed ones, below which an importance is noise
 
@@ -105,17 +105,16 @@ def importances(rows: Sequence[Row], params: Params) -> dict[str, float]:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
     from optuna.trial import create_trial
 
-    from wellfit.tuning.space import Space
+    from wellfit.tuning.space import Space, drawn
 
-    space = Space(params)
-    distributions = space.distributions
+    distributions = Space(params).distributions
     trials = [
-        create_trial(params=drawn, distributions=distributions, value=row.value)
+        create_trial(params=params_of_trial, distributions=distributions, value=row.value)
         for row in rows
         if row.state == "complete"
         and row.value is not None
         # The first trial may stand outside the space.
-        and (drawn := space.drawn(row.values)).keys() == distributions.keys()
+        and (params_of_trial := drawn(row.values, distributions)).keys() == distributions.keys()
     ]
     if len(trials) < ENOUGH_TRIALS or len({trial.value for trial in trials}) == 1:
         return {}

@@ -1,185 +1,76 @@
-"""What proposes the values of the next trial.
+"""What proposes the values of the next trial: the samplers that ``tune.sampler`` names.
 
-Optuna's samplers where they keep nothing between two trials: a study is worked on by several processes and taken up
-again, so all that a proposal depends on stands in the trials and in a seed.
+All keep nothing between two trials: a study is worked on by several processes and taken up again, so all that a
+proposal depends on stands in the trials and in a seed. Settings import this file, so Optuna is imported where used.
 """
 
-import math
-import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from optuna import Study
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
 
-from wellfit.tuning.config import TuneConfig
-from wellfit.tuning.space import Space
-from wellfit.tuning.storage import is_lost
-
-GENERATION = "cmaes:generation"
+    from wellfit.tuning.space import Space, TuneConfig
 
 
-def make_sampler(config: TuneConfig, space: Space, seed: int) -> BaseSampler:
-    """The sampler for one trial.
+def _tpe(space: "Space", seed: int) -> "BaseSampler":
+    from optuna.samplers import TPESampler
 
-    Args:
-        config: the section ``tune``.
-        space: what is searched.
-        seed: decides the proposal, together with the trials so far.
-    """
-    if config.sampler == "random":
-        return RandomSampler(seed=seed)
-    if config.sampler == "gp":
-        return GPSampler(seed=seed)
-    if config.sampler == "cmaes":
-        return CovarianceSampler(space, seed)
-    if config.sampler == "grid":
-        return Grid(space, seed)
     return TPESampler(seed=seed, multivariate=True, constant_liar=True)
 
 
-def drawn_at_random(config: TuneConfig, space: Space) -> list[str]:
+def _random(space: "Space", seed: int) -> "BaseSampler":
+    from optuna.samplers import RandomSampler
+
+    return RandomSampler(seed=seed)
+
+
+def _gp(space: "Space", seed: int) -> "BaseSampler":
+    from optuna.samplers import GPSampler
+
+    return GPSampler(seed=seed)
+
+
+def _cmaes(space: "Space", seed: int) -> "BaseSampler":
+    from wellfit.tuning.covariance import CovarianceSampler
+
+    return CovarianceSampler(space, seed)
+
+
+def _grid(space: "Space", seed: int) -> "BaseSampler":
+    from wellfit.tuning.grid import GridSampler
+
+    return GridSampler(space, seed)
+
+
+class Sampler(NamedTuple):
+    """An entry of the table.
+
+    Attributes:
+        build: makes the sampler of one trial, from the space and the seed of the proposal.
+        numbers_only: it proposes numbers; what is none is drawn at random.
+        needs_steps: each key must have a list of choices, or a step.
+    """
+
+    build: Callable[["Space", int], "BaseSampler"]
+    numbers_only: bool = False
+    needs_steps: bool = False
+
+
+SAMPLERS = {
+    "tpe": Sampler(_tpe),
+    "random": Sampler(_random),
+    "gp": Sampler(_gp),
+    "cmaes": Sampler(_cmaes, numbers_only=True),
+    "grid": Sampler(_grid, needs_steps=True),
+}
+
+
+def drawn_at_random(config: "TuneConfig", space: "Space") -> list[str]:
     """The keys for which the sampler proposes nothing."""
-    return [key for key in space.distributions if config.sampler == "cmaes" and key not in _numbers(space)]
+    if not SAMPLERS[config.sampler].numbers_only:
+        return []
+    from wellfit.tuning.covariance import numbers_of
 
-
-class GridExhaustedError(Exception):
-    """Each combination has been tried, or is being tried."""
-
-
-class Grid(BaseSampler):
-    """Each combination once, in an order drawn at random.
-
-    Args:
-        space: of which each key has a number of values.
-        seed: of the order.
-    """
-
-    def __init__(self, space: Space, seed: int) -> None:
-        self._space, self._random = space, random.Random(seed)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All of the space."""
-        return self._space.distributions
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """A combination that no other trial has.
-
-        Raises:
-            GridExhaustedError: there is none.
-        """
-        grid = self._space.grid()
-        others = [t for t in study.get_trials(deepcopy=False) if t.number != trial.number and not is_lost(t)]
-        tried = {tuple(other.params.get(key) for key in grid) for other in others}
-        size = math.prod(len(members) for members in grid.values())
-        # One more than were tried, so that one of them is new, and no more, for a grid may be huge.
-        for place in self._random.sample(range(size), min(size, len(tried) + 1)):
-            combination = {}
-            for key, members in grid.items():
-                place, number = divmod(place, len(members))
-                combination[key] = members[number]
-            if tuple(combination.values()) not in tried:
-                return combination
-        raise GridExhaustedError
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """Never called: each parameter is a part of the combination."""
-        raise NotImplementedError(param_name)
-
-
-class CovarianceSampler(BaseSampler):
-    """CMA-ES (Hansen 2016, The CMA evolution strategy: a tutorial), as ``cmaes`` has it.
-
-    Optuna's own sampler stores its optimizer pickled in the trials. Here each trial stores the number of its
-    generation, and the optimizer is made anew from the values of the generations that are complete, which takes
-    milliseconds. What is not a number is drawn at random.
-
-    Args:
-        space: what is searched.
-        seed: of the proposal.
-    """
-
-    def __init__(self, space: Space, seed: int) -> None:
-        self._numbers, self._seed = _numbers(space), seed
-        self._random = RandomSampler(seed=seed)
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """The numbers of the space."""
-        return dict(self._numbers)
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        """A point of the generation that is under way."""
-        if not self._numbers:
-            return {}
-        from cmaes import CMA
-
-        size = len(self._numbers)
-        bounds = np.tile([0.0, 1.0], (size, 1))
-        # The middle of the space, and a sixth of it, are where Optuna begins as well.
-        optimizer = CMA(mean=np.full(size, 0.5), sigma=1 / 6, bounds=bounds, seed=self._seed)
-        generations: dict[int, list[FrozenTrial]] = {}
-        for other in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-            generations.setdefault(other.system_attrs.get(GENERATION, -1), []).append(other)
-        sign = -1.0 if study.direction == StudyDirection.MAXIMIZE else 1.0
-        while len(members := generations.get(optimizer.generation, [])) >= optimizer.population_size:
-            optimizer.tell(
-                [
-                    (self._point(other.params), sign * (other.value or 0.0))
-                    for other in members[: optimizer.population_size]
-                ]
-            )
-        study._storage.set_trial_system_attr(trial._trial_id, GENERATION, optimizer.generation)
-        point = optimizer.ask()
-        return {
-            key: _from_unit(number, float(x)) for (key, number), x in zip(self._numbers.items(), point, strict=True)
-        }
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """A value at random."""
-        return self._random.sample_independent(study, trial, param_name, param_distribution)
-
-    def _point(self, drawn: Mapping[str, Any]) -> NDArray[np.float64]:
-        return np.array([_to_unit(number, drawn[key]) for key, number in self._numbers.items()])
-
-
-Number = FloatDistribution | IntDistribution
-
-
-def _numbers(space: Space) -> dict[str, Number]:
-    """In an order of their own, so that a proposal does not hang on that of the file."""
-    return {key: each for key, each in sorted(space.distributions.items()) if isinstance(each, Number)}
-
-
-def _to_unit(number: Number, value: float) -> float:
-    low, high = _edges(number)
-    if number.log:
-        return (math.log(value) - math.log(low)) / (math.log(high) - math.log(low))
-    return (value - low) / (high - low)
-
-
-def _from_unit(number: Number, x: float) -> float:
-    low, high = _edges(number)
-    value = math.exp(math.log(low) + x * (math.log(high) - math.log(low))) if number.log else low + x * (high - low)
-    if number.step:
-        value = number.low + round((value - number.low) / number.step) * number.step
-    value = min(max(value, number.low), number.high)
-    return int(value) if isinstance(number, IntDistribution) else value
-
-
-def _edges(number: Number) -> tuple[float, float]:
-    """The ends, with half a step beyond, so that the first and last value are as likely as those between."""
-    half = (number.step or 0) / 2
-    return number.low - half, number.high + half
+    numbers = numbers_of(space)
+    return [key for key in space.distributions if key not in numbers]

@@ -17,7 +17,7 @@ from wellfit.files import project_root, read_json, write_json
 from wellfit.settings.params import Params
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.setup import TrainingData, begin
-from wellfit.tuning.config import TuneConfig
+from wellfit.tuning.space import TuneConfig
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
 PAYS_FROM = 1.05  # times as fast: below, a larger pack is not worth it

@@ -1,13 +1,175 @@
-"""``tune.space`` as Optuna knows it, and values on their way between the two."""
+"""The section ``tune`` of ``params.yaml``, and ``tune.space`` as Optuna knows it."""
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from fractions import Fraction
+from pathlib import PurePath
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from wellfit.settings.params import Params
-from wellfit.tuning.config import Interval, number_type
+from wellfit.config import Config, OneOf
+from wellfit.tuning.pruners import PRUNERS
+from wellfit.tuning.samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from wellfit.settings.params import Params
+
+# What a trial is and what it is compared by is settled before a study begins.
+NOT_SEARCHED = {
+    "train.monitor": "it is what trials are compared by",
+    "train.seed": "the best of several seeds is luck; a seed is no setting",
+    "train.device": "it decides where a model is trained, not what it becomes",
+    "train.threads": "it decides how fast a model is trained, not what it becomes",
+    "train.compile": "it decides how fast a model is trained, not what it becomes",
+}
+SEARCHED_SECTIONS = ("model", "loss", "regularize", "optim", "schedule", "train")
+
+
+class Interval(Config):
+    """Numbers from low to high, both ends included, on a linear or a logarithmic scale, or one step after the other."""
+
+    low: float
+    high: float
+    step: float | None = Field(None, gt=0)
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be < high, got low {self.low:g} and high {self.high:g}")
+        if self.log and not self.low > 0:
+            raise ValueError(f"low must be > 0 on a logarithmic scale, got {self.low:g}")
+        if self.log and self.step is not None:
+            raise ValueError(f"step must be null on a logarithmic scale, got {self.step:g}")
+        if self.step is not None and (Fraction(str(self.high)) - Fraction(str(self.low))) % Fraction(str(self.step)):
+            raise ValueError(
+                f"high must be low and a number of steps, got low {self.low:g}, high {self.high:g} and step "
+                f"{self.step:g}"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _said(self, as_usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what need not be said, so that a space reads the same whether the file says it or not."""
+        usual = {"step": None, "log": False}
+        return {key: value for key, value in as_usual(self).items() if key not in usual or value != usual[key]}
+
+
+def _several(choices: list[Any]) -> list[Any]:
+    if len(choices) < 2:
+        raise ValueError(f"a list of choices must have at least 2 entries, got {choices}")
+    for number, choice in enumerate(choices):
+        if choice in choices[:number]:
+            raise ValueError(f"each choice must stand there once, got {choice!r} twice")
+    return choices
+
+
+def _kind(entry: Any) -> str | None:
+    if isinstance(entry, dict | Interval):
+        return "[interval]"
+    return "[choices]" if isinstance(entry, list) else None
+
+
+# The tags are in brackets to keep them apart from keys in the place that an error names.
+Entry = Annotated[
+    Annotated[Interval, Tag("[interval]")] | Annotated[list[Any], AfterValidator(_several), Tag("[choices]")],
+    Discriminator(
+        _kind,
+        custom_error_type="space_entry",
+        custom_error_message="must be an interval, such as {{low: 0.1, high: 1.0}}, or a list of choices",
+    ),
+]
+
+
+def _without_empty(space: dict[str, Any]) -> dict[str, Any]:
+    kept = {
+        section: {key: entry for key, entry in (keys or {}).items() if entry is not None}
+        for section, keys in space.items()
+    }
+    return {section: keys for section, keys in kept.items() if keys}
+
+
+def _pack(value: Any) -> Any:
+    if value == "auto" or (type(value) is int and value >= 1):
+        return value
+    raise PydanticCustomError("pack", "must be auto or a whole number >= 1")
+
+
+def _plain_name(study: str | None) -> str | None:
+    if study is not None and not all(c.isalnum() or c in "-_." for c in study):
+        raise PydanticCustomError("study", "must be of letters, digits, -, _ and .")
+    return study
+
+
+def _inside(storage: str) -> str:
+    path = PurePath(storage)
+    if "://" not in storage and (path.is_absolute() or ".." in path.parts):
+        rule = "must be a folder below the root of the project, or a URL such as sqlite:///studies.db"
+        raise PydanticCustomError("storage", rule)
+    return storage
+
+
+class TuneConfig(Config):
+    enabled: bool
+    n_trials: int = Field(ge=1)
+    timeout: float | None = Field(gt=0)
+    max_steps: int | None = Field(ge=1)
+    pack: Annotated[Literal["auto"] | int, PlainValidator(_pack)]
+    processes: int = Field(ge=1, le=256)
+    space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
+    sampler: Annotated[str, OneOf(SAMPLERS)]
+    pruner: Annotated[str, OneOf(PRUNERS)]
+    pruner_percentile: float = Field(gt=0, lt=100)
+    pruner_startup_trials: int = Field(ge=0)
+    pruner_warmup_epochs: int = Field(ge=0)
+    repeats: int = Field(ge=0, le=1000)
+    seed: int = Field(ge=0, lt=2**32)
+    study: Annotated[str | None, Field(min_length=1, max_length=200), AfterValidator(_plain_name)]
+    storage: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+
+    @property
+    def searched(self) -> dict[str, Interval | list[Any]]:
+        """Dotted key of ``params.yaml`` to what is tried for it: an interval, or a list of choices."""
+        return {
+            f"{section}.{key}": entry
+            for section, keys in self.space.items()
+            for key, entry in (keys or {}).items()
+            if entry is not None
+        }
+
+
+def ends(entry: Interval | list[Any]) -> list[tuple[str, Any]]:
+    """What of an entry must keep the rules of its key, with what is added to the key's name."""
+    if isinstance(entry, Interval):
+        # A key that takes whole numbers takes no 3.0, one that takes numbers takes a 3.
+        return [(f".{name}", int(v) if v.is_integer() else v) for name, v in (("low", entry.low), ("high", entry.high))]
+    return [("", choice) for choice in entry]
+
+
+def number_type(section: Config, name: str) -> type[int] | type[float] | None:
+    """Whether a key takes whole numbers, numbers, or something else: then None."""
+    annotation = type(section).model_fields[name].annotation
+    kinds = set(get_args(annotation) or (annotation,)) - {NoneType}
+    return float if kinds == {float} else int if kinds == {int} else None
+
+
+def shown(value: Any) -> str:
+    """A value for a line of output: numbers to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 class Space:
@@ -24,7 +186,7 @@ class Space:
         current: dotted key to the value in ``params.yaml``.
     """
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: "Params") -> None:
         flat = params.flat()
         self.distributions = {key: _distribution(params, key, entry) for key, entry in params.tune.searched.items()}
         self.current = {key: flat[key] for key in self.distributions}
@@ -38,11 +200,6 @@ class Space:
         """What was drawn as values of ``params.yaml``."""
         return {key: self._choices[key][item] if key in self._choices else item for key, item in drawn.items()}
 
-    def drawn(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Values as if Optuna had drawn them, without those outside an interval and those that are no choice."""
-        scalars = {key: _scalar(value) for key, value in values.items()}
-        return {key: scalar for key, scalar in scalars.items() if _holds(self.distributions[key], scalar)}
-
     def grid(self) -> dict[str, list[Any]]:
         """All that can be drawn for each key.
 
@@ -52,7 +209,23 @@ class Space:
         return {key: _members(key, distribution) for key, distribution in self.distributions.items()}
 
 
-def _distribution(params: Params, key: str, entry: Interval | list[Any]) -> BaseDistribution:
+def drawn(values: Mapping[str, Any], distributions: "Mapping[str, BaseDistribution]") -> dict[str, Any]:
+    """Values of ``params.yaml`` as if Optuna had drawn them.
+
+    Args:
+        values: dotted key to value.
+        distributions: dotted key to its distribution.
+
+    Returns:
+        Dotted key to scalar, without the values outside an interval and those that are no choice.
+    """
+    scalars = {key: _scalar(value) for key, value in values.items()}
+    return {key: scalar for key, scalar in scalars.items() if _contains(distributions[key], scalar)}
+
+
+def _distribution(params: "Params", key: str, entry: Interval | list[Any]) -> "BaseDistribution":
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if isinstance(entry, list):
         return CategoricalDistribution([_scalar(choice) for choice in entry])
     section, name = key.split(".")
@@ -65,15 +238,21 @@ def _scalar(choice: Any) -> Any:
     return json.dumps(choice) if isinstance(choice, list | tuple) else choice
 
 
-def _holds(distribution: BaseDistribution, scalar: Any) -> bool:
+def _contains(distribution: "BaseDistribution", scalar: Any) -> bool:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if isinstance(distribution, CategoricalDistribution):
         return scalar in distribution.choices
-    if scalar is None:
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    if scalar is None or not distribution.low <= scalar <= distribution.high:
         return False
-    return bool(distribution._contains(distribution.to_internal_repr(scalar)))
+    steps = (scalar - distribution.low) / distribution.step if distribution.step else 0
+    return bool(abs(steps - round(steps)) < 1e-8)  # as Optuna rounds
 
 
-def _members(key: str, distribution: BaseDistribution) -> list[Any]:
+def _members(key: str, distribution: "BaseDistribution") -> list[Any]:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
     if isinstance(distribution, CategoricalDistribution):
         return list(distribution.choices)
     assert isinstance(distribution, FloatDistribution | IntDistribution)

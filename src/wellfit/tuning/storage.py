@@ -3,61 +3,36 @@
 Whatever Optuna can open, ``optuna-dashboard`` shows too.
 """
 
+import copy
 import json
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import optuna
 from filelock import FileLock
+from optuna.distributions import json_to_distribution
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
+from wellfit.tuning.leases import all_leases
+from wellfit.tuning.space import drawn
+
+if TYPE_CHECKING:
+    from wellfit.tuning.record import TrialRecord
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 IDENTITY = "wellfit_identity"
-LOST = "its process ended before it did"
+DISTRIBUTIONS = "wellfit_distributions"
 STALE = 30.0  # seconds after which Optuna takes the lock of a journal for one that was left behind
-
-
-class Ended(Protocol):
-    """A trial that has ended, as its record tells it."""
-
-    @property
-    def number(self) -> int:
-        """In the study."""
-
-    @property
-    def state(self) -> str:
-        """complete, pruned or failed."""
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """The sections that decided what the model became."""
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """The metrics of each epoch."""
-
-    @property
-    def best(self) -> float | None:
-        """The best value of train.monitor."""
-
-    @property
-    def best_epoch(self) -> int:
-        """Counted from 1; 0: none."""
-
-    @property
-    def failure(self) -> str:
-        """Why it failed, or an empty text."""
 
 
 def open_saved(storage: str, name: str, direction: StudyDirection | None = None) -> optuna.Study:
@@ -75,7 +50,7 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
         WellfitError: the storage cannot be opened or read, or belongs to MLflow, or the study is missing.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place, way_out = _spoken(storage), f"mend tune.storage ({PARAMS_FILE})"
+    place, way_out = _without_password(storage), f"mend tune.storage ({PARAMS_FILE})"
     if "://" not in storage:
         place = str(_journal(storage, name))
         way_out = "move it away to begin the study anew"
@@ -88,9 +63,8 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
     except WellfitError:
         raise
     except OSError as error:
-        raise WellfitError(
-            f"tune.storage {_spoken(storage)} cannot be used: {error.strerror or error}; name another ({PARAMS_FILE})"
-        ) from None
+        fault = f"{_without_password(storage)} cannot be used: {error.strerror or error}"
+        raise WellfitError(f"tune.storage {fault}; name another ({PARAMS_FILE})") from None
     except Exception as error:  # of as many kinds as there are databases
         raise WellfitError(f"{place} cannot be opened ({why(error)}); {way_out}") from None
 
@@ -100,65 +74,77 @@ def why(error: Exception) -> str:
     return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__
 
 
-def end_trial(saved: optuna.Study, record: Ended) -> bool:
-    """Writes down how a trial ended that :meth:`wellfit.tuning.study.Study.ask` has claimed, in any process.
-
-    A journal gets all of it in one write. A trial whose end is known already is left as it is.
+def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
+    """Adds a trial that has ended, in one write; leaves it where the storage has its end already.
 
     Args:
-        saved: from :func:`open_saved`.
+        saved: from :func:`open_saved`; :class:`wellfit.tuning.study.Study` has begun it, in any process.
         record: of the trial.
 
     Returns:
-        Whether it was written.
+        Whether it was added.
     """
-    storage = saved._storage
-    trial_id = storage.get_trial_id_from_study_id_trial_number(saved._study_id, record.number)
-    if storage.get_trial(trial_id).state.is_finished():
+    if record.number in ended_trials(saved):
         return False
+    attributes = saved.user_attrs
+    distributions = {key: json_to_distribution(text) for key, text in attributes[DISTRIBUTIONS].items()}
+    params = drawn(record.values, distributions)
     monitor = record.config["train"]["monitor"]
     values = {epoch: metrics[monitor] for epoch, metrics in enumerate(record.history, start=1) if monitor in metrics}
-    attributes: dict[str, Any] = {"epochs": len(record.history), "best_epoch": record.best_epoch, "best": record.best}
-    attributes["failure"] = record.failure
-    with at_once(storage):
-        for name, attribute in attributes.items():
-            storage.set_trial_user_attr(trial_id, name, attribute)
-        for epoch, value in values.items():
-            storage.set_trial_intermediate_value(trial_id, epoch, value)
-        storage.set_trial_state_values(trial_id, STATES[record.state], _final(record, values))
+    known = {"place": record.number, "values": record.values, "epochs": len(record.history)}
+    known |= {"best_epoch": record.best_epoch, "best": record.best, "failure": record.failure}
+    for lease in all_leases(saved).values():
+        trial = lease["trials"].get(str(record.number), {})
+        known |= trial if trial.get("values") == record.values else {}  # else it is another worker's
+    ended = create_trial(
+        state=STATES[record.state],
+        values=_final(record, values),
+        params=params,
+        distributions={key: distributions[key] for key in params},
+        user_attrs=known,
+        intermediate_values=values,
+    )
+    ended.datetime_start = datetime.fromtimestamp(record.started)
+    ended.datetime_complete = datetime.fromtimestamp(record.ended)
+    saved.add_trial(ended)
     return True
 
 
-def is_lost(trial: FrozenTrial) -> bool:
-    """Whether a trial was under way in a process that is no more."""
-    return trial.state == TrialState.FAIL and trial.user_attrs.get("failure") == LOST
+def ended_trials(saved: optuna.Study) -> dict[int, FrozenTrial]:
+    """The trials in the storage by their places, which are their numbers here: Optuna numbers them as they end.
+
+    Of two that took one place the first to end is meant. Trials that others have added have no place.
+    """
+    ended: dict[int, FrozenTrial] = {}
+    for trial in saved.get_trials(deepcopy=False):
+        place = trial.user_attrs.get("place")
+        if place is not None and place not in ended:
+            ended[place] = copy.copy(trial)
+            ended[place].number = place
+    return dict(sorted(ended.items()))
+
+
+def study_names(storage: str, prefix: str) -> list[str]:
+    """The studies in a storage whose names begin like this.
+
+    Args:
+        storage: ``tune.storage``.
+        prefix: of the names.
+    """
+    if "://" in storage:
+        return [name for name in optuna.get_all_study_names(_open_url(storage)) if name.startswith(prefix)]
+    return sorted(path.stem for path in _journal(storage, prefix).parent.glob(f"{prefix}*.log"))
 
 
 def study_lock(name: str) -> FileLock:
-    """What a process of this machine holds while it opens a study or claims a trial."""
-    return FileLock(lock_path(f"{name}.lock"))
-
-
-def lock_path(name: str) -> Path:
-    """A file below ``.wellfit/locks``, whose folder is made."""
+    """What a process of this machine holds while it makes or opens a study."""
     folder = project_root() / ".wellfit" / "locks"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / name
-
-
-@contextmanager
-def at_once(storage: BaseStorage) -> Iterator[None]:
-    """Gathers what is written to a journal into one write; other storages write as they go."""
-    backend = storage._backend if isinstance(storage, JournalStorage) else None
-    if not isinstance(backend, Journal):
-        yield
-        return
-    with backend.gathering():
-        yield
+    return FileLock(folder / f"{name}.lock")
 
 
 class Journal(JournalFileBackend):
-    """Optuna's journal file, which bears a writer that was killed in the midst of a line, and writes much at once.
+    """Optuna's journal file, which survives that a writer is killed in the middle of a line.
 
     Args:
         path: of the file; made when missing.
@@ -166,21 +152,9 @@ class Journal(JournalFileBackend):
 
     def __init__(self, path: Path) -> None:
         self._path, self._file_lock = path, JournalFileOpenLock(str(path))
-        self._gathered: list[dict[str, Any]] | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(str(path), self._file_lock)
-        self.append_logs([])  # mends it before it is read
-
-    @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Until it is left, what is appended waits; an exception drops it."""
-        self._gathered = []
-        try:
-            yield
-            gathered, self._gathered = self._gathered, None
-            self.append_logs(gathered)
-        finally:
-            self._gathered = None
+        self.append_logs([])  # repairs it before it is read
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Appends lines, in one write.
@@ -188,9 +162,6 @@ class Journal(JournalFileBackend):
         A last line without an end, left by a writer that was killed, is cut off: Optuna passes over it as long as it is
         the last, and cannot read on once another follows.
         """
-        if self._gathered is not None:
-            self._gathered += logs
-            return
         text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
         self._file_lock.acquire()
         try:
@@ -215,7 +186,7 @@ def _cut_torn_line(file: Any) -> None:
     file.seek(0, os.SEEK_END)
 
 
-def _final(record: Ended, values: dict[int, float]) -> list[float] | None:
+def _final(record: "TrialRecord", values: dict[int, float]) -> list[float] | None:
     """What Optuna calls the value of a trial: the best one; of one that was stopped the last, as its ``tell`` does."""
     if record.state == "complete" and record.best is not None:
         return [record.best]
@@ -267,12 +238,12 @@ def _refuse_mlflow(url: str, said: str) -> None:
         engine.dispose()
     if is_mlflow:
         raise WellfitError(
-            f"tune.storage {_spoken(said)} is MLflow's database; name another, such as sqlite:///studies.db "
+            f"tune.storage {_without_password(said)} is MLflow's database; name another, such as sqlite:///studies.db "
             f"({PARAMS_FILE})"
         )
 
 
-def _spoken(storage: str) -> str:
+def _without_password(storage: str) -> str:
     """A URL without its password."""
     if "://" not in storage:
         return storage

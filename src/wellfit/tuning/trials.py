@@ -91,7 +91,7 @@ class Waiting:
 
     def next_pack(self) -> tuple[str, list[Running]]:
         """The key that most trials share and those trials, at most K; none where the study has no more."""
-        while self._has_room() and self._ask():
+        while self._ask(self._room()):
             pass
         if not self._of_key:
             return "", []
@@ -100,7 +100,7 @@ class Waiting:
 
     def take(self, key: str, count: int) -> list[Running]:
         """Trials of a key, so many at most."""
-        while len(self._of_key.get(key, ())) < count and self._has_room() and self._ask():
+        while self._ask(min(count - len(self._of_key.get(key, ())), self._room())):
             pass
         trials = self._of_key.pop(key, [])
         if trials[count:]:
@@ -112,22 +112,21 @@ class Waiting:
         refused, self._refused = self._refused, []
         return refused
 
-    def _has_room(self) -> bool:
-        return sum(map(len, self._of_key.values())) < self._size
+    def _room(self) -> int:
+        return self._size - sum(map(len, self._of_key.values()))
 
-    def _ask(self) -> bool:
-        """Lets one more trial wait; False where the study has no more."""
-        trial = self._study.ask()
-        if trial is None:
-            return False
-        try:
-            params = of_trial(self._params, trial, self._data)
-        except WellfitError as error:
-            self._refused.append(_refused(trial, self._params, error))
-            return True
-        key = pack_key(params) if can_pack(params) and self._size > 1 else f"alone: trial {trial.number}"
-        self._of_key.setdefault(key, []).append(Running(trial, params))
-        return True
+    def _ask(self, count: int) -> bool:
+        """Lets more trials wait; False where none is wanted, or the study has no more."""
+        trials = self._study.ask(count) if count > 0 else []
+        for trial in trials:
+            try:
+                params = of_trial(self._params, trial, self._data)
+            except WellfitError as error:
+                self._refused.append(_refused(trial, self._params, error))
+                continue
+            key = pack_key(params) if can_pack(params) and self._size > 1 else f"alone: trial {trial.number}"
+            self._of_key.setdefault(key, []).append(Running(trial, params))
+        return bool(trials)
 
 
 def of_trial(params: Params, trial: Trial, data: TrainingData) -> Params:
