@@ -10,9 +10,10 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
+from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
+from wellfit.training.size import Size
 from wellfit.tuning.record import TrialRecord, read_record
-from wellfit.tuning.size import Size
 from wellfit.tuning.study import Trial
 from wellfit.tuning.trials import TIMING, Ended, of_trial, record_trials, shortened, train_trials
 
@@ -80,9 +81,10 @@ class Packs:
             self.history[-1].append([now[k] for k in kept] + [params.optim.lr for params in added])
             change_members(training, kept, added)
 
-        monkeypatch.setattr("wellfit.tuning.shards.begin", alone)
-        monkeypatch.setattr("wellfit.tuning.shards.begin_pack", together)
-        monkeypatch.setattr("wellfit.tuning.shards.change_members", changed)
+        monkeypatch.setattr("wellfit.tuning.trials.check_can_train", lambda *_: None)
+        monkeypatch.setattr("wellfit.training.cores.begin", alone)
+        monkeypatch.setattr("wellfit.training.cores.begin_pack", together)
+        monkeypatch.setattr("wellfit.training.cores.change_members", changed)
 
 
 @pytest.fixture
@@ -103,9 +105,9 @@ def rates(*values: float) -> list[dict[str, float]]:
     return [{"optim.lr": value} for value in values]
 
 
-def trained(study: Script, params: Params, data: TrainingData, members: int) -> list[Ended]:
-    ended = []
-    for each in train_trials(study, params, data, Size(members, 1, 0.0)):  # type: ignore[arg-type]
+def trained(study: Script, params: Params, data: TrainingData, members: int, cores: Cores | None = None) -> list[Ended]:
+    ended, cores = [], cores or Cores(data)
+    for each in train_trials(study, params, data, Size(members, 1, 0.0, len(cores)), cores):  # type: ignore[arg-type]
         study.tell(each.record.number, each.record.state, each.record.best)
         ended.append(each)
     return ended
@@ -194,6 +196,35 @@ def test_what_is_not_made_for_packs_trains_alone(data: TrainingData, packs: Pack
     ended = trained(Script(values), params_with("train.epochs=1"), data, 4)
     assert [each.record.state for each in ended] == ["complete"] * 4
     assert sorted(packs.history) == [[[0.01]], [[0.01]], [[0.01, 0.01]]]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the fork of a process that has trained cannot train")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_processes_try_the_same_trials_and_each_becomes_the_same(prepared: Path, model: str) -> None:
+    """Of convolutions, two train at once, whatever their shapes; values that do not fit are failed trials."""
+    params = params_with("data.name=digits", f"model.name={model}", "model.channels=[2]", "train.batch_size=48")
+    params = params.replace({"train.threads": None})
+    data = load_training_data(params, prepared / "digits")
+    values = [
+        {"optim.lr": 0.01},
+        {"train.batch_size": 40},
+        {"optim.lr": 0.02},
+        {"loss.name": "bce"},
+        {"optim.lr": 0.03},
+    ]
+    found = []
+    for processes in (1, 2):
+        with Cores(data, processes) as cores:
+            ended = trained(Script(values, pruned={0: 2}), params, data, 4 if model == "mlp" else 1, cores)
+        found.append({each.record.number: each for each in ended})
+    assert [found[0][k].record.state for k in range(5)] == ["pruned", "complete", "complete", "failed", "complete"]
+    assert "bce" in found[0][3].record.failure
+    for number, one in found[0].items():
+        two = found[1][number]
+        assert (two.record.history, two.record.best) == (one.record.history, one.record.best)
+        assert (one.weights or {}).keys() == (two.weights or {}).keys()
+        assert all(torch.equal(two.weights[name], value) for name, value in (one.weights or {}).items())
 
 
 def test_a_pack_shrinks_when_the_study_has_no_more(data: TrainingData, packs: Packs) -> None:
@@ -305,9 +336,9 @@ def test_a_trial_at_its_end_is_not_pruned(data: TrainingData) -> None:
 def test_a_pack_has_its_threads_after_a_single_model(data: TrainingData, packs: Packs) -> None:
     values = [{"model.hidden": width, "optim.lr": 0.01} for width in ([4], [6], [6])]
     study = Script(values)
-    list(train_trials(study, params_with("train.epochs=1"), data, Size(1, 2, 0.0)))  # type: ignore[arg-type]
+    list(train_trials(study, params_with("train.epochs=1"), data, Size(1, 2, 0.0), Cores(data)))  # type: ignore[arg-type]
     study = Script([values[0], *values, *values, values[0]])
-    list(train_trials(study, params_with("train.epochs=1"), data, Size(3, 2, 0.0)))  # type: ignore[arg-type]
+    list(train_trials(study, params_with("train.epochs=1"), data, Size(3, 2, 0.0), Cores(data)))  # type: ignore[arg-type]
     assert packs.threads
     assert set(packs.threads) == {2}
     torch.set_num_threads(1)
@@ -323,7 +354,7 @@ def test_records_are_written_before_the_study_is_told(data: TrainingData, tmp_pa
         tell(number, state, best)
 
     study.tell = told  # type: ignore[method-assign]
-    for folder, record in record_trials(study, params_with(), data, Size(2, 1, 0.0), tmp_path / "trials"):  # type: ignore[arg-type]
+    for folder, record in record_trials(study, params_with(), data, Size(2, 1, 0.0), tmp_path / "trials", Cores(data)):  # type: ignore[arg-type]
         assert ("tell", record.number) in study.events
         assert read_record(folder) == record
         assert (folder / "best.safetensors").exists()

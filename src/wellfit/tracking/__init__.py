@@ -5,6 +5,7 @@ has gathered in batches, so that neither a slow nor a lost server costs more tha
 """
 
 from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run, thinned
+from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
     Run,
@@ -19,6 +20,7 @@ from wellfit.tracking.store import is_held, open_store, store_uri, write_ahead
 __all__ = [
     "PARENT_RUN_VARIABLE",
     "EndedRun",
+    "Publisher",
     "Run",
     "children_by_tag",
     "has_children",

@@ -120,7 +120,6 @@ class TuneConfig(Config):
     timeout: float | None = Field(gt=0)
     max_steps: int | None = Field(ge=1)
     pack: Annotated[Literal["auto"] | int, PlainValidator(_pack)]
-    processes: int = Field(ge=1, le=256)
     space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
     sampler: Literal["tpe", "random", "gp", "cmaes", "grid"]
     pruner: Literal["median", "percentile", "halving", "hyperband", "none"]

@@ -9,7 +9,7 @@ from wellfit.settings.params import PARAMS_FILE, Params, flatten
 from wellfit.training.record import code_sha256, data_that_trains, resolved_config
 
 # How many trials there are, where they are kept and how many are trained at once does not change what a trial is.
-FREE = ("enabled", "n_trials", "timeout", "pack", "processes", "repeats", "study", "storage")
+FREE = ("enabled", "n_trials", "timeout", "pack", "repeats", "study", "storage")
 
 
 def study_config(params: Params) -> dict[str, Any]:
