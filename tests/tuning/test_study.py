@@ -295,7 +295,7 @@ def test_a_study_that_is_closed_gives_back_what_is_under_way_at_once() -> None:
     with open_study("tune.n_trials=3") as study:
         run_trials(study, 1)
         told, running = ask(study), ask(study)
-        study.tell(told.number, "complete", 1.0)  # the clerk has not written it yet
+        study.tell(told.number, "complete", 1.0)  # the publisher has not written it yet
     trials = study.saved.trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE, TrialState.RUNNING, TrialState.FAIL]
     assert trials[running.number].user_attrs["failure"] == LOST

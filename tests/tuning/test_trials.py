@@ -1,6 +1,7 @@
 """Trials in packs, of a study that follows a script."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
-from wellfit.training.cores import Cores
+from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.setup import TrainingData, begin, begin_pack, change_members, load_training_data
 from wellfit.training.size import Size
 from wellfit.tuning.record import TrialRecord, read_record
@@ -177,12 +178,9 @@ def test_a_trial_that_has_ended_is_told_before_the_next_is_asked_for(data: Train
 def test_no_more_than_k_are_under_way(data: TrainingData, members: int) -> None:
     study = Script(rates(*(0.001 * (1 + number) for number in range(9))), pruned={2: 1, 3: 2, 4: 1, 7: 3})
     trained(study, params_with(), data, members)
-    under_way, most = 0, 0
-    for what, _ in study.events:
-        under_way += {"ask": 1, "tell": -1}.get(what, 0)
-        most = max(most, under_way)
-    assert most == members
-    assert under_way == 0
+    changes = [{"ask": 1, "tell": -1}.get(what, 0) for what, _ in study.events]
+    assert max(accumulate(changes)) == members
+    assert sum(changes) == 0
 
 
 def test_one_by_one_there_are_no_packs(data: TrainingData, packs: Packs) -> None:
@@ -201,8 +199,18 @@ def test_what_is_not_made_for_packs_trains_alone(data: TrainingData, packs: Pack
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the fork of a process that has trained cannot train")
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 @pytest.mark.parametrize("model", ["mlp", "cnn"])
-def test_processes_try_the_same_trials_and_each_becomes_the_same(prepared: Path, model: str) -> None:
+def test_processes_try_the_same_trials_and_each_becomes_the_same(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
     """Of convolutions, two train at once, whatever their shapes; values that do not fit are failed trials."""
+    together: list[int] = []
+    begin_at = Cores.begin
+
+    def noted(cores: Cores, members: Sequence[Params], size: Size, *, packed: bool) -> SharedTraining:
+        together.append(max([len(members), *together]))
+        return begin_at(cores, members, size, packed=packed)
+
+    monkeypatch.setattr(Cores, "begin", noted)
     params = params_with("data.name=digits", f"model.name={model}", "model.channels=[2]", "train.batch_size=48")
     params = params.replace({"train.threads": None})
     data = load_training_data(params, prepared / "digits")
@@ -210,16 +218,18 @@ def test_processes_try_the_same_trials_and_each_becomes_the_same(prepared: Path,
         {"optim.lr": 0.01},
         {"train.batch_size": 40},
         {"optim.lr": 0.02},
-        {"loss.name": "bce"},
         {"optim.lr": 0.03},
+        {"loss.name": "bce"},
     ]
     found = []
     for processes in (1, 2):
         with Cores(data, processes) as cores:
+            together.clear()
             ended = trained(Script(values, pruned={0: 2}), params, data, 4 if model == "mlp" else 1, cores)
+        assert together[-1] == (3 if model == "mlp" else processes)  # that share a batch size, or one in each
         found.append({each.record.number: each for each in ended})
-    assert [found[0][k].record.state for k in range(5)] == ["pruned", "complete", "complete", "failed", "complete"]
-    assert "bce" in found[0][3].record.failure
+    assert [found[0][k].record.state for k in range(5)] == ["pruned", "complete", "complete", "complete", "failed"]
+    assert "bce" in found[0][4].record.failure
     for number, one in found[0].items():
         two = found[1][number]
         assert (two.record.history, two.record.best) == (one.record.history, one.record.best)
