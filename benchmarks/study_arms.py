@@ -30,10 +30,10 @@ from wellfit.data.prepare import prepare
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params, load_params
 from wellfit.stages.tune import tune
+from wellfit.tracking import Publisher
 from wellfit.tracking.store import open_client
 from wellfit.training.setup import TrainingData, begin, load_training_data
-from wellfit.tuning.clerk import Clerk
-from wellfit.tuning.desk import RUN
+from wellfit.tuning.publish import RUN
 from wellfit.tuning.record import read_record
 
 LR, WEIGHT_DECAY, DROPOUT = "optim.lr", "optim.weight_decay", "model.dropout"
@@ -44,7 +44,7 @@ SPACE = {
 }
 CURRENT = {LR: 3e-3, WEIGHT_DECAY: 1e-4, DROPOUT: 0.2}
 VALIDATION_BATCH = 1000
-LONGEST_WAIT = 60.0  # seconds for a clerk, which may have died
+LONGEST_WAIT = 60.0  # seconds for a publisher, which may have died
 MLFLOW_VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", tracking.PARENT_RUN_VARIABLE)
 
 Values = dict[str, Any]
@@ -282,7 +282,7 @@ class PackStudy(NamedTuple):
     """What the tune stage did.
 
     Attributes:
-        seconds: of the stage, without the wait for the imports of its clerk.
+        seconds: of the stage, without the wait for the imports of its publisher.
         trials: of the study so far, in its order; their seconds count from the beginning of this call.
     """
 
@@ -306,27 +306,28 @@ def pack_study(
     settings = {"n_trials": n_trials, "seed": seed, "pruner": "median" if prune else "none"} | changes
     params = problem.params.replace({f"tune.{key}": value for key, value in settings.items()} | {"train.seed": seed})
     started = time()
-    with contextlib.redirect_stdout(io.StringIO()), clerk_awaited() as waits:
+    with contextlib.redirect_stdout(io.StringIO()), publisher_awaited() as waits:
         tune(params, problem.processed, root / "reports" / "tune")
     started += sum(waits)
     return PackStudy(time() - started, trials_below(root, started))
 
 
 @contextlib.contextmanager
-def clerk_awaited() -> Iterator[list[float]]:
-    """Lets each study begin when its clerk has imported MLflow and begun a run; gives the seconds that were waited."""
+def publisher_awaited() -> Iterator[list[float]]:
+    """Lets each study begin when its publisher has begun a run; gives the seconds that were waited."""
     waits: list[float] = []
-    open_desk = Clerk.open
+    open_publisher = Publisher.open
 
-    def open_and_wait(clerk: Clerk, folder: Path, *args: Any, **settings: Any) -> None:
+    def open_and_wait(publisher: Publisher, *args: Any) -> None:
+        folder = Path(args[-1]["folder"])
         before = _written(folder / RUN)
-        open_desk(clerk, folder, *args, **settings)
+        open_publisher(publisher, *args)
         started = perf_counter()
         while _written(folder / RUN) == before and perf_counter() - started < LONGEST_WAIT:
             sleep(0.01)
         waits.append(perf_counter() - started)
 
-    with mock.patch.object(Clerk, "open", open_and_wait):
+    with mock.patch.object(Publisher, "open", open_and_wait):
         yield waits
 
 

@@ -10,10 +10,11 @@ import torch
 from study_arms import CURRENT, DROPOUT, LR, Case, Problem, Usual, prepare_case
 from torch import nn
 
+from wellfit.training.cores import Cores
 from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder
 from wellfit.training.setup import begin, steps_per_epoch
-from wellfit.tuning.shards import Shards
+from wellfit.training.size import Size
 
 REPEATS = 5
 SECONDS = 0.2  # of each measurement
@@ -44,9 +45,10 @@ def growth(case: Case, folder: Path, size: int, processes: int) -> dict[str, flo
     """
     problem = prepare_case(case, folder)
     steps = problem.params.train.epochs * steps_per_epoch(problem.params, problem.data)
-    with Shards(problem.data, processes) as shards:
+    with Cores(problem.data, processes) as cores:
         before = _peak_memory()
-        rate = max(shards.rate(problem.params, size) for _ in range(REPEATS))
+        use = Size(size, 1, 0.0, processes)
+        rate = max(cores.rate(problem.params, size, use, packed=size > 1) for _ in range(REPEATS))
         peak = _peak_memory()
     return {
         "trials_per_second": round(rate / steps, 3),

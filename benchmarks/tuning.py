@@ -247,29 +247,30 @@ def growth(problem: Problem, folder: Path, budget: Budget) -> Result:
     return rows
 
 
-class NoClerk:
-    """Stands in for the clerk, and neither copies trials nor writes a report."""
+class NoPublisher:
+    """Stands in for the publisher, and copies nothing."""
 
-    def __enter__(self) -> "NoClerk":
+    def __init__(self, *_: object) -> None: ...
+    def __enter__(self) -> "NoPublisher":
         return self
 
     def __exit__(self, *_: object) -> None: ...
     def open(self, *_: object, **__: object) -> None: ...
-    def log_trial(self, *_: object) -> None: ...
+    def add(self, *_: object) -> None: ...
     def finish(self, *_: object) -> None: ...
 
 
 def logging_share(problem: Problem, folder: Path, budget: Budget) -> Result:
-    """How much longer (c) takes with MLflow, Optuna's storage and the report's pictures, in alternating rounds."""
-    with_clerk, without = [], []
+    """How much longer (c) takes with MLflow and Optuna's storage, in alternating rounds."""
+    with_publisher, without = [], []
     for _ in range(budget.rounds + 1):
         with project(folder) as root:
-            with_clerk.append(pack_study(problem, root, budget.trials).seconds)
-        with project(folder) as root, mock.patch("wellfit.stages.tune.Clerk", NoClerk):
+            with_publisher.append(pack_study(problem, root, budget.trials).seconds)
+        with project(folder) as root, mock.patch("wellfit.stages.tune.Publisher", NoPublisher):
             without.append(pack_study(problem, root, budget.trials).seconds)
-    shares = sorted(1 - bare / whole for whole, bare in zip(with_clerk[1:], without[1:], strict=True))
+    shares = sorted(1 - bare / whole for whole, bare in zip(with_publisher[1:], without[1:], strict=True))
     print(f"{problem.case}: share of logging {shown([100 * share for share in shares])} %", flush=True)
-    return {"seconds": rounded(with_clerk[1:]), "seconds_without": rounded(without[1:]), "share": summary(shares)}
+    return {"seconds": rounded(with_publisher[1:]), "seconds_without": rounded(without[1:]), "share": summary(shares)}
 
 
 def limit(problem: Problem, folder: Path, budget: Budget) -> Result:

@@ -8,13 +8,24 @@ import pytest
 import torch
 
 from wellfit.compare import train as module
-from wellfit.compare.train import Ended, Job, check_can_begin, gaps, kept_scores, plan_packs, some_rows, train_packs
+from wellfit.compare.train import (
+    Ended,
+    Job,
+    check_can_begin,
+    cores_for,
+    gaps,
+    kept_scores,
+    plan_groups,
+    some_rows,
+    train_groups,
+)
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params
+from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.size import Size
 from wellfit.training.tensors import Tensors, to_tensors
-from wellfit.tuning.size import Size
 
 from .conftest import base_params
 
@@ -38,7 +49,9 @@ def test_rows(prepared: Path, data: TrainingData) -> Tensors:
 @pytest.fixture(autouse=True)
 def _packs_of_four(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        module, "choose_size", lambda params, data, sizes: Size(min(4, max(sizes)) if sizes != [1] else 1, 1, 0.0)
+        module,
+        "choose_size",
+        lambda params, data, sizes, cores: Size(min(4, max(sizes)) if sizes != [1] else 1, 1, 0.0, len(cores)),
     )
 
 
@@ -51,8 +64,9 @@ def jobs_of(*variants: Sequence[str], seeds: int = 2) -> list[Job]:
 
 
 def trained(jobs: list[Job], data: TrainingData, test: Tensors, *, best: bool = True) -> dict[str, Ended]:
-    packs = plan_packs(jobs, [], data)
-    return {str(ended.job.folder): ended for ended in train_packs(packs, data, lambda: test, keeps_best=best)}
+    with cores_for(jobs, data, keeps_best=best) as cores:
+        groups = plan_groups(jobs, [], data, cores)
+        return {str(ended.job.folder): ended for ended in train_groups(groups, data, lambda: test, cores)}
 
 
 def test_gaps_are_positive_where_a_network_overfits() -> None:
@@ -132,14 +146,15 @@ def test_a_training_that_blows_up_fails_alone(data: TrainingData, test_rows: Ten
 
 
 def test_the_test_split_is_opened_when_a_training_has_ended(data: TrainingData, test_rows: Tensors) -> None:
-    packs = plan_packs(jobs_of(("train.epochs=2",), ("train.epochs=4",), seeds=1), [], data)
+    cores = Cores(data, scored=some_rows(data))
+    groups = plan_groups(jobs_of(("train.epochs=2",), ("train.epochs=4",), seeds=1), [], data, cores)
     opened: list[int] = []
 
     def open_test() -> Tensors:
         opened.append(1)
         return test_rows
 
-    trainings = train_packs(packs, data, open_test, keeps_best=True)
+    trainings = train_groups(groups, data, open_test, cores)
     assert opened == []
     next(trainings)
     assert opened == [1]
@@ -148,30 +163,58 @@ def test_the_test_split_is_opened_when_a_training_has_ended(data: TrainingData, 
 
 def test_those_that_share_a_shape_are_packed_evenly(data: TrainingData) -> None:
     jobs = jobs_of((), ("model.dropout=0.3",), ("model.hidden=[9]",), seeds=3)
-    packs = plan_packs(jobs, [], data)
-    assert [[str(job.folder) for job in pack.jobs] for pack in packs] == [
+    groups = plan_groups(jobs, [], data, Cores(data))
+    assert [[str(job.folder) for job in group.jobs] for group in groups] == [
         ["0-0", "0-1", "0-2"],
         ["1-0", "1-1", "1-2"],
         ["2-0", "2-1", "2-2"],
     ]
     # What is done is left out, and the size stays that of the whole.
-    packs = plan_packs(jobs, {job.folder for job in jobs} - {Path("0-2"), Path("1-2")}, data)
-    assert [[str(job.folder) for job in pack.jobs] for pack in packs] == [["0-2", "1-2"]]
-    assert packs[0].size.members == 4
-    assert plan_packs(jobs, {job.folder for job in jobs}, data) == []
+    kept = {job.folder for job in jobs}
+    groups = plan_groups(jobs, kept - {Path("0-2"), Path("1-2")}, data, Cores(data))
+    assert [[str(job.folder) for job in group.jobs] for group in groups] == [["0-2", "1-2"]]
+    assert groups[0].size.members == 4
+    assert plan_groups(jobs, kept, data, Cores(data)) == []
 
 
-def test_convolutions_train_one_by_one(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    sizes: list[list[int]] = []
+@pytest.mark.parametrize(("processes", "groups"), [(1, [1, 1, 1]), (2, [2, 1])])
+def test_convolutions_train_one_in_each_process(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, processes: int, groups: list[int]
+) -> None:
+    monkeypatch.setattr(module, "choose_size", lambda *_: Size(1, 1, 0.0, processes))
+    jobs = jobs_of(("data.name=digits", "model.name=cnn"), seeds=3)
+    assert [len(group.jobs) for group in plan_groups(jobs, [], data, Cores(data))] == groups
 
-    def choose(params: Params, data: TrainingData, candidates: list[int]) -> Size:
-        sizes.append(candidates)
-        return Size(1, 1, 0.0)
 
-    monkeypatch.setattr(module, "choose_size", choose)
-    packs = plan_packs(jobs_of(("data.name=digits", "model.name=cnn")), [], data)
-    assert [len(pack.jobs) for pack in packs] == [1, 1]
-    assert sizes == [[1], [1]]
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the fork of a process that has trained cannot train")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("keeps_best", [True, False])
+def test_processes_make_of_each_training_what_one_makes_of_it(
+    data: TrainingData, test_rows: Tensors, monkeypatch: pytest.MonkeyPatch, keeps_best: bool
+) -> None:
+    """To the last bit, among others that end earlier and one that blows up."""
+    jobs = jobs_of(
+        (), ("train.epochs=3", "model.dropout=0.3"), ("optim.name=sgd",), ("optim.name=sgd", "optim.lr=1e30")
+    )
+    jobs += jobs_of(("model.norm=batch", "train.patience=1", "train.epochs=9"))
+    jobs = [
+        job._replace(params=job.params.replace({"train.threads": None}), folder=Path(str(k)))
+        for k, job in enumerate(jobs)
+    ]
+    one, two = {}, {}
+    for processes, found in ((1, one), (2, two)):
+        monkeypatch.setattr("os.cpu_count", lambda count=processes: count)
+        with cores_for(jobs, data, keeps_best=keeps_best) as cores:
+            assert len(cores) == processes
+        found |= trained(jobs, data, test_rows, best=keeps_best)
+    assert one.keys() == two.keys()
+    assert {ended.record.outcome.failure == "" for ended in one.values()} == {True, False}
+    for name, ended in one.items():
+        ours, theirs = two[name].record.outcome, ended.record.outcome
+        np.testing.assert_equal(ours.history, theirs.history)
+        assert (ours.scores, ours.best_epoch, ours.failure) == (theirs.scores, theirs.best_epoch, theirs.failure)
+        for key, weights in (ended.weights or {}).items():
+            assert torch.equal(two[name].weights[key], weights)
 
 
 @pytest.mark.parametrize(("rows", "most"), [(300, 200), (200, 200), (150, 150)])
@@ -201,7 +244,9 @@ def test_what_is_left_of_a_pack_computes_as_the_whole_does(data: TrainingData, t
     whole = trained(jobs, data, test_rows)
     for job in jobs:
         kept = {other.folder for other in jobs} - {job.folder}
-        (alone,) = train_packs(plan_packs(jobs, kept, data), data, lambda: test_rows, keeps_best=True)
+        with cores_for(jobs, data, keeps_best=True) as cores:
+            groups = plan_groups(jobs, kept, data, cores)
+            (alone,) = train_groups(groups, data, lambda: test_rows, cores)
         assert alone.record.outcome.history == whole[str(job.folder)].record.outcome.history, job.variant
         assert alone.record.outcome.scores == whole[str(job.folder)].record.outcome.scores
         assert np.isfinite(alone.record.outcome.scores["test/loss"])

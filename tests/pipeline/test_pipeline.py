@@ -30,7 +30,7 @@ def runs(clone: Path, query: str = "") -> list[MlflowRun]:
 
 
 def by_stage(found: list[MlflowRun]) -> dict[str, list[MlflowRun]]:
-    """A trial may have begun before the run of its study, which the clerk makes beside it."""
+    """A trial may have begun before the run of its study, which the publisher makes beside it."""
     stages: dict[str, list[MlflowRun]] = {}
     for run in found:
         stages.setdefault(run.data.tags["wellfit.stage"], []).append(run)

@@ -4,18 +4,17 @@ from pathlib import Path
 
 from ..compare.conftest import SHIPPED, SMALL, Write, root, write
 from ..training.conftest import _torch_as_it_was, make_params, processed
-from ..tuning.conftest import _one_process, clerk_here
+from ..tuning.conftest import publisher_here
 
 __all__ = [
     "PARAMS_FILE",
     "SHIPPED",
     "SMALL",
     "Write",
-    "_one_process",
     "_torch_as_it_was",
-    "clerk_here",
     "make_params",
     "processed",
+    "publisher_here",
     "root",
     "write",
 ]

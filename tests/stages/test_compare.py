@@ -20,7 +20,8 @@ from wellfit.compare.config import load_comparison
 from wellfit.errors import WellfitError
 from wellfit.stages import compare as module
 from wellfit.stages.compare import compare
-from wellfit.tuning.size import Size
+from wellfit.training.pack import can_pack
+from wellfit.training.size import Size
 
 from .conftest import SHIPPED, SMALL, Write
 
@@ -29,10 +30,11 @@ PIPELINE = SHIPPED.parent / "pipelines" / "compare.py"
 
 
 @pytest.fixture
-def project_with(project: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> Write:
+def project_with(project: Path, write: Write, monkeypatch: pytest.MonkeyPatch, publisher_here: None) -> Write:
     """Writes the comparison of a project with an MLflow store; packs are of four, and pictures are not drawn."""
     monkeypatch.setattr(
-        "wellfit.compare.train.choose_size", lambda params, data, sizes: Size(min(4, max(sizes)), 1, 0.0)
+        "wellfit.compare.train.choose_size",
+        lambda params, data, sizes, cores: Size(min(4, max(sizes)) if can_pack(params) else 1, 1, 0.0),
     )
     monkeypatch.setattr("wellfit.compare.report._draw", lambda *_: [])
     return write
@@ -201,28 +203,62 @@ def test_an_interrupted_comparison_goes_on(
     assert (newest.info.status, len(below)) == ("FINISHED", 6)
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_killed_comparison_goes_on(
-    project_with: Write, project: Path, trained: list[str], capsys: pytest.CaptureFixture[str]
+    write: Write,
+    project: Path,
+    trained: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    how: signal.Signals,
 ) -> None:
-    project_with(base=SMALL["base"] | {"train.epochs": 100_000}, variants={"short": {"train.epochs": 3}, "long": {}})
+    """Its publisher, a process of its own, publishes what had ended and ends the run."""
+    write(base=SMALL["base"] | {"train.epochs": 100_000}, variants={"short": {"train.epochs": 3}, "long": {}})
+    monkeypatch.setattr("wellfit.compare.report._draw", lambda *_: [])
     process = os.fork()  # what takes seconds to import is there already
     if not process:
-        run()
-        os._exit(0)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            run()
+        finally:
+            os._exit(0)
     folder = project / ".wellfit" / "comparisons" / "small"
-    deadline = time.monotonic() + 100
-    while len(list(folder.glob("*/outcome.json"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    os.kill(process, signal.SIGKILL)
+    wait_until(lambda: len(list(folder.glob("*/outcome.json"))) == 2)
+    os.kill(process, how)
     os.waitpid(process, 0)
     assert len(list(folder.glob("*/outcome.json"))) == 2
+    wait_until(lambda: [each.info.status for each in split(runs(project))[0]] == ["KILLED"])
+    assert [each.info.status for each in split(runs(project))[1]] == ["FINISHED"] * 2
+    trained.clear()
     run("train.epochs=4")
     assert sorted(trained) == ["long 0", "long 1"]
-    out = capsys.readouterr().out
-    assert "2 of 4 trainings are there from before" in out
-    assert "is KILLED: its process died without ending it" in out
+    assert "2 of 4 trainings are there from before" in capsys.readouterr().out
     assert sorted(each.info.status for each in split(runs(project))[0]) == ["FINISHED", "KILLED"]
+    assert len(split(runs(project))[1]) == 6
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 100
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_without_mlflow_a_comparison_has_its_report(
+    project_with: Write, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    project_with()
+    with monkeypatch.context() as outage:
+        outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        outage.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        run()
+    assert (REPORT / "README.md").is_file()
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if line]
+    assert line.startswith("warning: MLflow at http://127.0.0.1:9 did not take the run")
+    assert runs(project) == []
+    run()
+    assert [len(found) for found in split(runs(project))] == [1, 4]
 
 
 def test_the_project_run_of_mlflow_is_the_comparisons_own(

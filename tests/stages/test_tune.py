@@ -120,7 +120,7 @@ def test_a_study_from_the_first_trial_to_the_report(project: Path, prepared: Pat
     assert not list(project.rglob("open*.lock"))
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_pruned_and_failed_trials_are_marked(project: Path, prepared: Path) -> None:
     trials = trials_of(run(project, prepared, *WILD))
     states = [trial["state"] for trial in trials]
@@ -133,7 +133,7 @@ def test_pruned_and_failed_trials_are_marked(project: Path, prepared: Path) -> N
         assert int(trial["epochs"]) == 6 if trial["state"] == "complete" else int(trial["epochs"]) < 6
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_n_trials_counts_those_of_before(project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = trials_of(run(project, prepared, "tune.n_trials=4"))
     more = trials_of(run(project, prepared))
@@ -150,7 +150,7 @@ def test_n_trials_counts_those_of_before(project: Path, prepared: Path, capsys: 
     assert [child.data.tags["wellfit.trial"] for child in runs("trial")] == [str(number) for number in range(6)]
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 @pytest.mark.parametrize("when", ["in an epoch", "between trials"])
 def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
     project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, when: str
@@ -187,7 +187,7 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
     assert len(runs("trial")) == before + 5
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_trials_that_are_cut_short_search_the_learning_rate_alone(
     project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -209,7 +209,7 @@ def test_trials_that_are_cut_short_search_the_learning_rate_alone(
     assert [key for key in trials_of(run(project, prepared, *only))[0] if "." in key] == ["model.dropout"]
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_not_one_good_trial_is_an_error(project: Path, prepared: Path) -> None:
     changes = ["optim.name=sgd", "model.norm=none", "schedule.warmup_epochs=0", "tune.n_trials=2"]
     changes += ["tune.space={optim: {lr: [1.0e+30, 2.0e+30]}}", "optim.lr=1.0e+30"]
@@ -222,7 +222,7 @@ def test_not_one_good_trial_is_an_error(project: Path, prepared: Path) -> None:
     assert [child.info.status for child in runs("trial")] == ["FAILED", "FAILED"]
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 @pytest.mark.parametrize("name", ["moons", "diabetes"])
 def test_the_best_trial_trained_again_gives_its_value(project: Path, prepared: Path, name: str) -> None:
     from wellfit.stages.train import train
@@ -234,7 +234,7 @@ def test_the_best_trial_trained_again_gives_its_value(project: Path, prepared: P
     assert metrics["val/loss"] == pytest.approx(float(trials_of(report)[-1]["best_so_far"]), rel=1e-3)
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_keys_that_change_the_shape_are_searched_in_packs(
     project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -244,7 +244,7 @@ def test_keys_that_change_the_shape_are_searched_in_packs(
         sizes.append(len(members))
         return begin(members, data, packed=packed)
 
-    monkeypatch.setattr("wellfit.tuning.shards.begin", counted)
+    monkeypatch.setattr("wellfit.training.cores.begin", counted)
     space = "tune.space={model: {hidden: [[8], [8, 4]]}, train: {batch_size: [32, 64]}, optim: {name: [adamw, sgd]}}"
     changes = [space, "tune.n_trials=16", "tune.pack=8", "tune.sampler=random"]
     trials = trials_of(run(project, prepared, *changes, "tune.pruner=none"))
@@ -259,7 +259,7 @@ def test_keys_that_change_the_shape_are_searched_in_packs(
         assert sorted(widths) == sorted([*json.loads(trial["model.hidden"]), 2])
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_convolutions_are_tried_one_by_one(project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changes = ["data.name=digits", "model.name=cnn", "model.channels=[2]", "train.epochs=3", "tune.n_trials=2"]
     trials = trials_of(run(project, prepared, *changes))
@@ -267,7 +267,7 @@ def test_convolutions_are_tried_one_by_one(project: Path, prepared: Path, capsys
     assert "trains trials one by one" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_values_that_contradict_each_other_fail_as_trials(project: Path, prepared: Path) -> None:
     space = "tune.space={model: {norm: [batch, group], groups: [2, 3]}}"
     changes = [space, "tune.sampler=grid", "tune.n_trials=5"]
@@ -281,7 +281,7 @@ def test_values_that_contradict_each_other_fail_as_trials(project: Path, prepare
     assert TrialState.RUNNING not in [trial.state for trial in saved(params_with(*changes), prepared)]
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_a_timeout_ends_the_study_with_what_there_is(
     project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,7 +301,7 @@ def test_a_timeout_ends_the_study_with_what_there_is(
     assert len(trials) == 3
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_packs_of_all_sizes_try_the_same(project: Path, prepared: Path) -> None:
     same = ["tune.sampler=random", "tune.pruner=none", "tune.n_trials=7"]
     one, four = (
@@ -314,7 +314,7 @@ def test_packs_of_all_sizes_try_the_same(project: Path, prepared: Path) -> None:
         assert float(alone["value"]) == pytest.approx(float(together["value"]), rel=1e-3)
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_repeats_are_what_training_with_other_seeds_gives(project: Path, prepared: Path) -> None:
     from wellfit.stages.train import train
 
@@ -327,7 +327,7 @@ def test_repeats_are_what_training_with_other_seeds_gives(project: Path, prepare
     assert (report / "repeats.csv").read_text() == "seed,score\n"  # nothing of the call before
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_trials_of_another_stage_are_in_the_report(
     project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -412,7 +412,7 @@ def test_ctrl_c_ends_the_stage_in_order(
     assert [study.info.status for study in runs("tune")] == ["FINISHED"]
 
 
-@pytest.mark.usefixtures("clerk_here")
+@pytest.mark.usefixtures("publisher_here")
 def test_the_seed_decides_what_comes_out(project: Path, prepared: Path) -> None:
     changes = ["tune.n_trials=8", "tune.study=one", "tune.repeats=2"]
     files = ("trials.csv", "best_params.yaml", "importance.csv", "repeats.csv")

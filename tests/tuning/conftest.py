@@ -1,53 +1,47 @@
-"""A clerk without a process of its own, where it is not the clerk that is tried: its start takes seconds."""
+"""A publisher without a process of its own, where it is not the publisher that is tried: its start takes seconds."""
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from wellfit.tuning.clerk import Clerk
+from wellfit.tracking.publisher import Publisher
+
+PUBLICATIONS = {
+    "wellfit.tuning.publish": "StudyPublication",
+    "wellfit.compare.publish": "ComparisonPublication",
+}
 
 
-@contextmanager
-def _here(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Iterator[Callable[[], Any]]:
-    yield lambda: function(*args, **kwargs)
-
-
-class ClerkHere(Clerk):
-    """A clerk whose desk is in this process, where MLflow is imported already; it works when all has been said."""
+class PublisherHere(Publisher):
+    """A publisher that works in this process, where MLflow is imported already, when all has been handed over."""
 
     def _begin(self) -> None:
         self._lines: list[bytes] = []
-        self._ended: int | None = None
+        self._is_done = False
 
     @property
     def _is_closed(self) -> bool:
-        return self._ended is not None
+        return self._is_done
 
-    def _say(self, message: Mapping[str, Any]) -> None:
+    def _send(self, message: dict[str, Any]) -> None:
+        self._messages.append(message)
         self._lines.append(json.dumps(message).encode() + b"\n")
 
     def _end(self) -> int:
-        from wellfit.tuning import desk
+        from wellfit.tracking.publication import publish
 
-        if self._ended is None:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(desk, "beside", _here)  # its words would be lost, and what is patched elsewhere
-                self._ended = desk.work(io.BytesIO(b"".join(self._lines)))
-        return self._ended
+        if not self._is_done:
+            self._is_done = True
+            publish(io.BytesIO(b"".join(self._lines)), vars(import_module(self._module))[PUBLICATIONS[self._module]])
+        return 0
 
 
 @pytest.fixture
-def clerk_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stage's clerk works in this process, and draws no pictures."""
-    monkeypatch.setattr("wellfit.stages.tune.Clerk", ClerkHere)
+def publisher_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stages' publisher works in this process, and tune draws no pictures."""
+    monkeypatch.setattr("wellfit.stages.tune.Publisher", PublisherHere)
+    monkeypatch.setattr("wellfit.stages.compare.Publisher", PublisherHere)
     monkeypatch.setattr("wellfit.tuning.report._draw", lambda *args: None)
-
-
-@pytest.fixture(autouse=True)
-def _one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has run other tests cannot be forked to train, a new one can: the tests would differ by it."""
-    monkeypatch.setattr("wellfit.stages.tune.processes_for", lambda *_: 1)

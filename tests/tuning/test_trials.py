@@ -1,6 +1,7 @@
 """Trials in packs, of a study that follows a script."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
+from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
+from wellfit.training.size import Size
 from wellfit.tuning.record import TrialRecord, read_record
-from wellfit.tuning.size import Size
 from wellfit.tuning.study import Trial
 from wellfit.tuning.trials import TIMING, Ended, of_trial, record_trials, shortened, train_trials
 
@@ -78,7 +80,8 @@ class Packs:
             self.history[-1].append([now[k] for k in kept] + [params.optim.lr for params in added])
             change(training, kept, added)
 
-        monkeypatch.setattr("wellfit.tuning.shards.begin", noted)
+        monkeypatch.setattr("wellfit.tuning.trials.check_can_train", lambda *_: None)
+        monkeypatch.setattr("wellfit.training.cores.begin", noted)
         monkeypatch.setattr(Training, "change", changed)
 
 
@@ -100,9 +103,9 @@ def rates(*values: float) -> list[dict[str, float]]:
     return [{"optim.lr": value} for value in values]
 
 
-def trained(study: Script, params: Params, data: TrainingData, members: int) -> list[Ended]:
-    ended = []
-    for each in train_trials(study, params, data, Size(members, 1, 0.0)):  # type: ignore[arg-type]
+def trained(study: Script, params: Params, data: TrainingData, members: int, cores: Cores | None = None) -> list[Ended]:
+    ended, cores = [], cores or Cores(data)
+    for each in train_trials(study, params, data, Size(members, 1, 0.0, len(cores)), cores):  # type: ignore[arg-type]
         study.tell(each.record.number, each.record.state, each.record.best)
         ended.append(each)
     return ended
@@ -172,12 +175,9 @@ def test_a_trial_that_has_ended_is_told_before_the_next_is_asked_for(data: Train
 def test_no_more_than_k_are_under_way(data: TrainingData, members: int) -> None:
     study = Script(rates(*(0.001 * (1 + number) for number in range(9))), pruned={2: 1, 3: 2, 4: 1, 7: 3})
     trained(study, params_with(), data, members)
-    under_way, most = 0, 0
-    for what, _ in study.events:
-        under_way += {"ask": 1, "tell": -1}.get(what, 0)
-        most = max(most, under_way)
-    assert most == members
-    assert under_way == 0
+    changes = [{"ask": 1, "tell": -1}.get(what, 0) for what, _ in study.events]
+    assert max(accumulate(changes)) == members
+    assert sum(changes) == 0
 
 
 def test_one_by_one_there_are_no_packs(data: TrainingData, packs: Packs) -> None:
@@ -191,6 +191,47 @@ def test_what_is_not_made_for_packs_trains_alone(data: TrainingData, packs: Pack
     ended = trained(Script(values), params_with("train.epochs=1"), data, 4)
     assert [each.record.state for each in ended] == ["complete"] * 4
     assert sorted(packs.history) == [[[0.01]], [[0.01]], [[0.01, 0.01]]]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the fork of a process that has trained cannot train")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+@pytest.mark.parametrize("model", ["mlp", "cnn"])
+def test_processes_try_the_same_trials_and_each_becomes_the_same(
+    prepared: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    """Of convolutions, two train at once, whatever their shapes; values that do not fit are failed trials."""
+    together: list[int] = []
+    begin_at = Cores.begin
+
+    def noted(cores: Cores, members: Sequence[Params], size: Size, *, packed: bool) -> SharedTraining:
+        together.append(max([len(members), *together]))
+        return begin_at(cores, members, size, packed=packed)
+
+    monkeypatch.setattr(Cores, "begin", noted)
+    params = params_with("data.name=digits", f"model.name={model}", "model.channels=[2]", "train.batch_size=48")
+    params = params.replace({"train.threads": None})
+    data = load_training_data(params, prepared / "digits")
+    values = [
+        {"optim.lr": 0.01},
+        {"train.batch_size": 40},
+        {"optim.lr": 0.02},
+        {"optim.lr": 0.03},
+        {"loss.name": "bce"},
+    ]
+    found = []
+    for processes in (1, 2):
+        with Cores(data, processes) as cores:
+            together.clear()
+            ended = trained(Script(values, pruned={0: 2}), params, data, 4 if model == "mlp" else 1, cores)
+        assert together[-1] == (3 if model == "mlp" else processes)  # that share a batch size, or one in each
+        found.append({each.record.number: each for each in ended})
+    assert [found[0][k].record.state for k in range(5)] == ["pruned", "complete", "complete", "complete", "failed"]
+    assert "bce" in found[0][4].record.failure
+    for number, one in found[0].items():
+        two = found[1][number]
+        assert (two.record.history, two.record.best) == (one.record.history, one.record.best)
+        assert (one.weights or {}).keys() == (two.weights or {}).keys()
+        assert all(torch.equal(two.weights[name], value) for name, value in (one.weights or {}).items())
 
 
 def test_a_pack_shrinks_when_the_study_has_no_more(data: TrainingData, packs: Packs) -> None:
@@ -302,9 +343,9 @@ def test_a_trial_at_its_end_is_not_pruned(data: TrainingData) -> None:
 def test_a_pack_has_its_threads_after_a_single_model(data: TrainingData, packs: Packs) -> None:
     values = [{"model.hidden": width, "optim.lr": 0.01} for width in ([4], [6], [6])]
     study = Script(values)
-    list(train_trials(study, params_with("train.epochs=1"), data, Size(1, 2, 0.0)))  # type: ignore[arg-type]
+    list(train_trials(study, params_with("train.epochs=1"), data, Size(1, 2, 0.0), Cores(data)))  # type: ignore[arg-type]
     study = Script([values[0], *values, *values, values[0]])
-    list(train_trials(study, params_with("train.epochs=1"), data, Size(3, 2, 0.0)))  # type: ignore[arg-type]
+    list(train_trials(study, params_with("train.epochs=1"), data, Size(3, 2, 0.0), Cores(data)))  # type: ignore[arg-type]
     assert packs.threads
     assert set(packs.threads) == {2}
     torch.set_num_threads(1)
@@ -320,7 +361,7 @@ def test_records_are_written_before_the_study_is_told(data: TrainingData, tmp_pa
         tell(number, state, best)
 
     study.tell = told  # type: ignore[method-assign]
-    for folder, record in record_trials(study, params_with(), data, Size(2, 1, 0.0), tmp_path / "trials"):  # type: ignore[arg-type]
+    for folder, record in record_trials(study, params_with(), data, Size(2, 1, 0.0), tmp_path / "trials", Cores(data)):  # type: ignore[arg-type]
         assert ("tell", record.number) in study.events
         assert read_record(folder) == record
         assert (folder / "best.safetensors").exists()

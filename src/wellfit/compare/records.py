@@ -97,7 +97,23 @@ def read_outcome(folder: Path, variant: str) -> Record | None:
     if not folder.is_dir():
         return None
     try:
-        said = read_training(folder, OUTCOME)
+        record = read_record(folder, variant)
+        if not record.outcome.failure:
+            kept_weights(folder)
+        return record
+    except WellfitError as error:
+        print(f"{variant}, seed {folder.name.split('-')[0]}: trained again, for {error}", flush=True)
+        return None
+
+
+def read_record(folder: Path, variant: str) -> Record:
+    """Reads the same, and leaves the weights unread.
+
+    Raises:
+        WellfitError: it is not there, or not as it was written.
+    """
+    said = read_training(folder, OUTCOME)
+    try:
         outcome = Outcome(
             variant=variant,
             seed=said["seed"],
@@ -109,12 +125,9 @@ def read_outcome(folder: Path, variant: str) -> Record | None:
         )
         if len(outcome.history) != said["epochs"]:
             raise WellfitError(f"{folder / HISTORY} has {len(outcome.history)} of {said['epochs']} epochs")
-        if not outcome.failure:
-            kept_weights(folder)
         return Record(outcome, said["config"], said["started"], said["ended"])
-    except (WellfitError, KeyError) as error:
-        print(f"{variant}, seed {folder.name.split('-')[0]}: trained again, for {error}", flush=True)
-        return None
+    except KeyError as error:
+        raise WellfitError(f"{folder / OUTCOME} lacks {error}") from None
 
 
 def kept_weights(folder: Path) -> "dict[str, Tensor]":

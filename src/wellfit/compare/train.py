@@ -1,4 +1,4 @@
-"""Trains the variants of a comparison, as packs where that pays, and scores them on equal terms."""
+"""Trains the variants of a comparison, as packs and on all cores where that pays, and scores them on equal terms."""
 
 import math
 import time
@@ -16,13 +16,14 @@ from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
 from wellfit.settings.params import Params
+from wellfit.training.cores import SCORED, Cores, SharedTraining, check_can_train, processes_for
 from wellfit.training.learner import Learner
 from wellfit.training.members import Epoch
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
-from wellfit.training.setup import Training, TrainingData, begin
+from wellfit.training.setup import TrainingData
+from wellfit.training.size import Size, choose_size, sizes_up_to
 from wellfit.training.tensors import Tensors
-from wellfit.tuning.size import Size, choose_size, sizes_up_to
 
 
 class Job(NamedTuple):
@@ -41,8 +42,8 @@ class Ended(NamedTuple):
     weights: dict[str, Tensor] | None
 
 
-class Pack(NamedTuple):
-    """Trainings that are done at once, and how large a pack of theirs is at most."""
+class Group(NamedTuple):
+    """Trainings that are done at once, and how many train at once at most."""
 
     jobs: list[Job]
     size: Size
@@ -58,41 +59,28 @@ class Running:
 
     Args:
         job: which.
-        keeps_best: whether the weights of the best validation epoch are kept, or those of the last.
     """
 
-    def __init__(self, job: Job, *, keeps_best: bool) -> None:
+    def __init__(self, job: Job) -> None:
         self.job = job
-        self._keeps_best = keeps_best
         self._started = time.time()
         self._history: list[dict[str, float]] = []
-        self._weights: dict[str, Tensor] | None = None
         self._seconds = 0.0
 
-    def observe(self, epoch: Epoch, member: int, training: Training, scores: Mapping[str, np.ndarray]) -> None:
-        """Takes an epoch in.
-
-        Args:
-            epoch: that has ended.
-            member: which of it this is.
-            training: the pack's.
-            scores: of training rows as the networks predict them, each (K,).
-        """
+    def observe(self, epoch: Epoch, member: int) -> None:
+        """Takes an epoch in, with the scores of training rows as the networks predict them."""
         metrics = epoch.of(member)
-        train = {name: float(values[member]) for name, values in scores.items()}
-        val = {name.removeprefix("val/"): value for name, value in metrics.items() if name.startswith("val/")}
-        others = {k: v for k, v in metrics.items() if k not in TIMING and not k.startswith(("train/", "val/"))}
+        train, val = ({k.removeprefix(s): v for k, v in metrics.items() if k.startswith(s)} for s in (SCORED, "val/"))
+        ours = ("train/", "val/", SCORED)
+        others = {k: v for k, v in metrics.items() if k not in TIMING and not k.startswith(ours)}
         self._history.append(_on("train", train) | _on("val", val) | _on("gap", gaps(train, val)) | others)
-        self._seconds += metrics["seconds"] / training.learner.size
-        has_ended = not training.members.active[member]
-        if epoch.improved[member] if self._keeps_best else has_ended:
-            self._weights = training.learner.weights(member)
+        self._seconds += metrics["seconds"]
 
-    def end(self, training: Training, member: int, data: TrainingData, test: Tensors) -> Ended:
+    def end(self, training: SharedTraining, member: int, data: TrainingData, test: Tensors) -> Ended:
         """What it brought, once it has stopped."""
         params = self.job.params
         failure = training.members.failure[member] or ""
-        weights = None if failure else self._weights
+        weights = None if failure else training.weights(member)
         scores = {} if weights is None else kept_scores(params, weights, data, test)
         wrong = [name for name, value in scores.items() if not math.isfinite(value)]
         if wrong:
@@ -136,7 +124,8 @@ def some_rows(data: TrainingData) -> Tensors:
 
 def kept_scores(params: Params, weights: Mapping[str, Tensor], data: TrainingData, test: Tensors) -> dict[str, float]:
     """Scores of weights on all rows of each split, and the gap between train and validation."""
-    learner = Learner([params], *data, packed=False)
+    with torch.random.fork_rng(devices=[]):  # another network may train in this process
+        learner = Learner([params], *data, packed=False)
     learner.model.load_state_dict(weights)
     splits = {"train": data.train, "val": data.val, "test": test}
     found = {
@@ -147,27 +136,47 @@ def kept_scores(params: Params, weights: Mapping[str, Tensor], data: TrainingDat
     return {name: value for split, scores in found.items() for name, value in _on(split, scores).items()}
 
 
-def plan_packs(jobs: Sequence[Job], kept: Collection[Path], data: TrainingData) -> list[Pack]:
-    """Puts trainings that can be done as one pack together, in packs of about equal size.
+def by_key(jobs: Sequence[Job]) -> list[list[Job]]:
+    """The trainings of each :func:`wellfit.training.pack.pack_key`."""
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        found.setdefault(pack_key(job.params), []).append(job)
+    return list(found.values())
+
+
+def cores_for(jobs: Sequence[Job], data: TrainingData, *, keeps_best: bool) -> Cores:
+    """The processes that the trainings can use.
+
+    Args:
+        jobs: what is left to do.
+        data: what all train on.
+        keeps_best: whether the weights of the best validation epoch are scored, or those of the last.
+    """
+    most = [
+        processes_for(own[0].params, data, len(own) // 2 if can_pack(own[0].params) else len(own))
+        for own in by_key(jobs)
+    ]
+    return Cores(data, max(most, default=1), scored=some_rows(data), keeps_best=keeps_best)
+
+
+def plan_groups(jobs: Sequence[Job], kept: Collection[Path], data: TrainingData, cores: Cores) -> list[Group]:
+    """Puts trainings that can be done at once together, in groups of about equal size.
 
     Args:
         jobs: all of the comparison. They decide the size, so that an interrupted comparison goes on as it began.
         kept: the folders of those that are done.
         data: what they train on.
+        cores: that train them.
     """
-    groups: dict[str, list[Job]] = {}
-    for job in jobs:
-        key = pack_key(job.params) if can_pack(job.params) else str(job.folder)
-        groups.setdefault(key, []).append(job)
-    packs = []
-    for group in groups.values():
-        left = [job for job in group if job.folder not in kept]
+    groups = []
+    for own in by_key(jobs):
+        left = [job for job in own if job.folder not in kept]
         if not left:
             continue
-        size = choose_size(group[0].params, data, sorted({*sizes_up_to(len(group)), len(group)}))
-        parts = np.array_split(np.arange(len(left)), math.ceil(len(left) / size.members))
-        packs += [Pack([left[i] for i in part], size) for part in parts]
-    return packs
+        size = choose_size(own[0].params, data, sorted({*sizes_up_to(len(own)), len(own)}), cores)
+        parts = np.array_split(np.arange(len(left)), math.ceil(len(left) / size.at_once))
+        groups += [Group([left[i] for i in part], size) for part in parts]
+    return groups
 
 
 def check_can_begin(variants: Mapping[str, Params], data: TrainingData) -> None:
@@ -179,33 +188,32 @@ def check_can_begin(variants: Mapping[str, Params], data: TrainingData) -> None:
     for name, params in variants.items():
         try:
             params.check_task(data.meta.kind, data.meta.task)
-            begin([params], data, packed=False)
+            check_can_train(params, data)
         except WellfitError as error:
             raise WellfitError(f"variant {name}: {error}") from None
 
 
-def train_packs(
-    packs: Sequence[Pack], data: TrainingData, load_test: Callable[[], Tensors], *, keeps_best: bool
+def train_groups(
+    groups: Sequence[Group], data: TrainingData, load_test: Callable[[], Tensors], cores: Cores
 ) -> Iterator[Ended]:
     """Trains, and hands over each training as it ends.
 
     Args:
-        packs: what is to do.
+        groups: what is to do.
         data: what all train on.
         load_test: opens the test split; called when a training has ended, for its scores.
-        keeps_best: whether the weights of the best validation epoch are scored, or those of the last.
+        cores: that train them.
     """
-    rows = some_rows(data)
-    ranked = len(data.meta.class_names) <= 2  # to rank the rows of many classes would take a tenth of an epoch
     planned, ended = 0, 0
-    with Progress("compare", sum(pack.epochs for pack in packs), "epoch") as progress:
-        for pack in packs:
-            training = _begin(pack, data)
-            running = [Running(job, keeps_best=keeps_best) for job in pack.jobs]
+    with Progress("compare", sum(group.epochs for group in groups), "epoch") as progress:
+        for group in groups:
+            jobs, size = group
+            # What is left of a pack, even a single training, computes as the whole of it does, to the last bit.
+            training = cores.begin([job.params for job in jobs], size, packed=size.members > 1)
+            running = [Running(job) for job in jobs]
             for epoch in training.epochs:
-                scores = training.learner.score(rows, ranked=ranked)
                 for k, each in enumerate(running):
-                    each.observe(epoch, k, training, scores)
+                    each.observe(epoch, k)
                 active = training.members.active
                 for k in np.flatnonzero(~active).tolist():
                     ended += 1
@@ -214,17 +222,9 @@ def train_packs(
                 progress.show(done, {"ended": ended} | _shown(epoch, training.members.monitor))
                 kept = np.flatnonzero(active).tolist()
                 if kept and len(kept) < len(running):
-                    training.change(kept)
+                    training.change(kept, [])
                     running = [running[k] for k in kept]
-            planned += pack.epochs
-
-
-def _begin(pack: Pack, data: TrainingData) -> Training:
-    # What is left of a pack, be it a single training, computes as the whole of it does, to the last bit.
-    packed = pack.size.members > 1
-    if packed:
-        torch.set_num_threads(pack.size.threads)  # a single model before may have had others
-    return begin([job.params for job in pack.jobs], data, packed=packed)
+            planned += group.epochs
 
 
 def _shown(epoch: Epoch, monitor: str) -> dict[str, float]:

@@ -3,18 +3,18 @@
 from functools import cache
 from pathlib import Path
 
-from wellfit import tracking
 from wellfit.charts.comparison_plots import Boundaries
 from wellfit.compare.boundaries import find_boundaries, has_boundaries
 from wellfit.compare.config import NamedComparison
 from wellfit.compare.data import prepared_data
+from wellfit.compare.publish import describe_comparison
 from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome
 from wellfit.compare.report import write_report
-from wellfit.compare.runs import describe_comparison, ended_run
-from wellfit.compare.train import Job, check_can_begin, plan_packs, train_packs
+from wellfit.compare.train import Job, check_can_begin, cores_for, plan_groups, train_groups
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.settings.params import PARAMS_FILE, flatten
+from wellfit.tracking import Publisher
 from wellfit.training.record import resolved_config
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.training.tensors import Tensors, to_tensors
@@ -46,22 +46,24 @@ def compare(named: NamedComparison, report: Path) -> None:
     records = {job.folder: record for job in jobs if (record := read_outcome(job.folder, job.variant))}
     if records:
         print(f"{len(records)} of {len(jobs)} trainings are there from before")
-    with tracking.write_ahead(), tracking.start_run("compare", f"compare {named.name}", data.meta) as run:
-        run.tag("wellfit.comparison", named.name)
-        run.tag("mlflow.note.content", describe_comparison(named, data.meta))
-        run.log_params(flatten(resolved_config(named.base)))
-        for kept, record in records.items():
-            tracking.log_ended_run(ended_run(record, kept, named), data.meta, run)
-        packs = plan_packs(jobs, records.keys(), data)
-        if packs:
-            how = dict.fromkeys(pack.size.describe("trainings") for pack in packs)
-            print(f"trains {len(jobs) - len(records)}: {'; '.join(how)}", flush=True)
-        keeps_best = named.comparison.weights == "best"
+    left = [job for job in jobs if job.folder not in records]
+    # The publisher is begun after the other processes, which would hold its pipe open.
+    with (
+        cores_for(left, data, keeps_best=named.comparison.weights == "best") as cores,
+        Publisher("wellfit.compare.publish") as publisher,
+    ):
+        _open(publisher, named, jobs, data)
+        for kept in records:
+            publisher.add(kept)
+        groups = plan_groups(jobs, records.keys(), data, cores)
+        if groups:
+            how = dict.fromkeys(group.size.describe("trainings") for group in groups)
+            print(f"trains {len(left)}: {'; '.join(how)}", flush=True)
         try:
-            for job, record, weights in train_packs(packs, data, load_test, keeps_best=keeps_best):
+            for job, record, weights in train_groups(groups, data, load_test, cores):
                 write_outcome(job.folder, record, weights, data.meta.sha256)
                 records[job.folder] = record
-                tracking.log_ended_run(ended_run(record, job.folder, named), data.meta, run)
+                publisher.add(job.folder)
         except KeyboardInterrupt:
             print(f"{len(records)} of {len(jobs)} trainings are kept; the next run trains the others")
             raise
@@ -72,11 +74,21 @@ def compare(named: NamedComparison, report: Path) -> None:
         told = write_report(
             report, named.name, named.comparison, data.meta, named.variants, outcomes, boundaries, given=named.given
         )
-        run.log_metrics(told.metrics)
-        run.log_files(report, "compare")
         page = (report / "README.md").read_text(encoding="utf-8")
-        run.tag("mlflow.note.content", describe_comparison(named, data.meta, page))
+        publisher.finish(report, "compare", told.metrics, describe_comparison(named, data.meta, page))
     print(f"{told.finding}\nthe report is {report / 'README.md'}")
+
+
+def _open(publisher: Publisher, named: NamedComparison, jobs: list[Job], data: TrainingData) -> None:
+    tags = {"wellfit.comparison": named.name, "mlflow.note.content": describe_comparison(named, data.meta)}
+    details = {
+        "file": named.name,
+        "comparison": named.comparison.model_dump(mode="json"),
+        "monitor": named.base.train.monitor,
+        "variants": {str(job.folder.absolute()): job.variant for job in jobs},
+    }
+    params = flatten(resolved_config(named.base))
+    publisher.open("compare", f"compare {named.name}", data.meta, params, tags, details)
 
 
 def _jobs(named: NamedComparison, data: TrainingData) -> list[Job]:

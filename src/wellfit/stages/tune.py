@@ -1,6 +1,6 @@
 """The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -8,19 +8,19 @@ from optuna.trial import FrozenTrial
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
-from wellfit.settings.params import PARAMS_FILE, Params
-from wellfit.training.setup import begin, load_training_data
-from wellfit.tuning.clerk import Clerk
+from wellfit.settings.params import PARAMS_FILE, Params, flatten
+from wellfit.tracking import Publisher
+from wellfit.training.cores import Cores, check_can_train, processes_for
+from wellfit.training.setup import TrainingData, load_training_data
+from wellfit.training.size import choose_size
 from wellfit.tuning.identity import study_config
-from wellfit.tuning.record import TrialRecord, read_record
+from wellfit.tuning.publish import describe_study
+from wellfit.tuning.record import read_record
 from wellfit.tuning.repeats import repeat
-from wellfit.tuning.report import Row, best_row
-from wellfit.tuning.shards import Shards, processes_for
-from wellfit.tuning.size import choose_size, sizes_of_study
+from wellfit.tuning.report import Row, best_row, write_report
 from wellfit.tuning.storage import STATES, end_trial, ended_trials
 from wellfit.tuning.study import Study, Trial
-from wellfit.tuning.trials import of_trial, open_study, record_trials, shortened
-from wellfit.tuning.workers import Workers
+from wellfit.tuning.trials import most_processes, of_trial, open_study, record_trials, shortened, sizes_of_study
 
 REGULARIZATION = (
     *("model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"),
@@ -45,10 +45,8 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
         params = _without_regularization(params, first.train.epochs)
         first = shortened(params, data)
     higher = is_higher_better(params.train.monitor)
-    sizes = sizes_of_study(params.tune)
-    with Shards(data, processes_for(first, data, sizes[-1])) as shards, open_study(params, data) as study:
-        folder, records = study.folder, study.folder / "trials"
-        _store_what_was_left(study, records)
+    with Cores(data, processes_for(first, data, most_processes(first))) as cores, open_study(params, data) as study:
+        _store_what_was_left(study, study.folder / "trials")
         rows = {trial.number: _row(trial) for trial in study.trials}
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
@@ -56,36 +54,19 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             unused = len(ended_trials(study.saved)) - len(rows)
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
-        begin([first], data, packed=False)  # what is tried may be unfit to train, and fails; what is set must not be
-        size = choose_size(first, data, sizes, shards)
+        check_can_train(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
+        size = choose_size(first, data, sizes_of_study(params.tune), cores)
         if left:
             print(f"trains {size.describe()}", flush=True)
-        helpers = params.tune.processes - 1 if left else 0
-        with Clerk() as clerk, Workers(helpers, params, data_folder, records, size) as workers:
-            clerk.open(folder, params, data.meta, study_config(params), higher_is_better=higher)
+        # The publisher is begun after the other processes, which would hold its pipe open.
+        with Publisher("wellfit.tuning.publish") as publisher:
+            _open(publisher, study, params, data)
             with Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress:
-
-                def take(trial_folder: Path, record: TrialRecord) -> None:
-                    clerk.log_trial(trial_folder)
+                for folder, record in record_trials(study, params, data, size, study.folder / "trials", cores):
+                    publisher.add(folder)
                     rows[record.number] = Row.of(record)
                     failures.update({record.failure} - {""})
                     progress.show(len(rows), _shown(rows, higher))
-
-                def take_of_others(folders: Iterable[Path]) -> None:
-                    for trial_folder in folders:
-                        take(trial_folder, read_record(trial_folder))
-
-                try:
-                    for trial_folder, record in record_trials(study, params, data, size, records, shards):
-                        take(trial_folder, record)
-                        take_of_others(workers.ended())
-                    take_of_others(workers.rest())
-                    for trial_folder, record in record_trials(study, params, data, size, records, shards):
-                        take(trial_folder, record)  # of a process that has died meanwhile
-                except BaseException:
-                    workers.stop()
-                    take_of_others(workers.rest())
-                    raise
             if study.why_ended:
                 print(f"no more trials: {study.why_ended}", flush=True)
             if failures:
@@ -96,7 +77,22 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
             if best is None:
                 raise WellfitError(_nothing_found(params, len(rows), failures))
             winner = of_trial(params, Trial(best.number, dict(best.values)), data)
-            clerk.finish(report, list(rows.values()), repeat(winner, size, shards))
+            repeats = repeat(winner, size, cores)
+            found = write_report(
+                report, list(rows.values()), params, data.meta.sha256, repeats, higher_is_better=higher
+            )
+            publisher.finish(report, "tune", found, describe_study(params, data.meta, best))
+
+
+def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData) -> None:
+    tags = {
+        "wellfit.n_trials": params.tune.n_trials,  # not a param: it may change when a study goes on
+        "wellfit.study": study.folder.name,  # by which the storage of Optuna knows it
+        "mlflow.note.content": describe_study(params, data.meta),
+    }
+    details = {"folder": str(study.folder.absolute()), "storage": params.tune.storage}
+    name = f"tune {data.meta.name} {params.model.name}"
+    publisher.open("tune", name, data.meta, flatten(study_config(params)), tags, details)
 
 
 def _nothing_found(params: Params, ended: int, failures: Collection[str]) -> str:

@@ -5,6 +5,7 @@ metrics in batches every few seconds: a server that is slow or gone costs a trai
 """
 
 from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run, thinned
+from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
     Run,
@@ -19,6 +20,7 @@ from wellfit.tracking.store import is_held, open_store, store_uri, write_ahead
 __all__ = [
     "PARENT_RUN_VARIABLE",
     "EndedRun",
+    "Publisher",
     "Run",
     "children_by_tag",
     "has_children",

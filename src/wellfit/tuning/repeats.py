@@ -3,34 +3,35 @@
 from collections.abc import Sequence
 
 from wellfit.settings.params import Params
+from wellfit.training.cores import Cores
 from wellfit.training.pack import can_pack
-from wellfit.tuning.shards import Shards
-from wellfit.tuning.size import Size
+from wellfit.training.size import Size
 
 
-def repeat(params: Params, size: Size, shards: Shards) -> dict[int, float]:
+def repeat(params: Params, size: Size, cores: Cores) -> dict[int, float]:
     """The best value of ``train.monitor`` for each of ``tune.repeats`` seeds after ``train.seed``.
 
     The seed of the study itself is left out: it has been chosen for its value.
 
     Args:
         params: the best configuration.
-        size: of a pack.
-        shards: that train it.
+        size: how many train at once.
+        cores: as many processes as the size says, at least.
 
     Returns:
         Seed to value, without those whose training blew up.
     """
     seeds = [(params.train.seed + 1 + i) % 2**32 for i in range(params.tune.repeats)]
     members = [params.replace({"train.seed": seed}) for seed in seeds]
-    together = size.members if can_pack(params) else 1
-    packs = [members[i : i + together] for i in range(0, len(members), together)]
-    values = [value for pack in packs for value in _train(pack, size, shards)]
+    at_once = size.at_once if can_pack(params) else size.processes
+    groups = [members[i : i + at_once] for i in range(0, len(members), at_once)]
+    values = [value for group in groups for value in _train(group, size, cores)]
     return {seed: value for seed, value in zip(seeds, values, strict=True) if value is not None}
 
 
-def _train(members: Sequence[Params], size: Size, shards: Shards) -> list[float | None]:
-    training = shards.begin(members, size)
+def _train(members: Sequence[Params], size: Size, cores: Cores) -> list[float | None]:
+    packed = can_pack(members[0]) and min(size.members, len(members)) > 1
+    training = cores.begin(members, size, packed=packed)
     for _ in training.epochs:
         pass
     found = training.members

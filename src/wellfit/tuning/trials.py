@@ -1,4 +1,4 @@
-"""Trains the trials of a study, as packs where that pays."""
+"""Trains the trials of a study: as packs where that pays, on all cores where that pays."""
 
 import time
 from collections.abc import Iterator
@@ -11,14 +11,17 @@ from torch import Tensor
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
+from wellfit.training.cores import Cores, SharedTraining, check_can_train
 from wellfit.training.members import Epoch, Members
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
 from wellfit.training.setup import TrainingData, steps_per_epoch
+from wellfit.training.size import Size, sizes_up_to
 from wellfit.tuning.record import TrialRecord, write_record
-from wellfit.tuning.shards import Shards, SharedTraining
-from wellfit.tuning.size import Size
+from wellfit.tuning.space import TuneConfig
 from wellfit.tuning.study import Study, Trial
+
+ALONE = "alone"  # in place of a pack's key, of trials that are not packed
 
 
 class Ended(NamedTuple):
@@ -75,31 +78,32 @@ class Running:
 
 
 class Waiting:
-    """Trials that have been asked for and do not train yet, by what they have to share to train as one.
+    """Trials that have been asked for and do not train yet, by what they have to share to train in one pack.
 
     Args:
         study: where they come from.
         params: with the space that is searched.
         data: what they train on.
-        size: K of a pack, and how many may wait for others of their kind.
+        size: how many train at once, and how many may wait for others of their key.
     """
 
-    def __init__(self, study: Study, params: Params, data: TrainingData, size: int) -> None:
+    def __init__(self, study: Study, params: Params, data: TrainingData, size: Size) -> None:
         self._study, self._params, self._data, self._size = study, params, data, size
         self._of_key: dict[str, list[Running]] = {}
         self._refused: list[Ended] = []
 
     def next_pack(self) -> tuple[str, list[Running]]:
-        """The key that most trials share and those trials, at most K; none where the study has no more."""
+        """The key that most trials share and those trials, as many as train at once; none where there are no more."""
         while self._ask(self._room()):
             pass
         if not self._of_key:
             return "", []
         key = max(self._of_key, key=lambda each: len(self._of_key[each]))
-        return key, self.take(key, self._size)
+        return key, self.take(key, under_way=0)
 
-    def take(self, key: str, count: int) -> list[Running]:
-        """Trials of a key, so many at most."""
+    def take(self, key: str, under_way: int) -> list[Running]:
+        """Trials of a key, as many as can join so many that are under way."""
+        count = (self._size.processes if key == ALONE else self._size.members) - under_way
         while self._ask(min(count - len(self._of_key.get(key, ())), self._room())):
             pass
         trials = self._of_key.pop(key, [])
@@ -113,7 +117,7 @@ class Waiting:
         return refused
 
     def _room(self) -> int:
-        return self._size - sum(map(len, self._of_key.values()))
+        return self._size.at_once - sum(map(len, self._of_key.values()))
 
     def _ask(self, count: int) -> bool:
         """Lets more trials wait; False where none is wanted, or the study has no more."""
@@ -121,10 +125,12 @@ class Waiting:
         for trial in trials:
             try:
                 params = of_trial(self._params, trial, self._data)
+                key = pack_key(params) if can_pack(params) and self._size.members > 1 else ALONE
+                if key == ALONE:
+                    check_can_train(params, self._data)  # of a pack's key, all can or none
             except WellfitError as error:
                 self._refused.append(_refused(trial, self._params, error))
                 continue
-            key = pack_key(params) if can_pack(params) and self._size > 1 else f"alone: trial {trial.number}"
             self._of_key.setdefault(key, []).append(Running(trial, params))
         return bool(trials)
 
@@ -144,6 +150,17 @@ def shortened(params: Params, data: TrainingData) -> Params:
     return params.replace({"tune.space": {}, "train.epochs": epochs, "schedule.warmup_epochs": warmup})
 
 
+def sizes_of_study(tune: TuneConfig) -> list[int]:
+    """What may be packs of a study: no more than half of the trials, so that the sampler learns from the others."""
+    return sizes_up_to(tune.n_trials // 2) if tune.pack == "auto" else [tune.pack]
+
+
+def most_processes(params: Params) -> int:
+    """Processes that may share the trials of a study: each has two of a pack, or a trial that is not packed."""
+    largest = sizes_of_study(params.tune)[-1]
+    return largest // 2 if can_pack(params) and largest > 1 else params.tune.n_trials // 2
+
+
 def open_study(params: Params, data: TrainingData) -> Study:
     """The study of params and data."""
     higher = is_higher_better(params.train.monitor)
@@ -152,7 +169,7 @@ def open_study(params: Params, data: TrainingData) -> Study:
 
 
 def record_trials(
-    study: Study, params: Params, data: TrainingData, size: Size, records: Path, shards: Shards | None = None
+    study: Study, params: Params, data: TrainingData, size: Size, records: Path, cores: Cores
 ) -> Iterator[tuple[Path, TrialRecord]]:
     """Trains until the study has no more trials, and hands over the record of each and the folder that holds it.
 
@@ -160,41 +177,39 @@ def record_trials(
         study: of the trials.
         params: with the space that is searched.
         data: what all train on.
-        size: of a pack.
+        size: how many train at once.
         records: gets a folder for each trial, named by its number.
-        shards: as many as the size says at least; None: there is this process only.
+        cores: as many processes as the size says, at least.
     """
-    for record, weights in train_trials(study, params, data, size, shards):
+    for record, weights in train_trials(study, params, data, size, cores):
         folder = records / str(record.number)
         write_record(folder, record, weights, data.meta.sha256)
         study.tell(record.number, record.state, record.best)
         yield folder, record
 
 
-def train_trials(
-    study: Study, params: Params, data: TrainingData, size: Size, shards: Shards | None = None
-) -> Iterator[Ended]:
+def train_trials(study: Study, params: Params, data: TrainingData, size: Size, cores: Cores) -> Iterator[Ended]:
     """Trains until the study has no more trials, and hands over each as it ends.
 
-    A trial that has ended leaves its pack, and the next one takes its place: the study has been told of the one before
-    it is asked for the other. Values that contradict each other, or the data, are a trial that failed.
+    A trial that has ended leaves the others, and the next one takes its place: the study has been told of the one
+    before it is asked for the other. Values that contradict each other, or the data, are a trial that failed.
 
     Args:
         study: asked, and told of every epoch; of the end it is told by whoever iterates.
         params: with the space that is searched.
         data: what all train on.
-        size: of a pack.
-        shards: as many as the size says at least; None: there is this process only.
+        size: how many train at once.
+        cores: as many processes as the size says, at least.
     """
-    shards = shards or Shards(data)
-    waiting = Waiting(study, params, data, size.members)
+    waiting = Waiting(study, params, data, size)
     while True:
         key, pack = waiting.next_pack()
         yield from waiting.refused()
         if not pack:
             return
         try:
-            training = shards.begin([running.params for running in pack], size)
+            packed = key != ALONE and len(pack) > 1
+            training = cores.begin([running.params for running in pack], size, packed=packed)
         except WellfitError as error:
             for running in pack:  # they differ in nothing that could be at fault
                 yield _refused(running.trial, running.params, error)
@@ -209,7 +224,7 @@ def train_trials(
                 yield pack[k].end(training, k)
             kept = np.flatnonzero(active).tolist()
             if kept and len(kept) < len(pack):
-                joining = waiting.take(key, size.members - len(kept))
+                joining = waiting.take(key, under_way=len(kept))
                 yield from waiting.refused()
                 training.change(kept, [running.params for running in joining])
                 pack = [pack[k] for k in kept] + joining

@@ -1,4 +1,4 @@
-"""The clerk as a process of its own: what MLflow and the storage have in the end, however the engine ended."""
+"""The publisher of a study: what MLflow and the storage have in the end, however the study ended."""
 
 import json
 import os
@@ -20,18 +20,18 @@ from optuna.trial import TrialState
 from wellfit import tracking
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-from wellfit.settings.params import Params, load_params
+from wellfit.settings.params import Params, flatten, load_params
+from wellfit.tracking import Publisher
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
-from wellfit.tuning import desk
-from wellfit.tuning.clerk import Clerk
 from wellfit.tuning.identity import study_config
+from wellfit.tuning.publish import StudyPublication, describe_study
 from wellfit.tuning.record import TrialRecord, read_record, write_record
-from wellfit.tuning.report import Row
+from wellfit.tuning.report import Row, best_row
 from wellfit.tuning.storage import open_saved
 from wellfit.tuning.study import Study
 
-from .conftest import ClerkHere
+from .conftest import PublisherHere
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 PARAMS = load_params(PARAMS_FILE, ["data.name=moons", "tune.n_trials=4"])
@@ -52,6 +52,7 @@ META = Meta(
     warnings=(),
     manifest={},
 )
+MODULE = "wellfit.tuning.publish"
 STATES = ["complete", "pruned", "failed", "complete"]
 
 
@@ -92,8 +93,18 @@ class Engine:
         self.study.tell(trial.number, state, self.records[-1].best)
         return folder
 
-    def open(self, clerk: Clerk) -> None:
-        clerk.open(self.folder, PARAMS, META, study_config(PARAMS), higher_is_better=False)
+    def open(self, publisher: Publisher) -> None:
+        details = {"folder": str(self.folder.absolute()), "storage": PARAMS.tune.storage}
+        tags = {"wellfit.study": self.folder.name, "mlflow.note.content": describe_study(PARAMS, META)}
+        publisher.open("tune", "tune moons mlp", META, flatten(study_config(PARAMS)), tags, details)
+
+    def finish(self, publisher: Publisher) -> None:
+        """With a report of one file."""
+        report = Path("reports", "tune")
+        report.mkdir(parents=True, exist_ok=True)
+        (report / "trials.csv").write_text("trial\n")
+        best = best_row([Row.of(each) for each in self.records], higher_is_better=False)
+        publisher.finish(report, "tune", {"best/val/loss": 0.25}, describe_study(PARAMS, META, best))
 
 
 @pytest.fixture
@@ -118,12 +129,11 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def test_a_study_that_ends_well(engine: Engine, project: Path) -> None:
-    report = project / "reports" / "tune"
-    with Clerk() as clerk:
-        engine.open(clerk)
+    with Publisher(MODULE) as publisher:
+        engine.open(publisher)
         for state in STATES:
-            clerk.log_trial(engine.trial(state))
-        clerk.finish(report, [Row.of(each) for each in engine.records], {0: 0.5, 1: 0.7})
+            publisher.add(engine.trial(state))
+        engine.finish(publisher)
     (study,) = runs("tune")
     trials = runs("trial")
     assert study.info.status == "FINISHED"
@@ -152,15 +162,12 @@ def test_a_study_that_ends_well(engine: Engine, project: Path) -> None:
         assert len((artifacts / "history.jsonl").read_text().splitlines()) == len(told.history)
         assert load_checkpoint(artifacts / "checkpoint" / "best.safetensors").info["epoch"] == told.best_epoch
 
-    assert study.data.metrics["best/val/loss"] == engine.records[0].best
-    assert study.data.metrics["repeats/mean"] == 0.6
+    assert study.data.metrics["best/val/loss"] == 0.25
     assert study.data.params["tune.sampler"] == PARAMS.tune.sampler
     assert study.data.params["model.hidden"] == "[128, 64]"
     assert study.data.tags["wellfit.study"] == engine.folder.name
-    assert study.data.tags["wellfit.n_trials"] == "4"
     assert "Best: trial 0" in study.data.tags["mlflow.note.content"]
-    assert (Path(study.info.artifact_uri.removeprefix("file://")) / "tune" / "plots" / "rank.png").is_file()
-    assert len((report / "trials.csv").read_text().splitlines()) == 1 + 4
+    assert (Path(study.info.artifact_uri.removeprefix("file://")) / "tune" / "trials.csv").is_file()
     assert json.loads((engine.folder / "run.json").read_text()) == {"run_id": study.info.run_id}
     assert not list(project.rglob("*open*.lock"))
     assert sorted(path.name for path in project.glob("mlflow.db*")) == ["mlflow.db"]  # a file that can be copied
@@ -187,9 +194,9 @@ def made_of(interruption: BaseException) -> BaseException:
 )
 def test_other_ways_out(engine: Engine, error: BaseException, status: str, failure: str | None) -> None:
     def body() -> None:
-        with Clerk() as clerk:
-            engine.open(clerk)
-            clerk.log_trial(engine.trial("complete"))
+        with Publisher(MODULE) as publisher:
+            engine.open(publisher)
+            publisher.add(engine.trial("complete"))
             raise error
 
     with pytest.raises(type(error)):
@@ -201,22 +208,15 @@ def test_other_ways_out(engine: Engine, error: BaseException, status: str, failu
     assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.COMPLETE
 
 
-def test_an_engine_that_does_nothing_leaves_nothing(project: Path) -> None:
-    with Clerk():
-        pass
-    assert runs("tune") == []
-
-
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from tests_of_tuning.test_clerk import Engine
-from wellfit.tuning.clerk import Clerk
+from tests_of_tuning.test_publish import MODULE, Engine, Publisher
 engine = Engine(Path.cwd())
-clerk = Clerk()
-engine.open(clerk)
-clerk.log_trial(engine.trial("complete"))
-print(clerk._process.pid, flush=True)
+publisher = Publisher(MODULE)
+engine.open(publisher)
+publisher.add(engine.trial("complete"))
+print(publisher._process.pid, flush=True)
 if sys.argv[1] == "group":
     os.killpg(0, signal.SIGINT)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -242,10 +242,10 @@ def test_the_death_of_the_engine_ends_the_study_in_order(project: Path, how: str
 
 def test_a_study_that_goes_on_is_one_run(engine: Engine, project: Path) -> None:
     for _ in range(2):
-        with ClerkHere() as clerk:
-            engine.open(clerk)
-            clerk.log_trial(engine.trial("complete"))
-            clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+        with PublisherHere(MODULE) as publisher:
+            engine.open(publisher)
+            publisher.add(engine.trial("complete"))
+            engine.finish(publisher)
     assert [run.info.status for run in runs("tune")] == ["FINISHED"]
     assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["0", "1"]
 
@@ -253,76 +253,70 @@ def test_a_study_that_goes_on_is_one_run(engine: Engine, project: Path) -> None:
 def test_without_mlflow_the_trials_wait_in_their_records(
     engine: Engine, project: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def gone(self: desk.Desk) -> None:
+    def gone(self: StudyPublication) -> None:
         raise WellfitError("MLflow is gone")
 
     with monkeypatch.context() as outage:
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
         outage.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        with ClerkHere() as clerk:
-            engine.open(clerk)
+        with PublisherHere(MODULE) as publisher:
+            engine.open(publisher)
             for state in STATES[:3]:
-                clerk.log_trial(engine.trial(state))
-            clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+                publisher.add(engine.trial(state))
+            engine.finish(publisher)
         first = capfd.readouterr().err
-        outage.setattr(desk.Desk, "_open", gone)
-        again = desk.Desk(clerk._opening)
-        again.copy_one()
-        again.copy_one()
+        outage.setattr(StudyPublication, "start_run", gone)
+        again = StudyPublication(publisher._messages[0]["open"])
+        again.copy_next()
+        again.copy_next()
         again.close("KILLED")
     warnings = [line for line in first.splitlines() if line]
     assert len(warnings) == 1
     assert capfd.readouterr().err.count("warning") == 1  # however often it is tried
     assert warnings[0].startswith("warning: MLflow at http://127.0.0.1:9 did not take the run")
     assert "the trials are kept in" in warnings[0]
-    assert (project / "reports" / "best_params.yaml").is_file()
     assert len([t for t in open_saved(PARAMS.tune.storage, engine.study.name).trials if t.state.is_finished()]) == 3
     assert runs("trial") == []
 
-    with ClerkHere() as clerk:
-        engine.open(clerk)
-        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        engine.finish(publisher)
     assert [run.info.status for run in runs("trial")] == ["FINISHED", "KILLED", "FAILED"]
     assert [run.info.status for run in runs("tune")] == ["FINISHED"]
 
 
-def test_a_clerk_that_dies_is_replaced(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with Clerk() as clerk:
-        engine.open(clerk)
-        clerk.log_trial(engine.trial("complete"))
+def test_without_its_storage_a_study_goes_on(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def gone(*_: object) -> None:
+        raise OSError("the database is away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr("wellfit.tuning.storage.end_trial", gone)
+        with PublisherHere(MODULE) as publisher:
+            engine.open(publisher)
+            publisher.add(engine.trial("complete"))
+            publisher.add(engine.trial("complete"))
+            engine.finish(publisher)
+    assert capfd.readouterr().err.count("warning: the database is away; training goes on, the trials are kept in") == 1
+    assert [run.info.status for run in runs("trial")] == ["FINISHED"] * 2
+
+
+def test_a_publisher_that_dies_is_replaced(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with Publisher(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(engine.trial("complete"))
         wait_until(lambda: bool(list(engine.folder.glob("trials/0/mlflow.json"))))
-        clerk._process.send_signal(signal.SIGKILL)
-        clerk._process.wait()
+        publisher._process.send_signal(signal.SIGKILL)
+        publisher._process.wait()
         started = time.perf_counter()
-        clerk.log_trial(engine.trial("pruned"))
+        publisher.add(engine.trial("pruned"))
         assert time.perf_counter() - started < 5  # it neither hangs nor raises
-        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+        engine.finish(publisher)
     assert "ended with status -9; begun anew" in capfd.readouterr().err
     assert [run.info.status for run in runs("tune")] == ["FINISHED"]
     assert [run.info.status for run in runs("trial")] == ["FINISHED", "KILLED"]
     assert open_saved(PARAMS.tune.storage, engine.study.name).trials[1].state == TrialState.PRUNED
-
-
-def test_a_report_without_a_good_trial_is_an_error(engine: Engine, project: Path) -> None:
-    def body() -> None:
-        with ClerkHere() as clerk:
-            engine.open(clerk)
-            clerk.log_trial(engine.trial("failed"))
-            clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
-
-    with pytest.raises(WellfitError, match="none of 1 trials ended well"):
-        body()
-    assert [run.info.status for run in runs("tune")] == ["FAILED"]
-
-
-def test_handing_over_never_waits() -> None:
-    with Clerk() as clerk:
-        clerk._process.send_signal(signal.SIGSTOP)  # nobody reads
-        for _ in range(2000):  # more than a pipe holds
-            clerk.log_trial(Path("/nowhere" * 10))
-        waits = len(clerk._unsaid)
-        clerk._process.kill()
-    assert waits > 0
 
 
 def test_an_interruption_does_not_cut_a_message_in_half(
@@ -333,16 +327,16 @@ def test_an_interruption_does_not_cut_a_message_in_half(
 
     def write_and_interrupt(pipe: int, text: bytes) -> int:
         written = write(pipe, text)
-        if b'"trial"' in text:
+        if b'"add"' in text:
             signal.raise_signal(signal.SIGINT)
         return written
 
     def body() -> None:
-        with engine.study, Clerk() as clerk:
-            engine.open(clerk)
+        with engine.study, Publisher(MODULE) as publisher:
+            engine.open(publisher)
             folder = engine.trial("complete")
             monkeypatch.setattr(os, "write", write_and_interrupt)
-            clerk.log_trial(folder)
+            publisher.add(folder)
 
     with pytest.raises(KeyboardInterrupt):
         body()
@@ -353,13 +347,13 @@ def test_an_interruption_does_not_cut_a_message_in_half(
 
 
 def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with ClerkHere() as clerk:
-        engine.open(clerk)
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
         folder = engine.trial("complete")
         (folder / "trial.json").write_text("{")
-        clerk.log_trial(folder)
-        clerk.log_trial(engine.trial("complete"))
-        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+        publisher.add(folder)
+        publisher.add(engine.trial("complete"))
+        engine.finish(publisher)
     assert "is not as a training leaves it" in capfd.readouterr().err
     assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["1"]
     with pytest.raises(WellfitError):
@@ -368,28 +362,28 @@ def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: p
 
 def test_a_store_made_anew_gets_all_trials(engine: Engine, project: Path, new_store: Path) -> None:
     for _ in range(2):
-        with ClerkHere() as clerk:
-            engine.open(clerk)
-            clerk.log_trial(engine.trial("complete"))
-            clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+        with PublisherHere(MODULE) as publisher:
+            engine.open(publisher)
+            publisher.add(engine.trial("complete"))
+            engine.finish(publisher)
         shutil.copy(new_store, project / "mlflow.db")
-    with ClerkHere() as clerk:
-        engine.open(clerk)
-        clerk.log_trial(engine.trial("pruned"))
-        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(engine.trial("pruned"))
+        engine.finish(publisher)
     assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["0", "1", "2"]
     assert len(runs("tune")) == 1
 
 
 def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path) -> None:
-    with ClerkHere() as clerk:
-        engine.open(clerk)
-        clerk.log_trial(engine.trial("complete"))
-        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
-    (engine.folder / "trials" / "0" / "mlflow.json").unlink()  # as if the clerk had died before it was written
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(engine.trial("complete"))
+        engine.finish(publisher)
+    (engine.folder / "trials" / "0" / "mlflow.json").unlink()  # as if the publisher had died before it was written
     before = runs("trial")[0].info.run_id
     MlflowClient(tracking.store_uri()).update_run(before, status="RUNNING")
-    with ClerkHere() as clerk:
-        engine.open(clerk)
-        clerk.finish(project / "reports", [Row.of(each) for each in engine.records])
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        engine.finish(publisher)
     assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import torch
 
 from wellfit.settings.params import Params, load_params
+from wellfit.training import size as module
+from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, load_training_data
-from wellfit.tuning import size as module
-from wellfit.tuning.size import Size, Way, choose_size, fastest, rate, sizes_of_study
+from wellfit.training.size import CoreUse, Size, choose_size, fastest
+from wellfit.tuning.trials import most_processes, sizes_of_study
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 BASE = ["data.name=moons", "model.hidden=[8]", "tune.n_trials=64"]
@@ -30,16 +31,16 @@ class Rates:
         self._seconds = seconds
         self.measured: list[tuple[int, int]] = []
 
-    def __call__(self, members: int, way: Way) -> float:
-        self.measured.append((members, way.cores))
-        return members / self._seconds[members, way.cores]
+    def __call__(self, members: int, use: CoreUse) -> float:
+        self.measured.append((members, use.cores))
+        return max(members, use.processes) / self._seconds[members, use.cores]
 
 
 def measured(
-    seconds: Mapping[tuple[int, int], float], sizes: list[int] = SIZES, ways: Sequence[Way] = (Way(1, 1),)
+    seconds: Mapping[tuple[int, int], float], sizes: list[int] = SIZES, uses: Sequence[CoreUse] = (CoreUse(1, 1),)
 ) -> tuple[Size, list[tuple[int, int]]]:
     rates = Rates(seconds)
-    return fastest(rates, sizes, ways), rates.measured
+    return fastest(rates, sizes, uses), rates.measured
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +58,7 @@ def measurements(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[in
     """The sizes of each measurement, all of which find four members and two threads to be fastest."""
     done: list[list[int]] = []
 
-    def found(measure: object, sizes: list[int], ways: Sequence[Way]) -> Size:
+    def found(measure: object, sizes: list[int], uses: Sequence[CoreUse]) -> Size:
         done.append(sizes)
         return Size(4, 2, 10.5)
 
@@ -71,7 +72,7 @@ def params_with(*changes: str) -> Params:
 
 
 def chosen(params: Params, data: TrainingData) -> Size:
-    return choose_size(params, data, sizes_of_study(params.tune))
+    return choose_size(params, data, sizes_of_study(params.tune), Cores(data))
 
 
 def test_the_pack_of_most_steps_a_second_is_chosen() -> None:
@@ -96,12 +97,12 @@ def test_a_pack_that_pays_only_when_large_is_found() -> None:
     assert size.members == 16
 
 
-@pytest.mark.parametrize("more", [Way(2, 1), Way(1, 2)])
+@pytest.mark.parametrize("more", [CoreUse(2, 1), CoreUse(1, 2)])
 @pytest.mark.parametrize("pays", [True, False])
-def test_cores_are_used_where_they_pay(more: Way, pays: bool) -> None:
+def test_cores_are_used_where_they_pay(more: CoreUse, pays: bool) -> None:
     one = {(1, 1): 1.0, (4, 1): 1.0, (8, 1): 1.0}
     two = {(members, 2): seconds * (0.6 if pays else 0.97) for (members, _), seconds in one.items()}
-    size, tried = measured(one | two, [1, 4, 8], [Way(1, 1), more])
+    size, tried = measured(one | two, [1, 4, 8], [CoreUse(1, 1), more])
     assert (size.members, size.threads, size.processes) == (8, *(more if pays else (1, 1)))
     assert tried == [(1, 1), (4, 1), (8, 1), (8, 2)]  # what pays on one core pays on two
 
@@ -109,19 +110,20 @@ def test_cores_are_used_where_they_pay(more: Way, pays: bool) -> None:
 def test_more_cores_may_want_a_larger_pack() -> None:
     one = {(1, 1): 1.0, (4, 1): 1.0, (8, 1): 2.0, (16, 1): 4.0}
     two = {(4, 2): 0.8, (8, 2): 1.0, (16, 2): 2.0}
-    size, tried = measured(one | two, [1, 4, 8, 16], [Way(1, 1), Way(1, 2)])
+    size, tried = measured(one | two, [1, 4, 8, 16], [CoreUse(1, 1), CoreUse(1, 2)])
     assert size == Size(8, 1, 8.0, 2)
     assert tried[-3:] == [(4, 2), (8, 2), (16, 2)]
 
 
-def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds, now = iter([0.5, 5.0, 1.0, 3.0]), [0.0]  # the first step does not count, either way
-    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-
-    def step() -> None:
-        now[0] += next(seconds)
-
-    assert rate(step, 4) == pytest.approx(4.0)
+def test_networks_that_are_not_packed_train_in_more_processes_where_it_pays() -> None:
+    size, tried = measured({(1, 1): 1.0, (1, 2): 1.2}, [1], [CoreUse(1, 1), CoreUse(1, 2)])
+    assert (size.members, size.processes, size.at_once, tried) == (1, 2, 2, [(1, 1), (1, 2)])
+    assert size.describe() == "trials one by one, in 2 processes"
+    size, _ = measured({(1, 1): 1.0, (1, 2): 1.8}, [1], [CoreUse(1, 1), CoreUse(1, 2)])
+    assert (size.members, size.processes, size.at_once) == (1, 1, 1)
+    # The threads of such a network are its own: there is nothing to measure.
+    size, tried = measured({(1, 1): 1.0, (4, 1): 5.0, (4, 2): 5.0}, [1, 4], [CoreUse(1, 1), CoreUse(2, 1)])
+    assert (size.members, tried) == (1, [(1, 1), (4, 1), (4, 2)])
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,6 @@ def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
         ([], [1, 4, 8, 16, 32]),
         (["tune.n_trials=20"], [1, 4, 8]),
         (["tune.n_trials=10000"], [1, 4, 8, 16, 32, 64, 128]),
-        (["tune.processes=2"], [1, 4, 8, 16]),
         (["tune.pack=24"], [24]),
     ],
 )
@@ -189,31 +190,56 @@ def test_a_damaged_memory_is_made_anew(measurements: list[list[int]], data: Trai
     assert len(measurements) == 1
 
 
-def test_processes_that_can_share_a_pack_are_measured(
-    project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Crew:
-        asked: ClassVar[list[int]] = []
+class Many:
+    """Processes that share a pack at once."""
 
-        def __len__(self) -> int:
-            return 2
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int]] = []
 
-        def rate(self, params: Params, members: int) -> float:
-            self.asked.append(members)
-            return 1e9
+    def __len__(self) -> int:
+        return 2
 
-    monkeypatch.setattr(module, "SECONDS", 0.0)
-    params = params_with("tune.n_trials=8")
-    size = choose_size(params, data, sizes_of_study(params.tune), Crew())
+    def rate(self, params: Params, members: int, size: Size, *, packed: bool) -> float:
+        assert packed == (size.members > 1)
+        self.asked.append((members, size.processes))
+        return 1e9 if size.processes == 2 else float(members)
+
+
+def test_processes_that_can_share_a_pack_are_measured(project: Path, data: TrainingData) -> None:
+    params, cores = params_with("tune.n_trials=8"), Many()
+    size = choose_size(params, data, sizes_of_study(params.tune), cores)  # type: ignore[arg-type]
     assert size == Size(4, 1, 1e9, 2)
     assert size.describe() == "up to 4 trials as one pack, in 2 processes"
-    assert choose_size(params, data, sizes_of_study(params.tune), Crew()) == size
-    assert Crew.asked == [4]  # it was remembered
-    assert choose_size(params, data, sizes_of_study(params.tune)).processes == 1  # without them it is another question
+    assert choose_size(params, data, sizes_of_study(params.tune), cores) == size  # type: ignore[arg-type]
+    assert cores.asked == [(1, 1), (4, 1), (4, 2)]  # it was remembered
+    assert chosen(params, data).processes == 1  # without them it is another question
+    threads = params.replace({"train.threads": 1})
+    assert choose_size(threads, data, [4], cores).processes == 1  # type: ignore[arg-type]
+
+
+def test_convolutions_in_processes_are_measured(project: Path, prepared: Path) -> None:
+    params, cores = params_with("data.name=digits", "model.name=cnn"), Many()
+    data = load_training_data(params, prepared / "digits")
+    assert choose_size(params, data, [1, 4, 8], cores) == Size(1, 1, 1e9, 2)  # type: ignore[arg-type]
+    assert cores.asked == [(1, 1), (2, 2)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "processes"),
+    [
+        ([], 16),  # each has two members of a pack of 32
+        (["tune.n_trials=9"], 2),
+        (["tune.pack=6"], 3),
+        (["tune.pack=1"], 32),  # of 64 trials
+        (["model.name=cnn", "data.name=digits", "tune.n_trials=5"], 2),
+    ],
+)
+def test_a_study_has_work_for_so_many_processes(changes: list[str], processes: int) -> None:
+    assert most_processes(params_with(*changes)) == processes
 
 
 def test_a_real_network_is_measured(project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SECONDS", 0.0)
+    monkeypatch.setattr("wellfit.training.cores.SECONDS", 0.0)
     torch.set_num_threads(3)
     size = chosen(params_with("tune.n_trials=8"), data)
     assert size.members in (1, 4)

@@ -1,0 +1,214 @@
+"""What is published of a study: to MLflow a run and a run for each trial, to the study's storage how each trial ended.
+
+It runs as a process of its own, beside the training. What cannot be published stays in the records of the trials, and
+is published when the study is next opened.
+"""
+
+import json
+import os
+from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
+
+from wellfit import tracking
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+from wellfit.files import read_json, write_json
+from wellfit.settings.params import Params, flatten
+from wellfit.tracking.publication import Publication, run
+from wellfit.training.record import CHECKPOINT, HISTORY
+from wellfit.tuning.record import TrialRecord, read_record
+from wellfit.tuning.report import Row
+
+if TYPE_CHECKING:
+    import optuna
+
+PUBLISHED = "mlflow.json"  # in the folder of a trial: its run in MLflow
+RUN = "run.json"  # in the folder of a study: its run in MLflow
+STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
+
+
+class StudyPublication(Publication):
+    """The trials of a study, those that an earlier publisher left among them.
+
+    Several processes may publish one study; its run is one.
+
+    Args:
+        opening: with ``folder``, of the study's records, and ``storage``, as ``tune.storage`` says it.
+    """
+
+    def __init__(self, opening: Mapping[str, Any]) -> None:
+        super().__init__(opening)
+        self._folder, self._storage = Path(opening["folder"]), str(opening["storage"])
+        self._to_store: deque[Path] = deque()
+        self._left: set[Path] = set()  # by a publisher of before
+        self._half_copied: dict[str, str] = {}  # number of a trial to its run
+        self._saved: optuna.Study | None = None
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self._folder / f"publisher-{os.getpid()}.lock")
+        with self._one_at_a_time():
+            others = {path: tracking.is_held(path) for path in self._folder.glob("publisher-*.lock")}
+            self._lock.acquire()
+        for path, alive in others.items():
+            if not alive:
+                path.unlink(missing_ok=True)
+        if not any(others.values()):  # else they may be in the hands of another
+            self._take_what_was_left()
+
+    @property
+    def kept(self) -> str:
+        """What a warning says of trials that cannot be published."""
+        return f"the trials are kept in {self._folder} until the study is next opened"
+
+    def add(self, folder: Path) -> None:
+        """Takes a trial, and tells the storage of it at once, for other processes to know."""
+        self._to_store.append(folder)
+        if folder not in self._left and not (folder / PUBLISHED).exists():  # else it had ended when this process began
+            super().add(folder)
+        self._store_all()
+
+    def ended_run(self, folder: Path) -> tracking.EndedRun:
+        """What MLflow is told of a trial.
+
+        Raises:
+            WellfitError: its folder is damaged.
+        """
+        return ended_run(read_record(folder), folder, self.meta)
+
+    def start_run(self) -> tracking.Run:
+        """Goes on with the run of before, where there is one."""
+        opening, file = self._opening, self._folder / RUN
+        with self._one_at_a_time():  # one study, one run, also where two processes begin it at once
+            again = read_json(file)["run_id"] if file.exists() else None
+            started = tracking.start_run(
+                opening["stage"], opening["name"], self.meta, again=again, shared=True, started=opening["started"]
+            )
+            study_run = self._open_run.enter_context(started)
+            write_json(file, {"run_id": study_run.id})
+            if again and again != study_run.id:  # another store, or below another run: it lacks the trials
+                for marker in self._folder.glob(f"trials/*/{PUBLISHED}"):
+                    marker.unlink()
+                self._take_what_was_left()
+        if self._left:
+            self._half_copied = tracking.children_by_tag(study_run, "wellfit.trial")
+        return study_run
+
+    def log(self, ended: tracking.EndedRun, folder: Path, run: tracking.Run) -> None:
+        """Makes the run of a trial, or completes the one that was left half filled."""
+        again = self._half_copied.get(ended.tags["wellfit.trial"]) if folder in self._left else None
+        write_json(folder / PUBLISHED, {"run_id": tracking.log_ended_run(ended, self.meta, run, again)})
+
+    def close(self, status: str, failure: str = "") -> None:
+        """Ends the study's run, unless another process has it open, too."""
+        self._store_all()
+        with self._one_at_a_time():  # of two that leave at once, one is the last
+            super().close(status, failure)
+        Path(self._lock.lock_file).unlink(missing_ok=True)
+        self._lock.release()
+
+    def _one_at_a_time(self) -> FileLock:
+        return FileLock(self._folder / "publishers.lock")
+
+    def _take_what_was_left(self) -> None:
+        """Takes the trials that MLflow lacks; the storage has been told of them when the study was opened."""
+        trials = [path for path in self._folder.glob("trials/*") if path.name.isdecimal()]
+        for trial in sorted(trials, key=lambda path: int(path.name)):
+            if not (trial / PUBLISHED).exists() and trial not in self._waiting:
+                self._left.add(trial)
+                self._waiting.append(trial)
+
+    def _store_all(self) -> None:
+        """Tells the storage of every trial that it has not heard of."""
+        from wellfit.tuning.storage import end_trial, open_saved
+
+        try:
+            while self._to_store:
+                self._saved = self._saved or open_saved(self._storage, self._folder.name)
+                record = None
+                with suppress(WellfitError):  # a damaged one is told when it is copied
+                    record = read_record(self._to_store[0])
+                if record:
+                    end_trial(self._saved, record)
+                self._to_store.popleft()
+        except Exception as error:  # of as many kinds as there are databases
+            self.warn("storage", error)
+
+
+def ended_run(record: TrialRecord, folder: Path, meta: Meta) -> tracking.EndedRun:
+    """What MLflow is told of a trial.
+
+    MLflow's view of parallel coordinates opens with the params that differ and with the metric that came first.
+    """
+    monitor = record.config["train"]["monitor"]
+    best = record.history[record.best_epoch - 1] if record.best_epoch else {}
+    scores = {name: value for name, value in best.items() if name.startswith("val/")}
+    metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
+    files = [(folder / HISTORY, "")]
+    if (folder / CHECKPOINT).exists():
+        files.append((folder / CHECKPOINT, "checkpoint"))
+    tags = {
+        "wellfit.trial": str(record.number),
+        "wellfit.trial_state": record.state,
+        "mlflow.note.content": _describe_trial(record, monitor),
+    }
+    if record.failure:
+        tags["wellfit.failure"] = record.failure
+    return tracking.EndedRun(
+        stage="trial",
+        name=f"trial {record.number} {meta.name} {record.config['model']['name']}",
+        status=STATUS[record.state],
+        started=record.started,
+        ended=record.ended,
+        tags=tags,
+        params=flatten(record.config),
+        metrics=metrics | {"best_epoch": record.best_epoch} if best else {},
+        curves=tracking.thinned(record.history, record.best_epoch),
+        epochs=len(record.history),
+        files=files,
+    )
+
+
+def _describe_trial(record: TrialRecord, monitor: str) -> str:
+    ended = {"complete": "It ran to its end", "pruned": "It was stopped early", "failed": "It failed"}[record.state]
+    result = ""
+    if record.best is not None:
+        result = f"; its best `{monitor}` is {record.best:.6g}, in epoch {record.best_epoch}"
+    failure = f": {record.failure}" if record.failure else ""
+    lines = [f"Trial {record.number} of a study. {ended} after {len(record.history)} epochs{failure}{result}.", ""]
+    lines += ["| key | value |", "|---|---|"]
+    return "\n".join(lines + [f"| `{key}` | {json.dumps(value)} |" for key, value in record.values.items()])
+
+
+def describe_study(params: Params, meta: Meta, best: Row | None = None) -> str:
+    """The description of the study's run, as Markdown.
+
+    Args:
+        params: the configuration, with the space that is searched.
+        meta: the data.
+        best: the best trial, once it is known.
+    """
+    tune, monitor = params.tune, params.train.monitor
+    space = params.model_dump(mode="json")["tune"]["space"]
+    lines = [
+        f"A study of {tune.n_trials} trials: each trains `{params.model.name}` on `{meta.name}` with "
+        f"other values of {len(tune.searched)} keys, and is judged by its best `{monitor}`. The trials are nested "
+        "below, each with its curves and its best checkpoint; `tune/` among the artifacts is the report.",
+        "",
+        "| key | searched | best |",
+        "|---|---|---|",
+    ]
+    for key in tune.searched:
+        section, name = key.split(".")
+        found = json.dumps(best.values[key]) if best else ""
+        lines.append(f"| `{key}` | {json.dumps(space[section][name])} | {found} |")
+    if best and best.value is not None:
+        lines += ["", f"Best: trial {best.number}, `{monitor}` {best.value:.6g} in epoch {best.best_epoch}."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run(StudyPublication)
