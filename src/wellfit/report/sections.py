@@ -10,11 +10,10 @@ from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
 from wellfit.metrics.names import score_name
 from wellfit.metrics.scores import confusion_counts, per_class_report
 from wellfit.report import charts, examples
-from wellfit.report.content import MISSING, Chart, Share, Table, cell, number, score, score_cell, scores, so_many_rows
+from wellfit.report.content import MISSING, Share, Table, cell, score, score_cell, scores, so_many_rows
 from wellfit.report.records import Evaluated, Training, Tuning
-from wellfit.report.tuning_charts import StudyCharts
+from wellfit.report.study import StudyCharts
 from wellfit.training.metrics import is_higher_better
-from wellfit.tuning.config import Interval
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns
@@ -67,15 +66,17 @@ def results(run: Evaluated) -> dict[str, Any]:
         ]
         matrix = confusion_counts(y, run.predictions.argmax(axis=1), len(names))
         bins, ece = run.params.evaluate.calibration_bins, run.metrics["ece"]
-        drawn = [charts.confusion_matrix(matrix, names), charts.reliability(y, run.predictions, bins, ece)]
+        drawn = [
+            charts.confusion_matrix(matrix, names),
+            charts.reliability(y, run.predictions, bins, ece),
+            *charts.ranking_curves(y, run.predictions, names),
+        ]
         found["classes"] = Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
         mistakes = examples.wrong_classes(run.test, run.predictions, run.meta)
     else:
-        error = run.predictions - y
-        says = f"Mean error {number(float(error.mean()))}, standard deviation {number(float(error.std()))}."
         drawn = [
             charts.predicted_against_actual(y, run.predictions, run.meta.target_name, run.metrics["r2"]),
-            charts.histogram({"test rows": error}, "predicted minus actual", "Errors", says, zero=True),
+            charts.errors(y, run.predictions, run.meta.target_name),
         ]
         mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
     return found | {"charts": drawn, "mistakes": mistakes, "fold_classes": len(names) > MANY_PARTS}
@@ -105,8 +106,7 @@ def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
         if {f"train/{name}", f"val/{name}"} <= found.history.keys()
     ]
     drawn = [charts.curves(found.history, found.best_epoch, name) for name in shown]
-    drawn.append(charts.single_curve(found.history, "lr", "Learning rate"))
-    drawn.append(charts.single_curve(found.history, "grad_norm", "Gradient norm"))
+    drawn += [charts.single_curve(found.history, column) for column in ("lr", "grad_norm")]
     return {
         "says": f"{ended}; the weights of epoch {found.best_epoch} were kept, the best by {monitor}.",
         "verdict": found.warnings,
@@ -130,11 +130,8 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
         return nothing | {"says": "Tuning was off, or had nothing to search: the values of params.yaml were used."}
     if found.data_sha256 != run.meta.sha256:
         return nothing | {"says": "reports/tune is of other data than these, and is not shown."}
-    monitor = run.params.train.monitor
-    logarithmic = frozenset(
-        key for key, entry in run.params.tune.searched.items() if isinstance(entry, Interval) and entry.log
-    )
-    study = StudyCharts(found.trials, logarithmic, monitor, higher_is_better=is_higher_better(monitor))
+    study = StudyCharts(found.trials, run.params)
+    monitor = study.monitor
     header = ["trial", monitor, "best epoch", *study.keys]
     rows = [[str(t.number), score_cell(monitor, t.value), t.best_epoch, *t.values.values()] for t in study.ranked]
     everything = [
@@ -157,7 +154,7 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
             *([study.importance(found.importance)] if found.importance else []),
             study.parallel(),
         ],
-        "slices": [study.slice(key) for key in study.keys],
+        "slices": study.slices(),
         "ranks": study.ranks(found.importance),
     }
 
@@ -189,20 +186,14 @@ def data(run: Evaluated) -> dict[str, Any]:
     total = sum(meta.split_sizes.values())
     sizes = [[name, meta.split_sizes[name], Share(meta.split_sizes[name] / total)] for name in SPLIT_NAMES]
     balance: Table | None = None
-    drawn: Chart
     if run.is_classification:
         counts = {name: np.bincount(split.y, minlength=len(meta.class_names)) for name, split in splits.items()}
         rows = [[name, *(int(counts[s][i]) for s in SPLIT_NAMES)] for i, name in enumerate(meta.class_names)]
         balance = Table("Rows of each class", ["class", *SPLIT_NAMES], rows)
         drawn = charts.class_balance(meta.class_counts, meta.class_names)
     else:
-        y = np.asarray(splits["train"].y, np.float64)
-        says = (
-            f"Training rows from {number(y.min())} to {number(y.max())}, mean {number(meta.target_mean)}, standard "
-            f"deviation {number(meta.target_std)}."
-        )
-        parts = {"training rows": y, "test rows": np.asarray(splits["test"].y, np.float64)}
-        drawn = charts.histogram(parts, meta.target_name, "Target", says)
+        y, y_test = (np.asarray(splits[name].y, np.float64) for name in ("train", "test"))
+        drawn = charts.target(y, y_test, meta.target_name)
     pictures, table = examples.samples(splits["train"], meta)
     return {
         "says": (

@@ -8,8 +8,8 @@ import numpy as np
 from torch import Tensor
 
 from wellfit import tracking
-from wellfit.charts.diagnostics import lr_range
 from wellfit.charts.style import save
+from wellfit.charts.training import lr_range
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
 from wellfit.progress import Progress

@@ -302,7 +302,7 @@ def _warm_up() -> None:
     import sklearn.ensemble  # noqa: F401
     from optuna.importance import FanovaImportanceEvaluator
 
-    import wellfit.charts.tuning_plots  # noqa: F401
+    import wellfit.charts.tuning  # noqa: F401
 
     FanovaImportanceEvaluator(n_trees=1)  # optuna imports it when it is first made
 
