@@ -177,7 +177,7 @@ def test_reliability_diagram_shows_each_bin():
         expected = binomtest(int(right[m].sum()), int(m.sum())).proportion_ci(method="wilson")
         np.testing.assert_allclose(segment[:, 1], [expected.low, expected.high], rtol=1e-6, atol=1e-12)
     ece = classification_scores(y, probabilities, None, 10)["ece"]
-    expected_title = f"Confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}, calibration error {ece:.3f}"
+    expected_title = f"Confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}, ECE {ece:.3f}"
     assert axes.get_title("left") == expected_title
 
 

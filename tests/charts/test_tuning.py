@@ -34,7 +34,7 @@ def test_tuning_history_follows_the_best_completed_trial(tmp_path, higher, so_fa
     (axes,) = figure.axes
     np.testing.assert_array_equal(line(axes, "best completed so far").get_ydata(), [np.nan, *so_far])
     assert line(axes, "completed trial").get_xdata().tolist() == [1, 2, 4]
-    assert line(axes, "pruned trial, its best until then").get_xdata().tolist() == [0]
+    assert line(axes, "pruned trial").get_xdata().tolist() == [0]
     ring = line(axes, "best trial")
     assert (*ring.get_xdata(), *ring.get_ydata()) == (best, values[best])
     assert axes.get_title("left") == f"Best val/loss: {values[best]} (3 completed, 1 pruned, 1 failed)"

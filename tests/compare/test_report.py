@@ -178,7 +178,7 @@ def test_the_curves_and_boundaries_show_what_was_measured(tmp_path: Path, monkey
     titles = {"dropout 0.4": "dropout 0.4\ntest F1 52.0 % (seed 0)"}
     assert drawn == {"measures": ["val/loss", "val/f1"], "weights": "last", "titles": titles}
     write(tmp_path / "c", outcomes, compare(VARIANTS, measure=["test/loss"]))
-    assert (drawn["score"], drawn["weights"]) == ("accuracy", "last")
+    assert (drawn["measures"], drawn["weights"]) == (["val/loss", "val/accuracy"], "last")
 
 
 def test_schedules_are_drawn_where_they_differ(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ MANY_CELLS = 20  # classes above which a confusion matrix shows colours alone
 CROWDED = 0.97  # AUC above which all curves lie in a corner, which is drawn again, larger
 MANY_POINTS = 1500  # rows above which a scatter becomes a density
 MOST_TICKS = 34  # class names that fit along a confusion matrix
-DARK = 0.55  # opacity of a cell above which its number is written in white
+DARK = 0.65  # opacity of a cell above which its number is written in white
 CORNERS = np.array([(-0.48, -0.48), (0.48, -0.48), (0.48, 0.48), (-0.48, 0.48)])  # of a cell, from its middle
 
 
@@ -173,9 +173,7 @@ def reliability_diagram(found: Reliability) -> Figure:
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="accuracy equals confidence")
     axes.vlines(found.confidence, found.low, found.high, color=SKY, linewidth=1.4, label="95 % interval of a bin")
     axes.plot(found.confidence, found.accuracy, "o", color=BLUE, markersize=6, label="accuracy of a bin")
-    axes.set_title(
-        f"Confidence {found.mean_confidence:.1%}, accuracy {found.mean_accuracy:.1%}, calibration error {error:.3f}"
-    )
+    axes.set_title(f"Confidence {found.mean_confidence:.1%}, accuracy {found.mean_accuracy:.1%}, ECE {error:.3f}")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="confidence (probability of the predicted class)")
     axes.set_ylabel("accuracy")
     in_percent(axes.xaxis)

@@ -286,7 +286,7 @@ def _draw_trials(axes: Axes, study: Study, x: NDArray[np.floating] | NDArray[np.
     """A point for each trial that has a value."""
     for state, marker, color, label in (
         ("complete", "o", BLUE, "completed trial"),
-        ("pruned", "x", ORANGE, "pruned trial, its best until then"),
+        ("pruned", "x", ORANGE, "pruned trial"),
     ):
         of_state = np.array([each == state for each in study.states], bool)
         if of_state.any():

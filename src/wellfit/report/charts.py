@@ -7,7 +7,7 @@ import numpy as np
 from wellfit.charts import data, evaluation, training
 from wellfit.metrics.names import score_name
 from wellfit.metrics.scores import FloatArray, IntArray, wilson_interval
-from wellfit.report.content import Chart, Share, Table, number, percent, score, score_cell, so_many_rows
+from wellfit.report.content import Chart, Share, Table, number, percent, rows_in_words, score, score_cell
 
 MANY_CELLS = 20  # classes above which a confusion matrix is not repeated as a table
 TOP_CONFUSIONS = 10
@@ -60,7 +60,7 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     says = f"{hits:,} of {total:,} test rows were predicted right ({percent(hits / total)})."
     if mistakes:
         count, row, column = mistakes[0]
-        pair = f"{class_names[row]} was taken for {class_names[column]} ({so_many_rows(count)})."
+        pair = f"{class_names[row]} was taken for {class_names[column]} ({rows_in_words(count)})."
         if len(mistakes) == 1:
             says += f" Only {pair}"
         elif count > mistakes[1][0]:

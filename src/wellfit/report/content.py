@@ -97,16 +97,16 @@ def score_cell(name: str, value: float | None) -> float | None:
 
 def scores(name: str, values: Sequence[float | None]) -> list[str]:
     """Values of a score that stand beside each other, such as the ends of its interval: all with the same decimals."""
-    told = [None if value is None or not math.isfinite(value) else value for value in values]
-    known = [value for value in told if value is not None]
+    finite = [None if value is None or not math.isfinite(value) else value for value in values]
+    known = [value for value in finite if value is not None]
     if is_share(name):
         decimals = max(map(_percent_decimals, known), default=1)
-        return [MISSING if value is None else percent(value, decimals) for value in told]
+        return [MISSING if value is None else percent(value, decimals) for value in finite]
     largest = max(map(abs, known), default=0.0)
     if not 1e-4 <= largest < 1e7:
-        return [number(value) for value in told]
+        return [number(value) for value in finite]
     decimals = max(0, 3 - math.floor(math.log10(largest)))
-    return [MISSING if value is None else _minus(f"{round(value, decimals) + 0.0:,.{decimals}f}") for value in told]
+    return [MISSING if value is None else _minus(f"{round(value, decimals) + 0.0:,.{decimals}f}") for value in finite]
 
 
 def cell(value: Any) -> str:
@@ -138,8 +138,8 @@ def _percent_decimals(share: float) -> int:
     return 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
 
 
-def so_many_rows(count: int) -> str:
-    """So many rows, in words."""
+def rows_in_words(count: int) -> str:
+    """A number of rows, such as ``1 row``."""
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 

@@ -10,7 +10,7 @@ from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
 from wellfit.metrics.names import score_name
 from wellfit.metrics.scores import confusion_counts, per_class_report
 from wellfit.report import charts, examples
-from wellfit.report.content import MISSING, Share, Table, cell, score, score_cell, scores, so_many_rows
+from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
 from wellfit.training.metrics import is_higher_better
@@ -41,11 +41,11 @@ BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
 def headline(run: Evaluated) -> str:
     """The result in a sentence."""
     name = "accuracy" if run.is_classification else "rmse"
-    value, interval = _told(run, name)
+    value, interval = _with_interval(run, name)
     model = run.checkpoint.info["config"]["model"]["name"]
     return (
         f"Test {score_name(name)} {value}, 95 % interval {interval}: {model} on "
-        f"{so_many_rows(len(run.test.y))} that no other stage has seen."
+        f"{rows_in_words(len(run.test.y))} that no other stage has seen."
     )
 
 
@@ -55,7 +55,8 @@ def results(run: Evaluated) -> dict[str, Any]:
     y, names = np.asarray(run.test.y), run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
-        [score_name(name), *_told(run, name), MEANINGS[name] + whose * (name in BY_CLASS)] for name in names_of_scores
+        [score_name(name), *_with_interval(run, name), MEANINGS[name] + whose * (name in BY_CLASS)]
+        for name in names_of_scores
     ]
     header = ["score", "value", "95 % interval", "meaning"]
     found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
@@ -237,7 +238,7 @@ def _columns(meta: Meta) -> Table | None:
 def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
-    found = [(f"test {score_name(name)}", *_told(run, name)) for name in names]
+    found = [(f"test {score_name(name)}", *_with_interval(run, name)) for name in names]
     if trained is not None:
         count = len(trained.warnings or [])
         verdict = (
@@ -251,7 +252,7 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
     return found
 
 
-def _told(run: Evaluated, name: str) -> tuple[str, str]:
+def _with_interval(run: Evaluated, name: str) -> tuple[str, str]:
     """A test score and its interval."""
     value, low, high = scores(name, [run.metrics[f"{name}{end}"] for end in ("", "_low", "_high")])
     return value, MISSING if MISSING in (low, high) else f"{low} to {high}"
