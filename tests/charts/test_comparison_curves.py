@@ -4,6 +4,7 @@ from matplotlib.colors import to_rgba
 
 from wellfit.charts import comparison_curves as plots
 from wellfit.charts.style import save
+from wellfit.compare.measures import Measure
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.statistics import results_of
 
@@ -28,6 +29,10 @@ def results(*outcomes):
     return results_of(list(dict.fromkeys(outcome.variant for outcome in outcomes)), [], list(outcomes))
 
 
+def curves(found, weights="best"):
+    return plots.curves(found, [Measure("val/loss"), Measure("val/accuracy")], "", weights)
+
+
 def lines_of(axes, color, style="-"):
     return [
         line
@@ -42,7 +47,7 @@ def labels(figure):
 
 def test_curves_are_means_of_both_splits_with_the_range_of_the_seeds(tmp_path):
     found = results(training("a", 0, [1.0, 0.6]), training("a", 1, [0.8, 0.2]), training("b", 0, [0.5, 0.5]))
-    figure = plots.curves(found, "accuracy", "")
+    figure = curves(found)
     loss, accuracy = figure.axes
     (validation,) = lines_of(loss, plots.COLORS[0])
     (train,) = lines_of(loss, plots.COLORS[0], "--")
@@ -62,25 +67,25 @@ def test_titles_tell_of_the_weights_that_are_scored():
     found = results(
         training("early", 0, [1.0, 0.2, 0.8]), training("late", 0, [1.0, 0.5, 0.4]), training("late", 1, [1.0, 0.6])
     )
-    loss, accuracy = plots.curves(found, "accuracy", "", "last").axes
+    loss, accuracy = curves(found, "last").axes
     assert loss.get_title("left") == "Validation loss: lowest with late,\n0.5 on average after the last epoch"
     assert accuracy.get_title("left") == "Validation accuracy: highest with late,\n0.75 on average after the last epoch"
 
 
 def test_the_first_epochs_do_not_squeeze_the_later_ones():
     losses = [1.9, *np.linspace(0.4, 0.2, 19)]
-    loss, accuracy = plots.curves(results(training("a", 0, losses), training("b", 0, [1.9, 0.8])), "accuracy", "").axes
+    loss, accuracy = curves(results(training("a", 0, losses), training("b", 0, [1.9, 0.8]))).axes
     assert accuracy.get_ylim()[0] == pytest.approx(0.6 - 0.05 * 0.35)  # the end of b; its start is 0.05
     assert accuracy.get_ylim()[1] > 0.95
     assert loss.get_yscale() == "log"
     assert loss.get_ylim()[1] > 1.9
     slow = results(training("a", 0, [1.9, *np.linspace(1.8, 0.5, 19)]))
-    assert plots.curves(slow, "accuracy", "").axes[1].get_ylim()[0] < 0.05
+    assert curves(slow).axes[1].get_ylim()[0] < 0.05
 
 
 def test_where_seeds_ended_is_marked():
     short, long = training("a", 0, [1.0, 0.5]), training("a", 1, [0.8, 0.3, 0.3])
-    figure = plots.curves(results(short, long, training("b", 0, [0.5])), "accuracy", "")
+    figure = curves(results(short, long, training("b", 0, [0.5])))
     loss = figure.axes[0]
     whole, rest = lines_of(loss, plots.COLORS[0])
     assert whole.get_xdata().tolist() == [1, 2]
@@ -94,7 +99,7 @@ def test_where_seeds_ended_is_marked():
 
 def test_numbers_that_blew_up_flatten_nothing(tmp_path):
     wild = training("b", 0, [0.9, 1e8, float("inf")], failure="train/loss became NaN in epoch 3")
-    figure = plots.curves(results(training("a", 0, [1.0, 0.5, 0.4]), wild), "accuracy", "")
+    figure = curves(results(training("a", 0, [1.0, 0.5, 0.4]), wild))
     loss = figure.axes[0]
     assert loss.get_yscale() == "linear"
     assert loss.get_ylim()[1] < 1.2
@@ -118,7 +123,7 @@ def test_the_rate_of_what_failed_is_seen():
 
 def test_the_legend_promises_nothing_that_is_not_drawn():
     nothing = training("b", 0, [], failure="NaN")
-    for draw in (lambda found: plots.curves(found, "accuracy", ""), plots.traces):
+    for draw in (curves, plots.traces):
         figure = draw(results(training("a", 0, [1.0, 0.5]), nothing))
         assert "b (failed at once)" in labels(figure)
         assert "a seed failed" not in labels(figure)
@@ -128,12 +133,12 @@ def test_the_legend_promises_nothing_that_is_not_drawn():
 
 def test_a_seed_that_failed_is_no_part_of_the_mean():
     found = results(training("a", 0, [1.0, 0.5]), training("a", 1, [9.0, 9.0], failure="NaN"))
-    assert lines_of(plots.curves(found, "accuracy", "").axes[0], plots.COLORS[0])[0].get_ydata().tolist() == [1.0, 0.5]
+    assert lines_of(curves(found).axes[0], plots.COLORS[0])[0].get_ydata().tolist() == [1.0, 0.5]
 
 
 def test_eleven_variants_can_be_told_apart(tmp_path):
     found = results(*(training(f"variant {i}", s, [1.0 + i, 0.5]) for i in range(11) for s in range(2)))
-    figure = plots.curves(found, "accuracy", "")
+    figure = curves(found)
     looks = {(line.get_color(), line.get_marker()) for line in figure.legends[0].get_lines()[:11]}
     assert len(looks) == 11
     assert not {to_rgba(color) for color, _ in looks} & {to_rgba(plots.BLACK), to_rgba(plots.GREY)}
@@ -145,7 +150,7 @@ def test_eleven_variants_can_be_told_apart(tmp_path):
 
 def test_the_legend_has_room_for_long_names(tmp_path):
     found = results(*(training(f"a rather long name of variant {i}", 0, [1.0, 0.5]) for i in range(6)))
-    for figure in (plots.curves(found, "accuracy", ""), plots.traces(found)):
+    for figure in (curves(found), plots.traces(found)):
         save(figure, tmp_path / "long.png")
         legend = figure.legends[0].get_window_extent()
         assert 0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
@@ -215,7 +220,7 @@ def test_a_high_rate_does_not_flatten_the_schedules_of_others():
 def test_single_epochs_and_empty_histories_can_be_drawn(tmp_path):
     for found in (results(training("a", 0, [0.5])), results(training("a", 0, [], failure="out of memory"))):
         for name, figure in {
-            "curves": plots.curves(found, "accuracy", ""),
+            "curves": curves(found),
             "traces": plots.traces(found),
             "schedules": plots.schedules(found),
         }.items():

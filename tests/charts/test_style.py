@@ -1,14 +1,30 @@
 import io
 import os
+import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import matplotlib
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from wellfit.charts.style import at_foot, panel_grid, plain, save, spread_keys, spread_values, style
+from wellfit.charts.style import (
+    PROPERTIES,
+    RED,
+    WIDTH,
+    at_foot,
+    legend_below,
+    panel_grid,
+    panels,
+    plain,
+    save,
+    spread_keys,
+    spread_values,
+    style,
+    svg,
+)
 from wellfit.interruptions import deferred
 
 
@@ -45,6 +61,59 @@ def test_the_style_ends_with_the_function():
     before = dict(matplotlib.rcParams)
     line()
     assert dict(matplotlib.rcParams) == before
+
+
+@style()
+def all_kinds():
+    figure, (left, right) = panels(2)
+    left.plot([1, 2, 3], "o--", color=RED, label="a < b & 'c'")
+    left.scatter([1, 2], [3, 4], alpha=0.5)
+    left.fill_between([0, 1], [0, 1], alpha=0.2)
+    left.text(1, 1, "words", rotation=45)
+    right.bar(["x", "y"], [1, 2])
+    right.imshow([[0, 1], [2, 3]], extent=(0, 1, 0, 1))
+    legend_below(figure, left.get_legend_handles_labels()[0])
+    return figure
+
+
+def test_an_svg_needs_no_style_and_follows_the_colours_of_the_page():
+    text = svg(all_kinds(), "a")
+    root = ElementTree.fromstring(text)
+    assert (root.tag, root.get("viewBox")) == ("svg", f"0 0 {2 * 72 * WIDTH:g} {72 * 3.3:g}")
+    names = {element.tag for element in root.iter()} | {key for element in root.iter() for key in element.attrib}
+    assert not names & {"style", "metadata", "script", "{http://www.w3.org/1999/xlink}href"}
+    assert set(re.findall(r"#[0-9a-fA-F]{6}", text)) == set()
+    used = set(re.findall(r"var\((--\w+)\)", text))
+    assert {"--red", "--blue", "--ink", "--soft", "--line"} <= used <= set(PROPERTIES.values())
+    assert "a < b & 'c'" in [element.text for element in root.iter("text")]
+    assert not [element for element in root.iter("g") if not element.attrib]
+
+
+def test_what_an_svg_refers_to_is_in_it_and_no_other_svg_has_it():
+    texts = [svg(all_kinds(), name) for name in ("a", "b")]
+    found = [set(re.findall(r' id="([^"]*)"', text)) for text in texts]
+    for text, ids in zip(texts, found, strict=True):
+        assert set(re.findall(r'(?:url\(#|href="#)([^")]*)', text)) <= ids
+        assert len(ids) == text.count(' id="')
+    assert not found[0] & found[1]
+
+
+def test_the_same_figure_and_name_give_the_same_svg():
+    with matplotlib.rc_context({"font.size": 20, "svg.fonttype": "path", "lines.linewidth": 9}):
+        assert svg(all_kinds(), "a") == svg(all_kinds(), "a")
+        other = svg(all_kinds(), "a")
+    assert other == svg(all_kinds(), "a")
+
+
+@pytest.mark.parametrize("letters", [4, 30, 60])
+def test_a_legend_below_is_as_wide_as_the_figure(letters):
+    figure, (axes,) = panels(1)
+    lines = [axes.plot([0, 1], label=f"{i}" * letters)[0] for i in range(9)]
+    legend_below(figure, lines)
+    figure.draw_without_rendering()
+    extent = figure.legends[0].get_window_extent()
+    assert extent.width < figure.bbox.width or letters == 60
+    assert figure.legends[0]._ncols == {4: 5, 30: 1, 60: 1}[letters]
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
@@ -123,7 +192,8 @@ def test_what_the_font_cannot_draw_is_a_box(tmp_path):
 
 def test_drawing_loads_neither_pyplot_nor_sklearn_nor_torch():
     code = (
-        "import sys; from wellfit.charts import comparison_curves, comparison_plots, curves, plots, tuning_plots;"
+        "import sys; from wellfit.charts import comparison_curves, comparison_plots, data, evaluation, training;"
+        "from wellfit.charts import tuning;"
         "print([m for m in ('matplotlib.pyplot', 'sklearn', 'torch', 'pandas', 'mlflow') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

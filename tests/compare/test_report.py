@@ -158,9 +158,9 @@ def test_the_curves_and_boundaries_show_what_was_measured(tmp_path: Path, monkey
     drawn: dict[str, Any] = {}
     curves, boundaries = comparison_curves.curves, comparison_plots.boundaries
 
-    def draw_curves(results: Any, score: str, target: str, *, weights: Any) -> Any:
-        drawn["score"], drawn["weights"] = score, weights
-        return curves(results, score, target, weights=weights)
+    def draw_curves(results: Any, measures: Any, target: str, *, weights: Any) -> Any:
+        drawn["measures"], drawn["weights"] = [measure.key for measure in measures], weights
+        return curves(results, measures, target, weights=weights)
 
     def draw_boundaries(shown: Any, titles: Any, *names: Any) -> Any:
         drawn["titles"] = titles
@@ -176,9 +176,9 @@ def test_the_curves_and_boundaries_show_what_was_measured(tmp_path: Path, monkey
     comparison = compare(VARIANTS, measure=["test/loss", "test/f1"])
     write(tmp_path / "c", outcomes, comparison, boundaries=moons(["dropout 0.4"]))
     titles = {"dropout 0.4": "dropout 0.4\ntest F1 52.0 % (seed 0)"}
-    assert drawn == {"score": "f1", "weights": "last", "titles": titles}
+    assert drawn == {"measures": ["val/loss", "val/f1"], "weights": "last", "titles": titles}
     write(tmp_path / "c", outcomes, compare(VARIANTS, measure=["test/loss"]))
-    assert (drawn["score"], drawn["weights"]) == ("accuracy", "last")
+    assert (drawn["measures"], drawn["weights"]) == (["val/loss", "val/accuracy"], "last")
 
 
 def test_schedules_are_drawn_where_they_differ(tmp_path: Path) -> None:

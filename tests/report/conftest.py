@@ -22,7 +22,7 @@ from wellfit.tuning.best import write_no_tuning
 from wellfit.tuning.report import Row, write_report
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
-VOID = {"meta", "link", "img", "path", "circle", "rect", "line"}
+VOID = {"meta", "link", "img"}
 
 
 def made_up(

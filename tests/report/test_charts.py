@@ -1,28 +1,23 @@
 """What the charts say, and the numbers behind them."""
 
-import re
-
 import numpy as np
 import pytest
 
 from wellfit.metrics.predictions import confusion_counts
 from wellfit.report.charts import (
-    MANY_POINTS,
     class_balance,
     confusion_matrix,
     curves,
-    histogram,
+    errors,
     predicted_against_actual,
+    ranking_curves,
     reliability,
     single_curve,
+    target,
 )
 from wellfit.report.content import cell
 
 HISTORY = {"epoch": [1.0, 2.0, 3.0], "train/loss": [0.9, 0.5, 0.2], "val/loss": [0.8, 0.6, 0.7], "lr": [0.1, 0.2, 0.05]}
-
-
-def tips(svg: str) -> list[str]:
-    return re.findall(r'data-tip="([^"]*)"', svg)
 
 
 def test_curves_tell_what_was_kept() -> None:
@@ -31,8 +26,6 @@ def test_curves_tell_what_was_kept() -> None:
     assert "The weights of epoch 2 were kept, with 0.6" in chart.says
     assert chart.table
     assert chart.table.rows == [(1, 0.9, 0.8), (2, 0.5, 0.6), (3, 0.2, 0.7)]
-    assert [series.name for series in chart.legend] == ["validation, after the epoch", "training, during it"]
-    assert tips(chart.svg)[1] == "epoch 2&#10;training loss 0.5&#10;validation loss 0.6"
 
 
 def test_curves_of_a_share_are_in_percent() -> None:
@@ -40,25 +33,23 @@ def test_curves_of_a_share_are_in_percent() -> None:
     chart = curves(history, 2, "balanced_accuracy")
     assert chart.title == "Balanced accuracy"
     assert "goes from 25.0\u00a0% in the first epoch to 87.5\u00a0% in the last" in chart.says
-    assert ">40 %<" in chart.svg
-    assert "validation balanced accuracy 87.5\u00a0%" in tips(chart.svg)[1]
     assert chart.table
     assert cell(chart.table.rows[1][1]) == "75.0\u00a0%"
     history = {"epoch": [1.0], "train/rmse": [0.5], "val/rmse": [0.25]}
     assert curves(history, 1, "rmse").title == "RMSE"
 
 
+def test_rates_are_told() -> None:
+    chart = single_curve(HISTORY, "lr")
+    assert (chart.title, chart.says) == ("Learning rate", "Highest 0.2, in the last epoch 0.05.")
+    assert chart.table
+    assert chart.table.rows == [(1, 0.1), (2, 0.2), (3, 0.05)]
+
+
 def test_a_training_of_one_epoch_is_drawn() -> None:
     history = {name: values[:1] for name, values in HISTORY.items()}
-    assert "<circle" in curves(history, 1, "loss").svg
-    assert single_curve(history, "lr", "Learning rate").table
-
-
-def test_long_trainings_are_told_in_steps() -> None:
-    epochs = np.arange(1.0, 2001).tolist()
-    chart = single_curve({"epoch": epochs, "lr": epochs}, "lr", "Learning rate")
-    assert len(tips(chart.svg)) <= 300
-    assert chart.says == "Highest 2,000, in the last epoch 2,000."
+    assert curves(history, 1, "loss").table
+    assert single_curve(history, "lr").table
 
 
 def test_the_confusion_matrix_counts() -> None:
@@ -67,10 +58,8 @@ def test_the_confusion_matrix_counts() -> None:
     assert chart.says.startswith(
         "4 of 7 test rows were predicted right (57.1\u00a0%). Most often cat was taken for dog (2 rows)."
     )
-    assert "cat taken for dog&#10;2 rows, 50.0\u00a0% of that class" in tips(chart.svg)
     assert chart.table
     assert chart.table.rows == [["cat", 2, 2, 0], ["dog", 1, 1, 0], ["eel", 0, 0, 1]]
-    assert len(re.findall('class="count', chart.svg)) == 5
 
 
 def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
@@ -79,12 +68,12 @@ def test_of_many_classes_the_most_frequent_mistakes_are_listed() -> None:
     chart = confusion_matrix(matrix, [str(i) for i in range(100)])
     assert chart.table
     assert chart.table.rows == [["3", "1", 8], ["7", "9", 5]]
-    assert 'class="count' not in chart.svg
+    assert chart.least > 500
 
 
 def test_only_a_pair_that_leads_is_the_most_frequent_mistake() -> None:
     equals = confusion_matrix(np.array([[5, 1, 0], [2, 5, 2], [0, 1, 5]]), ["a", "b", "c"])
-    assert "The 6 mistakes are of 4 kinds, none of which leads." in equals.says
+    assert "The 6 mistakes are of 4 kinds, and none is the most frequent." in equals.says
     assert "Most often" not in equals.says
     assert "Only a was taken for b (1 row)." in confusion_matrix(np.array([[5, 1], [0, 5]]), ["a", "b"]).says
 
@@ -110,33 +99,27 @@ def test_reliability_says_how_confident_the_model_is(top: float, right: float, w
     assert low < accuracy < high
 
 
-def test_few_rows_are_points_and_many_a_density() -> None:
-    random = np.random.default_rng(0)
-    few, many = random.normal(size=50), random.normal(size=MANY_POINTS + 1)
-    assert predicted_against_actual(few, few, "y", 1.0).svg.count("<circle") == 50
-    dense = predicted_against_actual(many, many, "y", 1.0).svg
-    assert "<circle" not in dense
-    assert sum(int(tip.split("&#10;")[1].split()[0].replace(",", "")) for tip in tips(dense)) == len(many)
+def test_numbers_are_told_with_their_errors() -> None:
+    y = np.arange(10.0)
+    assert "R² is 0.5." in predicted_against_actual(y, y + 1, "y", 0.5).says
+    chart = errors(y, y + 1, "y")
+    assert chart.says == "Mean error 1, standard deviation 0."
+    assert chart.table
+    assert sum(row[2] for row in chart.table.rows) == 10
 
 
-def test_predicted_and_actual_have_the_same_scale() -> None:
-    y = np.array([0.0, 100.0])
-    corners = re.findall(r'cx="([^"]*)" cy="([^"]*)"', predicted_against_actual(y, y, "y", 1.0).svg)
-    (left, lower), (right, upper) = (map(float, corner) for corner in corners)
-    assert right - left == pytest.approx(lower - upper, abs=0.2)
-
-
-def test_a_histogram_counts_every_row() -> None:
-    parts = {"training rows": np.arange(100.0), "test rows": np.arange(50.0)}
-    chart = histogram(parts, "price", "Target", "how it spreads")
+def test_the_target_is_told_of_both_splits() -> None:
+    chart = target(np.arange(100.0), np.arange(50.0), "price")
+    assert chart.says == "Training rows from 0 to 99, mean 49.5, standard deviation 28.87."
     assert chart.table
     columns = list(zip(*chart.table.rows, strict=True))
     assert (sum(columns[2]), sum(columns[3])) == (100, 50)
-    assert len(chart.legend) == 2
 
 
-def test_a_constant_target_is_drawn() -> None:
-    assert histogram({"rows": np.full(9, 4.0)}, "price", "Target", "").table
+def test_curves_over_thresholds_say_of_which_class_they_are() -> None:
+    y, probabilities = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    assert [chart.title for chart in ranking_curves(y, probabilities, ["no", "yes"])] == ["ROC", "Precision and recall"]
+    assert all("Curves of yes," in chart.says for chart in ranking_curves(y, probabilities, ["no", "yes"]))
 
 
 @pytest.mark.parametrize("classes", [2, 30, 31, 100])
@@ -144,5 +127,4 @@ def test_the_balance_names_its_ends(classes: int) -> None:
     counts = [10 + i for i in range(classes)]
     chart = class_balance(counts, [f"class {i}" for i in range(classes)])
     assert f"class {classes - 1}, has {9 + classes:,} training rows, the rarest, class 0, 10." in chart.says
-    assert len(tips(chart.svg)) == classes
     assert class_balance([5] * classes, ["x"] * classes).says == "Each class has 5 training rows."

@@ -10,7 +10,9 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 from jinja2 import Environment, PackageLoader
+from matplotlib.figure import Figure
 
+from wellfit.charts.style import svg
 from wellfit.report import origin
 from wellfit.report.content import Chart
 from wellfit.report.page import slug
@@ -89,7 +91,7 @@ def test_every_kind_of_run_makes_a_sound_page(
     assert bool(page.all("img")) == images
     titles = [text for level, text in page.headings if level == 3]
     expected = (
-        ["Confusion matrix", "Reliability", "Class balance"]
+        ["Confusion matrix", "Reliability", "ROC", "Precision and recall", "Class balance"]
         if classes
         else ["Predicted against actual", "Errors", "Target"]
     )
@@ -177,19 +179,19 @@ def test_scores_have_their_names(complete: Evaluated, reports: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("least", "alone"),
+    ("widths", "alone"),
     [
-        ((0,), [True]),
-        ((0, 0), [False, False]),
-        ((0, 0, 0), [False, False, True]),
-        ((0, 700, 0, 0), [True, False, False, False]),
+        ((5,), [True]),
+        ((5, 5), [False, False]),
+        ((5, 5, 5), [False, False, True]),
+        ((5, 12, 5, 5), [True, False, False, False]),
     ],
 )
-def test_a_chart_without_a_neighbour_is_set_across(least: tuple[int, ...], alone: list[bool]) -> None:
+def test_a_chart_without_a_neighbour_is_set_across(widths: tuple[int, ...], alone: list[bool]) -> None:
     environment = Environment(loader=PackageLoader("wellfit.report"), trim_blocks=True, lstrip_blocks=True)
-    environment.filters["slug"] = slug
+    environment.filters |= {"slug": slug, "svg": svg}
     macro = environment.get_template("macros.html.j2").module.charts  # type: ignore[attr-defined]
-    text = macro([Chart(f"chart {i}", "", "", least=room) for i, room in enumerate(least)], "section")
+    text = macro([Chart(f"chart {i}", "", Figure(figsize=(width, 1))) for i, width in enumerate(widths)], "section")
     assert ["alone" in classes for classes in re.findall('figure class="([^"]*)"', text)] == alone
 
 

@@ -4,7 +4,7 @@ Every curve is the mean over a variant's seeds, as far as they ran; bands reach 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +13,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from wellfit.charts.curves import count_epochs, marker
 from wellfit.charts.style import (
     BLACK,
     BLUE,
@@ -25,13 +24,17 @@ from wellfit.charts.style import (
     RED,
     SKY,
     at_foot,
+    legend_below,
     panel_grid,
     plain,
     spread_values,
     style,
 )
-from wellfit.compare.measures import Measure
-from wellfit.compare.statistics import Result
+from wellfit.charts.training import count_epochs, marker
+
+if TYPE_CHECKING:  # compare draws with this module, not the other way round
+    from wellfit.compare.measures import Measure
+    from wellfit.compare.statistics import Result
 
 # Black and grey are for what belongs to no variant.
 COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, "#882255", "#999933")
@@ -48,41 +51,46 @@ History = Sequence[Mapping[str, float]]
 
 
 @style()
-def curves(results: Sequence[Result], score: str, target: str, weights: Literal["best", "last"] = "best") -> Figure:
-    """Loss and main score of both splits after each epoch: training dashed, validation solid.
+def curves(
+    results: Sequence["Result"],
+    measures: Sequence["Measure"],
+    target: str,
+    weights: Literal["best", "last"] = "best",
+) -> Figure:
+    """Metrics of both splits after each epoch: training dashed, validation solid.
 
     Where the first epochs would squeeze all later ones into a part of a linear axis, they lie outside it.
 
     Args:
         results: of the variants, with the histories of their trainings.
-        score: name of a metric without its split, such as ``accuracy``.
+        measures: of validation rows, such as ``val/loss``; each has a panel.
         target: what is predicted, with its unit.
         weights: those the comparison scores, which is what titles tell of: of the best epoch, or of the last.
     """
     figure = Figure(figsize=(11, 4.9))
     has_band = len(results) <= MANY_VARIANTS
-    for axes, name in zip(figure.subplots(1, 2), ("loss", score), strict=True):
+    for axes, measure in zip(figure.subplots(1, len(measures)), measures, strict=True):
+        name = measure.score
         for look, result in zip(_looks(len(results)), results, strict=True):
             dashed = look | {"linestyle": "--", "linewidth": 1.2, "marker": ""}
             _draw(axes, result, f"train/{name}", dashed, has_band=len(results) <= FEW_VARIANTS)
             _draw(axes, result, f"val/{name}", look, has_band=has_band)
-        measure = Measure(f"val/{name}")
         # What is learned of an accuracy is at the end that a logarithm would squeeze.
         spread: list[float] | None = [] if measure.higher_is_better else None
         _scale(axes, results, [f"train/{name}", measure.key], spread, first_epochs=FIRST_EPOCHS)
         axes.set_title(_title_of_best(results, measure, weights))
-        axes.set_ylabel("loss (mean over rows)" if name == "loss" else Measure(name).in_unit(target))
+        axes.set_ylabel("loss (mean over rows)" if name == "loss" else measure.in_unit(target))
     splits = [
         Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
         Line2D([], [], color=BLACK, label="validation"),
     ]
     band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
-    _explain(figure, results, ["val/loss", f"val/{score}"], [*splits, *band])
+    _explain(figure, results, [measure.key for measure in measures], [*splits, *band])
     return figure
 
 
 @style()
-def traces(results: Sequence[Result]) -> Figure:
+def traces(results: Sequence["Result"]) -> Figure:
     """Learning rate, gradient norm and gap of the loss in each epoch; no panel for a rate that is always the same.
 
     Args:
@@ -121,7 +129,7 @@ def traces(results: Sequence[Result]) -> Figure:
 
 
 @style()
-def schedules(results: Sequence[Result]) -> Figure:
+def schedules(results: Sequence["Result"]) -> Figure:
     """The learning rate over the epochs, a panel for each variant, all seeds; the other variants behind it in grey.
 
     Args:
@@ -154,8 +162,9 @@ def schedules(results: Sequence[Result]) -> Figure:
         axes.set_ylabel("learning rate")
     scale = f"{max(tops):.3g} at most" if is_shared else "each panel on a scale of its own"
     figure.suptitle(f"Learning rate of each epoch's last step, {scale}", x=0.01, ha="left", fontsize=11)
-    own, others = Line2D([], [], color=BLUE), Line2D([], [], color=BEHIND)
-    figure.legend([own, others], ["each seed of the variant", "the other variants"], loc="outside lower left", ncols=2)
+    own = Line2D([], [], color=BLUE, label="each seed of the variant")
+    others = Line2D([], [], color=BEHIND, label="the other variants")
+    legend_below(figure, [own, others])
     return figure
 
 
@@ -181,11 +190,11 @@ def _has_value(histories: Sequence[History], metrics: Sequence[str]) -> bool:
     return any(np.isfinite(_table(histories, metric)).any() for metric in metrics)
 
 
-def _mean(result: Result, metric: str) -> NDArray[np.float64]:
+def _mean(result: "Result", metric: str) -> NDArray[np.float64]:
     return mean_over_seeds(result.histories, metric)
 
 
-def _longest(results: Sequence[Result]) -> int:
+def _longest(results: Sequence["Result"]) -> int:
     return max((len(outcome.history) for result in results for outcome in result.outcomes), default=0)
 
 
@@ -197,7 +206,7 @@ def _looks(variants: int) -> list[dict[str, Any]]:
     ]
 
 
-def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, has_band: bool) -> None:
+def _draw(axes: Axes, result: "Result", metric: str, look: Mapping[str, Any], *, has_band: bool) -> None:
     """The mean over the seeds, thinner from where the first of them has ended."""
     mean = _mean(result, metric)
     if not np.isfinite(mean).any():
@@ -217,7 +226,7 @@ def _draw(axes: Axes, result: Result, metric: str, look: Mapping[str, Any], *, h
 
 def _scale(
     axes: Axes,
-    results: Sequence[Result],
+    results: Sequence["Result"],
     metrics: Sequence[str],
     spread: Sequence[float] | None = None,
     *,
@@ -264,7 +273,7 @@ def _later(histories: Sequence[History], metrics: Sequence[str], first_epochs: f
     return values[np.isfinite(values)]
 
 
-def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
+def _mark_ends(axes: Axes, results: Sequence["Result"], metric: str) -> None:
     """Dots on the means where seeds ended before the longest training did, crosses where they failed."""
     longest = _longest(results)
     for look, result in zip(_looks(len(results)), results, strict=True):
@@ -278,7 +287,7 @@ def _mark_ends(axes: Axes, results: Sequence[Result], metric: str) -> None:
                 axes.plot(len(values), np.clip(last, *axes.get_ylim()), color=look["color"], clip_on=False, **FAILED)
 
 
-def _title_of_best(results: Sequence[Result], measure: Measure, weights: Literal["best", "last"]) -> str:
+def _title_of_best(results: Sequence["Result"], measure: "Measure", weights: Literal["best", "last"]) -> str:
     """Which variant had the best mean on validation rows, and when."""
     sign = -1.0 if measure.higher_is_better else 1.0
     found = []
@@ -301,7 +310,7 @@ def _title_of_best(results: Sequence[Result], measure: Measure, weights: Literal
     return f"{label}: {best} with {plain(variant, NAME_LENGTH)},\n{sign * value:.3g} on average {when}"
 
 
-def _title_of_gap(results: Sequence[Result]) -> str:
+def _title_of_gap(results: Sequence["Result"]) -> str:
     title = "Gap of the loss (validation minus training)"
     ends = []
     for result in results:
@@ -315,13 +324,15 @@ def _title_of_gap(results: Sequence[Result]) -> str:
     return f"{title}: at the end {low:.3g} ({least})" + (f" to {high:.3g} ({most})" if most != least else "")
 
 
-def _are_all_the_same(results: Sequence[Result], metric: str) -> bool:
+def _are_all_the_same(results: Sequence["Result"], metric: str) -> bool:
     means = [mean for result in results if (mean := _mean(result, metric)).size]
     shortest = min(map(len, means), default=0)
     return len(means) > 1 and all(np.allclose(mean[:shortest], means[0][:shortest], equal_nan=True) for mean in means)
 
 
-def _explain(figure: Figure, results: Sequence[Result], metrics: Sequence[str], more: Sequence[Line2D | Patch]) -> None:
+def _explain(
+    figure: Figure, results: Sequence["Result"], metrics: Sequence[str], more: Sequence[Line2D | Patch]
+) -> None:
     """The legend below the panels: the variants, and what lines, bands and marks are.
 
     Args:
@@ -342,6 +353,4 @@ def _explain(figure: Figure, results: Sequence[Result], metrics: Sequence[str], 
         more = [*more, Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED)]
     if _has_value([outcome.history for result in results for outcome in result.failed], metrics):
         more = [*more, Line2D([], [], color=BLACK, label="a seed failed", **FAILED)]
-    handles = [*names, *more]
-    longest_label = max(len(str(handle.get_label())) for handle in handles)
-    figure.legend(handles=handles, loc="outside lower left", ncols=int(np.clip(130 // (longest_label + 8), 1, 5)))
+    legend_below(figure, [*names, *more])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,9 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from wellfit.charts.style import BLACK, BLUE, GREY, ORANGE, RED, at_foot, panel_grid, plain, style
-from wellfit.compare.measures import Measure
-from wellfit.compare.statistics import Measured, Result
+from wellfit.charts.style import BLACK, BLUE, GREY, ORANGE, RED, at_foot, legend_below, panel_grid, plain, style
+
+if TYPE_CHECKING:  # compare draws with this module, not the other way round
+    from wellfit.compare.measures import Measure
+    from wellfit.compare.statistics import Measured, Result
 
 FAR_AWAY = 8.0  # times as far from zero as the others: drawn at the edge, with its number
 SHADES = LinearSegmentedColormap.from_list("classes", ["#7DB4DB", "#C9E0F0", "#FFFFFF", "#FBE9C4", "#F2C464"])
@@ -38,7 +41,7 @@ class Boundaries:
 
 
 @style()
-def forest(results: Sequence[Result], measures: Sequence[Measure], target: str) -> Figure:
+def forest(results: Sequence["Result"], measures: Sequence["Measure"], target: str) -> Figure:
     """The difference of each variant to the first, with its interval and a dot for each seed; a panel a measure.
 
     Args:
@@ -73,7 +76,13 @@ def forest(results: Sequence[Result], measures: Sequence[Measure], target: str) 
         ha="left",
         fontsize=11,
     )
-    _explain(figure, columns)
+    handles = [
+        Line2D([], [], color=BLUE, marker="D", linewidth=2.2, label="better than the first, 95 % interval"),
+        Line2D([], [], color=RED, marker="D", linewidth=2.2, label="worse"),
+        Line2D([], [], color=GREY, marker="o", linewidth=2.2, label="the interval holds zero"),
+        Line2D([], [], color=GREY, marker="o", linestyle="", markersize=3, label="a seed"),
+    ]
+    legend_below(figure, handles)
     return figure
 
 
@@ -110,19 +119,16 @@ def boundaries(shown: Boundaries, titles: Mapping[str, str], features: Sequence[
     bar = figure.colorbar(image, ax=panels, shrink=0.9, aspect=30, ticks=[0, 0.25, 0.5, 0.75, 1])
     bar.set_label(f"probability of class {plain(classes[1])}")
     bar.outline.set_visible(False)
-    figure.legend(
-        handles=[
-            Line2D([], [], linestyle="", marker="o", color=BLUE, label=f"test row of class {plain(classes[0])}"),
-            Line2D([], [], linestyle="", marker="^", color=ORANGE, label=f"test row of class {plain(classes[1])}"),
-            Line2D([], [], color=BLACK, linewidth=1.2, label="decision boundary"),
-        ],
-        loc="outside lower left",
-        ncols=3,
-    )
+    handles = [
+        Line2D([], [], linestyle="", marker="o", color=BLUE, label=f"test row of class {plain(classes[0])}"),
+        Line2D([], [], linestyle="", marker="^", color=ORANGE, label=f"test row of class {plain(classes[1])}"),
+        Line2D([], [], color=BLACK, linewidth=1.2, label="decision boundary"),
+    ]
+    legend_below(figure, handles)
     return figure
 
 
-def _limit(measured: Sequence[Measured], measure: Measure) -> float:
+def _limit(measured: Sequence["Measured"], measure: "Measure") -> float:
     """How far the axis reaches where a few differences are far from all others; else 0."""
     reach = sorted(
         measure.factor * max(map(abs, [*each.differences.values(), each.difference.low, each.difference.high]))
@@ -133,7 +139,7 @@ def _limit(measured: Sequence[Measured], measure: Measure) -> float:
     return max(near) if len(near) < len(reach) else 0.0
 
 
-def _draw_difference(axes: Axes, row: int, measured: Measured, measure: Measure, limit: float) -> None:
+def _draw_difference(axes: Axes, row: int, measured: "Measured", measure: "Measure", limit: float) -> None:
     mean, low, high = (measure.factor * number for number in measured.difference)
     if np.isnan(mean):
         axes.text(
@@ -165,20 +171,7 @@ def _stacked(values: Sequence[float]) -> NDArray[np.float64]:
     return ranks * min(0.1, 0.3 / max(1, most - 1))
 
 
-def _color(measured: Measured, measure: Measure) -> str:
+def _color(measured: "Measured", measure: "Measure") -> str:
     if not measured.difference.excludes_zero:
         return GREY
     return BLUE if (measured.difference.mean > 0) == measure.higher_is_better else RED
-
-
-def _explain(figure: Figure, columns: int) -> None:
-    figure.legend(
-        handles=[
-            Line2D([], [], color=BLUE, marker="D", linewidth=2.2, label="better than the first, 95 % interval"),
-            Line2D([], [], color=RED, marker="D", linewidth=2.2, label="worse"),
-            Line2D([], [], color=GREY, marker="o", linewidth=2.2, label="the interval holds zero"),
-            Line2D([], [], color=GREY, marker="o", linestyle="", markersize=3, label="a seed"),
-        ],
-        loc="outside lower left",
-        ncols=4 if columns > 1 else 2,
-    )

@@ -1,30 +1,42 @@
-"""What all figures share: one style, one set of colours, how a value axis is scaled, and how a PNG is written.
+"""What all figures share: one style, one set of colours, how a value axis is scaled, and how PNG and SVG are written.
 
 Figures are made without pyplot, so they belong to no window and no global state. The colours are those of Okabe and
 Ito (2008), which colour-blind people tell apart.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any, Literal
+from xml.etree import ElementTree
 
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from wellfit.files import write_bytes
 from wellfit.interruptions import check
 
 BLUE, ORANGE, GREEN, SKY, RED, PURPLE = "#0072B2", "#E69F00", "#009E73", "#56B4E9", "#D55E00", "#CC79A7"
-BLACK, GREY, PALE = "#222222", "#8A8A8A", "#E8E8E8"
+BLACK, GREY, PALE, WHITE = "#222222", "#8A8A8A", "#E8E8E8", "#FFFFFF"
+WIDTH, HEIGHT = 5.0, 3.3  # of a figure with one panel, in inches: a phone shows it as it is
+# In an SVG, a colour is a property of the page's style sheet, so that it follows dark mode and print.
+PROPERTIES = {
+    BLUE: "--blue", ORANGE: "--orange", GREEN: "--green", SKY: "--sky", RED: "--red", PURPLE: "--purple",
+    BLACK: "--ink", GREY: "--soft", PALE: "--line", WHITE: "--panel",
+}  # fmt: skip
+COLOUR = re.compile("|".join(PROPERTIES), re.IGNORECASE)
+NUMBER = re.compile(r"-?\d+\.\d+")
+SVG, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 STYLE: dict[Any, Any] = {
     "figure.dpi": 120,
@@ -35,7 +47,7 @@ STYLE: dict[Any, Any] = {
     "font.size": 10,
     "text.color": BLACK,
     "axes.labelcolor": BLACK,
-    "axes.titlesize": 11,
+    "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titlepad": 10,
     "axes.edgecolor": GREY,
@@ -45,8 +57,10 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.prop_cycle": cycler(linestyle=["-", "--"]) * cycler(color=[BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK]),
     "grid.color": PALE,
+    "xtick.bottom": False,  # the grid shows where numbers stand
     "xtick.color": GREY,
     "xtick.labelcolor": BLACK,
+    "ytick.left": False,
     "ytick.color": GREY,
     "ytick.labelcolor": BLACK,
     "legend.frameon": False,
@@ -83,6 +97,58 @@ def save(figure: Figure, path: Path) -> None:
     write_bytes(path, png.getvalue())
 
 
+def svg(figure: Figure, name: str) -> str:
+    """The figure as an SVG element that can stand in a page; the same figure and name give the same text.
+
+    Colours are those of the page (``PROPERTIES``), and text has the page's font. Nothing in it needs a style sheet of
+    its own or a ``style`` attribute, which a content security policy may refuse.
+
+    Args:
+        figure: made under :func:`style`.
+        name: no other figure of the page may have it, as ``id`` attributes are derived from it.
+    """
+    written = StringIO()
+    with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+    root = ElementTree.fromstring(written.getvalue())
+    for child in [child for child in root if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None]:
+        root.remove(child)
+    for element in root.iter():
+        _restyle(element)
+    _flatten(root)
+    width, height = root.attrib["width"], root.attrib["height"]
+    root.attrib = {"viewBox": f"0 0 {width.removesuffix('pt')} {height.removesuffix('pt')}", "stroke-linejoin": "round"}
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def _restyle(element: ElementTree.Element) -> None:
+    """Turns what Matplotlib writes of an element into what a page takes."""
+    element.tag, element.tail = element.tag.removeprefix(SVG), None
+    if element.tag != "text":
+        element.text = None
+    if element.tag == "g":
+        element.attrib.pop("id", None)  # the same in every figure
+    if element.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
+    if link := element.attrib.pop(LINK, ""):
+        element.set("href", link)
+    for declaration in filter(None, element.attrib.pop("style", "").split(";")):
+        key, value = (part.strip() for part in declaration.split(":"))
+        if key != "font-family":
+            element.set(key, COLOUR.sub(lambda colour: f"var({PROPERTIES[colour[0].upper()]})", value))
+    for key in element.attrib.keys() & {"d", "x", "y", "transform"}:  # a tenth of a point is enough
+        element.set(key, " ".join(NUMBER.sub(lambda number: f"{float(number[0]):.1f}", element.attrib[key]).split()))
+
+
+def _flatten(parent: ElementTree.Element) -> None:
+    """Puts the children of groups that say nothing in place of these groups."""
+    children: list[ElementTree.Element] = []
+    for child in parent:
+        _flatten(child)
+        children += child if child.tag == "g" and not child.attrib else [child]
+    parent[:] = children
+
+
 def spread_values(axes: Axes, values: Iterable[float]) -> None:
     """Makes the y axis logarithmic where the values, all positive, would crowd at one end of a linear one."""
     finite = np.array([value for value in values if np.isfinite(value)])
@@ -97,11 +163,16 @@ def spread_keys(axes: Axes, values: Iterable[float], which: Literal["x", "y"] = 
     _label_logarithm(axes.xaxis if which == "x" else axes.yaxis, max(values) / min(values))
 
 
+def in_percent(axis: Axis) -> None:
+    """Labels an axis of shares in percent."""
+    axis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.4g} %"))
+
+
 def _label_logarithm(axis: Axis, span: float) -> None:
     """Plain numbers in place of powers of ten, about as many as fit."""
     axis.set_major_locator(LogLocator(subs=(1, 3) if span < 300 else (1,)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def plain(text: str, length: int = 22) -> str:
@@ -123,6 +194,39 @@ def shortened(text: str, length: int = 22) -> str:
     """A text without its middle, where it is longer than what fits."""
     half = (length - 1) // 2
     return text if len(text) <= length else f"{text[:half]}…{text[-half:]}"
+
+
+def legend_below(figure: Figure, handles: Sequence[Artist], title: str | None = None) -> None:
+    """A legend at the foot of the figure, in as many columns as its width allows.
+
+    Args:
+        figure: whose legend it is.
+        handles: what is explained, with labels.
+        title: of the legend.
+    """
+    lengths = [len(str(handle.get_label())) for handle in handles]
+
+    def width(columns: int) -> float:
+        """About, in points."""
+        return sum(5.4 * float(max(part)) + 44 for part in np.array_split(lengths, columns))
+
+    fitting = (columns for columns in range(len(handles), 1, -1) if width(columns) <= 72 * figure.get_figwidth())
+    columns = next(fitting, 1)
+    figure.legend(handles=handles, title=title, alignment="left", loc="outside lower left", ncols=columns)
+
+
+def panels(number: int, columns: int = 2, height: float = HEIGHT) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels; a single one is as wide as a phone, several are narrower and side by side.
+
+    Args:
+        number: of panels.
+        columns: the most that stand in a row.
+        height: of each, in inches.
+    """
+    columns = min(number, columns)
+    width = WIDTH if columns <= 2 else 3.6
+    figure = Figure(figsize=(width * columns, height * -(-number // columns)))
+    return figure, panel_grid(figure, number, columns)
 
 
 def panel_grid(figure: Figure, number: int, columns: int, *, sharex: bool = False, sharey: bool = False) -> list[Axes]:

@@ -128,7 +128,9 @@ def _draw(
     """Draws what there is to see, and returns the names of the pictures."""
     score = _main_score(results, measures, meta)
     figures = {
-        "curves": comparison_curves.curves(results, score, meta.target_name, weights=weights),
+        "curves": comparison_curves.curves(
+            results, [Measure("val/loss"), Measure(f"val/{score}")], meta.target_name, weights=weights
+        ),
         "traces": comparison_curves.traces(results),
     }
     if len(results) > 1:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from wellfit.charts.style import WIDTH
 from wellfit.metrics.names import is_share
 
 MISSING = "–"
@@ -32,39 +34,26 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[Any]]
 
 
-class Series(NamedTuple):
-    """A line of a legend.
-
-    Attributes:
-        style: class of the style sheet.
-        name: what it is.
-        shape: ``line``, ``dot``, ``cross``, ``ring`` or ``box``.
-    """
-
-    style: str
-    name: str
-    shape: str = "line"
-
-
 class Chart(NamedTuple):
-    """A picture with its title, what is to be seen in it, and the numbers behind it.
+    """A figure with its title, what is to be seen in it, and the numbers behind it.
 
     Attributes:
         title: a few words.
-        says: what is to be seen, in a sentence or two: it stands in for the picture where it cannot be seen.
-        svg: of :class:`wellfit.report.svg.Plot`.
-        legend: the series, where there is more than one.
+        says: what is to be seen, in a sentence or two: it stands in for the figure where it cannot be seen.
+        figure: made under :func:`wellfit.charts.style.style`.
         table: the numbers, where they are not too many.
-        least: width in pixels below which the picture is moved sideways rather than made smaller; 0: as wide as there
-            is room.
     """
 
     title: str
     says: str
-    svg: str
-    legend: Sequence[Series] = ()
+    figure: Figure
     table: Table | None = None
-    least: int = 0
+
+    @property
+    def least(self) -> int:
+        """Width in pixels below which the figure is moved sideways rather than made smaller; 0 for a narrow one."""
+        width = float(self.figure.get_figwidth())
+        return int(0.85 * 72 * width) if width > WIDTH else 0
 
 
 class Picture(NamedTuple):
@@ -86,12 +75,12 @@ def number(value: float | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return MISSING
     if value and not 1e-4 <= abs(value) < 1e7:
-        return minus(f"{value:.{digits}g}")
+        return _minus(f"{value:.{digits}g}")
     whole = len(f"{abs(value):.0f}")
-    return minus(f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}")
+    return _minus(f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}")
 
 
-def minus(text: str) -> str:
+def _minus(text: str) -> str:
     """A number with the sign that a negative one has in print."""
     return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
 
@@ -108,16 +97,16 @@ def score_cell(name: str, value: float | None) -> float | None:
 
 def scores(name: str, values: Sequence[float | None]) -> list[str]:
     """Values of a score that stand beside each other, such as the ends of its interval: all with the same decimals."""
-    told = [None if value is None or not math.isfinite(value) else value for value in values]
-    known = [value for value in told if value is not None]
+    finite = [None if value is None or not math.isfinite(value) else value for value in values]
+    known = [value for value in finite if value is not None]
     if is_share(name):
         decimals = max(map(_percent_decimals, known), default=1)
-        return [MISSING if value is None else percent(value, decimals) for value in told]
+        return [MISSING if value is None else percent(value, decimals) for value in finite]
     largest = max(map(abs, known), default=0.0)
     if not 1e-4 <= largest < 1e7:
-        return [number(value) for value in told]
+        return [number(value) for value in finite]
     decimals = max(0, 3 - math.floor(math.log10(largest)))
-    return [MISSING if value is None else minus(f"{round(value, decimals) + 0.0:,.{decimals}f}") for value in told]
+    return [MISSING if value is None else _minus(f"{round(value, decimals) + 0.0:,.{decimals}f}") for value in finite]
 
 
 def cell(value: Any) -> str:
@@ -127,7 +116,7 @@ def cell(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if isinstance(value, int | np.integer):
-        return minus(f"{value:,}")
+        return _minus(f"{value:,}")
     if isinstance(value, Share):
         return percent(value) if math.isfinite(value) else MISSING
     if isinstance(value, float | np.floating):
@@ -149,8 +138,8 @@ def _percent_decimals(share: float) -> int:
     return 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
 
 
-def so_many_rows(count: int) -> str:
-    """So many rows, in words."""
+def rows_in_words(count: int) -> str:
+    """A number of rows, such as ``1 row``."""
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 

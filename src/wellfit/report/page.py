@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from wellfit.charts.style import svg
 from wellfit.files import write_text
 from wellfit.report import origin, sections
 from wellfit.report.content import cell, is_number
@@ -51,7 +52,7 @@ def render(content: dict[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": cell, "slug": slug}
+    environment.filters |= {"cell": cell, "slug": slug, "svg": svg}
     environment.tests["numeric"] = is_number
     style, script = (_text(environment, name) for name in ("style.css", "script.js"))
     # Nothing else may run or be loaded, whatever stands on the page.

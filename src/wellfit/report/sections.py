@@ -10,10 +10,9 @@ from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.metrics.predictions import confusion_counts, per_class_report
 from wellfit.report import charts, examples
-from wellfit.report.content import MISSING, Chart, Share, Table, cell, number, score, score_cell, scores, so_many_rows
+from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores
 from wellfit.report.records import Evaluated, Training, Tuning
-from wellfit.report.tuning_charts import StudyCharts
-from wellfit.tuning.space import Interval
+from wellfit.report.study import StudyCharts
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns
@@ -41,11 +40,11 @@ BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
 def headline(run: Evaluated) -> str:
     """The result in a sentence."""
     name = "accuracy" if run.is_classification else "rmse"
-    value, interval = _told(run, name)
+    value, interval = _with_interval(run, name)
     model = run.checkpoint.info["config"]["model"]["name"]
     return (
         f"Test {score_name(name)} {value}, 95 % interval {interval}: {model} on "
-        f"{so_many_rows(len(run.test.y))} that no other stage has seen."
+        f"{rows_in_words(len(run.test.y))} that no other stage has seen."
     )
 
 
@@ -55,7 +54,8 @@ def results(run: Evaluated) -> dict[str, Any]:
     y, names = np.asarray(run.test.y), run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
-        [score_name(name), *_told(run, name), MEANINGS[name] + whose * (name in BY_CLASS)] for name in names_of_scores
+        [score_name(name), *_with_interval(run, name), MEANINGS[name] + whose * (name in BY_CLASS)]
+        for name in names_of_scores
     ]
     header = ["score", "value", "95 % interval", "meaning"]
     found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
@@ -66,15 +66,17 @@ def results(run: Evaluated) -> dict[str, Any]:
         ]
         matrix = confusion_counts(y, run.predictions.argmax(axis=1), len(names))
         bins, ece = run.params.evaluate.calibration_bins, run.metrics["ece"]
-        drawn = [charts.confusion_matrix(matrix, names), charts.reliability(y, run.predictions, bins, ece)]
+        drawn = [
+            charts.confusion_matrix(matrix, names),
+            charts.reliability(y, run.predictions, bins, ece),
+            *charts.ranking_curves(y, run.predictions, names),
+        ]
         found["classes"] = Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
         mistakes = examples.wrong_classes(run.test, run.predictions, run.meta)
     else:
-        error = run.predictions - y
-        says = f"Mean error {number(float(error.mean()))}, standard deviation {number(float(error.std()))}."
         drawn = [
             charts.predicted_against_actual(y, run.predictions, run.meta.target_name, run.metrics["r2"]),
-            charts.histogram({"test rows": error}, "predicted minus actual", "Errors", says, zero=True),
+            charts.errors(y, run.predictions, run.meta.target_name),
         ]
         mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
     return found | {"charts": drawn, "mistakes": mistakes, "fold_classes": len(names) > MANY_PARTS}
@@ -104,8 +106,7 @@ def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
         if {f"train/{name}", f"val/{name}"} <= found.history.keys()
     ]
     drawn = [charts.curves(found.history, found.best_epoch, name) for name in shown]
-    drawn.append(charts.single_curve(found.history, "lr", "Learning rate"))
-    drawn.append(charts.single_curve(found.history, "grad_norm", "Gradient norm"))
+    drawn += [charts.single_curve(found.history, column) for column in ("lr", "grad_norm")]
     return {
         "says": f"{ended}; the weights of epoch {found.best_epoch} were kept, the best by {monitor}.",
         "verdict": found.warnings,
@@ -129,11 +130,8 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
         return nothing | {"says": "Tuning was off, or had nothing to search: the values of params.yaml were used."}
     if found.data_sha256 != run.meta.sha256:
         return nothing | {"says": "reports/tune is of other data than these, and is not shown."}
-    monitor = run.params.train.monitor
-    logarithmic = frozenset(
-        key for key, entry in run.params.tune.searched.items() if isinstance(entry, Interval) and entry.log
-    )
-    study = StudyCharts(found.trials, logarithmic, monitor, higher_is_better=is_higher_better(monitor))
+    study = StudyCharts(found.trials, run.params)
+    monitor = study.monitor
     header = ["trial", monitor, "best epoch", *study.keys]
     rows = [[str(t.number), score_cell(monitor, t.value), t.best_epoch, *t.values.values()] for t in study.ranked]
     everything = [
@@ -156,7 +154,7 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
             *([study.importance(found.importance)] if found.importance else []),
             study.parallel(),
         ],
-        "slices": [study.slice(key) for key in study.keys],
+        "slices": study.slices(),
         "ranks": study.ranks(found.importance),
     }
 
@@ -188,20 +186,14 @@ def data(run: Evaluated) -> dict[str, Any]:
     total = sum(meta.split_sizes.values())
     sizes = [[name, meta.split_sizes[name], Share(meta.split_sizes[name] / total)] for name in SPLIT_NAMES]
     balance: Table | None = None
-    drawn: Chart
     if run.is_classification:
         counts = {name: np.bincount(split.y, minlength=len(meta.class_names)) for name, split in splits.items()}
         rows = [[name, *(int(counts[s][i]) for s in SPLIT_NAMES)] for i, name in enumerate(meta.class_names)]
         balance = Table("Rows of each class", ["class", *SPLIT_NAMES], rows)
         drawn = charts.class_balance(meta.class_counts, meta.class_names)
     else:
-        y = np.asarray(splits["train"].y, np.float64)
-        says = (
-            f"Training rows from {number(y.min())} to {number(y.max())}, mean {number(meta.target_mean)}, standard "
-            f"deviation {number(meta.target_std)}."
-        )
-        parts = {"training rows": y, "test rows": np.asarray(splits["test"].y, np.float64)}
-        drawn = charts.histogram(parts, meta.target_name, "Target", says)
+        y, y_test = (np.asarray(splits[name].y, np.float64) for name in ("train", "test"))
+        drawn = charts.target(y, y_test, meta.target_name)
     pictures, table = examples.samples(splits["train"], meta)
     return {
         "says": (
@@ -245,7 +237,7 @@ def _columns(meta: Meta) -> Table | None:
 def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
-    found = [(f"test {score_name(name)}", *_told(run, name)) for name in names]
+    found = [(f"test {score_name(name)}", *_with_interval(run, name)) for name in names]
     if trained is not None:
         count = len(trained.warnings or [])
         verdict = (
@@ -259,7 +251,7 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
     return found
 
 
-def _told(run: Evaluated, name: str) -> tuple[str, str]:
+def _with_interval(run: Evaluated, name: str) -> tuple[str, str]:
     """A test score and its interval."""
     value, low, high = scores(name, [run.metrics[f"{name}{end}"] for end in ("", "_low", "_high")])
     return value, MISSING if MISSING in (low, high) else f"{low} to {high}"

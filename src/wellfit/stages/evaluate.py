@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from wellfit import tracking
-from wellfit.charts import plots
+from wellfit.charts import evaluation as charts
 from wellfit.charts.style import save
 from wellfit.data.store import Meta, Split, load_meta, load_split
 from wellfit.errors import WellfitError
@@ -123,10 +123,13 @@ def _evaluate_classes(
     write_csv(report / "per_class.csv", ClassRow._fields, per_class)
 
     folder = report / "plots"
-    save(plots.confusion_matrix(confusion_counts(y, predicted, len(names)), names), folder / "confusion_matrix.png")
-    save(plots.roc_curves(y, probabilities, names), folder / "roc.png")
-    save(plots.precision_recall_curves(y, probabilities, names), folder / "precision_recall.png")
-    save(plots.reliability_diagram(y, probabilities, config.calibration_bins), folder / "reliability.png")
+    save(charts.confusion_matrix(confusion_counts(y, predicted, len(names)), names), folder / "confusion_matrix.png")
+    save(charts.roc_curves(y, probabilities, names), folder / "roc.png")
+    save(charts.precision_recall_curves(y, probabilities, names), folder / "precision_recall.png")
+    save(
+        charts.reliability_diagram(charts.reliability_of(y, probabilities, config.calibration_bins)),
+        folder / "reliability.png",
+    )
     return metrics
 
 
@@ -144,7 +147,7 @@ def _evaluate_numbers(
     fifths = ([FIFTHS[i] for i in np.searchsorted(edges, values)] for values in (y, prediction))
     write_csv(report / "confusion.csv", ["actual", "predicted"], zip(*fifths, strict=True))
     write_csv(report / "per_class.csv", ["class", "precision", "recall", "f1", "support"], [])
-    save(plots.residuals(y, prediction, meta.target_name), report / "plots" / "residuals.png")
+    save(charts.residuals(y, prediction, meta.target_name), report / "plots" / "residuals.png")
     return metrics
 
 

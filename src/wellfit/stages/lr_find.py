@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from wellfit import tracking
-from wellfit.charts.diagnostics import lr_range
 from wellfit.charts.style import save
+from wellfit.charts.training import lr_range
 from wellfit.files import write_csv
 from wellfit.settings.params import Params, flatten
 from wellfit.training.loop import BatchOrder

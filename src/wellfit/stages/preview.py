@@ -1,15 +1,14 @@
 """A picture of what ``data.augment`` does to real training images."""
 
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from wellfit.charts.style import plain, save, style
+from wellfit.charts.data import image_rows
+from wellfit.charts.style import plain, save
 from wellfit.data.augment.apply import Augment
 from wellfit.data.augment.settings import Operations, operations
 from wellfit.data.store import Split, load_meta, load_split
@@ -17,7 +16,6 @@ from wellfit.errors import WellfitError
 from wellfit.settings.params import Params
 
 SAMPLES, DRAWS = 6, 7
-GAP = 0.03  # around an image, as a share of its side
 
 
 def preview(params: Params, data_folder: Path, out: Path) -> None:
@@ -71,34 +69,3 @@ def _plainly(value: object) -> str:
     if isinstance(value, list):
         return " to ".join(f"{end:g}" for end in value)
     return f"{value:g}"
-
-
-@style()
-def image_rows(images: NDArray[np.float32], names: Sequence[str], title: str) -> Figure:
-    """A row for each sample: the original, and what was drawn from it.
-
-    Args:
-        images: (samples, 1 + draws, C, H, W) from 0 on; what is largest in the originals is shown as white. Colours
-            where C is 3, else the first channel in grey.
-        names: one for each sample.
-        title: what is shown.
-    """
-    samples, columns, channels, height, width = images.shape
-    cell, letter, line = 1.15, 0.085, 0.2  # inches
-    labels = [plain(name) for name in names]
-    margin, head = letter * max(map(len, labels)), line * (title.count("\n") + 3)
-    figure = Figure(figsize=(cell * columns + margin, cell * height / width * samples + head))
-    axes = figure.subplots()
-    shown = np.clip(images / max(images[:, 0].max(), 1), 0, 1).transpose(0, 1, 3, 4, 2)
-    for row, column in np.ndindex(samples, columns):  # one pair of axes for all: a pair for each takes seconds
-        image = shown[row, column] if channels == 3 else shown[row, column, :, :, 0]
-        place = (column + GAP, column + 1 - GAP, row + 1 - GAP, row + GAP)
-        axes.imshow(image, extent=place, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-    axes.set(xlim=(0, columns), ylim=(samples, 0), aspect=height / width)
-    axes.set_xticks([0.5, 1.5], ["original", "as drawn"])
-    axes.set_yticks(np.arange(samples) + 0.5, labels)
-    axes.tick_params(length=0, labeltop=True, labelbottom=False)
-    axes.spines[:].set_visible(False)
-    axes.grid(visible=False)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=11)
-    return figure

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from wellfit import tracking
-from wellfit.charts.curves import learning_curves, learning_rate
-from wellfit.charts.diagnostics import layer_statistics
 from wellfit.charts.style import save
+from wellfit.charts.training import layer_statistics, learning_curves, learning_rate
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, write_csv, write_json, write_text, write_yaml
 from wellfit.models.summary import summarize
@@ -143,7 +142,7 @@ def _write_report(report: Path, records: Records, findings: list[Finding], score
 
     plots = report / "plots"
     columns = {name: [epoch[name] for epoch in history] for name in best}
-    save(learning_curves(columns, records.best_epoch, score), plots / "learning_curves.png")
+    save(learning_curves(columns, records.best_epoch, ["loss", score]), plots / "learning_curves.png")
     save(learning_rate(columns), plots / "learning_rate.png")
     if records.layers:
         save(layer_statistics(records.layers), plots / "layers.png")

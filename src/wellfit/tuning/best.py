@@ -41,7 +41,7 @@ def write_no_tuning(report: Path) -> None:
     write_csv(report / "repeats.csv", REPEAT_COLUMNS, [])
     # DVC warns of a folder of plots that is empty.
     from wellfit.charts.style import save
-    from wellfit.charts.tuning_plots import no_tuning
+    from wellfit.charts.tuning import no_tuning
 
     save(no_tuning(), report / "plots" / "history.png")
 

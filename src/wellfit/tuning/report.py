@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
@@ -13,7 +14,11 @@ from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMN
 from wellfit.tuning.record import TrialRecord
 from wellfit.tuning.space import Interval, shown
 
+if TYPE_CHECKING:
+    from wellfit.charts.tuning import Searched, Study
+
 ENOUGH_TRIALS = 4  # completed ones, below which an importance is noise
+RANKED_KEYS = 4  # the most important ones, whose pairs are drawn
 
 
 class Row(NamedTuple):
@@ -152,33 +157,45 @@ def _write_repeats(file: Path, repeats: Mapping[int, float]) -> dict[str, float]
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
+def study_of(rows: Sequence[Row], params: Params, *, higher_is_better: bool) -> "Study":
+    """What charts are drawn of.
+
+    Args:
+        rows: the trials, in the order of their numbers, at least one.
+        params: the configuration; a key that its space does not have is drawn by its values.
+        higher_is_better: whether ``train.monitor`` is to rise.
+    """
+    from wellfit.charts.tuning import Searched, Study
+
+    values = {key: [row.values[key] for row in rows] for key in rows[0].values}
+    keys = [Searched(key, tried, _scale(params.tune.searched.get(key))) for key, tried in values.items()]
+    states = [row.state for row in rows]
+    return Study(params.train.monitor, higher_is_better, [row.value for row in rows], states, keys)
+
+
+def pairs_of(study: "Study", importance: Mapping[str, float], most: int) -> "list[tuple[Searched, Searched]]":
+    """The pairs of the most important keys, of so many at most."""
+    shown = sorted(study.keys, key=lambda key: -importance.get(key.key, 0.0))[:most]
+    return list(combinations(shown, 2))
+
+
 def _draw(plots: Path, rows: Sequence[Row], params: Params, importance: Mapping[str, float], higher: bool) -> None:
+    from wellfit.charts import tuning as charts
     from wellfit.charts.style import save
-    from wellfit.charts.tuning_plots import (
-        Searched,
-        tuning_history,
-        tuning_importance,
-        tuning_parallel,
-        tuning_rank,
-        tuning_slices,
-    )
 
-    monitor = params.train.monitor
-    values, states = [row.value for row in rows], [row.state for row in rows]
-    searched = {
-        key: Searched(key, [row.values[key] for row in rows], _scale(entry))
-        for key, entry in params.tune.searched.items()
-    }
-    complete = states.count("complete")
-    by_importance = sorted(searched.values(), key=lambda key: -importance.get(key.key, 0.0))
-    save(tuning_history(values, states, monitor, higher), plots / "history.png")
-    save(tuning_slices(list(searched.values()), values, states, monitor, higher), plots / "slices.png")
-    save(tuning_importance(importance, monitor, complete), plots / "importance.png")
-    save(tuning_parallel(list(searched.values()), values, states, monitor, higher), plots / "parallel.png")
-    save(tuning_rank(by_importance, values, states, monitor, higher), plots / "rank.png")
+    study = study_of(rows, params, higher_is_better=higher)
+    # A single key has nothing to be paired with but time.
+    pairs = pairs_of(study, importance, RANKED_KEYS) or [
+        (study.keys[0], charts.Searched("trial", range(len(rows)), "linear"))
+    ]
+    save(charts.history(study), plots / "history.png")
+    save(charts.slices(study, study.keys), plots / "slices.png")
+    save(charts.importance(importance, study.monitor, study.states.count("complete")), plots / "importance.png")
+    save(charts.parallel(study), plots / "parallel.png")
+    save(charts.ranks(study, pairs), plots / "rank.png")
 
 
-def _scale(entry: Interval | list[Any]) -> Any:
+def _scale(entry: Interval | list[Any] | None) -> Literal["linear", "log", "choice"]:
     if isinstance(entry, Interval):
         return "log" if entry.log else "linear"
     return "choice"

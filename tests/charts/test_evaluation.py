@@ -4,11 +4,13 @@ import math
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.colors import to_rgba
 from PIL import Image
 from scipy.stats import binomtest
 from sklearn import metrics
 
-from wellfit.charts import plots
+from wellfit.charts import evaluation as plots
+from wellfit.charts.style import BLUE, RED, save
 from wellfit.metrics.predictions import classification_scores, confusion_counts
 
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
@@ -88,7 +90,7 @@ def test_a_class_without_rows_has_no_curve(draw):
 def test_curves_of_a_single_class_are_undefined(draw, tmp_path):
     figure = draw(np.zeros(5, int), np.full((5, 2), 0.5), names(2))
     assert figure.axes[0].get_title("left").endswith("undefined, since all rows are of one class")
-    plots.save(figure, tmp_path / "curves.png")
+    save(figure, tmp_path / "curves.png")
 
 
 def test_the_crowded_corner_of_good_roc_curves_is_drawn_larger():
@@ -102,7 +104,12 @@ def test_confusion_matrix_shows_counts_and_shares():
     axes = plots.confusion_matrix(matrix, ["a", "b", "c"]).axes[0]
     shown = {(int(text.get_position()[1]), int(text.get_position()[0])): text.get_text() for text in axes.texts}
     assert shown == {cell: str(count) for cell, count in np.ndenumerate(matrix)}
-    np.testing.assert_allclose(axes.images[0].get_array(), [[0.9, 0.1, 0], [0, 0, 0], [0.25, 0, 0.75]])
+    (cells,) = axes.collections
+    opacity = 0.12 + 0.88 * np.sqrt([0.9, 0.1, 0.25, 0.75])
+    colors = [to_rgba(color, alpha) for color, alpha in zip((BLUE, RED, RED, BLUE), opacity, strict=True)]
+    np.testing.assert_allclose(cells.get_facecolors(), colors)
+    middles = [path.vertices[:4].mean(axis=0).tolist() for path in cells.get_paths()]
+    np.testing.assert_allclose(middles, [(0, 0), (1, 0), (0, 2), (2, 2)], atol=1e-9)
     assert axes.get_title("left") == "12 of 14 rows predicted right (85.7%)"
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
 
@@ -157,23 +164,21 @@ def assert_names_apart(figure):
 
 def test_reliability_diagram_shows_each_bin():
     y, probabilities = predictions(n=500, classes=3)
-    upper, lower = plots.reliability_diagram(y, probabilities, 10).axes
+    (axes,) = plots.reliability_diagram(plots.reliability_of(y, probabilities, 10)).axes
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == y
     members = [(confidence > b / 10) & (confidence <= (b + 1) / 10) for b in range(10)]
     used = [m for m in members if m.any()]
-    (dots,) = [line for line in upper.get_lines() if line.get_label() == "accuracy of a bin"]
+    (dots,) = [line for line in axes.get_lines() if line.get_label() == "accuracy of a bin"]
     np.testing.assert_allclose(dots.get_xdata(), [confidence[m].mean() for m in used])
     np.testing.assert_allclose(dots.get_ydata(), [right[m].mean() for m in used])
-    np.testing.assert_allclose([bar.get_height() for bar in lower.patches], [m.mean() for m in members])
-    (intervals,) = [collection for collection in upper.collections if isinstance(collection, LineCollection)]
+    np.testing.assert_allclose([bar.get_height() for bar in axes.patches], [m.mean() for m in used])
+    (intervals,) = [collection for collection in axes.collections if isinstance(collection, LineCollection)]
     for m, segment in zip(used, intervals.get_segments(), strict=True):
         expected = binomtest(int(right[m].sum()), int(m.sum())).proportion_ci(method="wilson")
         np.testing.assert_allclose(segment[:, 1], [expected.low, expected.high], rtol=1e-6, atol=1e-12)
     ece = classification_scores(y, probabilities, None, 10)["ece"]
-    expected_title = (
-        f"Confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}, calibration error (ece) {ece:.3f}"
-    )
-    assert upper.get_title("left") == expected_title
+    expected_title = f"Confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}, ECE {ece:.3f}"
+    assert axes.get_title("left") == expected_title
 
 
 def test_residuals_show_every_row():
@@ -183,9 +188,9 @@ def test_residuals_show_every_row():
     left, right = plots.residuals(y, prediction, "price (USD)").axes
     (points,) = [collection for collection in left.collections if isinstance(collection, PathCollection)]
     np.testing.assert_allclose(points.get_offsets(), np.column_stack([y, prediction]))
-    assert sum(bar.get_height() for bar in right.patches) == 100
+    assert sum(bar.get_height() for bar in right.patches) == pytest.approx(1)
     rmse = metrics.root_mean_squared_error(y, prediction)
-    assert left.get_title("left") == f"R² {metrics.r2_score(y, prediction):.3f}, rmse {rmse:.3g} (100 rows)"
+    assert left.get_title("left") == f"R² {metrics.r2_score(y, prediction):.3f}, RMSE {rmse:.3g} (100 rows)"
     assert (left.get_xlabel(), left.get_ylabel()) == ("actual price (USD)", "predicted price (USD)")
     mean_line = next(line for line in right.get_lines() if line.get_label() == "mean error")
     assert mean_line.get_xdata()[0] == pytest.approx((prediction - y).mean())
@@ -199,15 +204,15 @@ def test_many_residuals_become_a_density():
 
 
 def test_a_constant_target_and_a_single_row_can_be_drawn(tmp_path):
-    plots.save(plots.residuals(np.full(10, 5.0), np.full(10, 5.0), "y"), tmp_path / "constant.png")
-    plots.save(plots.residuals(np.array([1.0]), np.array([2.0]), "y"), tmp_path / "row.png")
+    save(plots.residuals(np.full(10, 5.0), np.full(10, 5.0), "y"), tmp_path / "constant.png")
+    save(plots.residuals(np.array([1.0]), np.array([2.0]), "y"), tmp_path / "row.png")
 
 
 def test_odd_names_are_shown_as_they_are(tmp_path):
     y, probabilities = predictions(classes=3)
     odd = ["_private", "$100$", r"<b>\alpha"]
     figure = plots.roc_curves(y, probabilities, odd)
-    plots.save(figure, tmp_path / "roc.png")
+    save(figure, tmp_path / "roc.png")
     assert [text.get_text().split("  ")[1] for text in figure.legends[0].get_texts()] == [
         "_private",
         r"\$100\$",
@@ -215,8 +220,8 @@ def test_odd_names_are_shown_as_they_are(tmp_path):
     ]
     matrix = plots.confusion_matrix(confusion_counts(y, probabilities.argmax(axis=1), 3), odd)
     assert [label.get_text() for label in matrix.axes[0].get_yticklabels()] == ["_private", r"\$100\$", odd[2]]
-    plots.save(matrix, tmp_path / "c.png")
-    plots.save(plots.residuals(np.arange(5.0), np.arange(5.0), "cost ($ per m_$)"), tmp_path / "r.png")
+    save(matrix, tmp_path / "c.png")
+    save(plots.residuals(np.arange(5.0), np.arange(5.0), "cost ($ per m_$)"), tmp_path / "r.png")
 
 
 @pytest.mark.parametrize("draw", ["confusion", "roc", "precision_recall", "reliability", "residuals"])
@@ -226,11 +231,11 @@ def test_the_same_data_give_the_same_small_picture(draw, tmp_path):
         "confusion": lambda: plots.confusion_matrix(confusion_counts(y, probabilities.argmax(axis=1), 10), FASHION),
         "roc": lambda: plots.roc_curves(y, probabilities, FASHION),
         "precision_recall": lambda: plots.precision_recall_curves(y, probabilities, FASHION),
-        "reliability": lambda: plots.reliability_diagram(y, probabilities, 15),
+        "reliability": lambda: plots.reliability_diagram(plots.reliability_of(y, probabilities, 15)),
         "residuals": lambda: plots.residuals(y.astype(float), probabilities @ np.arange(10), "value"),
     }
     for name in ("a.png", "b.png"):
-        plots.save(figures[draw](), tmp_path / name)
+        save(figures[draw](), tmp_path / name)
     content = (tmp_path / "a.png").read_bytes()
     assert content == (tmp_path / "b.png").read_bytes()
     assert len(content) < 150_000

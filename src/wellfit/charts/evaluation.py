@@ -1,58 +1,117 @@
-"""Pictures of predictions on the test split."""
+"""Charts of predictions on the test split."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, PowerNorm
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 from matplotlib.typing import DrawStyleType
 from numpy.typing import NDArray
 
-from wellfit.charts.style import BLACK, BLUE, GREY, RED, SKY, plain, style
-from wellfit.charts.style import save as save  # so that who draws needs one module
+from wellfit.charts.data import draw_histogram, histogram_of
+from wellfit.charts.style import (
+    BLACK,
+    BLUE,
+    GREY,
+    RED,
+    SKY,
+    WHITE,
+    WIDTH,
+    in_percent,
+    legend_below,
+    panels,
+    plain,
+    style,
+)
 from wellfit.metrics.intervals import wilson_interval
-from wellfit.metrics.predictions import classification_scores, confidence_bins, regression_scores
+from wellfit.metrics.predictions import confidence_bins, regression_scores
 from wellfit.metrics.scores import FloatArray, IntArray
 
 FEW_CLASSES = 4  # classes up to which a confusion matrix is small and says 0
 MANY_CURVES = 10  # above: thin lines without names
 MANY_CELLS = 20  # classes above which a confusion matrix shows colours alone
 CROWDED = 0.97  # AUC above which all curves lie in a corner, which is drawn again, larger
-MANY_POINTS = 2000  # rows above which a scatter becomes a density
+MANY_POINTS = 1500  # rows above which a scatter becomes a density
 MOST_TICKS = 34  # class names that fit along a confusion matrix
+DARK = 0.65  # opacity of a cell above which its number is written in white
+CORNERS = np.array([(-0.48, -0.48), (0.48, -0.48), (0.48, 0.48), (-0.48, 0.48)])  # of a cell, from its middle
+
+
+class Reliability(NamedTuple):
+    """How often predictions of about the same confidence are right; all (bins with rows,) but the last two.
+
+    Attributes:
+        confidence: mean of a bin.
+        accuracy: of a bin.
+        low: lower end of the 95 % interval of its accuracy.
+        high: the upper end.
+        rows: of a bin.
+        mean_confidence: of all rows.
+        mean_accuracy: of all rows.
+    """
+
+    confidence: FloatArray
+    accuracy: FloatArray
+    low: FloatArray
+    high: FloatArray
+    rows: IntArray
+    mean_confidence: float
+    mean_accuracy: float
+
+
+def reliability_of(y: IntArray, probabilities: FloatArray, bins: int) -> Reliability:
+    """The accuracy of predictions, by the probability of the predicted class.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C).
+        bins: number of equal bins from 0 to 1; those without rows are left out.
+    """
+    confidence, index = confidence_bins(probabilities, bins)
+    right = probabilities.argmax(axis=1) == y
+    counts = np.bincount(index, minlength=bins)
+    used = counts > 0
+    rows = counts[used]
+    accuracy = np.bincount(index, right, minlength=bins)[used] / rows
+    mean = np.bincount(index, confidence, minlength=bins)[used] / rows
+    low, high = wilson_interval(accuracy, rows)
+    return Reliability(mean, accuracy, low, high, rows, float(confidence.mean()), float(right.mean()))
 
 
 @style()
 def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Figure:
-    """How often each class was taken for each: counts, coloured by the share of the true class's rows.
+    """How often each class was taken for each: counts, the stronger the larger their share of the true class's rows.
 
     Args:
         matrix: (C, C) counts; rows are the true classes, columns the predicted ones.
         class_names: C names.
     """
     classes = len(class_names)
-    rows = matrix.sum(axis=1, keepdims=True)
-    share = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
-    side = 4.4 if classes <= FEW_CLASSES else 6.4  # inches
-    figure = Figure(figsize=(side + 1.4, side))
+    share = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    opacity = 0.12 + 0.88 * share**0.5  # square root: rare mistakes show
+    width = max(WIDTH, 0.42 * classes) if classes <= MANY_CELLS else 2 * WIDTH  # inches
+    figure = Figure(figsize=(width, 0.95 * width))
     axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", norm=PowerNorm(0.5, 0, 1))  # square root: rare mistakes show
-    bar = figure.colorbar(image, ax=axes, shrink=0.8, ticks=[0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 1])
-    bar.ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    bar.set_label("share of the true class's rows")
-    bar.outline.set_visible(False)
+    cells = np.argwhere(matrix)  # (n, 2): row, column
+    colors = [to_rgba(BLUE if row == column else RED, opacity[row, column]) for row, column in cells]
+    axes.add_collection(PolyCollection(cells[:, None, ::-1] + CORNERS, facecolors=colors, linewidths=0))
+    axes.set(xlim=(-0.5, classes - 0.5), ylim=(classes - 0.5, -0.5), aspect="equal")
     axes.grid(visible=False)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    cell = 0.6 * side * 72 / classes  # points; names take the rest of the side
+    cell = 0.58 * width * 72 / classes  # points; names take the rest
     _name_classes(axes, class_names, cell)
     if classes <= MANY_CELLS:
-        _write_counts(axes, matrix, share, cell)
+        _write_counts(axes, matrix, opacity, cell)
     hits, total = int(np.trace(matrix)), int(matrix.sum())
     axes.set_title(f"{hits:,} of {total:,} rows predicted right ({hits / total:.1%})")
+    patches = [Patch(color=BLUE, label="right"), Patch(color=RED, label="wrong (strength: share of the true class)")]
+    legend_below(figure, patches)
     return figure
 
 
@@ -66,7 +125,7 @@ def roc_curves(y: IntArray, probabilities: FloatArray, class_names: Sequence[str
         class_names: C names.
     """
     curves = _trace_classes(_trace_roc, y, probabilities, class_names)
-    figure = Figure(figsize=(8.6, 6))
+    figure = Figure(figsize=(WIDTH, 4.4 + 0.18 * _legend_rows(curves)))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
     _draw_curves(axes, curves, "default")
@@ -74,11 +133,11 @@ def roc_curves(y: IntArray, probabilities: FloatArray, class_names: Sequence[str
     if curves and min(curve.area for curve in curves) > CROWDED:
         corner = axes.inset_axes((0.34, 0.12, 0.62, 0.62), xlim=(-0.003, 0.2), ylim=(0.8, 1.003))
         corner.set_title("the upper left corner", fontsize=9)
-        corner.set(xticks=[0, 0.05, 0.1, 0.15, 0.2], yticks=[0.8, 0.85, 0.9, 0.95, 1])
+        corner.set(xticks=[0, 0.1, 0.2], yticks=[0.8, 0.9, 1])
         corner.tick_params(labelsize=9)
         _draw_curves(corner, curves, "default")
-    axes.set_xlabel("false positive rate (share of other rows taken for the class)")
-    axes.set_ylabel("true positive rate (share of the class's rows found)")
+    axes.set_xlabel("false positive rate (other rows taken for the class)")
+    axes.set_ylabel("true positive rate (rows of the class found)")
     return figure
 
 
@@ -92,85 +151,84 @@ def precision_recall_curves(y: IntArray, probabilities: FloatArray, class_names:
         class_names: C names.
     """
     curves = _trace_classes(_trace_precision_recall, y, probabilities, class_names)
-    figure = Figure(figsize=(8.6, 6))
+    figure = Figure(figsize=(WIDTH, 4.4 + 0.18 * _legend_rows(curves)))
     axes = figure.subplots()
     _draw_curves(axes, curves, "steps-pre")
     _sum_up(figure, axes, curves, "Average precision")
-    axes.set_xlabel("recall (share of the class's rows found)")
-    axes.set_ylabel("precision (share of rows taken for the class that are of it)")
+    axes.set_xlabel("recall (rows of the class found)")
+    axes.set_ylabel("precision (of rows taken for the class)")
     return figure
 
 
 @style()
-def reliability_diagram(y: IntArray, probabilities: FloatArray, bins: int) -> Figure:
+def reliability_diagram(found: Reliability) -> Figure:
     """Accuracy against the probability of the predicted class, in bins, and how the rows spread over them.
 
     Args:
-        y: (n,) true class indices.
-        probabilities: (n, C).
-        bins: number of equal bins from 0 to 1.
+        found: of :func:`reliability_of`.
     """
-    confidence, index = confidence_bins(probabilities, bins)
-    rows = np.bincount(index, minlength=bins)
-    used = rows > 0
-    right = probabilities.argmax(axis=1) == y
-    accuracy = np.bincount(index, right, minlength=bins)[used] / rows[used]
-    mean_confidence = np.bincount(index, confidence, minlength=bins)[used] / rows[used]
-    ece = classification_scores(y, probabilities, None, bins)["ece"]
-
-    figure = Figure(figsize=(7.4, 6.4))
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    upper.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="accuracy equals confidence")
-    low, high = wilson_interval(accuracy, rows[used])
-    upper.vlines(mean_confidence, low, high, color=SKY, linewidth=1.4, label="95 % interval of a bin's accuracy")
-    upper.plot(mean_confidence, accuracy, "o", color=BLUE, markersize=6, label="accuracy of a bin")
-    upper.set_title(
-        f"Confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}, calibration error (ece) {ece:.3f}"
-    )
-    upper.set_ylabel("accuracy")
-    upper.set(xlim=(0, 1.02), ylim=(0, 1.04))
-    figure.legend(loc="outside lower center", ncols=3)
-    lower.bar((np.arange(bins) + 0.5) / bins, rows / len(y), width=0.92 / bins, color=BLUE)
-    lower.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    lower.set_xlabel("confidence (probability of the predicted class)")
-    lower.set_ylabel("share of rows")
+    figure = Figure(figsize=(WIDTH, 4))
+    axes = figure.subplots()
+    share = found.rows / found.rows.sum()
+    error = float((share * np.abs(found.accuracy - found.confidence)).sum())
+    axes.bar(found.confidence, share, width=0.02, color=GREY, alpha=0.5, label="share of the rows")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.2, label="accuracy equals confidence")
+    axes.vlines(found.confidence, found.low, found.high, color=SKY, linewidth=1.4, label="95 % interval of a bin")
+    axes.plot(found.confidence, found.accuracy, "o", color=BLUE, markersize=6, label="accuracy of a bin")
+    axes.set_title(f"Confidence {found.mean_confidence:.1%}, accuracy {found.mean_accuracy:.1%}, ECE {error:.3f}")
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.04), xlabel="confidence (probability of the predicted class)")
+    axes.set_ylabel("accuracy")
+    in_percent(axes.xaxis)
+    in_percent(axes.yaxis)
+    legend_below(figure, axes.get_legend_handles_labels()[0])
     return figure
 
 
 @style()
-def residuals(y: FloatArray, prediction: FloatArray, target_name: str) -> Figure:
+def residuals(
+    y: FloatArray, prediction: FloatArray, target_name: str, shown: Sequence[str] = ("predictions", "errors")
+) -> Figure:
     """Predicted against actual values, and the spread of their differences.
 
     Args:
         y: (n,) actual values.
         prediction: (n,).
         target_name: with its unit.
+        shown: the panels: ``predictions``, ``errors``.
     """
-    target, error = plain(target_name, 40), prediction - y
-    scores = regression_scores(y, prediction, None)
-    figure = Figure(figsize=(10, 4.8))
-    left, right = figure.subplots(1, 2)
+    figure, axes_of_all = panels(len(shown), height=4.4 if "predictions" in shown else 3.3)
+    for axes, name in zip(axes_of_all, shown, strict=True):
+        if name == "predictions":
+            _draw_predictions(axes, y, prediction, plain(target_name, 30))
+        else:
+            _draw_errors(axes, prediction - y)
+    return figure
+
+
+def _draw_predictions(axes: Axes, y: FloatArray, prediction: FloatArray, target: str) -> None:
     ends = min(y.min(), prediction.min()), max(y.max(), prediction.max())
     if len(y) <= MANY_POINTS:
-        left.scatter(y, prediction, s=16, color=BLUE, alpha=0.7, linewidths=0)
+        axes.scatter(y, prediction, s=14, color=BLUE, alpha=0.6, linewidths=0)
     else:
-        density = left.hexbin(y, prediction, gridsize=50, cmap="Blues", norm=LogNorm(vmin=0.3), mincnt=1, linewidths=0)
-        figure.colorbar(density, ax=left, label="rows", shrink=0.6, format="{x:g}").outline.set_visible(False)
-    left.plot(ends, ends, color=BLACK, linestyle=":", linewidth=1.4, label="predicted equals actual")
-    left.set_title(f"R² {scores['r2']:.3f}, rmse {_number(scores['rmse'])} ({len(y):,} rows)")
-    left.set_xlabel(f"actual {target}")
-    left.set_ylabel(f"predicted {target}")
-    left.legend(loc="upper left")
-    right.hist(error, bins=int(np.clip(2 * np.sqrt(len(y)), 8, 50)), color=BLUE)
-    right.axvline(0, color=BLACK, linestyle=":", linewidth=1.4)
-    right.axvline(error.mean(), color=RED, linewidth=1.4, label="mean error")
-    right.set_title(f"Error: mean {_number(error.mean())}, standard deviation {_number(error.std())}")
-    right.set_xlabel("error (predicted minus actual)")
-    right.set_ylabel("rows")
-    right.legend()
-    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        density = axes.hexbin(y, prediction, gridsize=40, cmap=ListedColormap([BLUE]), mincnt=1, linewidths=0)
+        rows = np.asarray(density.get_array())
+        density.set_alpha(0.15 + 0.85 * np.log1p(rows) / np.log1p(rows.max()))
+    axes.plot(ends, ends, color=BLACK, linestyle=":", linewidth=1.4, label="predicted equals actual")
+    scores = regression_scores(y, prediction, None)
+    axes.set_title(f"R² {scores['r2']:.3f}, RMSE {_number(scores['rmse'])} ({len(y):,} rows)")
+    axes.set(xlabel=f"actual {target}", ylabel=f"predicted {target}", box_aspect=1)
+    axes.legend(loc="upper left")
+    for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
-    return figure
+
+
+def _draw_errors(axes: Axes, error: FloatArray) -> None:
+    draw_histogram(axes, histogram_of({"test rows": error}))
+    axes.axvline(0, color=BLACK, linestyle=":", linewidth=1.4)
+    axes.axvline(error.mean(), color=RED, linewidth=1.4, label="mean error")
+    axes.set_title(f"Error: mean {_number(error.mean())}, standard deviation {_number(error.std())}")
+    axes.set_xlabel("error (predicted minus actual)")
+    axes.legend()
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str], cell: float) -> None:
@@ -188,12 +246,12 @@ def _name_classes(axes: Axes, class_names: Sequence[str], cell: float) -> None:
             label.set(rotation=slope, ha="right", va="center", rotation_mode="anchor")
 
 
-def _write_counts(axes: Axes, matrix: IntArray, share: FloatArray, cell: float) -> None:
+def _write_counts(axes: Axes, matrix: IntArray, opacity: FloatArray, cell: float) -> None:
     """Writes each count as large as its cell, of so many points, allows."""
     size = min(11, 0.45 * cell, 1.4 * cell / len(str(matrix.max())))
     for (row, column), count in np.ndenumerate(matrix):
         if count or len(matrix) <= FEW_CLASSES:
-            color = "white" if share[row, column] > 0.3 else BLACK
+            color = WHITE if count and opacity[row, column] > DARK else BLACK
             axes.text(column, row, str(count), ha="center", va="center", fontsize=size, color=color)
 
 
@@ -268,8 +326,12 @@ def _sum_up(figure: Figure, axes: Axes, curves: Sequence[_Curve], area: str) -> 
     elif len(curves) == 1:
         axes.set_title(f"{area} of class {curves[0].name}: {_mean_area(curves):.3f}")
     else:
-        axes.set_title(f"{area}, each class against the rest: mean {_mean_area(curves):.3f}")
-        figure.legend(title=area, alignment="left", loc="outside right upper")
+        axes.set_title(f"{area}: mean over the classes {_mean_area(curves):.3f}")
+        legend_below(figure, axes.get_legend_handles_labels()[0], f"{area} of each class against the rest")
+
+
+def _legend_rows(curves: Sequence[_Curve]) -> int:
+    return 0 if len(curves) <= 1 else 2 if len(curves) > MANY_CURVES else 1 + -(-len(curves) // 2)
 
 
 def _mean_area(curves: Sequence[_Curve]) -> float:
