@@ -129,7 +129,6 @@ class TuneConfig(Config):
     timeout: float | None = Field(gt=0)
     max_steps: int | None = Field(ge=1)
     pack: Annotated[Literal["auto"] | int, PlainValidator(_pack)]
-    processes: int = Field(ge=1, le=256)
     space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
     sampler: Annotated[str, OneOf(SAMPLERS)]
     pruner: Annotated[str, OneOf(PRUNERS)]
