@@ -130,7 +130,7 @@ def test_networks_that_are_not_packed_train_one_in_each_process(prepared: Path) 
     with Cores(data, 2) as cores:
         found = trained(cores, members, 2, packed=False)
     for member, epochs in ((0, 2), (1, 3), (2, 3)):
-        training = begin(members[member], data)
+        training = begin([members[member]], data, packed=False)
         history, weights = [], {}
         for epoch in training.epochs:
             history.append({name: value for name, value in epoch.of(0).items() if name not in TIMING})
@@ -150,7 +150,7 @@ def test_rows_are_scored_in_the_process_of_their_member(data: TrainingData) -> N
             assert epoch.metrics[SCORED + "loss"].tolist() == epoch.metrics["val/loss"].tolist()
         last = training.weights(2)
     assert last is not None
-    again = begin(of_rates(RATES[:3])[2], data)
+    again = begin([of_rates(RATES[:3])[2]], data, packed=False)
     for _ in again.epochs:
         pass
     for name, weights in again.learner.weights(0).items():  # of the last epoch
