@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from wellfit.compare.config import NamedComparison, comparison_titles, load_comparison
+from wellfit.compare.comparison import NamedComparison, comparison_titles, load_comparison
 from wellfit.stages.cli import Named, run_stage
 from wellfit.stages.download import is_passed_over
 

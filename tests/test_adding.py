@@ -18,6 +18,7 @@ FILES = {
     "schedule": {"src/wellfit/training/schedule.py"},
     "loss": {"src/wellfit/training/loss.py", "params.yaml"},
     "model": {"src/wellfit/models/quadratic.py", "src/wellfit/models/__init__.py"},
+    "data set": {"src/wellfit/data/catalog.py"},
 }
 
 TRAINING = """
@@ -26,6 +27,8 @@ from pathlib import Path
 import torch
 from sklearn.metrics import mean_pinball_loss
 from torch import nn
+from wellfit.data.fetch import fetch
+from wellfit.data.prepare import prepare
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
@@ -73,6 +76,13 @@ found["loss"] = [history[-1]["val/loss"], float(mean_pinball_loss(data.val.y, pr
 
 _, _, learner, history = trained("moons", "model.name=quadratic")
 found["model"] = [type(learner.model).__name__, history[0]["val/loss"] > history[-1]["val/loss"]]
+
+iris = load_params("params.yaml", [*BASE, "data.name=iris", "train.epochs=100", "model.norm=none"])
+fetch(iris.data, iris.fetch, Path("raw"))
+prepare(iris.data, Path("raw"), Path("processed"))
+data = load_training_data(iris, Path("processed/iris"))
+*_, last = begin([iris], data, packed=False).epochs
+found["data set"] = [list(data.meta.class_names), last.of(0)["val/accuracy"]]
 print(json.dumps(found))
 """
 
@@ -169,3 +179,9 @@ for key, name in (("optim", "adamx"), ("schedule", "halvin"), ("loss", "quantil"
 """
     expected = ["'adamax'? (--set)", "'halving'? (--set)", "'quantile'? (--set)", "'quadratic'? (--set)"]
     assert call(copy, "-c", code).splitlines() == expected
+
+
+def test_the_data_set_is_fetched_and_trained_on(found: Mapping[str, Any]) -> None:
+    classes, accuracy = found["data set"]
+    assert classes == ["setosa", "versicolor", "virginica"]
+    assert accuracy > 0.8

@@ -1,6 +1,7 @@
 """Which folder may import which, as docs/architecture.md says it."""
 
 import ast
+import re
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -65,3 +66,18 @@ def test_mlflow_is_imported_in_one_folder() -> None:
     texts = {name: (SOURCE / name).read_text(encoding="utf-8") for name in FILES}
     others = {name for name, text in texts.items() if "import mlflow" in text or "from mlflow" in text}
     assert {folder(name) for name in others} == {"tracking"}
+
+
+def test_the_tests_that_docs_name_are_there() -> None:
+    root = SOURCE.parents[1]
+    text = (root / "docs" / "techniques.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(?:tests/)?([a-z_/]*test_[a-z_]+\.py)`", text))
+    assert len(named) > 20
+    assert not {name for name in named if not (root / "tests" / name).exists()}
+
+
+def test_the_files_that_docs_name_are_there() -> None:
+    text = (SOURCE.parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_]+/[a-z_/]*(?:\.py|/))`", text))
+    assert len(named) > 20
+    assert not {name for name in named if not (SOURCE / name).exists() and not (SOURCE.parents[1] / name).exists()}

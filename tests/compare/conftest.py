@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.compare.config import Comparison
+from wellfit.compare.comparison import Comparison
 from wellfit.compare.outcome import Outcome
 from wellfit.data.store import Column, Meta
 from wellfit.files import write_yaml

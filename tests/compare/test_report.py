@@ -12,7 +12,7 @@ from PIL import Image
 
 from wellfit.charts import comparison_curves, comparison_plots
 from wellfit.charts.comparison_plots import Boundaries
-from wellfit.compare.config import Comparison
+from wellfit.compare.comparison import Comparison
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import Report, write_report
 from wellfit.data.store import Meta

@@ -8,7 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
-from wellfit.compare.config import NO_COMPARISONS
+from wellfit.compare.comparison import NO_COMPARISONS
 from wellfit.data.catalog import CATALOG
 
 from .conftest import ROOT, Run

@@ -97,7 +97,7 @@ def test_deps_hold_what_is_imported_for_the_result(clone: Path, call: Run, impor
         ("models/mlp.py", {"tune", "train", "evaluate"}),
         ("tuning/samplers.py", {"tune"}),
         ("report/page.py", {"evaluate"}),
-        ("data/split.py", {"fetch", "preprocess", "tune", "train"}),
+        ("data/split.py", {"fetch", "preprocess"}),
         ("stages/train.py", {"train"}),
         ("settings/params.py", set()),
         ("tracking/run.py", set()),

@@ -16,7 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
-from wellfit.compare.config import load_comparison
+from wellfit.compare.comparison import load_comparison
 from wellfit.errors import WellfitError
 from wellfit.stages import compare as module
 from wellfit.stages.compare import compare

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from wellfit.compare.config import load_comparison
+from wellfit.compare.comparison import load_comparison
 from wellfit.data.fetch import FetchConfig
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError

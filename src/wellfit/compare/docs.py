@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from wellfit.compare.config import Comparison, comparison_names, has_stage, load_comparison
+from wellfit.compare.comparison import Comparison, comparison_names, has_stage, load_comparison
 from wellfit.compare.page import markdown
 from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_text

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wellfit.compare.config import Comparison, has_stage
+from wellfit.compare.comparison import Comparison, has_stage
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure, listed
 from wellfit.compare.statistics import Result

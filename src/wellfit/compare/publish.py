@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from wellfit import tracking
-from wellfit.compare.config import Comparison, NamedComparison
+from wellfit.compare.comparison import Comparison, NamedComparison
 from wellfit.compare.records import Record, read_record
 from wellfit.data.store import Meta
 from wellfit.settings.params import flatten

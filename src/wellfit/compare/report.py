@@ -11,7 +11,7 @@ from wellfit.charts import comparison_curves, comparison_plots
 from wellfit.charts.comparison_curves import mean_over_seeds
 from wellfit.charts.comparison_plots import Boundaries
 from wellfit.charts.style import plain, save
-from wellfit.compare.config import Comparison
+from wellfit.compare.comparison import Comparison
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure
 from wellfit.compare.outcome import Outcome

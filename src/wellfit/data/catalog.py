@@ -5,14 +5,12 @@ An entry of `CATALOG` is all there is to a data set: where it comes from, and th
 
 from wellfit.data.raw import Entry, Package, RawFile
 from wellfit.data.readers.bundled import (
-    load_breast_cancer,
-    load_diabetes,
     load_digits,
-    load_wine,
     make_imbalanced,
     make_moons,
     make_regression,
     read_arrays,
+    shipped_table,
 )
 from wellfit.data.readers.image_files import describe_folder
 from wellfit.data.readers.images import read_own_images
@@ -65,7 +63,7 @@ CATALOG: dict[str, Entry] = {
         source="Aeberhard and Forina 1992, Wine, https://doi.org/10.24432/C5PC7J",
         licence=UCI_LICENCE,
         read=read_arrays,
-        load=load_wine,
+        load=shipped_table("wine"),
     ),
     "breast_cancer": Entry(
         kind="table",
@@ -74,7 +72,7 @@ CATALOG: dict[str, Entry] = {
         source="Wolberg et al. 1995, Breast Cancer Wisconsin (Diagnostic), https://doi.org/10.24432/C5DW2B",
         licence=UCI_LICENCE,
         read=read_arrays,
-        load=load_breast_cancer,
+        load=shipped_table("breast_cancer"),
     ),
     "diabetes": Entry(
         kind="table",
@@ -83,7 +81,7 @@ CATALOG: dict[str, Entry] = {
         source="Efron et al. 2004, Least Angle Regression, https://www4.stat.ncsu.edu/~boos/var.select/diabetes.html",
         licence="not stated by its authors; distributed with scikit-learn (BSD-3-Clause)",
         read=read_arrays,
-        load=load_diabetes,
+        load=shipped_table("diabetes", scaled=False),
     ),
     "moons": Entry(
         kind="table",

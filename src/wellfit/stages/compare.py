@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wellfit.charts.comparison_plots import Boundaries
 from wellfit.compare.boundaries import find_boundaries, has_boundaries
-from wellfit.compare.config import NamedComparison
+from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.data import prepared_data
 from wellfit.compare.publish import describe_comparison
 from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wellfit.compare.base import load_base
-from wellfit.compare.config import NamedComparison
+from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.data import FOLDER, download
 from wellfit.compare.page import markdown
 from wellfit.data.catalog import CATALOG

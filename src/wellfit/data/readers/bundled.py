@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,25 +29,16 @@ def load_digits(_data: DataConfig) -> Arrays:
     return Arrays(bunch.images.astype(np.uint8)[:, np.newaxis], bunch.target, [], _texts(bunch.target_names))
 
 
-def load_wine(_data: DataConfig) -> Arrays:
-    """Wine: 178 rows of 13 features, 3 cultivars."""
-    from sklearn import datasets
+def shipped_table(name: str, **options: Any) -> Callable[[DataConfig], Arrays]:
+    """What loads a table that scikit-learn ships: ``sklearn.datasets.load_<name>``, called with the options."""
 
-    return _table(datasets.load_wine())
+    def load(_data: DataConfig) -> Arrays:
+        from sklearn import datasets
 
+        bunch = getattr(datasets, f"load_{name}")(**options)
+        return Arrays(bunch.data, bunch.target, _texts(bunch.feature_names), _texts(bunch.get("target_names", ())))
 
-def load_breast_cancer(_data: DataConfig) -> Arrays:
-    """Breast Cancer Wisconsin (Diagnostic): 569 rows of 30 features, 2 diagnoses."""
-    from sklearn import datasets
-
-    return _table(datasets.load_breast_cancer())
-
-
-def load_diabetes(_data: DataConfig) -> Arrays:
-    """Diabetes: 442 rows of 10 features in their own units, and the progression of the disease."""
-    from sklearn import datasets
-
-    return _table(datasets.load_diabetes(scaled=False))
+    return load
 
 
 def make_moons(data: DataConfig) -> Arrays:
@@ -155,10 +147,6 @@ def _finite_float32(values: NDArray[Any], path: Path, names: list[str]) -> NDArr
         value = values.reshape(len(values), -1)[row, column]
         raise WellfitError(f"{path} row {row}, {names[column]}: must be a finite float32 number, got {value:g}")
     return converted
-
-
-def _table(bunch: Any) -> Arrays:
-    return Arrays(bunch.data, bunch.target, _texts(bunch.feature_names), _texts(bunch.get("target_names", ())))
 
 
 def _texts(names: Any) -> list[str]:

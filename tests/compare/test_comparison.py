@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from wellfit.compare.base import load_base
-from wellfit.compare.config import NO_COMPARISONS, comparison_names, comparison_titles, has_stage, load_comparison
+from wellfit.compare.comparison import NO_COMPARISONS, comparison_names, comparison_titles, has_stage, load_comparison
 from wellfit.errors import WellfitError
 from wellfit.files import write_yaml
 from wellfit.settings.params import load_params
