@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from ruamel.yaml import YAML
 
+from wellfit.compare.base import CODE
 from wellfit.compare.comparison import NO_COMPARISONS
 from wellfit.data.catalog import CATALOG
 
@@ -141,3 +142,8 @@ def test_a_comparison_whose_data_cannot_be_had_is_passed_over(small: Path, call:
     assert ran(done.stdout + done.stderr) == ["comparisons/dvc.yaml:download-adult", target]
     assert "Not run: adult could not be had" in (small / "reports/comparisons/adult-depth/README.md").read_text()
     call("git", "checkout", "--quiet", "comparisons/dvc.lock")
+
+
+def test_the_digest_is_of_the_code_that_dvc_watches() -> None:
+    watched = {dep.removeprefix("src/wellfit/") for dep in STAGES["common"]["deps"] if dep.startswith("src/")}
+    assert set(CODE) == watched

@@ -17,7 +17,10 @@ from wellfit.training.record import code_sha256, resolved_config
 
 BASE_FILE = Path("comparisons/base.yaml")
 COMMON_FILE = Path("data/comparisons/common.yaml")
-CODE = ("charts", "compare", "data", "files.py", "metrics", "models", "stages/compare.py", "training")
+CODE = (
+    *("charts", "compare", "data", "files.py", "metrics", "models", "training"),
+    *("stages/compare.py", "stages/download.py"),
+)
 
 
 def load_base(given: Mapping[str, Any] = MappingProxyType({})) -> Params:
