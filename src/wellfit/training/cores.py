@@ -1,8 +1,9 @@
 """Training on all cores: processes that share the members of a training and train them epoch by epoch, in step.
 
 Threads of torch share each operation and wait for each other after it. An operation on a small network takes as long as
-the wait. Members do not need each other, so processes that share them wait once an epoch. What a member becomes depends
-neither on the process that trains it nor on the number of processes.
+the wait. Members do not need each other, so processes that share them wait once an epoch. What a member becomes does
+not depend on the process that trains it, and depends on how many members that process has by rounding alone: a product
+of 5 matrices may round otherwise than one of 10.
 
 The processes are forks of this one: they share its data in memory, and have torch imported. A process pool does not
 serve, because the networks stay in the process that trains them.

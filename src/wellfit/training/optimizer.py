@@ -117,8 +117,8 @@ class _Shared:
     """torch's optimizer where a step looks at each number alone.
 
     It takes one learning rate for all. So it proposes steps at a rate of 1, starting from zero, of which each member
-    takes its part: they are proportional to the rate. A single model has no need of that; a pack of one has, to compute
-    to the last bit what it would among others.
+    takes its part: they are proportional to the rate. A single model has no need of that; a pack of one has, so that
+    its steps are computed as they would be among others.
     """
 
     def __init__(self, entry: ByNumber, blocks: Sequence[_Block], flat: FlatParameters) -> None:
