@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -74,19 +75,27 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "processed"
 
 
-@pytest.fixture
-def project(tmp_path: Path, new_store: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The working folder of a project of its own, with an MLflow store at its root."""
+@contextmanager
+def working_in(folder: Path, store: Path) -> Iterator[None]:
+    """Makes a folder the working folder of a project with an MLflow store at its root, a copy of ``store`` at first."""
     from wellfit import tracking
     from wellfit.tracking.store import open_client
 
-    monkeypatch.chdir(tmp_path)
-    shutil.copy(new_store, tmp_path / "mlflow.db")
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    monkeypatch.delenv(tracking.PARENT_RUN_VARIABLE, raising=False)
+    shutil.copy(store, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.delenv(tracking.PARENT_RUN_VARIABLE, raising=False)
+        open_client.cache_clear()
+        yield
     open_client.cache_clear()
-    yield tmp_path
-    open_client.cache_clear()
+
+
+@pytest.fixture
+def project(tmp_path: Path, new_store: Path) -> Iterator[Path]:
+    """The working folder of a project of its own, with an MLflow store at its root."""
+    with working_in(tmp_path, new_store):
+        yield tmp_path
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,11 @@ from wellfit.settings.params import load_params
 from wellfit.stages.evaluate import evaluate
 from wellfit.stages.train import train
 
+from ..conftest import working_in
+
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
+Scores = dict[str, float]
+Take = Callable[[str], Scores]
 SCORES = {
     "moons": [
         "accuracy",
@@ -37,14 +42,19 @@ SCORES = {
 }
 
 
-def run(project: Path, prepared: Path, data: str, *changes: str, folder: str | None = None) -> dict[str, float]:
-    """Trains on one data set where that was not done, and evaluates on it or on another."""
+def run(prepared: Path, data: str, *changes: str, folder: str | None = None) -> Scores:
+    """Trains in the working folder on one data set where that was not done, and evaluates on it or on another."""
     settings = [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"]
     params = load_params(PARAMS_FILE, [*settings, *changes])
-    if not (project / "models").exists():
-        train(params, prepared / data, project / "reports/tune", project / "models", project / "reports/train")
-    evaluate(params, prepared / (folder or data), project / "models", project / "reports")
-    found: dict[str, float] = json.loads((project / "reports/evaluate/metrics.json").read_text())
+    models, reports = Path("models"), Path("reports")
+    if not models.exists():
+        train(params, prepared / data, reports / "tune", models, reports / "train")
+    evaluate(params, prepared / (folder or data), models, reports)
+    return metrics_of(Path())
+
+
+def metrics_of(project: Path) -> Scores:
+    found: Scores = json.loads((project / "reports/evaluate/metrics.json").read_text())
     return found
 
 
@@ -52,17 +62,45 @@ def predictions(project: Path) -> list[dict[str, str]]:
     return list(csv.DictReader((project / "reports/evaluate/predictions.csv").read_text().splitlines()))
 
 
+@pytest.fixture(scope="module")
+def finished() -> dict[str, Path]:
+    """Data set to a project that has trained on it and was evaluated, made by the first test that takes it."""
+    return {}
+
+
+@pytest.fixture
+def take(
+    project: Path,
+    prepared: Path,
+    new_store: Path,
+    finished: dict[str, Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Take:
+    """Makes ``project`` a copy of a finished one, and gives its metrics."""
+
+    def copy(data: str) -> Scores:
+        if data not in finished:
+            folder = tmp_path_factory.mktemp(data)
+            with working_in(folder, new_store):
+                run(prepared, data)
+            finished[data] = folder
+        shutil.copytree(finished[data], project, dirs_exist_ok=True)
+        return metrics_of(project)
+
+    return copy
+
+
 @pytest.mark.parametrize("data", ["moons", "diabetes"])
-def test_metrics_are_those_of_the_contract(project: Path, prepared: Path, data: str) -> None:
-    metrics = run(project, prepared, data)
+def test_metrics_are_those_of_the_contract(take: Take, data: str) -> None:
+    metrics = take(data)
     expected = [name + end for name in SCORES[data] for end in ("", "_low", "_high")]
     assert sorted(metrics) == sorted(expected)
     for name in SCORES[data]:
         assert metrics[f"{name}_low"] <= metrics[f"{name}_high"]
 
 
-def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path) -> None:
-    metrics = run(project, prepared, "moons")
+def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path, take: Take) -> None:
+    metrics = take("moons")
     rows = predictions(project)
     actual, predicted = [row["actual"] for row in rows], [row["predicted"] for row in rows]
     assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(actual, predicted))
@@ -75,7 +113,7 @@ def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path) -
 
 
 def test_a_network_with_a_single_logit_gives_both_probabilities(project: Path, prepared: Path) -> None:
-    metrics = run(project, prepared, "moons", "loss.name=bce")
+    metrics = run(prepared, "moons", "loss.name=bce")
     rows = predictions(project)
     upper, lower = (np.array([float(row[f"p_{name}"]) for row in rows]) for name in ("upper", "lower"))
     assert upper + lower == pytest.approx(np.ones(len(rows)), abs=2e-6)
@@ -83,8 +121,8 @@ def test_a_network_with_a_single_logit_gives_both_probabilities(project: Path, p
     assert metrics["accuracy"] > 0.8
 
 
-def test_regression_is_scored_in_the_targets_unit(project: Path, prepared: Path) -> None:
-    metrics = run(project, prepared, "diabetes")
+def test_regression_is_scored_in_the_targets_unit(project: Path, take: Take) -> None:
+    metrics = take("diabetes")
     rows = predictions(project)
     actual, predicted = ([float(row[name]) for row in rows] for name in ("actual", "predicted"))
     assert metrics["rmse"] == pytest.approx(sk.root_mean_squared_error(actual, predicted))
@@ -92,16 +130,16 @@ def test_regression_is_scored_in_the_targets_unit(project: Path, prepared: Path)
     assert max(actual) > 200  # disease progression runs from 25 to 346
 
 
-def test_predictions_carry_the_rows_id(project: Path, prepared: Path) -> None:
-    run(project, prepared, "moons")
+def test_predictions_carry_the_rows_id(project: Path, prepared: Path, take: Take) -> None:
+    take("moons")
     meta = load_meta(prepared / "moons")
     test = load_split(prepared / "moons", meta, "test")
     assert [int(row["id"]) for row in predictions(project)] == test.ids.tolist()
     assert [row["actual"] for row in predictions(project)] == [meta.class_names[y] for y in test.y]
 
 
-def test_scores_are_added_to_the_run_that_trained(project: Path, prepared: Path) -> None:
-    metrics = run(project, prepared, "moons")
+def test_scores_are_added_to_the_run_that_trained(project: Path, take: Take) -> None:
+    metrics = take("moons")
     client = MlflowClient(tracking.store_uri())
     run_id = json.loads((project / "models/run.json").read_text())["run_id"]
     found = client.get_run(run_id)
@@ -120,11 +158,11 @@ def test_scores_are_added_to_the_run_that_trained(project: Path, prepared: Path)
 
 
 def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
-    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+    project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(project, prepared, "moons")
+    take("moons")
     (project / "models/run.json").write_text(json.dumps({"run_id": "0" * 32}))
-    metrics = run(project, prepared, "moons")
+    metrics = run(prepared, "moons")
     assert "logging to a new one" in capsys.readouterr().out
     client = MlflowClient(tracking.store_uri())
     experiment = client.get_experiment_by_name("wellfit").experiment_id
@@ -132,35 +170,39 @@ def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
     assert new.data.metrics["test/accuracy"] == metrics["accuracy"]
 
 
-def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path) -> None:
+def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path, take: Take) -> None:
+    take("moons")
+    shutil.rmtree(project / "reports/evaluate")
     with pytest.raises(
         WellfitError, match=r"was trained on other data \(moons\) than .*diabetes: run `dvc repro train`"
     ):
-        run(project, prepared, "moons", folder="diabetes")
+        run(prepared, "moons", folder="diabetes")
     assert not (project / "reports/evaluate").exists()
 
 
-def test_a_damaged_checkpoint_is_refused(project: Path, prepared: Path) -> None:
-    run(project, prepared, "moons")
+def test_a_damaged_checkpoint_is_refused(project: Path, prepared: Path, take: Take) -> None:
+    take("moons")
     shutil.rmtree(project / "reports/evaluate")
     checkpoint = project / "models/best.safetensors"
     data = bytearray(checkpoint.read_bytes())
     data[-1] ^= 1
     checkpoint.write_bytes(data)
     with pytest.raises(WellfitError, match=r"best\.safetensors is damaged"):
-        run(project, prepared, "moons")
+        run(prepared, "moons")
     assert not (project / "reports/evaluate").exists()
 
 
 @pytest.mark.parametrize("data", ["moons", "diabetes"])
-def test_same_checkpoint_same_bytes(project: Path, prepared: Path, data: str) -> None:
-    seen = []
-    for _ in range(2):
-        run(project, prepared, data)
+def test_same_checkpoint_same_bytes(project: Path, prepared: Path, take: Take, data: str) -> None:
+    def written() -> list[bytes]:
         files = sorted(path for path in (project / "reports/evaluate").rglob("*") if path.is_file())
-        files.append(project / "reports/report.html")
-        seen.append([path.read_bytes() for path in files])
-    assert seen[0] == seen[1]
+        return [path.read_bytes() for path in [*files, project / "reports/report.html"]]
+
+    take(data)
+    before = written()
+    shutil.rmtree(project / "reports/evaluate")
+    run(prepared, data)
+    assert written() == before
 
 
 def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
@@ -176,7 +218,7 @@ def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
     own = ["data.path=houses.csv", "data.target=price", "data.id=house", "data.weight=weight"]
     params = load_params(PARAMS_FILE, ["data.name=csv", *own])
     meta = prepare(params.data, project / "raw", project / "processed")
-    metrics = run(project, project / "processed", "csv", *own, "optim.lr=0.01", "train.epochs=30")
+    metrics = run(project / "processed", "csv", *own, "optim.lr=0.01", "train.epochs=30")
     assert metrics["r2"] > 0.6
     written = predictions(project)
     ids = [row["id"] for row in written]
@@ -191,9 +233,9 @@ def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
     assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(actual, predicted, sample_weight=weights), rel=1e-5)
 
 
-def test_pictures_of_another_task_go(project: Path, prepared: Path) -> None:
+def test_pictures_of_another_task_go(project: Path, prepared: Path, take: Take) -> None:
     old = project / "reports/evaluate/plots/residuals.png"
-    old.parent.mkdir(parents=True)
+    take("moons")
     old.touch()
-    run(project, prepared, "moons")
+    run(prepared, "moons")
     assert not old.exists()
