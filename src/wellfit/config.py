@@ -51,8 +51,7 @@ class Rule(NamedTuple):
 
     Attributes:
         keys: dotted, all on which the rule depends.
-        is_broken: whether a configuration breaks it: the `wellfit.settings.params.Params`, which is made of the sections
-            that stand beside such rules, and what the data are.
+        is_broken: whether a configuration, `wellfit.settings.params.Params`, breaks it where the data are of this kind.
         text: what to say then: the rule, the values, the keys. ``{optim.lr:g}`` stands for a value or a property of a
             section, ``{task}`` for that of the data.
     """
