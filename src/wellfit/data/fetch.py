@@ -11,7 +11,6 @@ from urllib.request import url2pathname
 from pydantic import Field
 
 from wellfit.config import Config
-from wellfit.data.catalog import CATALOG
 from wellfit.data.download import NotThereError, SourceError, transfer
 from wellfit.data.raw import Entry, Package, RawFile
 from wellfit.data.readers.bundled import save_arrays
@@ -69,7 +68,7 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
     Raises:
         WellfitError: no place gave a file; the message names the file, each place and its fault.
     """
-    entry, folder = CATALOG[data.name], out / data.name
+    entry, folder = data.entry, out / data.name
     if entry.files and _is_complete(folder, entry):
         print(f"{folder} is already there, verified", flush=True)
         return

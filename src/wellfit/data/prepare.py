@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.catalog import CATALOG
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
@@ -41,7 +40,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     Raises:
         WellfitError: the raw data are missing, damaged or not finite, or cannot be split as asked.
     """
-    source, kind = read_raw(data, raw / data.name), CATALOG[data.name].kind
+    source, kind = read_raw(data, raw / data.name), data.entry.kind
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
     columns = () if isinstance(source.x, np.ndarray) else fit_columns(source.x.iloc[train], data.max_categories)
@@ -90,10 +89,9 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
     Raises:
         WellfitError: a file is missing, damaged, or holds a value that is not a finite number.
     """
-    entry = CATALOG[data.name]
-    for file in entry.files:
+    for file in data.entry.files:
         verify(folder / file.name, file.sha256)
-    return entry.read(entry, folder, data)
+    return data.entry.read(data.entry, folder, data)
 
 
 def describe(meta: Meta) -> list[str]:

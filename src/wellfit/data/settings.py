@@ -68,7 +68,7 @@ class DataConfig(Config):
 
 def own_settings(data: DataConfig) -> dict[str, Any]:
     """The settings that the user's own data are prepared with; empty for data known by name."""
-    return data.model_dump(mode="json", exclude={"augment"}) if CATALOG[data.name].is_own else {}
+    return data.model_dump(mode="json", exclude={"augment"}) if data.entry.is_own else {}
 
 
 def _own_table_only(key: str) -> Rule:
