@@ -11,7 +11,6 @@ from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 if TYPE_CHECKING:
     from wellfit.data.store import Kind, Task
-    from wellfit.settings.params import Params
 
 
 class Config(BaseModel):
@@ -52,16 +51,16 @@ class Rule(NamedTuple):
 
     Attributes:
         keys: dotted, all on which the rule depends.
-        is_broken: whether a configuration breaks it.
+        is_broken: whether a configuration, `wellfit.settings.params.Params`, breaks it where the data are of this kind.
         text: what to say then: the rule, the values, the keys. ``{optim.lr:g}`` stands for a value or a property of a
             section, ``{task}`` for that of the data.
     """
 
     keys: tuple[str, ...]
-    is_broken: Callable[[Params, DataKind], bool]
+    is_broken: Callable[[Any, DataKind], bool]
     text: str
 
-    def message(self, params: Params, kind: DataKind) -> str:
+    def message(self, params: Config, kind: DataKind) -> str:
         """The text with the values of a configuration."""
         sections = {name: _Shown(getattr(params, name)) for name in type(params).model_fields}
         return self.text.format(task=kind.task, **sections)

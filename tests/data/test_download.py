@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from wellfit.data import download
 from wellfit.data.catalog import CATALOG
 from wellfit.data.download import SourceError, transfer
 from wellfit.errors import WellfitError
@@ -172,10 +171,15 @@ def test_a_server_that_takes_the_container_off_on_the_way(
 def test_a_full_disk_is_not_blamed_on_the_server(
     published: Any, server: Any, monkeypatch: pytest.MonkeyPatch, get: Callable[..., Path], tmp_path: Path
 ) -> None:
-    def full(*_: Any) -> int:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(io.BytesIO):
+        def write(self, *_: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(download._Sink, "write", full)
+    def open_or_full(path: Path, *args: Any, **options: Any) -> Any:
+        return Full() if path.suffix == ".download" else open_file(path, *args, **options)
+
+    open_file = Path.open
+    monkeypatch.setattr(Path, "open", open_or_full)
     with pytest.raises(OSError, match="No space left") as raised:
         get()
     assert raised.value.errno == errno.ENOSPC

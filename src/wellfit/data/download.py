@@ -1,8 +1,6 @@
 """One file over HTTP."""
 
-import io
 import threading
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -54,7 +52,7 @@ def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
 
     def work() -> None:
         try:
-            _download(url, _Sink(target, max_bytes), timeout)
+            _download(url, target, max_bytes, timeout)
         except Exception as error:
             failures.append(error)
 
@@ -73,48 +71,35 @@ def transfer(url: str, target: Path, *, max_bytes: int, timeout: float) -> None:
         raise
 
 
-class _Sink(io.FileIO):
-    """A file with an upper limit on its size."""
-
-    def __init__(self, path: Path, max_bytes: int) -> None:
-        super().__init__(path, "wb")
-        self.max_bytes = max_bytes
-
-    def write(self, data: Any, /) -> int:
-        if self.tell() + len(data) > self.max_bytes:
-            raise SourceError(f"wrong content: more than {self.max_bytes} bytes", retry=True)
-        return super().write(data)
-
-
-def _download(url: str, sink: _Sink, timeout: float) -> None:
-    from pooch import HTTPDownloader
+def _download(url: str, target: Path, max_bytes: int, timeout: float) -> None:
+    import requests
     from tqdm import tqdm
 
-    label = url.rsplit("/", 1)[-1]
     with (
-        sink,
-        ExitStack() as responses,
-        tqdm(total=sink.max_bytes, desc=label, unit="B", unit_scale=True, disable=None) as bar,
-    ):
-
-        def check(response: "requests.Response", **_: Any) -> None:
-            responses.callback(response.close)  # pooch leaves it open when something goes wrong
-            _refuse_downgrade(response)
-
-        download = HTTPDownloader(
-            progressbar=bar,
-            chunk_size=CHUNK,
+        target.open("wb") as file,
+        requests.get(
+            url,
+            stream=True,
             timeout=timeout,
             headers={"Accept-Encoding": "identity"},
-            hooks={"response": check},
-        )
-        download(url, sink, None)
+            hooks={"response": _refuse_downgrade},
+        ) as response,
+    ):
+        response.raise_for_status()
+        size = int(response.headers.get("content-length", max_bytes))
+        with tqdm(total=size, desc=url.rsplit("/", 1)[-1], unit="B", unit_scale=True, disable=None) as bar:
+            for chunk in response.iter_content(CHUNK):
+                if file.tell() + len(chunk) > max_bytes:
+                    raise SourceError(f"wrong content: more than {max_bytes} bytes", retry=True)
+                file.write(chunk)
+                bar.update(len(chunk))
 
 
-def _refuse_downgrade(response: "requests.Response") -> None:
+def _refuse_downgrade(response: "requests.Response", **_: Any) -> None:
     if response.is_redirect and urlsplit(response.url).scheme == "https":
         target = urlsplit(urljoin(response.url, response.headers["location"]))
         if target.scheme != "https":
+            response.close()
             raise SourceError(f"refused: it redirects from https to {target.scheme}", retry=False)
 
 

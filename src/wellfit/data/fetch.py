@@ -1,7 +1,6 @@
 """Fetches raw data: verified and complete, from the nearest place that has them."""
 
 import os
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,6 @@ from urllib.request import url2pathname
 from pydantic import Field
 
 from wellfit.config import Config
-from wellfit.data.catalog import CATALOG
 from wellfit.data.download import NotThereError, SourceError, transfer
 from wellfit.data.raw import Entry, Package, RawFile
 from wellfit.data.readers.bundled import save_arrays
@@ -20,7 +18,7 @@ from wellfit.data.settings import DataConfig
 from wellfit.data.store import file_sha256
 from wellfit.data.unpack import most_bytes, unpack
 from wellfit.errors import WellfitError
-from wellfit.files import project_root, replacing, write_json
+from wellfit.files import project_root, replacing, write_bytes, write_json
 
 MIRROR_VARIABLE = "WELLFIT_MIRROR"
 CACHE_VARIABLE = "WELLFIT_CACHE"
@@ -70,7 +68,7 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
     Raises:
         WellfitError: no place gave a file; the message names the file, each place and its fault.
     """
-    entry, folder = CATALOG[data.name], out / data.name
+    entry, folder = data.entry, out / data.name
     if entry.files and _is_complete(folder, entry):
         print(f"{folder} is already there, verified", flush=True)
         return
@@ -86,8 +84,8 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
 
 
 def _is_complete(folder: Path, entry: Entry) -> bool:
-    wanted = {folder / file.name: file.sha256 for file in entry.files}
-    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in wanted.items())
+    found = ((folder / file.name, file.sha256) for file in entry.files)
+    return all(path.is_file() and file_sha256(path) == sha256 for path, sha256 in found)
 
 
 def _fetch_file(name: str, package: Package, file: RawFile, folder: Path, config: FetchConfig) -> None:
@@ -198,15 +196,10 @@ def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> Non
 
 def _keep(packed: Path, cached: Path) -> None:
     """Copies a verified download into the cache; a cache that cannot be written to is only reported."""
-    temporary = cached.with_name(f".{cached.name}.{os.getpid()}")
     try:
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(packed, temporary)
-        temporary.replace(cached)
+        write_bytes(cached, packed.read_bytes(), durable=False)
     except OSError as error:
         print(f"not kept in the cache: {error}", flush=True)
-        with suppress(OSError):
-            temporary.unlink()
 
 
 def _without_password(url: str) -> str:

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.catalog import CATALOG
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Column, Meta, Split, SplitName, save_meta, save_split
+from wellfit.data.store import Meta, Split, save_meta, save_split
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
 
@@ -41,26 +40,41 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     Raises:
         WellfitError: the raw data are missing, damaged or not finite, or cannot be split as asked.
     """
-    source = read_raw(data, raw / data.name)
+    source, kind = read_raw(data, raw / data.name), data.entry.kind
     assignment = assign_rows(source, data)
-    columns: tuple[Column, ...] = ()
-    x = source.x
-    if not isinstance(x, np.ndarray):
-        columns = fit_columns(x.iloc[assignment.rows["train"]], data.max_categories)
-        x = encode(columns, x)
+    train = assignment.rows["train"]
+    columns = () if isinstance(source.x, np.ndarray) else fit_columns(source.x.iloc[train], data.max_categories)
+    x: NDArray[Any] = source.x if isinstance(source.x, np.ndarray) else encode(columns, source.x)
+    n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
+    inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
+    y = source.y[train]
+    target = None if source.class_names else column_statistics(y[:, np.newaxis])
     with replacing(out / data.name) as folder:
         manifest: dict[str, str] = {}
-        sizes: dict[SplitName, int] = {}
         for name, rows in assignment.rows.items():
             weights = None if source.weights is None else source.weights[rows]
             if weights is not None and not weights.any():
                 raise WellfitError(f"data.weight {data.weight}: all {len(rows)} rows of the {name} split weigh 0")
             split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights)
             manifest |= save_split(folder, name, split)
-            sizes[name] = len(rows)
-        train = assignment.rows["train"]
-        warnings = source.warnings + assignment.warnings
-        meta = _describe(data, source, x[train], source.y[train], columns, sizes, warnings, manifest)
+        meta = Meta(
+            name=data.name,
+            kind=kind,
+            task="regression" if target else "classification",
+            columns=columns,
+            class_names=source.class_names,
+            target_name=source.target_name,
+            input_shape=x.shape[1:],
+            split_sizes={name: len(rows) for name, rows in assignment.rows.items()},
+            mean=inputs.mean,
+            std=inputs.std,
+            target_mean=target.mean[0] if target else None,
+            target_std=target.std[0] if target else None,
+            class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
+            warnings=source.warnings + assignment.warnings,
+            settings=own_settings(data),
+            manifest=manifest,
+        )
         save_meta(folder, meta)
     return meta
 
@@ -75,45 +89,9 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
     Raises:
         WellfitError: a file is missing, damaged, or holds a value that is not a finite number.
     """
-    entry = CATALOG[data.name]
-    for file in entry.files:
+    for file in data.entry.files:
         verify(folder / file.name, file.sha256)
-    return entry.read(entry, folder, data)
-
-
-def _describe(
-    data: DataConfig,
-    source: RawData,
-    x: NDArray[Any],
-    y: NDArray[Any],
-    columns: tuple[Column, ...],
-    sizes: dict[SplitName, int],
-    warnings: tuple[str, ...],
-    manifest: dict[str, str],
-) -> Meta:
-    """The content of ``meta.json``; x and y are those of the training rows."""
-    kind = CATALOG[data.name].kind
-    n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
-    inputs = channel_statistics(x) if kind == "images" else column_statistics(x[:, :n_numbers])
-    target = None if source.class_names else column_statistics(y[:, np.newaxis])
-    return Meta(
-        name=data.name,
-        kind=kind,
-        task="regression" if target else "classification",
-        columns=columns,
-        class_names=source.class_names,
-        target_name=source.target_name,
-        input_shape=x.shape[1:],
-        split_sizes=sizes,
-        mean=inputs.mean,
-        std=inputs.std,
-        target_mean=target.mean[0] if target else None,
-        target_std=target.std[0] if target else None,
-        class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
-        warnings=warnings,
-        settings=own_settings(data),
-        manifest=manifest,
-    )
+    return data.entry.read(data.entry, folder, data)
 
 
 def describe(meta: Meta) -> list[str]:

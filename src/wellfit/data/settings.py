@@ -9,9 +9,9 @@ from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
 from wellfit.data.augment.settings import Augmentation
 from wellfit.data.catalog import CATALOG
 from wellfit.data.raw import Entry
+from wellfit.data.readers.images import Channels
+from wellfit.data.readers.own_table import ROLES, SEPARATORS
 
-COLUMNS = ("id", "weight", "group", "time")
-ROLES = ("target", *COLUMNS)
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
 
 Name = Annotated[str, Field(min_length=1)]
@@ -26,7 +26,7 @@ class DataConfig(Config):
     path: Name
     target: Name | None
     task: Literal["auto", "classification", "regression", "binary"]
-    separator: Literal["comma", "semicolon", "tab", "pipe"]
+    separator: Annotated[str, OneOf(SEPARATORS)]
     decimal: Literal["point", "comma"]
     missing: Texts
     numeric: Names
@@ -37,7 +37,7 @@ class DataConfig(Config):
     group: Name | None
     time: Name | None
     image_size: Annotated[Widths, Field(min_length=2, max_length=2)] | None
-    channels: Literal["auto", "grey", "rgb"]
+    channels: Channels
     max_categories: int = Field(ge=2, le=10_000)
     n_samples: int = Field(ge=20, le=10_000_000)
     noise: float = Field(ge=0)
@@ -68,7 +68,7 @@ class DataConfig(Config):
 
 def own_settings(data: DataConfig) -> dict[str, Any]:
     """The settings that the user's own data are prepared with; empty for data known by name."""
-    return data.model_dump(mode="json", exclude={"augment"}) if CATALOG[data.name].is_own else {}
+    return data.model_dump(mode="json", exclude={"augment"}) if data.entry.is_own else {}
 
 
 def _own_table_only(key: str) -> Rule:
@@ -85,7 +85,7 @@ RULES = [
         lambda p, _: p.data.entry.is_own_table and p.data.target is None,
         "data.target must name the column to predict, as data.name is {data.name}, got null",
     ),
-    *map(_own_table_only, COLUMNS),
+    *(_own_table_only(role) for role in ROLES if role != "target"),
     Rule(
         ("data.name", "data.task"),
         lambda p, _: p.data.task == "binary" and not p.data.entry.binary_class_names,

@@ -167,15 +167,14 @@ def _parser(
 
 def _with_keys_as_set(argv: Sequence[str]) -> list[str]:
     """``--optim.lr 0.1`` and ``--optim.lr=0.1`` become ``--set optim.lr=0.1``."""
-    arguments = list(argv)
-    for i, argument in enumerate(arguments):
+    arguments: list[str] = []
+    given = iter(argv)
+    for argument in given:
         key, equals, value = argument.removeprefix("--").partition("=")
-        if argument.startswith("--") and "." in key:
-            after = i + 1 if equals else i + 2
-            if after > len(arguments):  # a key without a value: argparse will say so
-                break
-            value = value if equals else arguments[i + 1]
-            return [*arguments[:i], "--set", f"{key}={value}", *_with_keys_as_set(arguments[after:])]
+        is_key = argument.startswith("--") and "." in key
+        text = next(given, None) if is_key and not equals else value
+        # Where a key has no value, argparse will say so.
+        arguments += ["--set", f"{key}={text}"] if is_key and text is not None else [argument]
     return arguments
 
 

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from wellfit.data.catalog import CATALOG
 from wellfit.data.fetch import fetch as fetch_raw
 from wellfit.settings.params import Params
 
@@ -18,7 +17,7 @@ def fetch(params: Params, out: Path) -> None:
         WellfitError: no place gave a file.
     """
     fetch_raw(params.data, params.fetch, out)
-    name, entry = params.data.name, CATALOG[params.data.name]
+    name, entry = params.data.name, params.data.entry
     if entry.is_own:
         print(f"{params.data.path} is there, and is read where it lies")
         return

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wellfit.data.readers.columns import Reader, categories
+from wellfit.data.readers.columns import Columns
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 
@@ -24,7 +24,8 @@ def read(data_config: Callable[..., DataConfig]) -> Read:
     """Reads a column named c of these cells."""
 
     def run(cells: list[Any], type_: pa.DataType | None = None, **changes: Any) -> pd.Series:
-        return Reader(data_config("csv", target="y", **changes), PATH).feature(pa.chunked_array([cells], type_), "c")
+        table = pa.table({"c": pa.chunked_array([cells], type_)})
+        return Columns(table, data_config("csv", target="y", **changes), PATH, 2).feature("c")
 
     return run
 
@@ -43,7 +44,7 @@ def test_numbers_come_back_as_they_were_written(numbers: list[float]) -> None:
     from wellfit.settings.params import load_params
 
     data = load_params(Path(__file__).parents[3] / "params.yaml").data
-    column = Reader(data, PATH).feature(pa.chunked_array([[repr(number) for number in numbers]]), "c")
+    column = Columns(pa.table({"c": [repr(number) for number in numbers]}), data, PATH, 2).feature("c")
     assert column.tolist() == numbers
     assert not np.signbit(column[column == 0]).any(), "no -0.0, which would not be the twin of 0.0"
 
@@ -129,8 +130,9 @@ def test_infinity_in_a_parquet_file(read: Read) -> None:
         read([1.0, None, float("inf")])
 
 
-def test_categories_of_several_chunks() -> None:
-    column = categories(pa.chunked_array([["b", "a"], ["a", None, "c"]]))
+def test_categories_of_several_chunks(data_config: Callable[..., DataConfig]) -> None:
+    table = pa.table({"c": pa.chunked_array([["b", "a"], ["a", None, "c"]])})
+    column = Columns(table, data_config("csv", target="y"), PATH, 2).categories("c")
     assert list(column.categories) == ["b", "a", "c"]
     assert column.codes.tolist() == [0, 1, 1, -1, 2]
 
@@ -141,6 +143,11 @@ def test_categories_of_several_chunks() -> None:
 )
 def test_decimal_commas(cell: str, number: float, read: Read) -> None:
     assert read(["0,5", cell], decimal="comma").tolist() == [0.5, number]
+
+
+def test_a_mistake_among_decimal_commas_is_named(read: Read) -> None:
+    with pytest.raises(WellfitError, match=r"row 42, column 'c': 'x' is not a number"):
+        read(["1,5"] * 40 + ["x"], decimal="comma")
 
 
 def test_text_with_commas_stays_text(read: Read) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.tables import FIRST_ROW
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -25,69 +24,79 @@ DATE = r"^(\d{4}-\d{1,2}-\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4}|\d{4}/\d{1,2}/\d{
 MOSTLY = 0.95
 
 
-class Reader:
-    """Turns columns into numbers or categories.
+class Columns:
+    """The columns of a table, as numbers or categories.
 
     Args:
+        table: as `wellfit.data.readers.tables` read it.
         data: the section ``data``: which texts are missing values, and what is to be read as numbers or categories.
         path: of the file, for messages.
         first_row: number of the first row, for messages.
     """
 
-    def __init__(self, data: DataConfig, path: Path, first_row: int = FIRST_ROW) -> None:
-        self._data, self._path, self._first_row = data, path, first_row
+    def __init__(self, table: pa.Table, data: DataConfig, path: Path, first_row: int) -> None:
+        self.names: list[str] = table.column_names
+        self._table, self._data, self._path, self._first_row = table, data, path, first_row
 
-    def feature(self, column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
-        """A column as float64 numbers, NaN where missing, or as a categorical of texts.
+    def __len__(self) -> int:
+        """The number of rows."""
+        n_rows: int = self._table.num_rows
+        return n_rows
 
-        Text is read as numbers if all of its cells are; booleans are categories. ``data.numeric`` and
-        ``data.categorical`` override that.
+    def row(self, index: int) -> str:
+        """Where a row is, for messages."""
+        return f"{self._path} row {self._first_row + int(index)}"
 
-        Args:
-            column: as `wellfit.data.readers.tables` read it.
-            name: of the column.
-
-        Raises:
-            WellfitError: dates, lists or other types; infinity; or a cell that is no number among numbers.
-        """
-        import pandas as pd
-        from pyarrow import types
-
-        column = self.known(column)
-        if name in self._data.numeric:
-            return pd.Series(self.numbers(column, name))
-        if name in self._data.categorical:
-            return pd.Series(categories(column))
-        kind = column.type
-        if types.is_temporal(kind):
-            self._refuse_dates(column, name)
-        if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-            return pd.Series(self.numbers(column, name))
-        if types.is_boolean(kind) or types.is_null(kind):
-            return pd.Series(categories(column))
-        if not types.is_string(kind):
-            raise WellfitError(
-                f"{self._path} column {name!r}: {kind} is neither numbers nor text; list it in data.drop"
-            )
-        return self._from_text(column, name)
-
-    def known(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
-        """The column with null for the texts of ``data.missing``, and every kind of text as plain strings."""
+    def cells(self, name: str) -> pa.ChunkedArray:
+        """A column with null for NaN and for the texts of ``data.missing``, and every kind of text as plain strings."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        column = self._table.column(name)
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
         if pa.types.is_floating(column.type):
-            return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        if not pa.types.is_string(column.type):
+            missing = pc.is_nan(column)
+        elif pa.types.is_string(column.type):
+            missing = pc.is_in(column, value_set=pa.array(self._data.missing, pa.string()))
+        else:
             return column
-        missing = pc.is_in(column, value_set=pa.array(self._data.missing, pa.string()))
-        return pc.if_else(missing, pa.scalar(None, pa.string()), column)
+        return pc.if_else(missing, pa.scalar(None, column.type), column)
 
-    def numbers(self, column: pa.ChunkedArray, name: str) -> NDArray[np.float64]:
+    def complete(self, name: str, what: str) -> pa.ChunkedArray:
+        """The `cells` of a column, none of which may be missing.
+
+        Raises:
+            WellfitError: one is; the message calls the column ``what``.
+        """
+        import pyarrow.compute as pc
+
+        column = self.cells(name)
+        if column.null_count:
+            first = pc.index(column.is_null(), True).as_py()
+            raise WellfitError(
+                f"{self.row(first)}: {what} is missing, as in {column.null_count} rows in all; fill it in, or take "
+                "these rows out"
+            )
+        return column
+
+    def feature(self, name: str) -> pd.Series[Any]:
+        """A column as float64 numbers, NaN where missing, or as a categorical of texts.
+
+        Text is read as numbers if all of its cells are; booleans are categories. ``data.numeric`` and
+        ``data.categorical`` override that.
+
+        Raises:
+            WellfitError: dates, lists or other types; infinity; or a cell that is no number among numbers.
+        """
+        import pandas as pd
+
+        is_number = name in self._data.numeric or (name not in self._data.categorical and self._is_number(name))
+        return pd.Series(self.numbers(name) if is_number else self.categories(name))
+
+    def numbers(self, name: str) -> NDArray[np.float64]:
         """A column as float64 numbers, NaN where missing.
 
         Raises:
@@ -95,11 +104,11 @@ class Reader:
         """
         import pyarrow as pa
 
-        column = self._with_points(column)
+        column = self._with_points(self.cells(name))
         try:
             values = column.cast(pa.float64(), safe=False).to_numpy()
         except pa.ArrowInvalid:
-            self._refuse_text(column, name)
+            self._refuse_text(self._with_points(column), name)
         except pa.ArrowNotImplementedError:
             raise WellfitError(f"{self._path} column {name!r}: {column.type} cannot be read as numbers") from None
         too_large = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
@@ -111,22 +120,39 @@ class Reader:
         numbers: NDArray[np.float64] = values + 0.0  # makes -0.0 the 0.0 that it equals
         return numbers
 
-    def row(self, index: int) -> str:
-        """Where a row is, for messages."""
-        return f"{self._path} row {self._first_row + int(index)}"
-
-    def _from_text(self, column: pa.ChunkedArray, name: str) -> pd.Series[Any]:
+    def categories(self, name: str) -> pd.Categorical:
+        """A column as categories, each a text, in the order of their first appearance; missing cells have none."""
         import pandas as pd
-        import pyarrow.compute as pc
 
+        encoded = self.cells(name).cast("string").combine_chunks().dictionary_encode()
+        codes = encoded.indices.fill_null(-1).to_numpy()
+        return pd.Categorical.from_codes(codes, categories=encoded.dictionary.to_pylist())
+
+    def _is_number(self, name: str) -> bool:
+        """Whether a column holds numbers; else it holds categories."""
+        import pyarrow.compute as pc
+        from pyarrow import types
+
+        column = self.cells(name)
+        kind = column.type
+        if types.is_temporal(kind):
+            self._refuse_dates(column, name)
+        if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+            return True
+        if types.is_boolean(kind) or types.is_null(kind):
+            return False
+        if not types.is_string(kind):
+            raise WellfitError(
+                f"{self._path} column {name!r}: {kind} is neither numbers nor text; list it in data.drop"
+            )
         known = self._with_points(column.drop_null())
         if not len(known):
-            return pd.Series(categories(column))
+            return False
         share = _share(known, NUMBER)
         if share == 1:
-            return pd.Series(self.numbers(column, name))
+            return True
         if share > MOSTLY:
-            self._refuse_text(column, name)
+            self._refuse_text(self._with_points(column), name)
         if _share(known, f"{NUMBER}|{COMMA}") == 1:
             raise WellfitError(
                 f"{self._path} column {name!r}: {known[0].as_py()!r} looks like a number with a decimal comma; set "
@@ -134,7 +160,7 @@ class Reader:
             )
         if pc.all(pc.match_substring_regex(known, DATE)).as_py():
             self._refuse_dates(column, name)
-        return pd.Series(categories(column))
+        return False
 
     def _with_points(self, column: pa.ChunkedArray) -> pa.ChunkedArray:
         """Text with decimal points in place of decimal commas, and without the points between thousands."""
@@ -171,12 +197,3 @@ def _share(column: pa.ChunkedArray, pattern: str) -> float:
 
     share: float = pc.mean(pc.match_substring_regex(column, pattern).cast("float64")).as_py()
     return share
-
-
-def categories(column: pa.ChunkedArray) -> pd.Categorical:
-    """A column as categories, each a text, in the order of their first appearance; missing cells have none."""
-    import pandas as pd
-
-    encoded = column.cast("string").combine_chunks().dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy()
-    return pd.Categorical.from_codes(codes, categories=encoded.dictionary.to_pylist())

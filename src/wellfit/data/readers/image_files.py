@@ -78,17 +78,29 @@ def list_images(folder: Path) -> ImageFiles:
         raise WellfitError(f"data.path {folder} {fault}; it must be a folder with one folder of images for each class")
     folders, files = _listed(folder)
     split_folders = _split_folders(folder, folders)
-    if not split_folders:
-        whole = _read_part(folder, "")
-        _check_classes(whole)
-        return _joined([whole], None, whole.unused, _differing_in_case(whole))
-    train, *rest = parts = [_read_part(folder, inside) for inside in split_folders.values()]
-    _check_classes(train)
-    warnings = [*_differing_in_case(train), *(sentence for part in rest for sentence in _missing_classes(train, part))]
-    others = [name for name in folders if name not in split_folders.values()]
-    unused = files + [file for name in others for file in _files_below(folder, name)]
-    unused += [file for part in parts for file in part.unused]
-    return _joined(parts, list(split_folders), unused, warnings)
+    parts: dict[SplitName | None, _Part] = {split: _read_part(folder, name) for split, name in split_folders.items()}
+    parts = parts or {None: _read_part(folder, "")}
+    first, *rest = parts.values()  # the whole folder, or train
+    _check_classes(first)
+    warnings = [*_differing_in_case(first), *(sentence for part in rest for sentence in _missing_classes(first, part))]
+    unused = [file for part in parts.values() for file in part.unused]
+    if split_folders:
+        others = [name for name in folders if name not in split_folders.values()]
+        unused = [*files, *(file for name in others for file in _files_below(folder, name)), *unused]
+    rows = [
+        (file, label, split)
+        for split, part in parts.items()
+        for label, name in enumerate(first.images)
+        for file in part.images.get(name, [])
+    ]
+    names, labels, splits = zip(*rows, strict=True)
+    return ImageFiles(
+        files=names,
+        labels=np.array(labels, np.int64),
+        class_names=tuple(first.images),
+        splits=np.array(splits) if split_folders else None,
+        warnings=(*warnings, *_left_out(unused)),
+    )
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
@@ -223,24 +235,12 @@ def _differing_in_case(part: _Part) -> list[str]:
     return []
 
 
-def _joined(
-    parts: list[_Part], split_names: list[SplitName] | None, unused: list[str], warnings: list[str]
-) -> ImageFiles:
-    class_names = tuple(parts[0].images)
-    by_class = [[part.images.get(name, []) for name in class_names] for part in parts]
-    sizes = [sum(map(len, classes)) for classes in by_class]
+def _left_out(unused: list[str]) -> list[str]:
+    sentences = []
     for fault, found in (
         ("stand in no class folder", [file for file in unused if _is_image(file)]),
         ("are not images", [file for file in unused if not _is_image(file)]),
     ):
         if found:
-            warnings = [*warnings, f"{len(found)} files {fault} and are left out, the first is {found[0]}"]
-    return ImageFiles(
-        files=tuple(file for classes in by_class for files in classes for file in files),
-        labels=np.array(
-            [label for classes in by_class for label, files in enumerate(classes) for _ in files], np.int64
-        ),
-        class_names=class_names,
-        splits=np.repeat(np.array(split_names), sizes) if split_names else None,
-        warnings=tuple(warnings),
-    )
+            sentences.append(f"{len(found)} files {fault} and are left out, the first is {found[0]}")
+    return sentences

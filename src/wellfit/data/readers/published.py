@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.raw import FETCH_AGAIN, Entry, RawData, class_indices, published_splits
-from wellfit.data.readers.columns import Reader
-from wellfit.data.readers.tables import read_csv
+from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.tables import FIRST_ROW, read_csv
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -65,8 +65,8 @@ def read_adult(entry: Entry, folder: Path, data: DataConfig) -> RawData:
     files = {"adult.data": 0, "adult.test": 1}  # and the lines before the first row
     parts = [read_csv(folder / name, ",", [*ADULT_COLUMNS, "income"], skip_rows) for name, skip_rows in files.items()]
     table = pa.concat_tables(parts)
-    reader = Reader(data, folder)
-    features = pd.DataFrame({name: reader.feature(table.column(name), name) for name in ADULT_COLUMNS})
+    columns = Columns(table, data, folder, FIRST_ROW)
+    features = pd.DataFrame({name: columns.feature(name) for name in ADULT_COLUMNS})
     labels = table.column("income").to_pandas().str.removesuffix(".")
     y = pd.Categorical(labels, categories=list(entry.class_names)).codes.astype(np.int64)
     splits = published_splits(len(parts[0]), len(parts[1]))
@@ -85,9 +85,8 @@ def read_california(entry: Entry, folder: Path, data: DataConfig) -> RawData:
     import pandas as pd
 
     path = folder / "cal_housing.data"
-    table = read_csv(path, ",", CALIFORNIA_COLUMNS)
-    reader = Reader(data, path, first_row=1)
-    raw = {name: reader.numbers(table.column(name), name) for name in CALIFORNIA_COLUMNS}
+    columns = Columns(read_csv(path, ",", CALIFORNIA_COLUMNS), data, path, first_row=1)
+    raw = {name: columns.numbers(name) for name in CALIFORNIA_COLUMNS}
     features = {
         "MedInc": raw["MedInc"],
         "HouseAge": raw["HouseAge"],

@@ -140,14 +140,9 @@ def _check_names(path: Path, names: Sequence[str]) -> None:
 
 
 def _not_utf8(path: Path) -> WellfitError:
-    with path.open("rb") as file:
-        line = next(number for number, text in enumerate(file, start=1) if not _is_utf8(text))
-    return WellfitError(f"{path} line {line}: not UTF-8; save the file as UTF-8 (`iconv -f latin1 -t utf-8` for one)")
-
-
-def _is_utf8(text: bytes) -> bool:
+    content, line = path.read_bytes(), 1
     try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        content.decode()
+    except UnicodeDecodeError as error:
+        line += content.count(b"\n", 0, error.start)
+    return WellfitError(f"{path} line {line}: not UTF-8; save the file as UTF-8 (`iconv -f latin1 -t utf-8` for one)")
