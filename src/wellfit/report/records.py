@@ -12,7 +12,9 @@ from ruamel.yaml.error import YAMLError
 
 from wellfit.data.store import Meta, Split
 from wellfit.files import read_json
+from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
+from wellfit.report.content import Chart
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -31,6 +33,8 @@ class Evaluated(NamedTuple):
         checkpoint_file: where it is.
         predictions: (n, C) probabilities of the classes, or (n,) numbers in the target's unit.
         metrics: the scores with the ends of their intervals, as in ``metrics.json``.
+        charts: of the predictions, in the order of the page.
+        per_class: the report of each class; empty for a regression.
     """
 
     params: Params
@@ -41,6 +45,8 @@ class Evaluated(NamedTuple):
     checkpoint_file: Path
     predictions: FloatArray
     metrics: dict[str, float | None]
+    charts: Sequence[Chart]
+    per_class: Sequence[ClassRow]
 
     @property
     def is_classification(self) -> bool:

@@ -8,7 +8,6 @@ import numpy as np
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
 from wellfit.metrics.names import is_higher_better, score_name
-from wellfit.metrics.predictions import confusion_counts, per_class_report
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores
 from wellfit.report.records import Evaluated, Training, Tuning
@@ -51,35 +50,24 @@ def headline(run: Evaluated) -> str:
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
     names_of_scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
-    y, names = np.asarray(run.test.y), run.meta.class_names
+    names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
         [score_name(name), *_with_interval(run, name), MEANINGS[name] + whose * (name in BY_CLASS)]
         for name in names_of_scores
     ]
     header = ["score", "value", "95 % interval", "meaning"]
-    found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
-    if run.is_classification:
-        report = per_class_report(y, run.predictions, names, run.test.weights)
-        classes = [
-            [row.class_name, Share(row.precision), Share(row.recall), Share(row.f1), row.support] for row in report
-        ]
-        matrix = confusion_counts(y, run.predictions.argmax(axis=1), len(names))
-        bins, ece = run.params.evaluate.calibration_bins, run.metrics["ece"]
-        drawn = [
-            charts.confusion_matrix(matrix, names),
-            charts.reliability(y, run.predictions, bins, ece),
-            *charts.ranking_curves(y, run.predictions, names),
-        ]
-        found["classes"] = Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
-        mistakes = examples.wrong_classes(run.test, run.predictions, run.meta)
-    else:
-        drawn = [
-            charts.predicted_against_actual(y, run.predictions, run.meta.target_name, run.metrics["r2"]),
-            charts.errors(y, run.predictions, run.meta.target_name),
-        ]
-        mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
-    return found | {"charts": drawn, "mistakes": mistakes, "fold_classes": len(names) > MANY_PARTS}
+    classes = [[name, *map(Share, shares), support] for name, *shares, support in run.per_class]
+    wrong = examples.wrong_classes if run.is_classification else examples.wrong_numbers
+    return {
+        "scores": Table("Test scores, with bootstrap intervals over the rows", header, rows),
+        "charts": run.charts,
+        "classes": Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
+        if run.is_classification
+        else None,
+        "fold_classes": len(names) > MANY_PARTS,
+        "mistakes": wrong(run.test, run.predictions, run.meta),
+    }
 
 
 def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
