@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from wellfit.charts.style import svg
 from wellfit.metrics.predictions import per_class_report
-from wellfit.report import origin
 from wellfit.report.charts import of_classes
 from wellfit.report.content import Chart
 from wellfit.report.page import slug
@@ -195,24 +194,6 @@ def test_a_chart_without_a_neighbour_is_set_across(widths: tuple[int, ...], alon
     macro = environment.get_template("macros.html.j2").module.charts  # type: ignore[attr-defined]
     text = macro([Chart(f"chart {i}", "", Figure(figsize=(width, 1))) for i, width in enumerate(widths)], "section")
     assert ["alone" in classes for classes in re.findall('figure class="([^"]*)"', text)] == alone
-
-
-@pytest.mark.parametrize(
-    ("experiment", "changes", "commands", "says"),
-    [
-        ("", [], ["git checkout abc", "make repro"], ""),
-        ("", ["src/a.py"], ["git checkout abc", "make repro"], "do not bring back what was changed"),
-        ("dry-run", ["a"], ["git checkout abc", "make setup", ".venv/bin/dvc exp apply dry-run", "make repro"], ""),
-    ],
-)
-def test_the_commands_make_the_environment_before_they_use_it(
-    complete: Evaluated, experiment: str, changes: list[str], commands: list[str], says: str
-) -> None:
-    with patch.multiple(origin, git_commit=lambda: "abc", changed_files=lambda: changes, experiment=lambda: experiment):
-        found = origin.reproduction(complete)
-    assert found["commands"].splitlines() == commands
-    assert says in found["says"]
-    assert bool(found["says"]) == bool(says)
 
 
 @pytest.mark.parametrize(("epochs", "words"), [(5, "Stopped early, after 5 of at most 40"), (40, "All 40 epochs ran")])

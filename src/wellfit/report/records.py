@@ -134,25 +134,6 @@ def read_tuning(folder: Path) -> Tuning | None:
     return Tuning(trials, chosen, sha256, importance, repeats)
 
 
-def settings(params: Params, checkpoint: Checkpoint, tuning: Tuning | None) -> list[tuple[str, Any, Any, str]]:
-    """What the checkpoint was trained with.
-
-    Returns:
-        Dotted key, value, value in ``params.yaml`` and whose choice it was where the two differ: ``tune``, or ``train``
-        for what was given to that stage on its command line. Empty where they agree.
-    """
-    flat = params.flat()
-    used = flatten(checkpoint.info["config"])
-    chosen = tuning.best if tuning else {}
-
-    def choice(key: str, value: Any) -> str:
-        if value == flat.get(key):
-            return ""
-        return "tune" if chosen.get(key) == value else "train"
-
-    return [(key, value, flat.get(key), choice(key, value)) for key, value in used.items()]
-
-
 def _read_csv(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
