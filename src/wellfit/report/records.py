@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -99,9 +98,9 @@ def read_training(folder: Path, checkpoint: Checkpoint) -> Training | None:
     epoch = int(checkpoint.info["epoch"])
     if not rows or len(rows) < epoch:
         return None
-    history = {name: [_number(row[name]) for row in rows] for name in rows[0]}
+    history = {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
     kept = checkpoint.info["metrics"]
-    if any(history.get(name, [])[epoch - 1 : epoch] != [value] for name, value in kept.items()):
+    if any(name not in history or history[name][epoch - 1] != value for name, value in kept.items()):
         return None
     verdict, summary = folder / "verdict.json", folder / "summary.txt"
     warnings = None
@@ -139,10 +138,6 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
 
 
 def _value(text: str) -> Any:
