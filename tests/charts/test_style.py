@@ -105,6 +105,16 @@ def test_the_same_figure_and_name_give_the_same_svg():
     assert other == svg(all_kinds(), "a")
 
 
+def test_a_figure_that_was_written_before_gives_the_same(tmp_path):
+    figure = all_kinds()
+    figure.axes[1].set(aspect="equal", ylabel="a name for this axis")
+    first = svg(figure, "a")
+    save(figure, tmp_path / "a.png")
+    save(figure, tmp_path / "b.png")
+    assert svg(figure, "a") == first
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
 @pytest.mark.parametrize("letters", [4, 30, 60])
 def test_a_legend_below_is_as_wide_as_the_figure(letters):
     figure, (axes,) = panels(1)

@@ -1,6 +1,7 @@
 """Runs that were never trained, with all that the stages leave of one, and a reader of the page."""
 
 from collections.abc import Sequence
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, save_meta, save_split
 from wellfit.files import write_csv, write_json, write_text
 from wellfit.metrics.intervals import bootstrap_intervals
-from wellfit.metrics.predictions import ClassificationScores, regression_scores
+from wellfit.metrics.predictions import ClassificationScores, per_class_report, regression_scores
+from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.settings.params import Params, load_params
@@ -55,17 +57,21 @@ def made_up(
     if classes:
         logits = random.normal(size=(rows, len(classes))) + 3 * (y[:, None] == np.arange(len(classes)))
         predictions = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        scores: Any = ClassificationScores(y, predictions, params.evaluate.calibration_bins)
+        bins = params.evaluate.calibration_bins
+        metrics = bootstrap_intervals(ClassificationScores(y, predictions, bins), rows, 100, 0)
+        charts = list(of_classes(y, predictions, classes, bins, metrics["ece"]).values())
+        per_class = per_class_report(y, predictions, classes)
     else:
         predictions = y + random.normal(size=rows)
-        scores = lambda weights: regression_scores(y, predictions, weights)  # noqa: E731
-    metrics = bootstrap_intervals(scores, rows, 100, 0)
+        metrics = bootstrap_intervals(partial(regression_scores, y, predictions), rows, 100, 0)
+        charts = [predicted_against_actual(y, predictions, "price", metrics["r2"]), errors(y, predictions, "price")]
+        per_class = []
     kept = {"val/loss": 0.25, "val/accuracy": 0.75} if classes else {"val/loss": 0.25, "val/rmse": 0.75}
     info = {"config": resolved_config(params), "data_sha256": meta.sha256, "epoch": 3, "metrics": kept}
     file = folder / "models" / "best.safetensors"
     save_checkpoint(file, {}, info)
     checkpoint = load_checkpoint(file)
-    return Evaluated(params, meta, folder / "data", test, checkpoint, file, predictions, metrics)
+    return Evaluated(params, meta, folder / "data", test, checkpoint, file, predictions, metrics, charts, per_class)
 
 
 def _data(

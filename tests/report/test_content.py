@@ -95,5 +95,5 @@ def test_an_image_comes_back_as_it_was(channels: int) -> None:
 
 
 def test_a_large_image_is_made_smaller() -> None:
-    address = png(np.zeros((3, 300, 600), np.uint8), largest=96)
+    address = png(np.zeros((3, 300, 600), np.uint8))
     assert Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).size == (96, 48)

@@ -13,7 +13,8 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from wellfit.charts.style import svg
-from wellfit.report import origin
+from wellfit.metrics.predictions import per_class_report
+from wellfit.report.charts import of_classes
 from wellfit.report.content import Chart
 from wellfit.report.page import slug
 from wellfit.report.records import Evaluated
@@ -195,24 +196,6 @@ def test_a_chart_without_a_neighbour_is_set_across(widths: tuple[int, ...], alon
     assert ["alone" in classes for classes in re.findall('figure class="([^"]*)"', text)] == alone
 
 
-@pytest.mark.parametrize(
-    ("experiment", "changes", "commands", "says"),
-    [
-        ("", [], ["git checkout abc", "make repro"], ""),
-        ("", ["src/a.py"], ["git checkout abc", "make repro"], "do not bring back what was changed"),
-        ("dry-run", ["a"], ["git checkout abc", "make setup", ".venv/bin/dvc exp apply dry-run", "make repro"], ""),
-    ],
-)
-def test_the_commands_make_the_environment_before_they_use_it(
-    complete: Evaluated, experiment: str, changes: list[str], commands: list[str], says: str
-) -> None:
-    with patch.multiple(origin, git_commit=lambda: "abc", changed_files=lambda: changes, experiment=lambda: experiment):
-        found = origin.reproduction(complete)
-    assert found["commands"].splitlines() == commands
-    assert says in found["says"]
-    assert bool(found["says"]) == bool(says)
-
-
 @pytest.mark.parametrize(("epochs", "words"), [(5, "Stopped early, after 5 of at most 40"), (40, "All 40 epochs ran")])
 def test_an_early_end_is_told(complete: Evaluated, reports: Path, epochs: int, words: str) -> None:
     leave_training(reports, epochs=epochs)
@@ -225,8 +208,11 @@ def test_an_early_end_is_told(complete: Evaluated, reports: Path, epochs: int, w
 def test_a_class_that_never_occurs_breaks_nothing(tmp_path: Path, reports: Path) -> None:
     run = made_up(tmp_path, classes=tuple("abc"))
     meta = run.meta.model_copy(update={"class_names": (*"abcd",), "class_counts": (*run.meta.class_counts, 0)})
-    page = read(run._replace(meta=meta, predictions=np.pad(run.predictions, ((0, 0), (0, 1)))), reports)
-    check_structure(page)
+    y, predictions = np.asarray(run.test.y), np.pad(run.predictions, ((0, 0), (0, 1)))
+    charts = list(of_classes(y, predictions, meta.class_names, 15, run.metrics["ece"]).values())
+    per_class = per_class_report(y, predictions, meta.class_names)
+    run = run._replace(meta=meta, predictions=predictions, charts=charts, per_class=per_class)
+    check_structure(read(run, reports))
 
 
 @pytest.mark.parametrize(("text", "id"), [("optim.lr", "optim-lr"), ("R² & co", "r-co"), ("猫", "it")])

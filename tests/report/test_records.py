@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wellfit.report.records import Evaluated, read_training, read_tuning, settings
+from wellfit.report.records import Evaluated, read_training, read_tuning
 
 from .conftest import leave_no_tuning, leave_training, leave_tuning, made_up
 
@@ -75,14 +75,3 @@ def test_where_nothing_was_tuned_there_is_no_study(reports: Path, text: str | No
     if text is not None:
         (reports / "tune" / "best_params.yaml").write_text(text)
     assert read_tuning(reports / "tune") is None
-
-
-def test_settings_say_whose_choice_they_were(complete: Evaluated, reports: Path) -> None:
-    tuning = read_tuning(reports / "tune")
-    assert tuning
-    tuned = tuning._replace(best={"optim.lr": 0.003, "model.dropout": 0.2})
-    params = complete.params.replace({"optim.lr": 0.5, "optim.weight_decay": 0.5})
-    rows = {key: (value, given, choice) for key, value, given, choice in settings(params, complete.checkpoint, tuned)}
-    assert rows["optim.lr"] == (0.003, 0.5, "tune")
-    assert rows["optim.weight_decay"] == (0.01, 0.5, "train")
-    assert rows["model.dropout"] == (0.2, 0.2, "")

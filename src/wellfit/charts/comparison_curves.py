@@ -68,13 +68,12 @@ def curves(
         weights: those the comparison scores, which is what titles tell of: of the best epoch, or of the last.
     """
     figure = Figure(figsize=(11, 4.9))
-    has_band = len(results) <= MANY_VARIANTS
     for axes, measure in zip(figure.subplots(1, len(measures)), measures, strict=True):
         name = measure.score
-        for look, result in zip(_looks(len(results)), results, strict=True):
+        for look, result in _with_looks(results):
             dashed = look | {"linestyle": "--", "linewidth": 1.2, "marker": ""}
             _draw(axes, result, f"train/{name}", dashed, has_band=len(results) <= FEW_VARIANTS)
-            _draw(axes, result, f"val/{name}", look, has_band=has_band)
+            _draw(axes, result, f"val/{name}", look, has_band=len(results) <= MANY_VARIANTS)
         # What is learned of an accuracy is at the end that a logarithm would squeeze.
         spread: list[float] | None = [] if measure.higher_is_better else None
         _scale(axes, results, [f"train/{name}", measure.key], spread, first_epochs=FIRST_EPOCHS)
@@ -84,8 +83,7 @@ def curves(
         Line2D([], [], color=BLACK, linestyle="--", linewidth=1.2, label="training"),
         Line2D([], [], color=BLACK, label="validation"),
     ]
-    band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
-    _explain(figure, results, [measure.key for measure in measures], [*splits, *band])
+    _explain(figure, results, [measure.key for measure in measures], splits)
     return figure
 
 
@@ -103,10 +101,9 @@ def traces(results: Sequence["Result"]) -> Figure:
         del names["lr"]
     figure = Figure(figsize=(9, 1.1 + 2.5 * len(names)))
     panels = dict(zip(names, figure.subplots(len(names), 1, sharex=True), strict=True))
-    has_band = len(results) <= MANY_VARIANTS
     for name, axes in panels.items():
-        for look, result in zip(_looks(len(results)), results, strict=True):
-            _draw(axes, result, name, look, has_band=has_band)
+        for look, result in _with_looks(results):
+            _draw(axes, result, name, look, has_band=len(results) <= MANY_VARIANTS)
         if name == "lr":  # one that ends at zero would make any logarithm; a thousandth of another does need it
             peaks = [float(np.nanmax(mean)) for each in results if np.isfinite(mean := _mean(each, "lr")).any()]
             _scale(axes, results, ["lr"], peaks, shows_failed=True)
@@ -123,8 +120,7 @@ def traces(results: Sequence["Result"]) -> Figure:
     if is_constant:
         who = "of all variants" if len(results) > 1 else f"of {plain(results[0].variant, NAME_LENGTH)}"
         figure.suptitle(f"Learning rate {who}: {rates[0]:.3g} in every epoch", x=0.01, ha="left", fontsize=11)
-    band = [Patch(color=BLACK, alpha=0.15, label="range of the seeds")] if has_band else []
-    _explain(figure, results, list(names), band)
+    _explain(figure, results, list(names))
     return figure
 
 
@@ -144,7 +140,7 @@ def schedules(results: Sequence["Result"]) -> Figure:
     tops = [peak for peak in peaks if peak > 0] or [1.0]
     is_shared = max(tops) <= LOG_SPAN * min(tops)
     panels = panel_grid(figure, len(results), columns, sharex=True, sharey=is_shared)
-    longest = max(_longest(results), 1)
+    longest = _longest(results)
     for axes, result, peak in zip(panels, results, peaks, strict=True):
         for other in results:
             _draw(axes, other, "lr", {"color": BEHIND, "linestyle": "-", "linewidth": 1.2}, has_band=False)
@@ -170,11 +166,7 @@ def schedules(results: Sequence["Result"]) -> Figure:
 
 def mean_over_seeds(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
     """The mean of a metric in each epoch over the seeds that came as far, (epochs,); NaN where none has a value."""
-    table = _table(histories, metric)
-    known = np.isfinite(table)
-    sums = np.where(known, table, 0.0).sum(axis=0)
-    mean: NDArray[np.float64] = np.full(len(sums), np.nan)
-    np.divide(sums, known.sum(axis=0), out=mean, where=known.any(axis=0))
+    mean: NDArray[np.float64] = np.ma.masked_invalid(_table(histories, metric)).mean(axis=0).filled(np.nan)
     return mean
 
 
@@ -195,14 +187,15 @@ def _mean(result: "Result", metric: str) -> NDArray[np.float64]:
 
 
 def _longest(results: Sequence["Result"]) -> int:
-    return max((len(outcome.history) for result in results for outcome in result.outcomes), default=0)
+    """Epochs of the longest training, at least 1."""
+    return max([1, *(len(outcome.history) for result in results for outcome in result.outcomes)])
 
 
-def _looks(variants: int) -> list[dict[str, Any]]:
+def _with_looks(results: Sequence["Result"]) -> list[tuple[dict[str, Any], "Result"]]:
     """A colour for each variant, and a marker where colours come again."""
     return [
-        {"color": COLORS[i % len(COLORS)], "marker": MARKERS[i // len(COLORS) % len(MARKERS)], "linestyle": "-"}
-        for i in range(variants)
+        ({"color": COLORS[i % len(COLORS)], "marker": MARKERS[i // len(COLORS) % len(MARKERS)], "linestyle": "-"}, each)
+        for i, each in enumerate(results)
     ]
 
 
@@ -261,7 +254,7 @@ def _scale(
                 low, high = float(later.min()), float(later.max())
             margin = 0.05 * ((high - low) or abs(high) or 1.0)
             axes.set_ylim(low - margin, high + margin)
-    count_epochs(axes, max(1, _longest(results)))
+    count_epochs(axes, _longest(results))
     _mark_ends(axes, results, metrics[-1])
 
 
@@ -276,7 +269,7 @@ def _later(histories: Sequence[History], metrics: Sequence[str], first_epochs: f
 def _mark_ends(axes: Axes, results: Sequence["Result"], metric: str) -> None:
     """Dots on the means where seeds ended before the longest training did, crosses where they failed."""
     longest = _longest(results)
-    for look, result in zip(_looks(len(results)), results, strict=True):
+    for look, result in _with_looks(results):
         mean = _mean(result, metric)
         ends = sorted({len(outcome.history) for outcome in result.trained if 0 < len(outcome.history) < longest})
         axes.plot(ends, [mean[end - 1] for end in ends], color=look["color"], **ENDED)
@@ -331,26 +324,22 @@ def _are_all_the_same(results: Sequence["Result"], metric: str) -> bool:
 
 
 def _explain(
-    figure: Figure, results: Sequence["Result"], metrics: Sequence[str], more: Sequence[Line2D | Patch]
+    figure: Figure, results: Sequence["Result"], metrics: Sequence[str], splits: Sequence[Line2D] = ()
 ) -> None:
-    """The legend below the panels: the variants, and what lines, bands and marks are.
-
-    Args:
-        figure: with the panels.
-        results: of the variants.
-        metrics: that are drawn, with marks where trainings ended.
-        more: what else there is to explain.
-    """
-    names = []
-    for look, result in zip(_looks(len(results)), results, strict=True):
+    """The legend below the panels: the variants, and what the lines of the splits, bands and marks are."""
+    handles: list[Line2D | Patch] = []
+    for look, result in _with_looks(results):
         name = plain(result.variant, NAME_LENGTH)
         if _has_value(result.histories, metrics):
-            names.append(Line2D([], [], label=name, markersize=5, **look))
+            handles.append(Line2D([], [], label=name, markersize=5, **look))
         else:
-            names.append(Line2D([], [], label=f"{name} (failed at once)", linestyle=""))
+            handles.append(Line2D([], [], label=f"{name} (failed at once)", linestyle=""))
+    handles += splits
+    if len(results) <= MANY_VARIANTS:
+        handles.append(Patch(color=BLACK, alpha=0.15, label="range of the seeds"))
     longest = _longest(results)
     if any(0 < len(outcome.history) < longest for result in results for outcome in result.trained):
-        more = [*more, Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED)]
+        handles.append(Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED))
     if _has_value([outcome.history for result in results for outcome in result.failed], metrics):
-        more = [*more, Line2D([], [], color=BLACK, label="a seed failed", **FAILED)]
-    legend_below(figure, [*names, *more])
+        handles.append(Line2D([], [], color=BLACK, label="a seed failed", **FAILED))
+    legend_below(figure, handles)

@@ -125,11 +125,8 @@ def roc_curves(y: IntArray, probabilities: FloatArray, class_names: Sequence[str
         class_names: C names.
     """
     curves = _trace_classes(_trace_roc, y, probabilities, class_names)
-    figure = Figure(figsize=(WIDTH, 4.4 + 0.18 * _legend_rows(curves)))
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1)
-    _draw_curves(axes, curves, "default")
-    _sum_up(figure, axes, curves, "ROC AUC")
+    figure, axes = _plot_classes(curves, "default", "ROC AUC")
+    axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1, zorder=1)  # behind the curves
     if curves and min(curve.area for curve in curves) > CROWDED:
         corner = axes.inset_axes((0.34, 0.12, 0.62, 0.62), xlim=(-0.003, 0.2), ylim=(0.8, 1.003))
         corner.set_title("the upper left corner", fontsize=9)
@@ -151,10 +148,7 @@ def precision_recall_curves(y: IntArray, probabilities: FloatArray, class_names:
         class_names: C names.
     """
     curves = _trace_classes(_trace_precision_recall, y, probabilities, class_names)
-    figure = Figure(figsize=(WIDTH, 4.4 + 0.18 * _legend_rows(curves)))
-    axes = figure.subplots()
-    _draw_curves(axes, curves, "steps-pre")
-    _sum_up(figure, axes, curves, "Average precision")
+    figure, axes = _plot_classes(curves, "steps-pre", "Average precision")
     axes.set_xlabel("recall (rows of the class found)")
     axes.set_ylabel("precision (of rows taken for the class)")
     return figure
@@ -304,6 +298,23 @@ def _count_by_threshold(is_class: NDArray[np.bool_], score: FloatArray) -> tuple
     return found, np.append(0, ends) - found
 
 
+def _plot_classes(curves: Sequence[_Curve], drawstyle: DrawStyleType, area: str) -> tuple[Figure, Axes]:
+    """The curves in a unit square, with a title and, for several, a legend."""
+    legend_rows = 0 if len(curves) <= 1 else 2 if len(curves) > MANY_CURVES else 1 + -(-len(curves) // 2)
+    figure = Figure(figsize=(WIDTH, 4.4 + 0.18 * legend_rows))
+    axes = figure.subplots()
+    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
+    _draw_curves(axes, curves, drawstyle)
+    if not curves:
+        axes.set_title(f"{area}: undefined, since all rows are of one class")
+    elif len(curves) == 1:
+        axes.set_title(f"{area} of class {curves[0].name}: {curves[0].area:.3f}")
+    else:
+        axes.set_title(f"{area}: mean over the classes {_mean_area(curves):.3f}")
+        legend_below(figure, axes.get_legend_handles_labels()[0], f"{area} of each class against the rest")
+    return figure, axes
+
+
 def _draw_curves(axes: Axes, curves: Sequence[_Curve], drawstyle: DrawStyleType) -> None:
     """Draws each curve, or thin ones with a thick mean where there are many."""
     if len(curves) <= MANY_CURVES:
@@ -316,22 +327,6 @@ def _draw_curves(axes: Axes, curves: Sequence[_Curve], drawstyle: DrawStyleType)
     grid = np.linspace(0, 1, 501)
     mean = np.mean([np.interp(grid, curve.x, curve.y) for curve in curves], axis=0)
     axes.plot(grid, mean, color=BLUE, linestyle="-", linewidth=2.4, label=f"their mean: {_mean_area(curves):.3f}")
-
-
-def _sum_up(figure: Figure, axes: Axes, curves: Sequence[_Curve], area: str) -> None:
-    """Title, legend and the unit square's limits."""
-    axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
-    if not curves:
-        axes.set_title(f"{area}: undefined, since all rows are of one class")
-    elif len(curves) == 1:
-        axes.set_title(f"{area} of class {curves[0].name}: {_mean_area(curves):.3f}")
-    else:
-        axes.set_title(f"{area}: mean over the classes {_mean_area(curves):.3f}")
-        legend_below(figure, axes.get_legend_handles_labels()[0], f"{area} of each class against the rest")
-
-
-def _legend_rows(curves: Sequence[_Curve]) -> int:
-    return 0 if len(curves) <= 1 else 2 if len(curves) > MANY_CURVES else 1 + -(-len(curves) // 2)
 
 
 def _mean_area(curves: Sequence[_Curve]) -> float:

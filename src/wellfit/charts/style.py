@@ -93,7 +93,7 @@ def save(figure: Figure, path: Path) -> None:
     check()
     png = BytesIO()
     with style():
-        figure.savefig(png, format="png", metadata={"Software": None})
+        _write(figure, png, format="png", metadata={"Software": None})
     write_bytes(path, png.getvalue())
 
 
@@ -109,7 +109,7 @@ def svg(figure: Figure, name: str) -> str:
     """
     written = StringIO()
     with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        figure.savefig(written, format="svg", transparent=True, metadata={"Date": None})
+        _write(figure, written, format="svg", transparent=True, metadata={"Date": None})
     root = ElementTree.fromstring(written.getvalue())
     for child in [child for child in root if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None]:
         root.remove(child)
@@ -119,6 +119,15 @@ def svg(figure: Figure, name: str) -> str:
     width, height = root.attrib["width"], root.attrib["height"]
     root.attrib = {"viewBox": f"0 0 {width.removesuffix('pt')} {height.removesuffix('pt')}", "stroke-linejoin": "round"}
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def _write(figure: Figure, stream: BytesIO | StringIO, **options: Any) -> None:
+    """Writes a figure and puts its panels back, since constrained layout goes on from where it has put them before."""
+    places = [(axes, axes.get_position(original=True)) for axes in figure.axes]
+    figure.savefig(stream, **options)
+    for axes, place in places:
+        axes.set_position(place)
+        axes.set_in_layout(True)  # setting a position takes axes out of it
 
 
 def _restyle(element: ElementTree.Element) -> None:

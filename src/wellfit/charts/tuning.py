@@ -226,8 +226,9 @@ def parallel(study: Study) -> Figure:
         if np.isnan(heights[n]).any():
             continue
         won, complete = n == study.winner, study.is_complete[n]
-        look = (RED, 2.6, 1.0) if won else (BLUE, 1.3, study.strength[n]) if complete else (GREY, 0.8, 0.4)
-        color, width, alpha = look
+        color, width, alpha = (
+            (RED, 2.6, 1.0) if won else (BLUE, 1.3, study.strength[n]) if complete else (GREY, 0.8, 0.4)
+        )
         axes.add_patch(PathPatch(_smooth(heights[n]), facecolor="none", edgecolor=color, linewidth=width, alpha=alpha))
     for x, column in enumerate(columns):
         axes.axvline(x, color=BLACK, linewidth=1)
@@ -284,15 +285,14 @@ def ranks(study: Study, pairs: Sequence[tuple[Searched, Searched]]) -> Figure:
 
 def _draw_trials(axes: Axes, study: Study, x: NDArray[np.floating] | NDArray[np.integer]) -> None:
     """A point for each trial that has a value."""
+    states = np.array(study.states)
     for state, marker, color, label in (
         ("complete", "o", BLUE, "completed trial"),
         ("pruned", "x", ORANGE, "pruned trial"),
     ):
-        of_state = np.array([each == state for each in study.states], bool)
-        if of_state.any():
-            axes.plot(
-                x[of_state], study.scores[of_state], marker, color=color, markersize=5, markeredgewidth=1.4, label=label
-            )
+        x_of, y_of = x[states == state], study.scores[states == state]
+        if len(x_of):
+            axes.plot(x_of, y_of, marker, color=color, markersize=5, markeredgewidth=1.4, label=label)
     if study.winner is not None:
         axes.plot(x[study.winner], study.scores[study.winner], linestyle="", label="best trial", **RING)
 
@@ -326,9 +326,7 @@ def _height(column: Searched) -> NDArray[np.float64]:
 
 def _ends(column: Searched) -> tuple[float, float]:
     finite = column.positions()[np.isfinite(column.positions())]
-    if not len(finite):
-        return (1.0, 1.0)
-    return float(finite.min()), float(finite.max())
+    return (float(finite.min()), float(finite.max())) if len(finite) else (1.0, 1.0)
 
 
 def _marks(column: Searched) -> list[tuple[float, str]]:

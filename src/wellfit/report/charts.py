@@ -7,6 +7,7 @@ import numpy as np
 from wellfit.charts import data, evaluation, training
 from wellfit.metrics.intervals import wilson_interval
 from wellfit.metrics.names import score_name
+from wellfit.metrics.predictions import confusion_counts
 from wellfit.metrics.scores import FloatArray, IntArray
 from wellfit.report.content import Chart, Share, Table, number, percent, rows_in_words, score, score_cell
 
@@ -48,6 +49,28 @@ def single_curve(history: Mapping[str, Sequence[float]], column: str) -> Chart:
     return Chart(name.capitalize(), says, training.learning_rate(history, [column]), table)
 
 
+def of_classes(
+    y: IntArray, probabilities: FloatArray, class_names: Sequence[str], bins: int, ece: float | None
+) -> dict[str, Chart]:
+    """The charts of predicted classes by name, in the order of the page.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C).
+        class_names: C names.
+        bins: of the reliability diagram.
+        ece: the expected calibration error.
+    """
+    return {
+        "confusion_matrix": confusion_matrix(
+            confusion_counts(y, probabilities.argmax(axis=1), len(class_names)), class_names
+        ),
+        "reliability": reliability(y, probabilities, bins, ece),
+        "roc": roc(y, probabilities, class_names),
+        "precision_recall": precision_recall(y, probabilities, class_names),
+    }
+
+
 def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     """How often each class was taken for each.
 
@@ -78,28 +101,23 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
     return Chart("Confusion matrix", says, evaluation.confusion_matrix(matrix, class_names), table)
 
 
-def ranking_curves(y: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> list[Chart]:
-    """How well the probability of a class ranks its rows: ROC, and precision against recall.
+def roc(y: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> Chart:
+    """The ROC curve of each class; arguments as of :func:`wellfit.charts.evaluation.roc_curves`."""
+    says = (
+        f"Curves {_whose(class_names)}, over all thresholds: the nearer to the upper left corner, the better. On the "
+        "dotted line, the model would guess."
+    )
+    return Chart("ROC", says, evaluation.roc_curves(y, probabilities, class_names))
 
-    Args:
-        y: (n,) true class indices.
-        probabilities: (n, C).
-        class_names: C names.
-    """
-    whose = f"of {class_names[1]}" if len(class_names) == 2 else "of each class against the rest"
-    return [
-        Chart(
-            "ROC",
-            f"Curves {whose}, over all thresholds: the nearer to the upper left corner, the better. On the dotted "
-            "line, the model would guess.",
-            evaluation.roc_curves(y, probabilities, class_names),
-        ),
-        Chart(
-            "Precision and recall",
-            f"Curves {whose}, over all thresholds: the nearer to the upper right corner, the better.",
-            evaluation.precision_recall_curves(y, probabilities, class_names),
-        ),
-    ]
+
+def precision_recall(y: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> Chart:
+    """Precision against recall of each class; arguments as of :func:`roc`."""
+    says = f"Curves {_whose(class_names)}, over all thresholds: the nearer to the upper right corner, the better."
+    return Chart("Precision and recall", says, evaluation.precision_recall_curves(y, probabilities, class_names))
+
+
+def _whose(class_names: Sequence[str]) -> str:
+    return f"of {class_names[1]}" if len(class_names) == 2 else "of each class against the rest"
 
 
 def reliability(y: IntArray, probabilities: FloatArray, bins: int, ece: float | None) -> Chart:

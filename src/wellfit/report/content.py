@@ -14,6 +14,7 @@ from wellfit.charts.style import WIDTH
 from wellfit.metrics.names import is_share
 
 MISSING = "–"
+LARGEST = 96  # pixels of the longer side of an image: a larger one is made smaller
 
 
 class Share(float):
@@ -70,14 +71,13 @@ class Picture(NamedTuple):
     caption: str
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """A number to so many digits, with commas between thousands."""
+def number(value: float | None) -> str:
+    """A number to four digits, with commas between thousands."""
     if value is None or not math.isfinite(value):
         return MISSING
     if value and not 1e-4 <= abs(value) < 1e7:
-        return _minus(f"{value:.{digits}g}")
-    whole = len(f"{abs(value):.0f}")
-    return _minus(f"{value:,.0f}" if whole >= digits else f"{value:.{digits}g}")
+        return _minus(f"{value:.4g}")
+    return _minus(f"{value:,.0f}" if len(f"{abs(value):.0f}") >= 4 else f"{value:.4g}")
 
 
 def _minus(text: str) -> str:
@@ -143,19 +143,16 @@ def rows_in_words(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-def png(image: NDArray[Any], largest: int = 96) -> str:
+def png(image: NDArray[Any]) -> str:
     """An image as a ``data:`` address.
 
     Args:
-        image: (C, H, W) from 0 to ``full``: red, green and blue where C is 3, else its first channel in grey; uint8.
-        largest: pixels of its longer side, above which it is made smaller.
+        image: uint8 (C, H, W): red, green and blue where C is 3, else its first channel in grey.
     """
     from PIL import Image
 
-    channels, height, width = image.shape
-    picture = Image.fromarray(image.transpose(1, 2, 0) if channels == 3 else image[0])
-    if max(height, width) > largest:
-        picture.thumbnail((largest, largest))
+    picture = Image.fromarray(image.transpose(1, 2, 0) if len(image) == 3 else image[0])
+    picture.thumbnail((LARGEST, LARGEST))
     stream = io.BytesIO()
     picture.save(stream, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()

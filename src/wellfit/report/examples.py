@@ -24,13 +24,14 @@ class Mistakes(NamedTuple):
 
 
 def samples(split: Split, meta: Meta) -> tuple[Sequence[Picture], Table | None]:
-    """Some rows of a split: pictures for images, else a table of raw values."""
+    """Some rows of a split, sorted by class: pictures for images, else a table of raw values."""
+    rows = sample_rows(split.y, IMAGES if meta.kind == "images" else ROWS)
+    if meta.task == "classification":
+        rows = rows[np.argsort(split.y[rows], kind="stable")]
     if meta.kind == "images":
-        rows = _spread_over_classes(np.asarray(split.y), IMAGES)
         targets = [cell(_target(meta, split.y[row])) for row in rows]
         alts = [f"Training image of {meta.target_name} {target}" for target in targets]
         return _pictures(split, rows, alts, targets), None
-    rows = _spread_over_classes(np.asarray(split.y), ROWS)
     kept = range(min(COLUMNS, len(meta.columns)))
     cells = [[str(split.ids[row]), _target(meta, split.y[row]), *_raw(meta, split.x[row], kept)] for row in rows]
     header = ["row", meta.target_name, *(meta.columns[i].name for i in kept)]
@@ -92,15 +93,14 @@ def wrong_numbers(split: Split, prediction: FloatArray, meta: Meta) -> Mistakes:
     return Mistakes(says, (), Table(f"The largest errors, raw values{_left_out(meta)}", header, cells))
 
 
-def _spread_over_classes(y: NDArray[Any], most: int) -> NDArray[np.int64]:
-    """The first row of each class, then the second of each, and so on, sorted by class; of numbers the first rows."""
+def sample_rows(y: NDArray[Any], most: int) -> NDArray[np.int64]:
+    """At most so many rows: the first of each class, then the second of each, and so on; of numbers the first rows."""
     if y.dtype.kind != "i":
         return np.arange(min(most, len(y)))
-    turns: NDArray[np.int64] = np.empty(len(y), np.int64)
+    turns = np.empty(len(y), np.int64)
     for label in np.unique(y):
         turns[y == label] = np.arange(np.sum(y == label))
-    rows = np.lexsort((y, turns))[:most]
-    return rows[np.argsort(y[rows], kind="stable")]
+    return np.lexsort((y, turns))[:most]
 
 
 def _most_unusual(split: Split, rows: NDArray[np.int64], meta: Meta) -> Sequence[int]:

@@ -6,20 +6,24 @@ from typing import Any
 from wellfit.data.store import file_sha256
 from wellfit.provenance import changed_files, experiment, git_commit, versions
 from wellfit.report.content import MISSING, Table
-from wellfit.report.records import Evaluated, Tuning, settings
+from wellfit.report.records import Evaluated, Tuning
+from wellfit.settings.params import flatten
 
 MOST_CHANGES = 10  # files that are not as committed
 
 
 def configuration(run: Evaluated, found: Tuning | None) -> dict[str, Table | None]:
-    """All settings, and apart those that are not as in ``params.yaml``."""
-    rows = [
-        (key, _setting(value), _setting(given), choice)
-        for key, value, given, choice in settings(run.params, run.checkpoint, found)
-    ]
-    whose = {"tune": "chosen by tune", "train": "given to train", "": "params.yaml"}
-    changed = [[key, value, given, whose[choice]] for key, value, given, choice in rows if choice]
-    everything = [[key, value, whose[choice]] for key, value, _, choice in rows]
+    """All settings of the training, and apart those that are not as in ``params.yaml``, with whose choice they were."""
+    given, chosen = run.params.flat(), found.best if found else {}
+    rows = []
+    for key, value in flatten(run.checkpoint.info["config"]).items():
+        if value == given.get(key):
+            whose = "params.yaml"
+        else:
+            whose = "chosen by tune" if chosen.get(key) == value else "given to train"
+        rows.append([key, _setting(value), _setting(given.get(key)), whose])
+    changed = [row for row in rows if row[-1] != "params.yaml"]
+    everything = [[key, value, whose] for key, value, _, whose in rows]
     return {
         "changed": Table("Settings that differ from params.yaml", ["key", "value", "params.yaml", "why"], changed)
         if changed

@@ -6,13 +6,15 @@ import re
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from wellfit.charts.style import svg
 from wellfit.files import write_text
 from wellfit.report import origin, sections
 from wellfit.report.content import cell, is_number
 from wellfit.report.records import Evaluated, read_training, read_tuning
+
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 def write_page(page: Path, run: Evaluated, reports: Path) -> None:
@@ -46,7 +48,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
 def render(content: dict[str, Any]) -> str:
     """The page as HTML. What comes from the data is text there, whatever it holds."""
     environment = Environment(
-        loader=PackageLoader("wellfit.report"),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -54,7 +56,7 @@ def render(content: dict[str, Any]) -> str:
     )
     environment.filters |= {"cell": cell, "slug": slug, "svg": svg}
     environment.tests["numeric"] = is_number
-    style, script = (_text(environment, name) for name in ("style.css", "script.js"))
+    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
     # Nothing else may run or be loaded, whatever stands on the page.
     policy = (
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
@@ -66,11 +68,6 @@ def render(content: dict[str, Any]) -> str:
 def slug(text: str) -> str:
     """A text as part of an ``id``."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "it"
-
-
-def _text(environment: Environment, name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0]
 
 
 def _source(text: str) -> str:

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +11,9 @@ from ruamel.yaml.error import YAMLError
 
 from wellfit.data.store import Meta, Split
 from wellfit.files import read_json
+from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
+from wellfit.report.content import Chart
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -31,6 +32,8 @@ class Evaluated(NamedTuple):
         checkpoint_file: where it is.
         predictions: (n, C) probabilities of the classes, or (n,) numbers in the target's unit.
         metrics: the scores with the ends of their intervals, as in ``metrics.json``.
+        charts: of the predictions, in the order of the page.
+        per_class: the report of each class; empty for a regression.
     """
 
     params: Params
@@ -41,6 +44,8 @@ class Evaluated(NamedTuple):
     checkpoint_file: Path
     predictions: FloatArray
     metrics: dict[str, float | None]
+    charts: Sequence[Chart]
+    per_class: Sequence[ClassRow]
 
     @property
     def is_classification(self) -> bool:
@@ -93,9 +98,9 @@ def read_training(folder: Path, checkpoint: Checkpoint) -> Training | None:
     epoch = int(checkpoint.info["epoch"])
     if not rows or len(rows) < epoch:
         return None
-    history = {name: [_number(row[name]) for row in rows] for name in rows[0]}
+    history = {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
     kept = checkpoint.info["metrics"]
-    if any(history.get(name, [])[epoch - 1 : epoch] != [value] for name, value in kept.items()):
+    if any(name not in history or history[name][epoch - 1] != value for name, value in kept.items()):
         return None
     verdict, summary = folder / "verdict.json", folder / "summary.txt"
     warnings = None
@@ -128,34 +133,11 @@ def read_tuning(folder: Path) -> Tuning | None:
     return Tuning(trials, chosen, sha256, importance, repeats)
 
 
-def settings(params: Params, checkpoint: Checkpoint, tuning: Tuning | None) -> list[tuple[str, Any, Any, str]]:
-    """What the checkpoint was trained with.
-
-    Returns:
-        Dotted key, value, value in ``params.yaml`` and whose choice it was where the two differ: ``tune``, or ``train``
-        for what was given to that stage on its command line. Empty where they agree.
-    """
-    flat = params.flat()
-    used = flatten(checkpoint.info["config"])
-    chosen = tuning.best if tuning else {}
-
-    def choice(key: str, value: Any) -> str:
-        if value == flat.get(key):
-            return ""
-        return "tune" if chosen.get(key) == value else "train"
-
-    return [(key, value, flat.get(key), choice(key, value)) for key, value in used.items()]
-
-
 def _read_csv(path: Path) -> list[dict[str, str]]:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
 
 
 def _value(text: str) -> Any:

@@ -8,7 +8,6 @@ import numpy as np
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
 from wellfit.metrics.names import is_higher_better, score_name
-from wellfit.metrics.predictions import confusion_counts, per_class_report
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores
 from wellfit.report.records import Evaluated, Training, Tuning
@@ -51,61 +50,41 @@ def headline(run: Evaluated) -> str:
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
     names_of_scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
-    y, names = np.asarray(run.test.y), run.meta.class_names
+    names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
         [score_name(name), *_with_interval(run, name), MEANINGS[name] + whose * (name in BY_CLASS)]
         for name in names_of_scores
     ]
     header = ["score", "value", "95 % interval", "meaning"]
-    found = {"scores": Table("Test scores, with bootstrap intervals over the rows", header, rows), "classes": None}
-    if run.is_classification:
-        report = per_class_report(y, run.predictions, names, run.test.weights)
-        classes = [
-            [row.class_name, Share(row.precision), Share(row.recall), Share(row.f1), row.support] for row in report
-        ]
-        matrix = confusion_counts(y, run.predictions.argmax(axis=1), len(names))
-        bins, ece = run.params.evaluate.calibration_bins, run.metrics["ece"]
-        drawn = [
-            charts.confusion_matrix(matrix, names),
-            charts.reliability(y, run.predictions, bins, ece),
-            *charts.ranking_curves(y, run.predictions, names),
-        ]
-        found["classes"] = Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
-        mistakes = examples.wrong_classes(run.test, run.predictions, run.meta)
-    else:
-        drawn = [
-            charts.predicted_against_actual(y, run.predictions, run.meta.target_name, run.metrics["r2"]),
-            charts.errors(y, run.predictions, run.meta.target_name),
-        ]
-        mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
-    return found | {"charts": drawn, "mistakes": mistakes, "fold_classes": len(names) > MANY_PARTS}
+    classes = [[name, *map(Share, shares), support] for name, *shares, support in run.per_class]
+    wrong = examples.wrong_classes if run.is_classification else examples.wrong_numbers
+    return {
+        "scores": Table("Test scores, with bootstrap intervals over the rows", header, rows),
+        "charts": run.charts,
+        "classes": Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)
+        if run.is_classification
+        else None,
+        "fold_classes": len(names) > MANY_PARTS,
+        "mistakes": wrong(run.test, run.predictions, run.meta),
+    }
 
 
 def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
     """How the training went, its verdict and curves; that it is not known, where its records are not there."""
     if found is None:
-        return {
-            "says": "reports/train has no records of the training of this checkpoint.",
-            "charts": [],
-            "verdict": None,
-            "summary": "",
-        }
-    at_most = run.checkpoint.info["config"]["train"]["epochs"]
-    ended = (
-        f"All {at_most} epochs ran"
-        if found.epochs == at_most
-        else f"Stopped early, after {found.epochs} of at most {at_most} epochs"
-    )
-    monitor = run.checkpoint.info["config"]["train"]["monitor"]
-    main = "accuracy" if run.is_classification else "rmse"
-    watched = monitor.removeprefix("val/")
-    shown = [
-        name
-        for name in dict.fromkeys(["loss", main, watched])
+        return {"says": "reports/train has no records of the training of this checkpoint."}
+    config = run.checkpoint.info["config"]["train"]
+    at_most, monitor = config["epochs"], config["monitor"]
+    ended = f"Stopped early, after {found.epochs} of at most {at_most} epochs"
+    if found.epochs == at_most:
+        ended = f"All {at_most} epochs ran"
+    names = dict.fromkeys(["loss", "accuracy" if run.is_classification else "rmse", monitor.removeprefix("val/")])
+    drawn = [
+        charts.curves(found.history, found.best_epoch, name)
+        for name in names
         if {f"train/{name}", f"val/{name}"} <= found.history.keys()
     ]
-    drawn = [charts.curves(found.history, found.best_epoch, name) for name in shown]
     drawn += [charts.single_curve(found.history, column) for column in ("lr", "grad_norm")]
     return {
         "says": f"{ended}; the weights of epoch {found.best_epoch} were kept, the best by {monitor}.",
@@ -117,19 +96,12 @@ def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
 
 def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
     """What tuning tried and chose; or that there was none."""
-    nothing: dict[str, Any] = {
-        "best": None,
-        "trials": None,
-        "charts": [],
-        "slices": [],
-        "ranks": [],
-    }
     if found is None:
-        return nothing | {"says": "reports/tune has no record of a study: the stage was not run."}
+        return {"says": "reports/tune has no record of a study: the stage was not run."}
     if not found.trials:
-        return nothing | {"says": "Tuning was off, or had nothing to search: the values of params.yaml were used."}
+        return {"says": "Tuning was off, or had nothing to search: the values of params.yaml were used."}
     if found.data_sha256 != run.meta.sha256:
-        return nothing | {"says": "reports/tune is of other data than these, and is not shown."}
+        return {"says": "reports/tune is of other data than these, and is not shown."}
     study = StudyCharts(found.trials, run.params)
     monitor = study.monitor
     header = ["trial", monitor, "best epoch", *study.keys]
@@ -239,14 +211,10 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
     found = [(f"test {score_name(name)}", *_with_interval(run, name)) for name in names]
     if trained is not None:
-        count = len(trained.warnings or [])
-        verdict = (
-            "no warning"
-            if trained.warnings == []
-            else MISSING
-            if trained.warnings is None
-            else f"{count} warning{'s' * (count > 1)}"
-        )
+        verdict = MISSING
+        if trained.warnings is not None:
+            count = len(trained.warnings)
+            verdict = f"{count or 'no'} warning{'s' * (count > 1)}"
         found.append(("training", verdict, f"epoch {trained.best_epoch} of {trained.epochs} kept"))
     return found
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from wellfit.charts import tuning as charts
 from wellfit.metrics.names import is_higher_better
-from wellfit.report.content import Chart, Share, Table, cell, percent, score
+from wellfit.report.content import Chart, Share, Table, cell, is_number, percent, score
 from wellfit.settings.params import Params
 from wellfit.tuning.report import Row, pairs_of, study_of
 
@@ -100,14 +100,10 @@ class StudyCharts:
         labels, whose = list(dict.fromkeys(map(_label, values))), f"{best}; the best {len(top)} completed trials"
         if len(labels) == 1:
             return f"{whose} all have it."
-        if all(map(_is_number, values)):
+        if all(map(is_number, values)):
             return f"{whose} have values from {cell(min(values))} to {cell(max(values))}."
         return f"{whose} have {', '.join(labels[:-1])} and {labels[-1]}."
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _label(value: Any) -> str:
-    return cell(value) if _is_number(value) else value if isinstance(value, str) else json.dumps(value)
+    return cell(value) if is_number(value) else value if isinstance(value, str) else json.dumps(value)

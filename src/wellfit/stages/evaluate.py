@@ -7,31 +7,31 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from wellfit import tracking
-from wellfit.charts import evaluation as charts
+from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
 from wellfit.data.store import Meta, Split, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
-from wellfit.metrics.predictions import (
-    ClassificationScores,
-    ClassRow,
-    confusion_counts,
-    per_class_report,
-    regression_scores,
-)
+from wellfit.metrics.predictions import ClassificationScores, ClassRow, per_class_report, regression_scores
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
+from wellfit.report.charts import errors, of_classes, predicted_against_actual
+from wellfit.report.content import Chart
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.settings.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint
 from wellfit.training.loss import head_width
 from wellfit.training.tensors import to_tensors
+
+# The metrics, the charts of the page, the report of each class.
+Scored = tuple[dict[str, float | None], list[Chart], list[ClassRow]]
 
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 
@@ -61,17 +61,18 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     outputs = _outputs(checkpoint, meta, test)
     shutil.rmtree(report / "plots", ignore_errors=True)  # of another task
     if meta.task == "classification":
-        predictions = _probabilities(outputs)
-        metrics = _evaluate_classes(predictions, test, meta, params.evaluate, report)
+        predictions = softmax(outputs, axis=1)
+        metrics, charts, per_class = _evaluate_classes(predictions, test, meta, params.evaluate, report)
     else:
         predictions = _in_target_unit(outputs, meta)
-        metrics = _evaluate_numbers(predictions, test, meta, params.evaluate, report)
+        metrics, charts, per_class = _evaluate_numbers(predictions, test, meta, params.evaluate, report)
     write_json(report / "metrics.json", metrics)
     first = next(iter(metrics))
     print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]")
-    write_page(
-        page, Evaluated(params, meta, data_folder, test, checkpoint, checkpoint_file, predictions, metrics), reports
+    run = Evaluated(
+        params, meta, data_folder, test, checkpoint, checkpoint_file, predictions, metrics, charts, per_class
     )
+    write_page(page, run, reports)
     print(f"the run as one page: {page}")
     _log(models / "run.json", metrics, meta, report, page)
 
@@ -91,13 +92,6 @@ def _outputs(checkpoint: Checkpoint, meta: Meta, test: Split) -> NDArray[np.floa
     return (outputs if meta.task == "regression" else class_logits(outputs)).numpy()
 
 
-def _probabilities(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Of logits (n, C)."""
-    probabilities: NDArray[np.float64] = np.exp(logits - logits.max(1, keepdims=True))
-    probabilities /= probabilities.sum(1, keepdims=True)
-    return probabilities
-
-
 def _in_target_unit(outputs: NDArray[np.float64], meta: Meta) -> NDArray[np.float64]:
     """Standardized predictions (n, 1) as numbers (n,) like those of the data."""
     assert meta.target_mean is not None
@@ -107,7 +101,7 @@ def _in_target_unit(outputs: NDArray[np.float64], meta: Meta) -> NDArray[np.floa
 
 def _evaluate_classes(
     probabilities: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
-) -> dict[str, float | None]:
+) -> Scored:
     y, names = np.asarray(test.y), meta.class_names
     predicted = probabilities.argmax(1)
     scores = ClassificationScores(y, probabilities, config.calibration_bins)
@@ -122,20 +116,15 @@ def _evaluate_classes(
     per_class = per_class_report(y, probabilities, names, test.weights)
     write_csv(report / "per_class.csv", ClassRow._fields, per_class)
 
-    folder = report / "plots"
-    save(charts.confusion_matrix(confusion_counts(y, predicted, len(names)), names), folder / "confusion_matrix.png")
-    save(charts.roc_curves(y, probabilities, names), folder / "roc.png")
-    save(charts.precision_recall_curves(y, probabilities, names), folder / "precision_recall.png")
-    save(
-        charts.reliability_diagram(charts.reliability_of(y, probabilities, config.calibration_bins)),
-        folder / "reliability.png",
-    )
-    return metrics
+    drawn = of_classes(y, probabilities, names, config.calibration_bins, metrics["ece"])
+    for name, chart in drawn.items():
+        save(chart.figure, report / "plots" / f"{name}.png")
+    return metrics, list(drawn.values()), per_class
 
 
 def _evaluate_numbers(
     prediction: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, report: Path
-) -> dict[str, float | None]:
+) -> Scored:
     y = np.asarray(test.y, np.float64)
     scores = partial(regression_scores, y, prediction)
     metrics = bootstrap_intervals(scores, len(y), config.resamples, config.seed, test.weights)
@@ -147,8 +136,12 @@ def _evaluate_numbers(
     fifths = ([FIFTHS[i] for i in np.searchsorted(edges, values)] for values in (y, prediction))
     write_csv(report / "confusion.csv", ["actual", "predicted"], zip(*fifths, strict=True))
     write_csv(report / "per_class.csv", ["class", "precision", "recall", "f1", "support"], [])
-    save(charts.residuals(y, prediction, meta.target_name), report / "plots" / "residuals.png")
-    return metrics
+    save(residuals(y, prediction, meta.target_name), report / "plots" / "residuals.png")
+    charts = [
+        predicted_against_actual(y, prediction, meta.target_name, metrics["r2"]),
+        errors(y, prediction, meta.target_name),
+    ]
+    return metrics, charts, []
 
 
 def _log(run_file: Path, metrics: dict[str, float | None], meta: Meta, report: Path, page: Path) -> None:

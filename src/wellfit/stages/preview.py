@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from wellfit.charts.data import image_rows
 from wellfit.charts.style import plain, save
 from wellfit.data.augment.apply import Augment
 from wellfit.data.augment.settings import Operations, operations
-from wellfit.data.store import Split, load_meta, load_split
+from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
+from wellfit.report.examples import sample_rows
 from wellfit.settings.params import Params
 
 SAMPLES, DRAWS = 6, 7
@@ -37,22 +37,12 @@ def preview(params: Params, data_folder: Path, out: Path) -> None:
             "data.augment none leaves images as they are; change it in params.yaml, or try --set data.augment=light"
         )
     train = load_split(data_folder, meta, "train")
-    rows = _choose_rows(train)
+    rows = sample_rows(train.y, SAMPLES)
     images = torch.from_numpy(np.array(train.x[rows]))
     augment = Augment(params.data.augment, params.train.seed)
     drawn = torch.stack([images.float(), *(augment(images) for _ in range(DRAWS))], 1)
     names = [meta.class_names[int(y)] for y in train.y[rows]] if meta.class_names else [f"{y:g}" for y in train.y[rows]]
     save(image_rows(drawn.numpy(), names, _title(params)), out)
-
-
-def _choose_rows(split: Split) -> NDArray[np.int64]:
-    """The first row of each class, then the second of each, and so on."""
-    y = np.asarray(split.y)
-    if y.dtype.kind != "i":
-        return np.arange(min(SAMPLES, len(y)))
-    by_class = [np.flatnonzero(y == label)[:SAMPLES] for label in np.unique(y)]
-    places = [(place, row) for rows in by_class for place, row in enumerate(rows)]
-    return np.array([row for _, row in sorted(places, key=lambda each: each[0])][:SAMPLES])
 
 
 def _title(params: Params) -> str:
