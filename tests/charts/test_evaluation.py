@@ -11,7 +11,7 @@ from sklearn import metrics
 
 from wellfit.charts import evaluation as plots
 from wellfit.charts.style import BLUE, RED, save
-from wellfit.metrics.predictions import classification_scores, confusion_counts
+from wellfit.metrics.predictions import ClassificationScores, confusion_counts
 
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 
@@ -176,7 +176,7 @@ def test_reliability_diagram_shows_each_bin():
     for m, segment in zip(used, intervals.get_segments(), strict=True):
         expected = binomtest(int(right[m].sum()), int(m.sum())).proportion_ci(method="wilson")
         np.testing.assert_allclose(segment[:, 1], [expected.low, expected.high], rtol=1e-6, atol=1e-12)
-    ece = classification_scores(y, probabilities, None, 10)["ece"]
+    ece = ClassificationScores(y, probabilities, 10)(np.ones(len(y)))["ece"]
     expected_title = f"Confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}, ECE {ece:.3f}"
     assert axes.get_title("left") == expected_title
 

@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.docs import write_docs
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import write_report
 from wellfit.files import write_yaml
 
-from .conftest import Write, compare, describe
+from .conftest import Write, base_params, compare, describe
 
 
 @pytest.fixture
@@ -19,7 +20,8 @@ def written(root: Path, write: Write, two_variants: list[Outcome]) -> Path:
     write("mine")  # of which DVC knows nothing
     write_yaml(root / "comparisons/dvc.yaml", {"stages": {"small": {}, "clothes": {}}}, "stages")
     comparison = compare({"none": {"model.dropout": 0.0}, "dropout 0.4": {"model.dropout": 0.4}})
-    write_report(root / "reports/small", "small", comparison, describe(), {}, two_variants, None)
+    named = NamedComparison("small", comparison, base_params(), {}, {})
+    write_report(root / "reports/small", named, describe(), two_variants, None)
     write_docs(root / "docs", root / "reports")
     return root / "docs"
 

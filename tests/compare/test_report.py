@@ -12,7 +12,7 @@ from PIL import Image
 
 from wellfit.charts import comparison_curves, comparison_plots
 from wellfit.charts.comparison_plots import Boundaries
-from wellfit.compare.comparison import Comparison
+from wellfit.compare.comparison import Comparison, NamedComparison
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import Report, write_report
 from wellfit.data.store import Meta
@@ -49,7 +49,8 @@ def write(
 ) -> Report:
     comparison = comparison or compare(VARIANTS)
     params = params or dict.fromkeys(comparison.variants, PLAIN)
-    return write_report(folder, "moons-dropout", comparison, meta or describe(), params, outcomes, boundaries)
+    named = NamedComparison("moons-dropout", comparison, PLAIN, params, {})
+    return write_report(folder, named, meta or describe(), outcomes, boundaries)
 
 
 def test_the_folder_of_two_variants(tmp_path: Path, two_variants: list[Outcome]) -> None:
@@ -103,6 +104,7 @@ def test_the_page(tmp_path: Path, two_variants: list[Outcome]) -> None:
         "those of the last epoch",
     ):
         assert text in page
+    assert report.summary == page.split("\n\n## Curves")[0]
     pictures = re.findall(r"^!\[(.+)\]\((.+)\)$", page, re.MULTILINE)
     assert [path for _, path in pictures] == ["plots/curves.png", "plots/traces.png", "plots/table.png"]
     for alt, path in pictures:
@@ -115,10 +117,8 @@ def test_the_page(tmp_path: Path, two_variants: list[Outcome]) -> None:
 
 def test_the_page_tells_how_it_was_made(tmp_path: Path, two_variants: list[Outcome]) -> None:
     def command(name: str, given: Mapping[str, Any]) -> str:
-        comparison = compare(VARIANTS)
-        write_report(
-            tmp_path / "c", name, comparison, describe(), dict.fromkeys(VARIANTS, PLAIN), two_variants, None, given
-        )
+        named = NamedComparison(name, compare(VARIANTS), PLAIN, dict.fromkeys(VARIANTS, PLAIN), given)
+        write_report(tmp_path / "c", named, describe(), two_variants, None)
         (found,) = re.findall(r"```sh\n(.*)\n```", (tmp_path / "c" / "README.md").read_text(encoding="utf-8"))
         return str(found)
 

@@ -8,16 +8,17 @@ import pytest
 import torch
 
 from wellfit.compare import train as module
+from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.train import (
     Ended,
     Job,
     check_can_begin,
     cores_for,
-    gaps,
     kept_scores,
     plan_groups,
     some_rows,
     train_groups,
+    with_gaps,
 )
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
@@ -27,7 +28,7 @@ from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.size import Size
 from wellfit.training.tensors import Tensors, to_tensors
 
-from .conftest import base_params
+from .conftest import base_params, compare
 
 BASE = ["data.n_samples=240", "model.hidden=[8]", "train.epochs=4", "train.device=cpu", "train.threads=1"]
 
@@ -72,8 +73,10 @@ def trained(jobs: list[Job], data: TrainingData, test: Tensors, *, best: bool = 
 def test_gaps_are_positive_where_a_network_overfits() -> None:
     train = {"loss": 0.1, "accuracy": 1.0, "rmse": 2.0, "r2": 0.9, "only": 1.0}
     val = {"loss": 0.3, "accuracy": 0.75, "rmse": 1.5, "r2": 0.5}
-    found = gaps(train, val)
-    assert found == {"loss": pytest.approx(0.2), "accuracy": 0.25, "rmse": -0.5, "r2": pytest.approx(0.4)}
+    found = with_gaps({"train": train, "val": val})
+    gaps = {"loss": pytest.approx(0.2), "accuracy": 0.25, "rmse": -0.5, "r2": pytest.approx(0.4)}
+    assert {name.removeprefix("gap/"): gap for name, gap in found.items() if name.startswith("gap/")} == gaps
+    assert (found["train/only"], found["val/rmse"]) == (1.0, 1.5)
 
 
 @pytest.mark.parametrize("keeps_best", [True, False])
@@ -84,8 +87,7 @@ def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensor
     found = trained(jobs, data, test_rows, best=keeps_best)
     assert set(found) == {str(job.folder) for job in jobs}
     for job in jobs:
-        record, weights = found[str(job.folder)].record, found[str(job.folder)].weights
-        outcome = record.outcome
+        outcome, weights = found[str(job.folder)].outcome, found[str(job.folder)].weights
         training = begin([job.params], data, packed=False)
         states = []
         for number, epoch in enumerate(training.epochs):
@@ -107,7 +109,7 @@ def test_each_training_is_what_it_is_alone(data: TrainingData, test_rows: Tensor
             outcome.history[outcome.best_epoch - 1 if keeps_best else -1]["val/loss"], rel=1e-3
         )
         assert outcome.seconds > 0
-        assert record.started <= record.ended
+        assert outcome.started <= outcome.ended
 
 
 def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_rows: Tensors) -> None:
@@ -117,7 +119,7 @@ def test_dropout_is_off_where_training_rows_are_scored(data: TrainingData, test_
     training = begin([params], data, packed=False)
     next(training.epochs)
     expected = training.learner.score(some_rows(data), ranked=True)["loss"][0]
-    assert ended.record.outcome.history[0]["train/loss"] == pytest.approx(expected, rel=1e-4)
+    assert ended.outcome.history[0]["train/loss"] == pytest.approx(expected, rel=1e-4)
 
 
 def test_scores_are_those_of_all_rows_of_each_split(data: TrainingData, test_rows: Tensors) -> None:
@@ -138,10 +140,10 @@ def test_a_training_that_blows_up_fails_alone(data: TrainingData, test_rows: Ten
     jobs = jobs_of(("optim.name=sgd",), ("optim.name=sgd", "optim.lr=1e30"), seeds=1)
     found = trained(jobs, data, test_rows)
     good, bad = (found[str(job.folder)] for job in jobs)
-    assert good.record.outcome.failure == ""
-    assert len(good.record.outcome.history) == 4
-    assert "loss is" in bad.record.outcome.failure
-    assert bad.record.outcome.scores == {}
+    assert good.outcome.failure == ""
+    assert len(good.outcome.history) == 4
+    assert "loss is" in bad.outcome.failure
+    assert bad.outcome.scores == {}
     assert bad.weights is None
 
 
@@ -208,9 +210,9 @@ def test_processes_make_of_each_training_what_one_makes_of_it(
             assert len(cores) == processes
         found |= trained(jobs, data, test_rows, best=keeps_best)
     assert one.keys() == two.keys()
-    assert {ended.record.outcome.failure == "" for ended in one.values()} == {True, False}
+    assert {ended.outcome.failure == "" for ended in one.values()} == {True, False}
     for name, ended in one.items():
-        ours, theirs = two[name].record.outcome, ended.record.outcome
+        ours, theirs = two[name].outcome, ended.outcome
         np.testing.assert_equal(ours.history, theirs.history)
         assert (ours.scores, ours.best_epoch, ours.failure) == (theirs.scores, theirs.best_epoch, theirs.failure)
         for key, weights in (ended.weights or {}).items():
@@ -234,8 +236,9 @@ def test_a_fixed_choice_of_training_rows_is_scored(data: TrainingData, rows: int
 
 def test_a_variant_that_does_not_fit_the_data_is_named(data: TrainingData) -> None:
     variants = {"plain": params_with(), "weighted": params_with("loss.class_weights=[1, 2, 3]")}
+    named = NamedComparison("small", compare({name: {} for name in variants}), params_with(), variants, {})
     with pytest.raises(WellfitError, match=r"^variant weighted: loss\.class_weights must have one number for each"):
-        check_can_begin(variants, data)
+        check_can_begin(named, data)
 
 
 def test_what_is_left_of_a_pack_computes_as_the_whole_does(data: TrainingData, test_rows: Tensors) -> None:
@@ -247,6 +250,6 @@ def test_what_is_left_of_a_pack_computes_as_the_whole_does(data: TrainingData, t
         with cores_for(jobs, data, keeps_best=True) as cores:
             groups = plan_groups(jobs, kept, data, cores)
             (alone,) = train_groups(groups, data, lambda: test_rows, cores)
-        assert alone.record.outcome.history == whole[str(job.folder)].record.outcome.history, job.variant
-        assert alone.record.outcome.scores == whole[str(job.folder)].record.outcome.scores
-        assert np.isfinite(alone.record.outcome.scores["test/loss"])
+        assert alone.outcome.history == whole[str(job.folder)].outcome.history, job.variant
+        assert alone.outcome.scores == whole[str(job.folder)].outcome.scores
+        assert np.isfinite(alone.outcome.scores["test/loss"])

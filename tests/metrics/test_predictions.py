@@ -12,7 +12,6 @@ from wellfit.errors import WellfitError
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import (
     ClassificationScores,
-    classification_scores,
     confidence_bins,
     confusion_counts,
     per_class_report,
@@ -20,6 +19,10 @@ from wellfit.metrics.predictions import (
 )
 
 BINS = 15
+
+
+def classification_scores(y, probabilities, weights, bins):
+    return ClassificationScores(y, probabilities, bins)(np.ones(len(y)) if weights is None else weights)
 
 
 def predictions(seed, n=400, classes=4, decimals=None):

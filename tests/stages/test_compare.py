@@ -74,9 +74,9 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     write_outcome = module.write_outcome
 
-    def noted(folder: Path, record: Any, weights: Any, data_sha256: str) -> None:
-        found.append(f"{record.outcome.variant} {record.outcome.seed}")
-        write_outcome(folder, record, weights, data_sha256)
+    def noted(folder: Path, outcome: Any, weights: Any, data_sha256: str) -> None:
+        found.append(f"{outcome.variant} {outcome.seed}")
+        write_outcome(folder, outcome, weights, data_sha256)
 
     monkeypatch.setattr(module, "write_outcome", noted)
     return found

@@ -1,16 +1,16 @@
 """What networks say all over the plane, where the data have two features and two classes."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from wellfit.charts.comparison_plots import Boundaries
+from wellfit.compare.outcome import kept_weights
+from wellfit.compare.train import Job
 from wellfit.data.store import Meta
 from wellfit.models.head import class_logits
 from wellfit.models.predict import predict
-from wellfit.settings.params import Params
 from wellfit.training.learner import Learner
 from wellfit.training.setup import TrainingData
 from wellfit.training.tensors import Tensors
@@ -24,14 +24,11 @@ def has_boundaries(meta: Meta) -> bool:
     return meta.kind == "table" and meta.input_shape == (2,) and not meta.category_counts and len(meta.class_names) == 2
 
 
-def find_boundaries(
-    variants: Mapping[str, Params], weights: Mapping[str, Mapping[str, Tensor]], data: TrainingData, test: Tensors
-) -> Boundaries:
+def find_boundaries(jobs: Sequence[Job], data: TrainingData, test: Tensors) -> Boundaries:
     """Probabilities of class 1 on a grid that holds all training and test rows.
 
     Args:
-        variants: name to configuration.
-        weights: name to weights, of those variants that have some.
+        jobs: a training of each variant that is drawn, which has ended well.
         data: what they were trained on.
         test: the rows that are drawn.
     """
@@ -41,11 +38,11 @@ def find_boundaries(
     x, y = (torch.linspace(a, b, POINTS) for a, b in zip(low - margin, high + margin, strict=True))
     grid = torch.cartesian_prod(y, x).flip(1).to(rows.device)  # (POINTS ** 2, 2), x runs fastest
     probabilities = {}
-    for name, state in weights.items():
-        learner = Learner([variants[name]], *data, packed=False)
-        learner.model.load_state_dict(state)
+    for job in jobs:
+        learner = Learner([job.params], *data, packed=False)
+        learner.model.load_state_dict(kept_weights(job.folder))
         outputs = class_logits(predict(learner.model, learner.inputs, grid).float())
-        probabilities[name] = outputs.softmax(-1)[:, 1].cpu().numpy().reshape(POINTS, POINTS)
+        probabilities[job.variant] = outputs.softmax(-1)[:, 1].cpu().numpy().reshape(POINTS, POINTS)
     return Boundaries(
         x=x.numpy(),
         y=y.numpy(),

@@ -10,7 +10,6 @@ from pydantic import BeforeValidator, Field
 from wellfit.compare.base import BASE_FILE, load_base
 from wellfit.config import Config, as_tuple
 from wellfit.data.catalog import CATALOG
-from wellfit.data.settings import DataConfig
 from wellfit.data.store import Task
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, validate
@@ -82,7 +81,7 @@ class NamedComparison(NamedTuple):
         return FOLDER / f"{self.name}.yaml"
 
     def check_measures(self, task: Task) -> None:
-        """Sees to it that all of ``measure`` is measured.
+        """Checks that all of ``measure`` is measured.
 
         Args:
             task: of the data.
@@ -90,7 +89,22 @@ class NamedComparison(NamedTuple):
         Raises:
             WellfitError: an entry that is not.
         """
-        _check_measures(self.comparison, task, self.base.data, self.path)
+        known = [f"{split}/{score}" for split in SPLITS for score in SCORES[task]]
+        for number, measure in enumerate(self.comparison.measure):
+            if measure in self.comparison.measure[:number]:
+                raise WellfitError(f"measure: {measure} stands there twice; keep one ({self.path})")
+            if measure in known:
+                continue
+            split, _, score = measure.partition("/")
+            others = [name for name in SCORES if score in SCORES[name]]
+            if split in SPLITS and others:
+                hint = f"is a score of a {others[0]}, but data.name {self.base.data.name} is a {task}"
+            elif close := difflib.get_close_matches(measure, known, n=1):
+                hint = f"is not measured; did you mean {close[0]}?"
+            else:
+                scores = ", ".join(SCORES[task])
+                hint = f"is not measured: it is one of {', '.join(SPLITS)}, a slash, and one of {scores}"
+            raise WellfitError(f"measure: {measure} {hint} ({self.path})")
 
 
 def comparison_names() -> list[str]:
@@ -146,17 +160,12 @@ def load_comparison(name: str, overrides: Sequence[str] = ()) -> NamedComparison
             _check_may_differ(key, source)
         variants[variant] = base.replace(changes, source, file=str(BASE_FILE))
     _check_are_different(variants, path)
-    task = _task(base.data)
-    if task is not None:
-        _check_measures(comparison, task, base.data, path)
-    return NamedComparison(name, comparison, base, variants, given)
-
-
-def _task(data: DataConfig) -> Task | None:
-    """The task as far as it is known before the data are."""
-    if data.task == "classification" or data.task == "regression":
-        return data.task
-    return CATALOG[data.name].task
+    named = NamedComparison(name, comparison, base, variants, given)
+    asked = base.data.task
+    task = asked if asked == "classification" or asked == "regression" else CATALOG[base.data.name].task
+    if task is not None:  # else it is known once the data are
+        named.check_measures(task)
+    return named
 
 
 def _unknown_name(name: str) -> str:
@@ -190,22 +199,3 @@ def _check_are_different(variants: Mapping[str, Params], path: Path) -> None:
         if config in known:
             raise WellfitError(f"variants.{known[config]} and variants.{name} have equal settings; drop one ({path})")
         known[config] = name
-
-
-def _check_measures(comparison: Comparison, task: Task, data: DataConfig, path: Path) -> None:
-    known = [f"{split}/{score}" for split in SPLITS for score in SCORES[task]]
-    for number, measure in enumerate(comparison.measure):
-        if measure in comparison.measure[:number]:
-            raise WellfitError(f"measure: {measure} stands there twice; keep one ({path})")
-        if measure in known:
-            continue
-        split, _, score = measure.partition("/")
-        others = [name for name in SCORES if score in SCORES[name]]
-        close = difflib.get_close_matches(measure, known, n=1)
-        if split in SPLITS and others:
-            hint = f"is a score of a {others[0]}, but data.name {data.name} is a {task}"
-        elif close:
-            hint = f"is not measured; did you mean {close[0]}?"
-        else:
-            hint = f"is not measured: it is one of {', '.join(SPLITS)}, a slash, and one of {', '.join(SCORES[task])}"
-        raise WellfitError(f"measure: {measure} {hint} ({path})")

@@ -50,14 +50,17 @@ class Finding:
 
     def _line(self, result: Result) -> str:
         if result is self._first:
-            parts = [f"{m.label} {v}" for m in self._measures if (v := m.value(result.measured[m.key].mean))]
+            parts = self._values_of_first()
         else:
             changed, unchanged = self._changes(result)
             parts = [*changed, *([_unchanged(unchanged)] if unchanged else [])]
         return "; ".join([*parts, *self._faults(result)]) or "nothing to tell"
 
+    def _values_of_first(self) -> list[str]:
+        return [f"{m.label} {v}" for m in self._measures if (v := m.value(self._first.measured[m.key].mean))]
+
     def _of_one(self) -> list[str]:
-        values = [f"{m.label} {v}" for m in self._measures if (v := m.value(self._first.measured[m.key].mean))]
+        values = self._values_of_first()
         return [f"{self._quote(self._first.variant)} has {listed(values)}"] if values else []
 
     def _of_two(self) -> list[str]:
@@ -124,12 +127,11 @@ class Finding:
             told[0] += f", no clear difference to {first}"
         if differing:
             rest = len(compared) - len(differing)
-            tail = (
-                [f"the other {rest} do not differ clearly" if rest > 1 else "the other one does not differ clearly"]
-                if rest
-                else []
-            )
-            told += [f"compared with {self._level(measure, best)}, {self._differing(measure, differing)}", *tail]
+            told += [f"compared with {self._level(measure, best)}, {self._differing(measure, differing)}"]
+            if rest:
+                told += [
+                    "the other one does not differ clearly" if rest == 1 else f"the other {rest} do not differ clearly"
+                ]
         return told
 
     def _clear(self, measure: Measure) -> list[Result]:
@@ -172,8 +174,7 @@ class Finding:
         return []
 
     def _best_alone(self, measure: Measure) -> list[str]:
-        best = self._best(measure)
-        if best is None:
+        if (best := self._best(measure)) is None:
             return []
         value = measure.value(best.measured[measure.key].mean)
         return [f"{measure.subject} is {_superlative(measure)} with {self._quote(best.variant)}, {value}"]

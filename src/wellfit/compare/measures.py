@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wellfit.charts.style import plain
 from wellfit.metrics.intervals import Estimate
-from wellfit.metrics.names import is_share, score_name
+from wellfit.metrics.names import is_higher_better, is_share, score_name
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}
 MOST_DECIMALS = 6  # of plain numbers; what is smaller is told with an exponent
@@ -36,8 +36,6 @@ class Measure:
     @property
     def higher_is_better(self) -> bool:
         """Whether it is to rise; a gap is to be small."""
-        from wellfit.metrics.names import is_higher_better  # here, as it brings torch, which pictures do without
-
         return not self.is_gap and is_higher_better(self.key)
 
     @property

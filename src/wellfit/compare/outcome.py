@@ -1,7 +1,29 @@
-"""What one training of a comparison brought."""
+"""What one training of a comparison brought, and the folder that keeps it, so that no training is made twice."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wellfit.errors import WellfitError
+from wellfit.files import project_root
+from wellfit.settings.params import Params
+from wellfit.training.record import (
+    CHECKPOINT,
+    HISTORY,
+    code_sha256,
+    data_that_trains,
+    read_training,
+    resolved_config,
+    write_training,
+)
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
@@ -20,6 +42,9 @@ class Outcome:
         best_epoch: with the best ``train.monitor``, from 1; 0 where there is none.
         seconds: of its training; in a pack, its share of the pack's.
         failure: what went wrong; empty where nothing did. Then ``scores`` is empty.
+        config: all that decides what the model became, in sections.
+        started: in seconds since 1970.
+        ended: likewise.
     """
 
     variant: str
@@ -29,3 +54,90 @@ class Outcome:
     best_epoch: int
     seconds: float
     failure: str = ""
+    config: dict[str, Any] = field(default_factory=dict)
+    started: float = 0.0
+    ended: float = 0.0
+
+
+def outcome_folder(comparison: str, params: Params, data_sha256: str, weights: str) -> Path:
+    """Where a training is kept: another place for whatever would make it another one, the code included.
+
+    Args:
+        comparison: its name.
+        params: the configuration, with the seed.
+        data_sha256: of the data.
+        weights: which are scored, best or last.
+    """
+    identity = resolved_config(params) | {
+        "data": data_that_trains(params),
+        "data_sha256": data_sha256,
+        "weights": weights,
+        "code_sha256": code_sha256("compare/train.py", "data/augment", "data/store.py", "models", "training"),
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return project_root() / ".wellfit" / "comparisons" / comparison / f"{params.train.seed}-{digest[:16]}"
+
+
+def write_outcome(folder: Path, outcome: Outcome, weights: "Mapping[str, Tensor] | None", data_sha256: str) -> None:
+    """Writes ``outcome.json``, ``history.jsonl`` and, where there are weights, ``best.safetensors``, as a whole.
+
+    Args:
+        folder: to make.
+        outcome: of the training.
+        weights: that were scored.
+        data_sha256: of the data it was trained on.
+    """
+    said = {name: value for name, value in vars(outcome).items() if name != "history"}
+    info = {"config": outcome.config, "data_sha256": data_sha256, "metrics": outcome.scores}
+    write_training(folder, OUTCOME, said | {"epochs": len(outcome.history)}, outcome.history, weights, info)
+
+
+def kept_outcome(folder: Path, variant: str) -> Outcome | None:
+    """The outcome of a training of before; None where it is not there, or its files are not as they were written.
+
+    Args:
+        folder: of the training.
+        variant: what it is called now.
+    """
+    if not folder.is_dir():
+        return None
+    try:
+        outcome = read_outcome(folder, variant)
+        if not outcome.failure:
+            kept_weights(folder)
+        return outcome
+    except WellfitError as error:
+        print(f"{variant}, seed {folder.name.split('-')[0]}: trained again, for {error}", flush=True)
+        return None
+
+
+def read_outcome(folder: Path, variant: str) -> Outcome:
+    """Reads what :func:`write_outcome` wrote, but for the weights.
+
+    Args:
+        folder: of the training.
+        variant: what it is called now.
+
+    Raises:
+        WellfitError: it is not there, or not as it was written.
+    """
+    said = read_training(folder, OUTCOME)
+    try:
+        epochs = said.pop("epochs")
+        outcome = Outcome(**said | {"variant": variant})
+    except (KeyError, TypeError) as error:
+        raise WellfitError(f"{folder / OUTCOME} is not as a training leaves it ({error})") from None
+    if len(outcome.history) != epochs:
+        raise WellfitError(f"{folder / HISTORY} has {len(outcome.history)} of {epochs} epochs")
+    return outcome
+
+
+def kept_weights(folder: Path) -> "dict[str, Tensor]":
+    """The weights of a training that ended well.
+
+    Raises:
+        WellfitError: they are damaged.
+    """
+    from wellfit.training.checkpoint import load_checkpoint
+
+    return load_checkpoint(folder / CHECKPOINT).weights

@@ -4,11 +4,11 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from wellfit.compare.comparison import Comparison, has_stage
+from wellfit.compare.comparison import Comparison, NamedComparison, has_stage
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure, listed
 from wellfit.compare.statistics import Result
@@ -35,39 +35,39 @@ def code(value: Any) -> str:
 
 def write_page(
     file: Path,
-    name: str,
-    comparison: Comparison,
+    named: NamedComparison,
     meta: Meta,
     results: Sequence[Result],
     measures: Sequence[Measure],
     pictures: Sequence[str],
-    given: Mapping[str, Any],
-) -> None:
-    """Writes the page.
+) -> str:
+    """Writes the page, and returns what it says above its pictures.
 
     Args:
         file: ``README.md``.
-        name: of the comparison.
-        comparison: what its file says.
+        named: the comparison.
         meta: of the data.
         results: of the variants.
         measures: what was measured.
         pictures: which there are in ``plots/``, without ``.png``.
-        given: dotted key to value, as given for this run over what the comparison's file says.
     """
+    comparison = named.comparison
     finding = Finding(results, measures, meta, markdown)
-    blocks = [
+    summary = [
         f"# {markdown(comparison.title)}",
         markdown(comparison.question),
         f"**Finding.** {finding.sentence}",
         "\n".join(f"- **{variant}**: {line}" for variant, line in finding.lines),
         *_scores(results, measures, meta),
+    ]
+    below = [
         *(_picture(picture, comparison.title) for picture in pictures),
         *_settings(comparison),
         f"## What is known\n\n{markdown(comparison.expectation)}",
-        _how(name, comparison, meta, given),
+        _how(named, meta),
     ]
-    write_text(file, "\n\n".join(blocks) + "\n")
+    write_text(file, "\n\n".join([*summary, *below]) + "\n")
+    return "\n\n".join(summary)
 
 
 def _scores(results: Sequence[Result], measures: Sequence[Measure], meta: Meta) -> list[str]:
@@ -146,19 +146,19 @@ def _settings(comparison: Comparison) -> list[str]:
     ]
 
 
-def _how(name: str, comparison: Comparison, meta: Meta, given: Mapping[str, Any]) -> str:
-    command = f"python pipelines/compare.py --name {name}"
-    if given:
-        command += "".join(f" --set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in given.items())
-    elif has_stage(name):
-        command = f"dvc repro comparisons/dvc.yaml:{name}"
+def _how(named: NamedComparison, meta: Meta) -> str:
+    command = f"python pipelines/compare.py --name {named.name}"
+    if named.given:
+        command += "".join(f" --set {shlex.quote(f'{key}={json.dumps(value)}')}" for key, value in named.given.items())
+    elif has_stage(named.name):
+        command = f"dvc repro comparisons/dvc.yaml:{named.name}"
     rows = ", ".join(f"{meta.split_sizes[split]:,} {split}" for split in SPLIT_NAMES)
     return (
         "## Run it\n\n"
         f"```sh\n{command}\n```\n\n"
         f"Data: {markdown(meta.name)}, one split into {rows} rows (sha256 `{meta.sha256[:12]}`). "
-        f"Seeds 0 to {comparison.seeds - 1}, the same for each variant: of initial weights, batch order and "
-        f"dropout. The weights scored are those {WEIGHTS[comparison.weights]}. "
+        f"Seeds 0 to {named.comparison.seeds - 1}, the same for each variant: of initial weights, batch order and "
+        f"dropout. The weights scored are those {WEIGHTS[named.comparison.weights]}. "
         "Files: `table.csv`, `runs.csv` (every training), `history.csv` (every epoch)."
     )
 

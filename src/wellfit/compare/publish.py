@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from wellfit import tracking
-from wellfit.compare.comparison import Comparison, NamedComparison
-from wellfit.compare.records import Record, read_record
+from wellfit.compare.comparison import Comparison
+from wellfit.compare.outcome import Outcome, read_outcome
 from wellfit.data.store import Meta
 from wellfit.settings.params import flatten
 from wellfit.tracking.publication import Publication, run
@@ -38,13 +38,12 @@ class ComparisonPublication(Publication):
         Raises:
             WellfitError: its folder is damaged.
         """
-        record = read_record(folder, self._variants[str(folder)])
-        outcome, weights = record.outcome, self._comparison.weights
+        outcome, weights = read_outcome(folder, self._variants[str(folder)]), self._comparison.weights
         tags = {
             "wellfit.comparison": self._file,
             "wellfit.variant": outcome.variant,
             "wellfit.seed": str(outcome.seed),
-            "mlflow.note.content": _describe_training(record, self._comparison),
+            "mlflow.note.content": _describe_training(outcome, self._comparison),
         }
         if outcome.failure:
             tags["wellfit.failure"] = outcome.failure
@@ -58,10 +57,10 @@ class ComparisonPublication(Publication):
             stage="comparison",
             name=f"{outcome.variant}, seed {outcome.seed}",
             status="FAILED" if outcome.failure else "FINISHED",
-            started=record.started,
-            ended=record.ended,
+            started=outcome.started,
+            ended=outcome.ended,
             tags=tags,
-            params=flatten(record.config),
+            params=flatten(outcome.config),
             metrics=scores | {"best_epoch": outcome.best_epoch, "training_seconds": outcome.seconds},
             curves=tracking.thinned(self._told(outcome.history), outcome.best_epoch),
             epochs=len(outcome.history),
@@ -81,8 +80,7 @@ class ComparisonPublication(Publication):
         ]
 
 
-def _describe_training(record: Record, comparison: Comparison) -> str:
-    outcome = record.outcome
+def _describe_training(outcome: Outcome, comparison: Comparison) -> str:
     changes = comparison.variants[outcome.variant]
     lines = [
         f"{comparison.title}: variant **{outcome.variant}** with seed {outcome.seed}, one of {comparison.seeds}.",
@@ -100,18 +98,15 @@ def _describe_training(record: Record, comparison: Comparison) -> str:
     return "\n".join(lines)
 
 
-def describe_comparison(named: NamedComparison, meta: Meta, page: str = "") -> str:
+def describe_comparison(comparison: Comparison, meta: Meta, summary: str = "") -> str:
     """The description of the comparison's own run.
 
     Args:
-        named: the comparison.
+        comparison: what its file says.
         meta: the data.
-        page: the report's ``README.md``, of which all above the first picture is told; empty as long as there is none.
+        summary: what the report's page says above its pictures; empty as long as there is no report.
     """
-    comparison = named.comparison
-    told = f"# {comparison.title}\n\n{comparison.question}\n\nKnown: {comparison.expectation}"
-    if page:
-        told = page.split("\n![")[0].rsplit("\n## ", 1)[0].strip()
+    told = summary or f"# {comparison.title}\n\n{comparison.question}\n\nKnown: {comparison.expectation}"
     below = (
         f"{len(comparison.variants)} variants on `{meta.name}`, {comparison.seeds} seeds each, are nested below, with "
         "their curves and checkpoints. `compare/` among the artifacts is the report, with its pictures."

@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from wellfit.charts import comparison_curves, comparison_plots
 from wellfit.charts.comparison_curves import mean_over_seeds
 from wellfit.charts.comparison_plots import Boundaries
 from wellfit.charts.style import plain, save
-from wellfit.compare.comparison import Comparison
+from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure
 from wellfit.compare.outcome import Outcome
@@ -19,7 +18,6 @@ from wellfit.compare.page import write_page
 from wellfit.compare.statistics import Result, results_of
 from wellfit.data.store import Meta
 from wellfit.files import replacing, write_csv, write_text
-from wellfit.settings.params import Params
 from wellfit.training.record import TIMING
 
 TABLE_COLUMNS = (
@@ -34,40 +32,33 @@ class Report:
 
     Attributes:
         finding: one sentence.
+        summary: what the page says above its pictures, as Markdown.
         metrics: means over the seeds by name, ``mean/<variant>/<measure>`` and ``difference/<variant>/<measure>``, with
             the characters that names of metrics in MLflow may have.
     """
 
     finding: str
+    summary: str
     metrics: dict[str, float]
 
 
 def write_report(
-    folder: Path,
-    name: str,
-    comparison: Comparison,
-    meta: Meta,
-    params: Mapping[str, Params],
-    outcomes: Sequence[Outcome],
-    boundaries: Boundaries | None,
-    given: Mapping[str, Any] = MappingProxyType({}),
+    folder: Path, named: NamedComparison, meta: Meta, outcomes: Sequence[Outcome], boundaries: Boundaries | None
 ) -> Report:
     """Writes the whole folder, or leaves it as it was.
 
     Args:
         folder: ``reports/comparisons/NAME``.
-        name: of the comparison.
-        comparison: what its file says.
+        named: the comparison.
         meta: of the data.
-        params: of each variant, with the first seed.
         outcomes: of every variant and seed, in any order.
         boundaries: decisions of the first seed; None where the data have not two features and two classes.
-        given: dotted key to value, as given for this run over what the comparison's file says.
 
     Raises:
         WellfitError: a measure that is a score of none of the trainings.
         OSError: a file cannot be written.
     """
+    comparison = named.comparison
     results = results_of(list(comparison.variants), comparison.measure, outcomes)
     measures = [Measure(key) for key in comparison.measure]
     sentence = Finding(results, measures, meta).sentence
@@ -76,9 +67,9 @@ def write_report(
         write_csv(new / "table.csv", TABLE_COLUMNS, _table(results, measures))
         _write_runs(new / "runs.csv", results)
         _write_history(new / "history.csv", results)
-        pictures = _draw(new / "plots", results, measures, meta, params, boundaries, comparison.weights)
-        write_page(new / "README.md", name, comparison, meta, results, measures, pictures, given)
-    return Report(sentence, _metrics(results, measures))
+        pictures = _draw(new / "plots", named, results, measures, meta, boundaries)
+        summary = write_page(new / "README.md", named, meta, results, measures, pictures)
+    return Report(sentence, summary, _metrics(results, measures))
 
 
 def _table(results: Sequence[Result], measures: Sequence[Measure]) -> Iterable[Sequence[Any]]:
@@ -118,18 +109,17 @@ def _names(mappings: Iterable[Mapping[str, float]]) -> list[str]:
 
 def _draw(
     plots: Path,
+    named: NamedComparison,
     results: Sequence[Result],
     measures: Sequence[Measure],
     meta: Meta,
-    params: Mapping[str, Params],
     boundaries: Boundaries | None,
-    weights: Literal["best", "last"],
 ) -> list[str]:
     """Draws what there is to see, and returns the names of the pictures."""
     score = _main_score(results, measures, meta)
     figures = {
         "curves": comparison_curves.curves(
-            results, [Measure("val/loss"), Measure(f"val/{score}")], meta.target_name, weights=weights
+            results, [Measure("val/loss"), Measure(f"val/{score}")], meta.target_name, weights=named.comparison.weights
         ),
         "traces": comparison_curves.traces(results),
     }
@@ -139,7 +129,7 @@ def _draw(
         features = [column.name for column in meta.columns]
         titles = _panel_titles(results, measures, boundaries)
         figures["boundaries"] = comparison_plots.boundaries(boundaries, titles, features, meta.class_names)
-    if len({each.schedule for each in params.values()}) > 1:
+    if len({each.schedule for each in named.variants.values()}) > 1:
         figures["schedules"] = comparison_curves.schedules(results)
     for name, figure in figures.items():
         save(figure, plots / f"{name}.png")
@@ -163,10 +153,8 @@ def _panel_titles(results: Sequence[Result], measures: Sequence[Measure], bounda
             continue
         first = result.outcomes[0]
         value = first.scores.get(score.key)
-        told = (
-            f"\n{score.label} {100 * value:.1f} % (seed {first.seed})" if value is not None else f"\nseed {first.seed}"
-        )
-        titles[result.variant] = plain(result.variant, 34) + told
+        told = f"seed {first.seed}" if value is None else f"{score.label} {100 * value:.1f} % (seed {first.seed})"
+        titles[result.variant] = f"{plain(result.variant, 34)}\n{told}"
     return titles
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.outcome import Outcome
-from wellfit.compare.records import Record
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
-from wellfit.settings.params import Params
+from wellfit.settings.params import PARAMS_FILE, Params
 from wellfit.training.cores import SCORED, Cores, SharedTraining, check_can_train, processes_for
 from wellfit.training.learner import Learner
 from wellfit.training.members import Epoch
@@ -38,7 +38,7 @@ class Ended(NamedTuple):
     """A training that has ended, and the weights that were scored; None where it blew up."""
 
     job: Job
-    record: Record
+    outcome: Outcome
     weights: dict[str, Tensor] | None
 
 
@@ -47,11 +47,6 @@ class Group(NamedTuple):
 
     jobs: list[Job]
     size: Size
-
-    @property
-    def epochs(self) -> int:
-        """Of the longest, at most."""
-        return max(job.params.train.epochs for job in self.jobs)
 
 
 class Running:
@@ -73,7 +68,7 @@ class Running:
         train, val = ({k.removeprefix(s): v for k, v in metrics.items() if k.startswith(s)} for s in (SCORED, "val/"))
         ours = ("train/", "val/", SCORED)
         others = {k: v for k, v in metrics.items() if k not in TIMING and not k.startswith(ours)}
-        self._history.append(_on("train", train) | _on("val", val) | _on("gap", gaps(train, val)) | others)
+        self._history.append(with_gaps({"train": train, "val": val}) | others)
         self._seconds += metrics["seconds"]
 
     def end(self, training: SharedTraining, member: int, data: TrainingData, test: Tensors) -> Ended:
@@ -93,23 +88,30 @@ class Running:
             best_epoch=int(training.members.best_epoch[member]),
             seconds=self._seconds,
             failure=failure,
+            config=resolved_config(params),
+            started=self._started,
+            ended=time.time(),
         )
-        return Ended(self.job, Record(outcome, resolved_config(params), self._started, time.time()), weights)
+        return Ended(self.job, outcome, weights)
 
 
-def gaps(train: Mapping[str, float], val: Mapping[str, float]) -> dict[str, float]:
-    """What the training rows fare better by than the validation rows: positive where a network over-fits.
+def with_gaps(splits: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The scores of all splits, and what the training rows fare better by than the validation rows.
 
     Args:
-        train: scores of training rows by name.
-        val: those of validation rows.
+        splits: ``train``, ``val`` and others to their scores by name.
+
+    Returns:
+        ``train/loss``, ``val/loss``, ..., and ``gap/loss``, ..., which are positive where a network over-fits.
     """
-    both = [name for name in train if name in val]
-    return {name: train[name] - val[name] if is_higher_better(name) else val[name] - train[name] for name in both}
-
-
-def _on(split: str, scores: Mapping[str, float]) -> dict[str, float]:
-    return {f"{split}/{name}": value for name, value in scores.items()}
+    train, val = splits["train"], splits["val"]
+    gap = {
+        name: train[name] - val[name] if is_higher_better(name) else val[name] - train[name]
+        for name in train
+        if name in val
+    }
+    scores = {**splits, "gap": gap}
+    return {f"{split}/{name}": value for split, own in scores.items() for name, value in own.items()}
 
 
 def some_rows(data: TrainingData) -> Tensors:
@@ -128,12 +130,12 @@ def kept_scores(params: Params, weights: Mapping[str, Tensor], data: TrainingDat
         learner = Learner([params], *data, packed=False)
     learner.model.load_state_dict(weights)
     splits = {"train": data.train, "val": data.val, "test": test}
-    found = {
-        split: {name: float(values[0]) for name, values in learner.score(rows, ranked=True).items()}
-        for split, rows in splits.items()
-    }
-    found["gap"] = gaps(found["train"], found["val"])
-    return {name: value for split, scores in found.items() for name, value in _on(split, scores).items()}
+    return with_gaps(
+        {
+            split: {name: float(values[0]) for name, values in learner.score(rows, ranked=True).items()}
+            for split, rows in splits.items()
+        }
+    )
 
 
 def by_key(jobs: Sequence[Job]) -> list[list[Job]]:
@@ -179,18 +181,18 @@ def plan_groups(jobs: Sequence[Job], kept: Collection[Path], data: TrainingData,
     return groups
 
 
-def check_can_begin(variants: Mapping[str, Params], data: TrainingData) -> None:
-    """Sees to it that each variant can be trained on the data, before the first one is.
+def check_can_begin(named: NamedComparison, data: TrainingData) -> None:
+    """Checks that each variant can be trained on the data, before the first one is.
 
     Raises:
         WellfitError: one cannot; says which.
     """
-    for name, params in variants.items():
+    for name, params in named.variants.items():
         try:
             params.check_task(data.meta.kind, data.meta.task)
             check_can_train(params, data)
         except WellfitError as error:
-            raise WellfitError(f"variant {name}: {error}") from None
+            raise WellfitError(f"variant {name}: {error}".replace(f"({PARAMS_FILE})", f"({named.path})")) from None
 
 
 def train_groups(
@@ -205,9 +207,9 @@ def train_groups(
         cores: that train them.
     """
     planned, ended = 0, 0
-    with Progress("compare", sum(group.epochs for group in groups), "epoch") as progress:
-        for group in groups:
-            jobs, size = group
+    epochs = [max(job.params.train.epochs for job in group.jobs) for group in groups]  # of the longest, at most
+    with Progress("compare", sum(epochs), "epoch") as progress:
+        for (jobs, size), longest in zip(groups, epochs, strict=True):
             # What is left of a pack, even a single training, computes as the whole of it does, to the last bit.
             training = cores.begin([job.params for job in jobs], size, packed=size.members > 1)
             running = [Running(job) for job in jobs]
@@ -224,7 +226,7 @@ def train_groups(
                 if kept and len(kept) < len(running):
                     training.change(kept, [])
                     running = [running[k] for k in kept]
-            planned += group.epochs
+            planned += longest
 
 
 def _shown(epoch: Epoch, monitor: str) -> dict[str, float]:

@@ -90,24 +90,6 @@ class ClassificationScores:
         return {name: scores[name] for name in CLASS_SCORES}
 
 
-def classification_scores(
-    y: IntArray, probabilities: FloatArray, weights: FloatArray | None, calibration_bins: int
-) -> dict[str, float]:
-    """The scores of class probabilities, as :class:`ClassificationScores` defines them.
-
-    Args:
-        y: (n,) true class indices.
-        probabilities: (n, C), each row sums to 1; the predicted class is the most probable one.
-        weights: (n,) not negative, or None for equal weights.
-        calibration_bins: bins of ``ece``.
-
-    Raises:
-        WellfitError: there are no rows, or a probability is NaN or infinite.
-    """
-    scores = ClassificationScores(y, probabilities, calibration_bins)
-    return scores(np.ones(len(y)) if weights is None else weights)
-
-
 def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray | None) -> dict[str, float]:
     """Errors in the target's unit, and the share of its variance that is explained.
 

@@ -3,17 +3,16 @@
 from functools import cache
 from pathlib import Path
 
-from wellfit.charts.comparison_plots import Boundaries
 from wellfit.compare.boundaries import find_boundaries, has_boundaries
 from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.data import prepared_data
+from wellfit.compare.outcome import Outcome, kept_outcome, outcome_folder, write_outcome
 from wellfit.compare.publish import describe_comparison
-from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome
 from wellfit.compare.report import write_report
 from wellfit.compare.train import Job, check_can_begin, cores_for, plan_groups, train_groups
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
-from wellfit.settings.params import PARAMS_FILE, flatten
+from wellfit.settings.params import flatten
 from wellfit.tracking import Publisher
 from wellfit.training.record import resolved_config
 from wellfit.training.setup import TrainingData, load_training_data
@@ -33,54 +32,51 @@ def compare(named: NamedComparison, report: Path) -> None:
     folder = prepared_data(named.base.data, named.base.fetch, named.name)
     data = load_training_data(named.base, folder)
     named.check_measures(data.meta.task)
-    try:
-        check_can_begin(named.variants, data)
-    except WellfitError as error:
-        raise WellfitError(str(error).replace(f"({PARAMS_FILE})", f"({named.path})")) from None
+    check_can_begin(named, data)
 
     @cache
     def load_test() -> Tensors:
         return to_tensors(load_split(folder, data.meta, "test"), data.meta, data.train.x.device)
 
     jobs = _jobs(named, data)
-    records = {job.folder: record for job in jobs if (record := read_outcome(job.folder, job.variant))}
-    if records:
-        print(f"{len(records)} of {len(jobs)} trainings are there from before")
-    left = [job for job in jobs if job.folder not in records]
+    outcomes = {job.folder: outcome for job in jobs if (outcome := kept_outcome(job.folder, job.variant))}
+    if outcomes:
+        print(f"{len(outcomes)} of {len(jobs)} trainings are there from before")
+    left = [job for job in jobs if job.folder not in outcomes]
     # The publisher is begun after the other processes, which would hold its pipe open.
     with (
         cores_for(left, data, keeps_best=named.comparison.weights == "best") as cores,
         Publisher("wellfit.compare.publish") as publisher,
     ):
         _open(publisher, named, jobs, data)
-        for kept in records:
+        for kept in outcomes:
             publisher.add(kept)
-        groups = plan_groups(jobs, records.keys(), data, cores)
+        groups = plan_groups(jobs, outcomes.keys(), data, cores)
         if groups:
             how = dict.fromkeys(group.size.describe("trainings") for group in groups)
             print(f"trains {len(left)}: {'; '.join(how)}", flush=True)
         try:
-            for job, record, weights in train_groups(groups, data, load_test, cores):
-                write_outcome(job.folder, record, weights, data.meta.sha256)
-                records[job.folder] = record
+            for job, outcome, weights in train_groups(groups, data, load_test, cores):
+                write_outcome(job.folder, outcome, weights, data.meta.sha256)
+                outcomes[job.folder] = outcome
                 publisher.add(job.folder)
         except KeyboardInterrupt:
-            print(f"{len(records)} of {len(jobs)} trainings are kept; the next run trains the others")
+            print(f"{len(outcomes)} of {len(jobs)} trainings are kept; the next run trains the others")
             raise
-        in_order = [records[job.folder] for job in jobs]
+        in_order = [outcomes[job.folder] for job in jobs]
         _tell_failures(in_order)
-        boundaries = _boundaries(named, jobs, in_order, data, load_test()) if has_boundaries(data.meta) else None
-        outcomes = [record.outcome for record in in_order]
-        told = write_report(
-            report, named.name, named.comparison, data.meta, named.variants, outcomes, boundaries, given=named.given
-        )
-        page = (report / "README.md").read_text(encoding="utf-8")
-        publisher.finish(report, "compare", told.metrics, describe_comparison(named, data.meta, page))
+        boundaries = None
+        if has_boundaries(data.meta):
+            first = [job for job in jobs if job.params.train.seed == 0 and not outcomes[job.folder].failure]
+            boundaries = find_boundaries(first, data, load_test())
+        told = write_report(report, named, data.meta, in_order, boundaries)
+        description = describe_comparison(named.comparison, data.meta, told.summary)
+        publisher.finish(report, "compare", told.metrics, description)
     print(f"{told.finding}\nthe report is {report / 'README.md'}")
 
 
 def _open(publisher: Publisher, named: NamedComparison, jobs: list[Job], data: TrainingData) -> None:
-    tags = {"wellfit.comparison": named.name, "mlflow.note.content": describe_comparison(named, data.meta)}
+    tags = {"wellfit.comparison": named.name, "mlflow.note.content": describe_comparison(named.comparison, data.meta)}
     details = {
         "file": named.name,
         "comparison": named.comparison.model_dump(mode="json"),
@@ -96,25 +92,14 @@ def _jobs(named: NamedComparison, data: TrainingData) -> list[Job]:
     for variant, params in named.variants.items():
         for seed in range(named.comparison.seeds):
             seeded = params.replace({"train.seed": seed})
-            kept = record_folder(named.name, seeded, data.meta.sha256, named.comparison.weights)
+            kept = outcome_folder(named.name, seeded, data.meta.sha256, named.comparison.weights)
             jobs.append(Job(variant, seeded, kept))
     return jobs
 
 
-def _tell_failures(records: list[Record]) -> None:
-    failed = [record.outcome for record in records if record.outcome.failure]
+def _tell_failures(outcomes: list[Outcome]) -> None:
+    failed = [outcome for outcome in outcomes if outcome.failure]
     for outcome in failed:
         print(f"warning: {outcome.variant}, seed {outcome.seed} failed: {outcome.failure}")
-    if len(failed) == len(records):
-        raise WellfitError(f"none of {len(records)} trainings ended well: {failed[0].failure}")
-
-
-def _boundaries(
-    named: NamedComparison, jobs: list[Job], records: list[Record], data: TrainingData, test: Tensors
-) -> Boundaries:
-    weights = {
-        job.variant: kept_weights(job.folder)
-        for job, record in zip(jobs, records, strict=True)
-        if job.params.train.seed == 0 and not record.outcome.failure
-    }
-    return find_boundaries(named.variants, weights, data, test)
+    if len(failed) == len(outcomes):
+        raise WellfitError(f"none of {len(outcomes)} trainings ended well: {failed[0].failure}")

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from wellfit.compare.outcome import Outcome
-from wellfit.compare.records import Record, kept_weights, read_outcome, record_folder, write_outcome
+from wellfit.compare.outcome import Outcome, kept_outcome, kept_weights, outcome_folder, write_outcome
 from wellfit.settings.params import Params
 
 from .conftest import base_params
@@ -17,8 +16,10 @@ OUTCOME = Outcome(
     scores={"test/loss": 0.1, "gap/loss": 0.05},
     best_epoch=2,
     seconds=0.5,
+    config={"model": {"hidden": [8]}},
+    started=100.25,
+    ended=101.5,
 )
-RECORD = Record(OUTCOME, {"model": {"hidden": [8]}}, 100.25, 101.5)
 WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
 
 
@@ -27,21 +28,21 @@ def base(*changes: str) -> Params:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    write_outcome(tmp_path / "3", RECORD, WEIGHTS, "data")
-    assert read_outcome(tmp_path / "3", "dropout 0.4") == RECORD
+    write_outcome(tmp_path / "3", OUTCOME, WEIGHTS, "data")
+    assert kept_outcome(tmp_path / "3", "dropout 0.4") == OUTCOME
     torch.testing.assert_close(kept_weights(tmp_path / "3"), WEIGHTS)
-    renamed = read_outcome(tmp_path / "3", "new name")
+    renamed = kept_outcome(tmp_path / "3", "new name")
     assert renamed is not None
-    assert renamed.outcome.variant == "new name"
+    assert renamed.variant == "new name"
 
 
 def test_a_failure_is_kept_without_weights(tmp_path: Path) -> None:
     failed = Outcome("v", 0, [{"train/loss": math.nan}], {}, 0, 0.5, "train/loss is nan in epoch 1")
-    write_outcome(tmp_path / "0", RECORD._replace(outcome=failed), None, "data")
-    found = read_outcome(tmp_path / "0", "v")
+    write_outcome(tmp_path / "0", failed, None, "data")
+    found = kept_outcome(tmp_path / "0", "v")
     assert found is not None
-    assert math.isnan(found.outcome.history[0]["train/loss"])
-    assert (found.outcome.failure, found.outcome.scores) == (failed.failure, {})
+    assert math.isnan(found.history[0]["train/loss"])
+    assert (found.failure, found.scores) == (failed.failure, {})
 
 
 @pytest.mark.parametrize("file", ["outcome.json", "history.jsonl", "best.safetensors"])
@@ -49,34 +50,34 @@ def test_a_failure_is_kept_without_weights(tmp_path: Path) -> None:
 def test_what_is_damaged_is_trained_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, damage: bytes | None
 ) -> None:
-    write_outcome(tmp_path / "3-abc", RECORD, WEIGHTS, "data")
+    write_outcome(tmp_path / "3-abc", OUTCOME, WEIGHTS, "data")
     path = tmp_path / "3-abc" / file
     if damage is None:
         path.unlink()
     else:
         path.write_bytes(damage)
-    assert read_outcome(tmp_path / "3-abc", "v") is None
+    assert kept_outcome(tmp_path / "3-abc", "v") is None
     assert capsys.readouterr().out.startswith("v, seed 3: trained again, for ")
 
 
 def test_what_is_not_there_is_no_news(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert read_outcome(tmp_path / "3", "v") is None
+    assert kept_outcome(tmp_path / "3", "v") is None
     assert capsys.readouterr().out == ""
 
 
 def test_a_folder_is_of_all_that_decides_a_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    first = record_folder("small", base(), "data", "best")
-    assert first == record_folder("small", base(), "data", "best")
+    first = outcome_folder("small", base(), "data", "best")
+    assert first == outcome_folder("small", base(), "data", "best")
     assert first.parent == tmp_path / ".wellfit" / "comparisons" / "small"
-    assert first == record_folder("small", base("data.n_samples=50", "fetch.retries=1"), "data", "best")  # in the data
+    assert first == outcome_folder("small", base("data.n_samples=50", "fetch.retries=1"), "data", "best")  # in the data
     others = [
-        record_folder("other", base(), "data", "best"),
-        record_folder("small", base("optim.lr=0.5"), "data", "best"),
-        record_folder("small", base("train.seed=1"), "data", "best"),
-        record_folder("small", base(), "other", "best"),
-        record_folder("small", base(), "data", "last"),
+        outcome_folder("other", base(), "data", "best"),
+        outcome_folder("small", base("optim.lr=0.5"), "data", "best"),
+        outcome_folder("small", base("train.seed=1"), "data", "best"),
+        outcome_folder("small", base(), "other", "best"),
+        outcome_folder("small", base(), "data", "last"),
     ]
-    monkeypatch.setattr("wellfit.compare.records.code_sha256", lambda *names: "other code")
-    others.append(record_folder("small", base(), "data", "best"))
+    monkeypatch.setattr("wellfit.compare.outcome.code_sha256", lambda *names: "other code")
+    others.append(outcome_folder("small", base(), "data", "best"))
     assert len({first, *others}) == 7
