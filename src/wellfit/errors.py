@@ -3,3 +3,8 @@
 
 class WellfitError(Exception):
     """Bad input or a missing file, said in one line that names what is at fault and what to do."""
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, in one line; of a database's error its own words, without the SQL."""
+    return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
 from wellfit.data.store import Meta
-from wellfit.errors import WellfitError
+from wellfit.errors import WellfitError, one_line
 from wellfit.tracking.ended import EndedRun, log_ended_run
 from wellfit.tracking.run import Run, start_run
 from wellfit.tracking.store import write_ahead
@@ -124,8 +124,7 @@ class Publication(ABC):
         """Says once what cannot be reached."""
         if what not in self._warned:
             self._warned.add(what)
-            text = " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__
-            print(f"warning: {text}; training goes on, {self.kept}", file=sys.stderr, flush=True)
+            print(f"warning: {one_line(error)}; training goes on, {self.kept}", file=sys.stderr, flush=True)
 
     @property
     def kept(self) -> str:

@@ -74,10 +74,39 @@ class StudyPublication(Publication):
     def ended_run(self, folder: Path) -> tracking.EndedRun:
         """What MLflow is told of a trial.
 
+        MLflow's view of parallel coordinates opens with the params that differ and with the metric that came first.
+
         Raises:
             WellfitError: its folder is damaged.
         """
-        return ended_run(read_record(folder), folder, self.meta)
+        record = read_record(folder)
+        monitor = record.config["train"]["monitor"]
+        best = record.history[record.best_epoch - 1] if record.best_epoch else {}
+        scores = {name: value for name, value in best.items() if name.startswith("val/")}
+        metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
+        files = [(folder / HISTORY, "")]
+        if (folder / CHECKPOINT).exists():
+            files.append((folder / CHECKPOINT, "checkpoint"))
+        tags = {
+            "wellfit.trial": str(record.number),
+            "wellfit.trial_state": record.state,
+            "mlflow.note.content": _describe_trial(record, monitor),
+        }
+        if record.failure:
+            tags["wellfit.failure"] = record.failure
+        return tracking.EndedRun(
+            stage="trial",
+            name=f"trial {record.number} {self.meta.name} {record.config['model']['name']}",
+            status=STATUS[record.state],
+            started=record.started,
+            ended=record.ended,
+            tags=tags,
+            params=flatten(record.config),
+            metrics=metrics | {"best_epoch": record.best_epoch} if best else {},
+            curves=tracking.thinned(record.history, record.best_epoch),
+            epochs=len(record.history),
+            files=files,
+        )
 
     def start_run(self) -> tracking.Run:
         """Goes on with the run of before, where there is one."""
@@ -136,40 +165,6 @@ class StudyPublication(Publication):
                 self._to_store.popleft()
         except Exception as error:  # of as many kinds as there are databases
             self.warn("storage", error)
-
-
-def ended_run(record: TrialRecord, folder: Path, meta: Meta) -> tracking.EndedRun:
-    """What MLflow is told of a trial.
-
-    MLflow's view of parallel coordinates opens with the params that differ and with the metric that came first.
-    """
-    monitor = record.config["train"]["monitor"]
-    best = record.history[record.best_epoch - 1] if record.best_epoch else {}
-    scores = {name: value for name, value in best.items() if name.startswith("val/")}
-    metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
-    files = [(folder / HISTORY, "")]
-    if (folder / CHECKPOINT).exists():
-        files.append((folder / CHECKPOINT, "checkpoint"))
-    tags = {
-        "wellfit.trial": str(record.number),
-        "wellfit.trial_state": record.state,
-        "mlflow.note.content": _describe_trial(record, monitor),
-    }
-    if record.failure:
-        tags["wellfit.failure"] = record.failure
-    return tracking.EndedRun(
-        stage="trial",
-        name=f"trial {record.number} {meta.name} {record.config['model']['name']}",
-        status=STATUS[record.state],
-        started=record.started,
-        ended=record.ended,
-        tags=tags,
-        params=flatten(record.config),
-        metrics=metrics | {"best_epoch": record.best_epoch} if best else {},
-        curves=tracking.thinned(record.history, record.best_epoch),
-        epochs=len(record.history),
-        files=files,
-    )
 
 
 def _describe_trial(record: TrialRecord, monitor: str) -> str:

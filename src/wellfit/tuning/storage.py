@@ -20,7 +20,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from wellfit.errors import WellfitError
+from wellfit.errors import WellfitError, one_line
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
 from wellfit.tuning.leases import all_leases
@@ -66,12 +66,7 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
         fault = f"{_without_password(storage)} cannot be used: {error.strerror or error}"
         raise WellfitError(f"tune.storage {fault}; name another ({PARAMS_FILE})") from None
     except Exception as error:  # of as many kinds as there are databases
-        raise WellfitError(f"{place} cannot be opened ({why(error)}); {way_out}") from None
-
-
-def why(error: Exception) -> str:
-    """What is wrong with a storage, in one line: of a database's error its own words, without the SQL."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__
+        raise WellfitError(f"{place} cannot be opened ({one_line(error)}); {way_out}") from None
 
 
 def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
