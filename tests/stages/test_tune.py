@@ -245,7 +245,7 @@ def test_keys_that_change_the_shape_are_searched_in_packs(
             sizes.append(len(members))
         return begin(members, data, packed=packed)
 
-    monkeypatch.setattr("wellfit.training.cores.begin", counted)
+    monkeypatch.setattr("wellfit.training.shards.begin", counted)
     space = "tune.space={model: {hidden: [[8], [8, 4]]}, train: {batch_size: [32, 64]}, optim: {name: [adamw, sgd]}}"
     changes = [space, "tune.n_trials=16", "tune.pack=8", "tune.sampler=random"]
     trials = trials_of(run(project, prepared, *changes, "tune.pruner=none"))

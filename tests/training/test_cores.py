@@ -15,18 +15,10 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
-from wellfit.training import cores as module
-from wellfit.training.cores import (
-    SCORED,
-    Cores,
-    LocalShard,
-    SharedTraining,
-    check_can_train,
-    fastest_seconds,
-    processes_for,
-)
+from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.record import TIMING
 from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.shards import SCORED, LocalShard
 from wellfit.training.size import Size
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,31 +150,11 @@ def test_rows_are_scored_in_the_process_of_their_member(data: TrainingData) -> N
 
 
 def test_the_rate_of_processes_is_the_sum_of_theirs(data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "fastest_seconds", lambda step: 0.5)
+    monkeypatch.setattr("wellfit.training.size.fastest_seconds", lambda step: 0.5)
     with Cores(data, 3) as cores:
         assert cores.rate(params_with(), 8, Size(8, 1, 0.0, 3), packed=True) == 16.0
         assert cores.rate(params_with(), 2, Size(2, 1, 0.0, 3), packed=True) == 4.0  # of two members in three
         assert cores.rate(params_with(), 3, Size(1, 1, 0.0, 3), packed=False) == 6.0
-
-
-def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds, now = iter([0.05, 0.5, 0.1, 0.3]), [0.0]  # the first step does not count, either way
-    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-
-    def step() -> None:
-        now[0] += next(seconds)
-
-    assert fastest_seconds(step) == pytest.approx(0.1)
-
-
-def test_a_step_of_seconds_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    seconds, now = iter([9.0, 4.0]), [0.0]
-    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
-
-    def step() -> None:
-        now[0] += next(seconds)
-
-    assert fastest_seconds(step) == 4.0
 
 
 def test_an_error_in_a_process_is_raised_here(data: TrainingData) -> None:
@@ -285,35 +257,3 @@ def test_a_process_whose_members_have_stopped_waits(data: TrainingData) -> None:
     assert training.members.best_epoch[2] in (1, 2)
     assert not any(training.members.failure)
     assert training.weights(2) is not None
-
-
-def test_a_check_leaves_threads_and_random_numbers_as_they_are(data: TrainingData) -> None:
-    torch.set_num_threads(1)
-    before = torch.get_rng_state()
-    check_can_train(params_with("train.threads=2"), data)
-    with pytest.raises(WellfitError, match="must have one number for each"):
-        check_can_train(params_with("train.threads=2", "loss.class_weights=[1, 2, 3]"), data)
-    assert torch.get_num_threads() == 1
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize(
-    ("changes", "members", "expected"),
-    [
-        ([], 32, 6),
-        ([], 4, 4),
-        ([], 0, 1),
-        (["train.threads=2"], 32, 1),
-        (["train.compile=true"], 32, 1),
-    ],
-)
-def test_there_is_a_process_for_each_core(
-    data: TrainingData, monkeypatch: pytest.MonkeyPatch, changes: list[str], members: int, expected: int
-) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert processes_for(params_with(*changes), data, members) == expected
-    with monkeypatch.context() as patch:
-        patch.setattr("sys.platform", "darwin")
-        assert processes_for(params_with(*changes), data, members) == 1
-    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    assert processes_for(params_with(*changes), data, members) == 1

@@ -13,7 +13,7 @@ from wellfit.settings.params import Params, load_params
 from wellfit.training import setup as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.schedule import lr_table
-from wellfit.training.setup import begin, load_training_data, steps_per_epoch
+from wellfit.training.setup import begin, check_can_train, load_training_data, steps_per_epoch
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 Processed = Callable[..., Path]
@@ -197,3 +197,14 @@ def test_nothing_of_a_pack_stays_behind_when_its_members_change(processed: Proce
         assert all(torch.equal(tensor, weights[name]) for name, tensor in training.learner.weights(k).items())
     assert [epoch.number.tolist() for epoch in training.epochs] == [[2, 2, 1], [3, 3, 2], [4, 4, 3]]
     assert training.members.best_epoch.min() > 0
+
+
+def test_a_check_leaves_threads_and_random_numbers_as_they_are(processed: Processed, make_params: MakeParams) -> None:
+    data = load_training_data(make_params(), processed())
+    torch.set_num_threads(1)
+    before = torch.get_rng_state()
+    check_can_train(make_params("table", "train.threads=2"), data)
+    with pytest.raises(WellfitError, match="must have one number for each"):
+        check_can_train(make_params("table", "train.threads=2", "loss.class_weights=[1, 2]"), data)
+    assert torch.get_num_threads() == 1
+    assert torch.equal(torch.get_rng_state(), before)

@@ -11,7 +11,7 @@ from wellfit.settings.params import Params, load_params
 from wellfit.training import size as module
 from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, load_training_data
-from wellfit.training.size import CoreUse, Size, choose_size, fastest
+from wellfit.training.size import CoreUse, Size, choose_size, fastest, fastest_seconds, processes_for
 from wellfit.tuning.trials import most_processes, sizes_of_study
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -239,9 +239,51 @@ def test_a_study_has_work_for_so_many_processes(changes: list[str], processes: i
 
 
 def test_a_real_network_is_measured(project: Path, data: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wellfit.training.cores.SECONDS", 0.0)
+    monkeypatch.setattr("wellfit.training.size.SECONDS", 0.0)
     torch.set_num_threads(3)
     size = chosen(params_with("tune.n_trials=8"), data)
     assert size.members in (1, 4)
     assert size.rate > 0
     assert torch.get_num_threads() == 3
+
+
+def test_a_slow_moment_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, now = iter([0.05, 0.5, 0.1, 0.3]), [0.0]  # the first step does not count, either way
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+
+    def step() -> None:
+        now[0] += next(seconds)
+
+    assert fastest_seconds(step) == pytest.approx(0.1)
+
+
+def test_a_step_of_seconds_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, now = iter([9.0, 4.0]), [0.0]
+    monkeypatch.setattr(module, "perf_counter", lambda: now[0])
+
+    def step() -> None:
+        now[0] += next(seconds)
+
+    assert fastest_seconds(step) == 4.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "members", "expected"),
+    [
+        ([], 32, 6),
+        ([], 4, 4),
+        ([], 0, 1),
+        (["train.threads=2"], 32, 1),
+        (["train.compile=true"], 32, 1),
+    ],
+)
+def test_there_is_a_process_for_each_core(
+    data: TrainingData, monkeypatch: pytest.MonkeyPatch, changes: list[str], members: int, expected: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert processes_for(params_with(*changes), data, members) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr("sys.platform", "darwin")
+        assert processes_for(params_with(*changes), data, members) == 1
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert processes_for(params_with(*changes), data, members) == 1

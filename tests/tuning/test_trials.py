@@ -81,7 +81,7 @@ class Packs:
             change(training, kept, added)
 
         monkeypatch.setattr("wellfit.tuning.trials.check_can_train", lambda *_: None)
-        monkeypatch.setattr("wellfit.training.cores.begin", noted)
+        monkeypatch.setattr("wellfit.training.shards.begin", noted)
         monkeypatch.setattr(Training, "change", changed)
 
 

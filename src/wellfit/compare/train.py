@@ -16,13 +16,14 @@ from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
 from wellfit.settings.params import PARAMS_FILE, Params
-from wellfit.training.cores import SCORED, Cores, SharedTraining, check_can_train, processes_for
+from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.learner import Learner
 from wellfit.training.members import Epoch
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
-from wellfit.training.setup import TrainingData
-from wellfit.training.size import Size, choose_size, sizes_up_to
+from wellfit.training.setup import TrainingData, check_can_train
+from wellfit.training.shards import SCORED
+from wellfit.training.size import Size, choose_size, processes_for, sizes_up_to
 from wellfit.training.tensors import Tensors
 
 

@@ -10,9 +10,9 @@ from wellfit.metrics.names import is_higher_better
 from wellfit.progress import Progress
 from wellfit.settings.params import PARAMS_FILE, Params, flatten
 from wellfit.tracking import Publisher
-from wellfit.training.cores import Cores, check_can_train, processes_for
-from wellfit.training.setup import TrainingData, load_training_data
-from wellfit.training.size import choose_size
+from wellfit.training.cores import Cores
+from wellfit.training.setup import TrainingData, check_can_train, load_training_data
+from wellfit.training.size import choose_size, processes_for
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.record import read_record

@@ -52,9 +52,11 @@ class FlatParameters:
             if p.ndim > dims:
                 # The units stand one after another in every memory format.
                 unit_rows = (size, p.shape[dims - 1], -1)
-                self.layers.append(_parameter(self.values[part].view(unit_rows), self.gradients[part].view(unit_rows)))
+                self.layers.append(
+                    with_gradient(self.values[part].view(unit_rows), self.gradients[part].view(unit_rows))
+                )
             else:
-                self.rest.append(_parameter(self.values[part], self.gradients[part]))
+                self.rest.append(with_gradient(self.values[part], self.gradients[part]))
             start += _padded(p, size)
 
 
@@ -63,7 +65,8 @@ def _padded(parameter: Tensor, members: int) -> int:
     return -(-parameter.numel() // members // ALIGNMENT) * ALIGNMENT
 
 
-def _parameter(values: Tensor, gradient: Tensor) -> nn.Parameter:
+def with_gradient(values: Tensor, gradient: Tensor) -> nn.Parameter:
+    """A parameter that looks at both, of one shape."""
     parameter = nn.Parameter(values)
     parameter.grad = gradient
     return parameter

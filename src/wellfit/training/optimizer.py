@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import SGD
 from torch.optim import Optimizer as TorchOptimizer
 
-from wellfit.training.flat import FlatParameters
+from wellfit.training.flat import FlatParameters, with_gradient
 from wellfit.training.optim import OPTIMIZERS, ByMatrix, ByNumber, OptimConfig
 
 
@@ -127,7 +127,7 @@ class _Shared:
         self._steps = flat.values if self._is_single else torch.zeros_like(flat.values)
         sizes = [block.size for block in blocks]
         parts = zip(self._steps.split(sizes), flat.gradients.split(sizes), strict=True)
-        self._parameters = [_parameter(values, gradients) for values, gradients in parts]
+        self._parameters = [with_gradient(values, gradients) for values, gradients in parts]
         groups: dict[str, dict[str, Any]] = {}
         for parameter, block in zip(self._parameters, blocks, strict=True):
             group = groups.setdefault(str(block.settings), block.settings | {"params": []})
@@ -156,14 +156,14 @@ class _Shared:
         return changed
 
     def step(self, lr: np.ndarray) -> None:
-        for group in self._optimizer.param_groups:
-            group["lr"] = float(lr[0]) if self._is_single else 1.0
         if self._is_single:
+            for group in self._optimizer.param_groups:
+                group["lr"] = float(lr[0])
             self._optimizer.step()
-            return
-        self._steps.zero_()
-        self._optimizer.step()
-        self._flat.values.add_(self._steps.mul_(_column(lr, self._steps.device)))
+        else:
+            self._steps.zero_()
+            self._optimizer.step()
+            self._flat.values.add_(self._steps.mul_(_column(lr, self._steps.device)))
 
 
 class _PerMember:
@@ -206,17 +206,11 @@ def _settings(entry: ByNumber, config: OptimConfig) -> dict[str, Any]:
 
 def _of_member(parameters: Sequence[nn.Parameter], member: int) -> list[nn.Parameter]:
     """A member's part of packed parameters that have a gradient."""
-    return [_parameter(p.data[member], p.grad[member]) for p in parameters if p.grad is not None]
+    return [with_gradient(p.data[member], p.grad[member]) for p in parameters if p.grad is not None]
 
 
 def _parameters(optimizer: TorchOptimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
-
-
-def _parameter(values: Tensor, gradient: Tensor) -> nn.Parameter:
-    parameter = nn.Parameter(values)
-    parameter.grad = gradient
-    return parameter
 
 
 def _rows_of(value: Any, size: int, rows: list[int]) -> Any:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from wellfit.data.settings import own_settings
 from wellfit.data.store import Meta, load_meta, load_split
 from wellfit.errors import WellfitError
@@ -103,6 +105,20 @@ def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Tra
     if not packed:
         set_threads(members[0].train.threads, training.learner.multiply_adds)
     return training
+
+
+def check_can_train(params: Params, data: TrainingData) -> None:
+    """Builds the network and sees whether it fits the data; torch's random numbers and threads stay as they are.
+
+    Raises:
+        WellfitError: it does not.
+    """
+    threads = torch.get_num_threads()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            begin([params], data, packed=False)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _plan(params: Params) -> Plan:

@@ -4,10 +4,13 @@ import hashlib
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 
 from wellfit.errors import WellfitError
@@ -17,11 +20,13 @@ from wellfit.training.pack import can_pack, pack_key
 
 if TYPE_CHECKING:
     from wellfit.training.cores import Cores
-    from wellfit.training.setup import TrainingData
+    from wellfit.training.setup import Training, TrainingData
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
 PAYS_FROM = 1.05  # times as fast: below, a larger pack is not worth it
 CORES_PAY_FROM = 1.25  # the same for more cores, which have less to give once another process wants them, too
+SECONDS = 0.08  # of steps that are measured, after a first one that does not count
+LONG = 1.0  # seconds of a step that is measured once
 
 
 class Size(NamedTuple):
@@ -64,6 +69,23 @@ class CoreUse(NamedTuple):
     def cores(self) -> int:
         """That are busy at once."""
         return self.threads * self.processes
+
+
+def processes_for(params: Params, data: "TrainingData", members: int) -> int:
+    """How many processes may share the members of trainings: one a core.
+
+    One where the threads are set, where a compiler is at work, and where this process cannot be forked: with a GPU in
+    the machine, torch does not let the fork of a process that has computed gradients compute some.
+
+    Args:
+        params: the configuration.
+        data: what it trains on.
+        members: so many processes at most.
+    """
+    may_fork = sys.platform == "linux" and data.train.x.device.type == "cpu" and not torch.cuda.is_available()
+    if not may_fork or params.train.threads is not None or params.train.compile:
+        return 1
+    return max(1, min(os.cpu_count() or 1, members))
 
 
 def sizes_up_to(limit: int) -> list[int]:
@@ -124,6 +146,31 @@ def fastest(measure: Callable[[int, CoreUse], float], sizes: Sequence[int], uses
                 break
             previous = found if members > 1 else 0.0
     return best
+
+
+def steps_per_second(training: "Training") -> float:
+    """Steps of members a second, of a training that is of no use afterwards."""
+    learner, size = training.learner, training.learner.size
+    rows = next(training.order.epoch(np.ones(size, int)))
+    lr = np.full(size, 1e-6)
+
+    def step() -> None:
+        learner.step(rows, lr)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()  # else only its launch is timed
+
+    return size / fastest_seconds(step)
+
+
+def fastest_seconds(step: Callable[[], None]) -> float:
+    """Seconds of the fastest of some calls: the others are slower by what else the machine does."""
+    step()
+    times: list[float] = []
+    while not times or sum(times) < SECONDS or (len(times) < 3 and sum(times) < LONG):
+        started = perf_counter()
+        step()
+        times.append(perf_counter() - started)
+    return min(times)
 
 
 def _remembered(memory: Path) -> dict[str, Size]:

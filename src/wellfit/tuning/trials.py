@@ -11,11 +11,11 @@ from torch import Tensor
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
-from wellfit.training.cores import Cores, SharedTraining, check_can_train
+from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.members import Epoch, Members
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
-from wellfit.training.setup import TrainingData, steps_per_epoch
+from wellfit.training.setup import TrainingData, check_can_train, steps_per_epoch
 from wellfit.training.size import Size, sizes_up_to
 from wellfit.tuning.record import TrialRecord, write_record
 from wellfit.tuning.space import TuneConfig
