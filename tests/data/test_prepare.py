@@ -211,7 +211,7 @@ def test_preprocess_imports_only_what_it_uses_and_does_not_depend_on_the_hash_se
     meta, _ = run("wine")
     code = (
         "from wellfit.data.prepare import prepare; print(prepare(data, raw, processed).sha256,"
-        "*{'pooch', 'requests', 'torch', 'mlflow', 'tqdm'} & set(sys.modules))"
+        "*{'requests', 'torch', 'mlflow', 'tqdm'} & set(sys.modules))"
     )
     assert in_a_process(code, data_config("wine"), tmp_path, PYTHONHASHSEED="1") == meta.sha256
 
@@ -219,7 +219,7 @@ def test_preprocess_imports_only_what_it_uses_and_does_not_depend_on_the_hash_se
 def test_fetch_imports_only_what_it_uses(data_config: Callable[..., Any], tmp_path: Path) -> None:
     code = (
         "from wellfit.data.fetch import fetch; fetch(data, FetchConfig(timeout=1.0, retries=0), raw);"
-        "print(*{'pooch', 'requests', 'torch', 'mlflow', 'wellfit.data.prepare'} & set(sys.modules))"
+        "print(*{'requests', 'torch', 'mlflow', 'wellfit.data.prepare'} & set(sys.modules))"
     )
     assert in_a_process(code, data_config("moons"), tmp_path) == ""
 

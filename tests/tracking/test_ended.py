@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from wellfit import tracking
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-from wellfit.tracking.ended import EndedRun
+from wellfit.tracking.ended import EndedRun, create_ended_run, fill_ended_run, thinned
 from wellfit.tracking.store import open_client
 
 
@@ -30,19 +30,19 @@ def ended(tmp_path: Path) -> EndedRun:
         tags={"wellfit.trial": "3"},
         params={f"model.key{i}": i for i in range(150)} | {"model.hidden": [8], "optim.clip_norm": None},
         metrics={"best/val/loss": 0.5, "best_epoch": 2},
-        curves={epoch: {f"m{i}": epoch + i for i in range(600)} | {"odd": float("nan")} for epoch in (1, 2, 4)},
-        epochs=4,
+        history=[{f"m{i}": epoch + i for i in range(600)} | {"odd": float("nan")} for epoch in (1, 2, 3, 4)],
+        best_epoch=2,
         files=[(tmp_path / "history.jsonl", ""), (tmp_path / "history.jsonl", "checkpoint")],
     )
 
 
 def test_it_has_all_that_it_was_told(client: MlflowClient, meta: Meta, ended: EndedRun) -> None:
     with tracking.start_run("tune", "study", meta) as study:
-        first = tracking.log_ended_run(ended, meta, study)
-        again = tracking.log_ended_run(ended, meta, study, again=first)  # as after a copy that was cut short
-        other = tracking.log_ended_run(ended._replace(tags={"wellfit.trial": "4"}), meta, study)
+        first = create_ended_run(ended, meta, study)
+        fill_ended_run(first, ended)
+        fill_ended_run(first, ended)  # as after a copy that was cut short
+        other = create_ended_run(ended._replace(tags={"wellfit.trial": "4"}), meta, study)
         assert tracking.children_by_tag(study, "wellfit.trial") == {"3": first, "4": other}
-    assert again == first
     run = client.get_run(first)
     assert (run.info.run_name, run.info.status) == ("trial 3", "KILLED")
     assert (run.info.start_time, run.info.end_time) == (100_000, 104_000)
@@ -55,6 +55,7 @@ def test_it_has_all_that_it_was_told(client: MlflowClient, meta: Meta, ended: En
     assert [(point.step, point.value, point.timestamp) for point in curve] == [
         (1, 8, 101_000),
         (2, 9, 102_000),
+        (3, 10, 103_000),
         (4, 11, 104_000),
     ]
     assert [file.path for file in client.list_artifacts(first, "checkpoint")] == ["checkpoint/history.jsonl"]
@@ -70,7 +71,7 @@ def test_what_mlflow_does_not_take_is_one_line(
         assert study.experiment_id
         monkeypatch.setattr(client, "create_run", gone)
         with pytest.raises(WellfitError, match=r"did not take the run: refused"):
-            tracking.log_ended_run(ended, meta, study)
+            create_ended_run(ended, meta, study)
 
 
 JOINS = """
@@ -145,7 +146,7 @@ def test_there_is_no_log_for_a_store_that_is_no_file(monkeypatch: pytest.MonkeyP
 def test_curves_are_thinned_evenly_with_first_last_and_best(epochs: int, metrics: int) -> None:
     history = [{f"m{i}": float(epoch) for i in range(metrics)} for epoch in range(1, epochs + 1)]
     best = max(1, epochs - 1)
-    kept = tracking.thinned(history, best)
+    kept = thinned(history, best)
     assert {1, best, epochs} <= set(kept)
     most = min(25, max(5, 240 // metrics))
     assert min(epochs, most) - 1 <= len(kept) <= most

@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from wellfit import interruptions, tracking
 from wellfit.data.store import Meta
-from wellfit.tracking import EndedRun
+from wellfit.tracking.ended import EndedRun, fill_ended_run
 from wellfit.tracking import run as run_module
 from wellfit.tracking.store import OPEN
 
@@ -100,7 +100,7 @@ def test_a_call_to_the_store_is_not_cut_in_half(
     assert statuses(client) == ["KILLED"]
 
 
-@pytest.mark.parametrize("what", ["tag", "log_params", "log_epoch", "log_ended_run"])
+@pytest.mark.parametrize("what", ["tag", "log_params", "log_epoch", "fill_ended_run"])
 def test_each_write_is_a_safe_point(client: MlflowClient, meta: Meta, what: str) -> None:
     written = []
 
@@ -114,10 +114,8 @@ def test_each_write_is_a_safe_point(client: MlflowClient, meta: Meta, what: str)
                     run.log_params({"optim.lr": 0.1})
                 case "log_epoch":
                     run.log_epoch(1, {"val/loss": 1.0})
-                case "log_ended_run":
-                    ended = EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, {}, {}, {}, 0, [])
-                    vars(run)["experiment_id"] = "1"  # which is cached; to ask for it is a safe point, too
-                    tracking.log_ended_run(ended, meta, run)
+                case "fill_ended_run":
+                    fill_ended_run(run.id, EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, {}, {}, [], 0, []))
             written.append(what)
 
     with pytest.raises(KeyboardInterrupt):
@@ -138,8 +136,8 @@ def test_a_second_interruption_while_runs_are_being_closed(
 ) -> None:
     def body() -> None:
         with (
-            tracking.start_run("tune", "study", meta) as study,
-            tracking.start_run("trial", "trial", meta, parent=study) as trial,
+            tracking.start_run("tune", "study", meta),
+            tracking.start_run("trial", "trial", meta) as trial,
         ):
             trial.log_metrics({"val/loss": 1.0})
             signal.raise_signal(signal.SIGINT)

@@ -20,11 +20,7 @@ class PublisherHere(Publisher):
 
     def _begin(self) -> None:
         self._lines: list[bytes] = []
-        self._is_done = False
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._is_done
+        self._pipe = io.BytesIO()
 
     def _send(self, message: dict[str, Any]) -> None:
         self._messages.append(message)
@@ -33,8 +29,8 @@ class PublisherHere(Publisher):
     def _end(self) -> int:
         from wellfit.tracking.publication import publish
 
-        if not self._is_done:
-            self._is_done = True
+        if not self._pipe.closed:
+            self._pipe.close()
             publish(io.BytesIO(b"".join(self._lines)), vars(import_module(self._module))[PUBLICATIONS[self._module]])
         return 0
 

@@ -21,7 +21,7 @@ from wellfit import tracking
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
-from wellfit.tracking import Publisher
+from wellfit.tracking import EndedRun, Publisher, publication
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.record import resolved_config
 from wellfit.tuning.identity import study_config
@@ -283,6 +283,27 @@ def test_without_mlflow_the_trials_wait_in_their_records(
         engine.finish(publisher)
     assert [run.info.status for run in runs("trial")] == ["FINISHED", "KILLED", "FAILED"]
     assert [run.info.status for run in runs("tune")] == ["FINISHED"]
+
+
+def test_a_copy_that_fails_half_way_is_completed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill, calls = publication.fill_ended_run, []
+
+    def fails_once(run_id: str, run: EndedRun) -> None:
+        calls.append(run_id)
+        if len(calls) == 1:
+            raise WellfitError("the server is away for a moment")
+        fill(run_id, run)
+
+    monkeypatch.setattr(publication, "fill_ended_run", fails_once)
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(engine.trial("complete"))
+        publisher.add(engine.trial("pruned"))
+        engine.finish(publisher)
+    assert sorted((run.data.tags["wellfit.trial"], run.info.status) for run in runs("trial")) == [
+        ("0", "FINISHED"),
+        ("1", "KILLED"),
+    ]
 
 
 def test_without_its_storage_a_study_goes_on(

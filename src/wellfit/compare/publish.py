@@ -62,8 +62,8 @@ class ComparisonPublication(Publication):
             tags=tags,
             params=flatten(outcome.config),
             metrics=scores | {"best_epoch": outcome.best_epoch, "training_seconds": outcome.seconds},
-            curves=tracking.thinned(self._told(outcome.history), outcome.best_epoch),
-            epochs=len(outcome.history),
+            history=self._told(outcome.history),
+            best_epoch=outcome.best_epoch,
             files=files,
         )
 

@@ -154,9 +154,9 @@ def _mirror_root(mirror: str) -> Path | str:
 def _cache() -> Path:
     if chosen := os.environ.get(CACHE_VARIABLE):
         return _from_root(chosen)
-    from pooch import os_cache
+    from platformdirs import user_cache_path
 
-    return Path(os_cache("wellfit"))
+    return user_cache_path("wellfit")
 
 
 def _from_root(path: str) -> Path:

@@ -4,7 +4,7 @@ Local files are the truth and MLflow is a copy. A run appends each epoch to its 
 metrics in batches every few seconds: a server that is slow or gone costs a training no more than a warning.
 """
 
-from wellfit.tracking.ended import EndedRun, children_by_tag, log_ended_run, thinned
+from wellfit.tracking.ended import EndedRun, children_by_tag
 from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
@@ -26,12 +26,10 @@ __all__ = [
     "has_children",
     "is_held",
     "is_project_run",
-    "log_ended_run",
     "open_store",
     "reopen_run",
     "start_parent_run",
     "start_run",
     "store_uri",
-    "thinned",
     "write_ahead",
 ]

@@ -29,8 +29,8 @@ class EndedRun(NamedTuple):
         tags: by name.
         params: dotted keys of ``params.yaml`` and their values.
         metrics: of the run as a whole.
-        curves: metrics by epoch, in any selection of epochs.
-        epochs: of the run, so that the points of a curve get times between its start and its end.
+        history: metrics of each epoch; of many epochs some are copied.
+        best_epoch: from 1, which is copied; 0 where there is none.
         files: with the folder among the artifacts that each goes to; empty for their root.
     """
 
@@ -42,21 +42,18 @@ class EndedRun(NamedTuple):
     tags: Mapping[str, str]
     params: Mapping[str, Any]
     metrics: Mapping[str, float]
-    curves: Mapping[int, Mapping[str, float]]
-    epochs: int
+    history: Sequence[Mapping[str, float]]
+    best_epoch: int
     files: Sequence[tuple[Path, str]]
 
 
-def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = None) -> str:
-    """Copies a run to MLflow as a child of another one, or completes a copy that was begun.
-
-    What MLflow has of it already may be sent again: MLflow tells it by name, time and value.
+def create_ended_run(run: EndedRun, meta: Meta, parent: Run) -> str:
+    """Makes the copy of a run in MLflow, a child of another one; :func:`fill_ended_run` goes on.
 
     Args:
         run: what to copy.
         meta: the data, for the tags.
         parent: the run to nest it in, which must be open.
-        again: the id of the copy that was begun.
 
     Returns:
         The id of the copy.
@@ -64,20 +61,35 @@ def log_ended_run(run: EndedRun, meta: Meta, parent: Run, again: str | None = No
     Raises:
         WellfitError: MLflow did not take it.
     """
+    tags = {**run_tags(run.stage, meta.name, meta), "mlflow.parentRunId": parent.id, **run.tags}
+    with unreachable_in_one_line():
+        created = open_client().create_run(parent.experiment_id, int(run.started * 1000), tags, run.name)
+    return str(created.info.run_id)
+
+
+def fill_ended_run(run_id: str, run: EndedRun) -> None:
+    """Copies what a run has and ends the copy.
+
+    What MLflow has of it already may be sent again: MLflow tells it by name, time and value.
+
+    Args:
+        run_id: of the copy, which may be half filled.
+        run: what to copy.
+
+    Raises:
+        WellfitError: MLflow did not take it.
+    """
     client = open_client()
     start, end = int(run.started * 1000), int(run.ended * 1000)
-    tags = {**run_tags(run.stage, meta.name, meta), "mlflow.parentRunId": parent.id, **run.tags}
     metrics = as_metrics(run.metrics, end, step=0)
-    for epoch, values in run.curves.items():
-        metrics += as_metrics(values, start + (end - start) * epoch // max(1, run.epochs), epoch)
+    for epoch, values in thinned(run.history, run.best_epoch).items():
+        metrics += as_metrics(values, start + (end - start) * epoch // len(run.history), epoch)
     with unreachable_in_one_line():
-        run_id = again or str(client.create_run(parent.experiment_id, start, tags, run.name).info.run_id)
         for path, folder in run.files:  # before the metrics: MLflow reads the whole run to find where its files are
             client.log_artifact(run_id, str(path), folder or None)
         send(client, run_id, as_params(run.params), metrics)
         client.set_terminated(run_id, run.status, end)
     check()
-    return run_id
 
 
 def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int, dict[str, float]]:

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NoReturn
 
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError, one_line
-from wellfit.tracking.ended import EndedRun, log_ended_run
+from wellfit.tracking.ended import EndedRun, create_ended_run, fill_ended_run
 from wellfit.tracking.run import Run, start_run
 from wellfit.tracking.store import write_ahead
 
@@ -34,6 +34,7 @@ class Publication(ABC):
         self.meta = Meta.model_validate(opening["meta"])
         self._opening = opening
         self._waiting: deque[Path] = deque()
+        self._half_copied: dict[Path, str] = {}  # a training to its run
         self._run: Run | None = None
         self._open_run = ExitStack()
         self._retry_at = 0.0
@@ -65,9 +66,12 @@ class Publication(ABC):
             return
         self.log(ended, folder, run)
 
-    def log(self, ended: EndedRun, folder: Path, run: Run) -> None:
-        """Makes the run of a training."""
-        log_ended_run(ended, self.meta, run)
+    def log(self, ended: EndedRun, folder: Path, run: Run) -> str:
+        """Makes the run of a training, or completes the one that was left half filled; gives its id."""
+        if folder not in self._half_copied:
+            self._half_copied[folder] = create_ended_run(ended, self.meta, run)
+        fill_ended_run(self._half_copied[folder], ended)
+        return self._half_copied.pop(folder)
 
     @property
     def seconds_to_next(self) -> float | None:

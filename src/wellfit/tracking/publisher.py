@@ -101,7 +101,7 @@ class Publisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._messages and not self._is_closed:
+        if self._messages and not self._pipe.closed:
             is_failure = error is not None and not interruption_behind(error)
             self._send({"stop": (" ".join(str(error).split()) or type(error).__name__) if is_failure else ""})
         self._end()
@@ -111,34 +111,26 @@ class Publisher:
         self._process = subprocess.Popen(
             [sys.executable, "-m", self._module], stdin=subprocess.PIPE, bufsize=0, start_new_session=True
         )
-        os.set_blocking(self._pipe, False)
-        self._unsent = b""
-
-    @property
-    def _pipe(self) -> int:
         assert self._process.stdin is not None
-        return self._process.stdin.fileno()
-
-    @property
-    def _is_closed(self) -> bool:
-        return self._process.stdin is None or self._process.stdin.closed
+        self._pipe = self._process.stdin
+        os.set_blocking(self._pipe.fileno(), False)
+        self._unsent = b""
 
     def _send(self, message: dict[str, Any]) -> None:
         self._messages.append(message)
         self._unsent += _line(message)
         # A pipe that is full takes the rest the next time, one whose reader has died takes nothing.
         with deferred(), suppress(BlockingIOError, BrokenPipeError):  # cut short, half of it could be sent twice
-            self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
+            self._unsent = self._unsent[os.write(self._pipe.fileno(), self._unsent) :]
 
     def _end(self) -> int:
         """Sends what is unsent, closes the pipe and waits for the exit status."""
-        if not self._is_closed:
-            os.set_blocking(self._pipe, True)
+        if not self._pipe.closed:
+            os.set_blocking(self._pipe.fileno(), True)
             with suppress(BrokenPipeError):
                 while self._unsent:
-                    self._unsent = self._unsent[os.write(self._pipe, self._unsent) :]
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+                    self._unsent = self._unsent[os.write(self._pipe.fileno(), self._unsent) :]
+            self._pipe.close()
         return self._process.wait()
 
 

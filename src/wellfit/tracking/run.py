@@ -135,7 +135,6 @@ def start_run(
     name: str,
     meta: Meta,
     *,
-    parent: Run | None = None,
     again: str | None = None,
     shared: bool = False,
     started: float | None = None,
@@ -149,7 +148,6 @@ def start_run(
         stage: the tag ``wellfit.stage``.
         name: what the MLflow UI shows.
         meta: the data, logged as the run's input and as tags.
-        parent: the study's run, for a trial.
         again: the id of an earlier run to go on with, if the store still has it in the same experiment and with the
             same parent.
         shared: several processes may have the run open; the last one to close it gives it its status.
@@ -157,8 +155,8 @@ def start_run(
     """
 
     def make(client: MlflowClient) -> str:
-        parent_id = parent.id if parent else os.environ.get(PARENT_RUN_VARIABLE)
-        adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() and not parent else None
+        parent_id = os.environ.get(PARENT_RUN_VARIABLE)
+        adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() else None
         if again and not adopted and _is_in_place(client, again, parent_id):
             adopted = again
         tags = run_tags(stage, meta.name, meta)

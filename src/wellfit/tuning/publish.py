@@ -46,7 +46,6 @@ class StudyPublication(Publication):
         self._folder, self._storage = Path(opening["folder"]), str(opening["storage"])
         self._to_store: deque[Path] = deque()
         self._left: set[Path] = set()  # by a publisher of before
-        self._half_copied: dict[str, str] = {}  # number of a trial to its run
         self._saved: optuna.Study | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self._folder / f"publisher-{os.getpid()}.lock")
@@ -103,8 +102,8 @@ class StudyPublication(Publication):
             tags=tags,
             params=flatten(record.config),
             metrics=metrics | {"best_epoch": record.best_epoch} if best else {},
-            curves=tracking.thinned(record.history, record.best_epoch),
-            epochs=len(record.history),
+            history=record.history,
+            best_epoch=record.best_epoch,
             files=files,
         )
 
@@ -123,13 +122,15 @@ class StudyPublication(Publication):
                     marker.unlink()
                 self._take_what_was_left()
         if self._left:
-            self._half_copied = tracking.children_by_tag(study_run, "wellfit.trial")
+            runs = tracking.children_by_tag(study_run, "wellfit.trial")
+            self._half_copied = {folder: runs[folder.name] for folder in self._left if folder.name in runs}
         return study_run
 
-    def log(self, ended: tracking.EndedRun, folder: Path, run: tracking.Run) -> None:
-        """Makes the run of a trial, or completes the one that was left half filled."""
-        again = self._half_copied.get(ended.tags["wellfit.trial"]) if folder in self._left else None
-        write_json(folder / PUBLISHED, {"run_id": tracking.log_ended_run(ended, self.meta, run, again)})
+    def log(self, ended: tracking.EndedRun, folder: Path, run: tracking.Run) -> str:
+        """Makes or completes the run of a trial, and keeps its id."""
+        run_id = super().log(ended, folder, run)
+        write_json(folder / PUBLISHED, {"run_id": run_id})
+        return run_id
 
     def close(self, status: str, failure: str = "") -> None:
         """Ends the study's run, unless another process has it open, too."""
