@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 
 from wellfit import interruptions, tracking
 from wellfit.data.store import Meta
-from wellfit.tracking.ended import EndedRun, fill_ended_run
 from wellfit.tracking import run as run_module
+from wellfit.tracking.ended import EndedRun, fill_ended_run
 from wellfit.tracking.store import OPEN
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
