@@ -2,13 +2,12 @@
 
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from wellfit.compare.comparison import Comparison
 from wellfit.compare.outcome import Outcome
@@ -16,6 +15,8 @@ from wellfit.data.store import Column, Meta
 from wellfit.files import write_yaml
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.settings.parse import parse_override, read_yaml
+
+from ..training.conftest import _torch_as_it_was as _torch_as_it_was
 
 SHIPPED = Path(__file__).parents[2] / "comparisons"
 SMALL: dict[str, Any] = {
@@ -44,15 +45,6 @@ def base_params(*changes: str) -> Params:
     base = flatten(read_yaml(SHIPPED / "base.yaml"))
     no_study = {"tune.enabled": False, "tune.space": {}}
     return load_params(SHIPPED.parent / "params.yaml").replace(no_study | base | dict(map(parse_override, changes)))
-
-
-@pytest.fixture(autouse=True)
-def _torch_as_it_was() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("default")
 
 
 @pytest.fixture

@@ -34,6 +34,12 @@ ATTACK = "<script>alert(1)</script>"
 HUNDRED = tuple(f"class {i}" for i in range(100))
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves the pictures of the page empty: to draw them takes most of the time."""
+    monkeypatch.setattr("wellfit.report.page.svg", lambda figure, name: "<svg></svg>")
+
+
 def check_structure(page: Page) -> None:
     """What holds of every page, whatever the run."""
     assert page.text.startswith("<!DOCTYPE html>")
@@ -114,6 +120,7 @@ def test_what_comes_from_the_data_is_text(tmp_path: Path, reports: Path) -> None
     assert "'&amp;" in page.words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_the_other_stages_the_page_says_so(tmp_path: Path, reports: Path) -> None:
     page = read(made_up(tmp_path), reports)
     check_structure(page)
@@ -122,6 +129,7 @@ def test_without_the_other_stages_the_page_says_so(tmp_path: Path, reports: Path
     assert "Confusion matrix" in page.words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_with_tuning_off_the_page_says_so(tmp_path: Path, reports: Path) -> None:
     run = made_up(tmp_path, settings=["tune.enabled=false"])
     leave_no_tuning(reports)
@@ -131,6 +139,7 @@ def test_with_tuning_off_the_page_says_so(tmp_path: Path, reports: Path) -> None
     assert "All settings are as in params.yaml." in page.words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_records_of_another_run_are_not_shown(tmp_path: Path, reports: Path) -> None:
     run = made_up(tmp_path)
     leave_tuning(reports, run.params, "other data")
@@ -143,6 +152,7 @@ def test_records_of_another_run_are_not_shown(tmp_path: Path, reports: Path) -> 
     assert "Learning rate" not in page.words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_verdict_is_told(complete: Evaluated, reports: Path) -> None:
     assert "No warning" in read(complete, reports).words
     leave_training(reports, warnings=[("over-fitting", "raise model.dropout")])
@@ -153,6 +163,7 @@ def test_the_verdict_is_told(complete: Evaluated, reports: Path) -> None:
     assert "Verdict" not in [text for _, text in read(complete, reports).headings]
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("repeats", "words"),
     [
@@ -172,6 +183,7 @@ def test_the_best_trial_is_set_against_its_repeats(
     assert words in read(complete, reports).words
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_scores_have_their_names(complete: Evaluated, reports: Path) -> None:
     words = read(complete, reports).words
     assert "test ROC AUC" in words
@@ -196,6 +208,7 @@ def test_a_chart_without_a_neighbour_is_set_across(widths: tuple[int, ...], alon
     assert ["alone" in classes for classes in re.findall('figure class="([^"]*)"', text)] == alone
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("epochs", "words"), [(5, "Stopped early, after 5 of at most 40"), (40, "All 40 epochs ran")])
 def test_an_early_end_is_told(complete: Evaluated, reports: Path, epochs: int, words: str) -> None:
     leave_training(reports, epochs=epochs)
@@ -205,6 +218,7 @@ def test_an_early_end_is_told(complete: Evaluated, reports: Path, epochs: int, w
     )
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_class_that_never_occurs_breaks_nothing(tmp_path: Path, reports: Path) -> None:
     run = made_up(tmp_path, classes=tuple("abc"))
     meta = run.meta.model_copy(update={"class_names": (*"abcd",), "class_counts": (*run.meta.class_counts, 0)})
