@@ -63,7 +63,16 @@ def environment(clone: Path) -> dict[str, str]:
 
 def time_repro(clone: Path, variables: dict[str, str]) -> dict[str, float]:
     """Seconds of `dvc repro` from nothing and of each stage's process in it, by when DVC announces and records them."""
-    for leftover in ("data/raw", "data/processed", "models", "reports", ".wellfit", "mlartifacts", ".dvc/cache", ".dvc/tmp"):
+    for leftover in (
+        "data/raw",
+        "data/processed",
+        "models",
+        "reports",
+        ".wellfit",
+        "mlartifacts",
+        ".dvc/cache",
+        ".dvc/tmp",
+    ):
         shutil.rmtree(clone / leftover, ignore_errors=True)
     (clone / "mlflow.db").unlink(missing_ok=True)
     (clone / "dvc.lock").unlink(missing_ok=True)
