@@ -33,7 +33,7 @@ def frame(rows: list[Any]) -> pd.DataFrame:
 
 
 @given(train=st.lists(CELLS, min_size=1, max_size=12), new=st.lists(CELLS, min_size=1, max_size=12))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 def test_it_is_what_scikit_learn_makes_of_the_training_rows(train: list[Any], new: list[Any]) -> None:
     old, rows = frame(train), frame(new)
     columns = fit_columns(old, max_categories=100)

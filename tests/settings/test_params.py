@@ -146,6 +146,9 @@ def test_a_key_that_is_missing(key: str) -> None:
     ("key", "line", "unknown", "meant"),
     [
         ("optim.lr", "  lrr: 0.1", "optim.lrr", "optim.lr"),
+        ("data.name", "  nmae: digits", "data.nmae", "data.name"),
+        ("schedule.warmup_epochs", "  warmup: 2", "schedule.warmup", "schedule.warmup_epochs"),
+        ("tune.enabled", "  enabeld: true", "tune.enabeld", "tune.enabled"),
         ("train.seed", "  lr: 0.1", "train.lr", "optim.lr"),
         ("loss", "los: 1", "los", "loss"),
         (
@@ -232,9 +235,22 @@ def test_text_that_is_not_yaml(edited: Edit, line: str, place: str) -> None:
     assert place.format(line=line_number("optim.lr") + 1) in text
 
 
-def test_a_bad_value_in_the_file(edited: Edit) -> None:
-    path = edited("optim.lr", "  lr: -1e-3")
-    assert mistake(path) == f"optim.lr must be > 0.0, got -0.001 ({path})"
+@pytest.mark.parametrize(
+    ("key", "value", "rule"),
+    [
+        ("train.epochs", "ten", "must be a whole number, got 'ten'"),
+        ("optim.lr", "-1e-3", "must be > 0.0, got -0.001"),
+        ("optim.lr", ".nan", "must be a finite number, got nan"),
+        ("tune.enabled", "on", "must be true or false, got 'on'"),
+        ("model.hidden", "64", "must be a list, got 64"),
+        ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
+    ],
+)
+def test_a_bad_value_in_the_file(edited: Edit, key: str, value: str, rule: str) -> None:
+    path = edited(key, f"  {key.split('.')[1]}: {value}")
+    text = mistake(path)
+    assert text.startswith(f"{key} ")
+    assert text.endswith(f"{rule} ({path})")
 
 
 def test_a_number_in_the_file_may_have_an_exponent_without_a_point(edited: Edit) -> None:

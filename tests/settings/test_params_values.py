@@ -317,7 +317,10 @@ CONTRADICTIONS = [
     (["data.name=images", "data.time=t"], "data.time names a column of a csv or parquet file, but data.name is images"),
     ([*OWN, "data.group=g", "data.time=t"], "data.group and data.time exclude each other, got g and t"),
     ([*OWN, "data.task=regression", "loss.name=bce"], "loss.name bce is for classes, but data.name csv is a regress"),
+    ([*OWN, "model.name=cnn"], "model.name cnn needs images, but data.name csv is a table"),
     (["model.name=cnn", "data.name=wine"], "model.name cnn needs images, but data.name wine is a table; use mlp"),
+    (["loss.name=mse"], "loss.name mse is for regression, but data.name digits has classes"),
+    ([*TABLE_REGRESSION, "loss.name=cross_entropy"], "loss.name cross_entropy is for classes, but data.name diabetes"),
     ([*TABLE_REGRESSION, "loss.label_smoothing=0.1"], "loss.label_smoothing must be 0 for a regression"),
     (["train.monitor=val/rmse"], "train.monitor val/rmse is not a score of a classification (data.name digits)"),
     (["train.monitor=val/mae"], "train.monitor val/mae is not a score of a classification"),
@@ -358,6 +361,10 @@ CONTRADICTIONS = [
     (
         ["model.residual=true"],
         "model.residual true needs two neighbours of equal width in model.hidden, got [128, 64]",
+    ),
+    (
+        ["model.name=resnet18", "data.name=wine"],
+        "model.name resnet18 needs images, but data.name wine is a table; use mlp",
     ),
     (["model.name=cnn", "model.residual=true"], "model.residual true is for model.name mlp, got cnn"),
     (["model.channel_dropout=0.1"], "model.channel_dropout is for model.name cnn, got 0.1 and mlp; set it to 0, or"),
@@ -532,7 +539,7 @@ def test_set_of_an_unknown_key(key: str, hint: str) -> None:
     assert text.endswith("(--set)")
 
 
-@pytest.mark.parametrize("value", ["[1", "@x", "2024-13-45"])
+@pytest.mark.parametrize("value", ["[1", "{a: ", "*x", "@x", "'x", "2024-13-45", "0b_"])
 def test_set_to_what_is_not_yaml(value: str) -> None:
     text = mistake(f"optim.lr={value}")
     assert text.startswith("--set optim.lr: value ")
