@@ -4,12 +4,14 @@ Every score takes a weight for each row. A bootstrap resample is such a vector, 
 drawn, so nothing is copied or sorted again for it.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.store import Task
 from wellfit.errors import WellfitError
 from wellfit.metrics.scores import (
     FloatArray,
@@ -111,6 +113,25 @@ def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray
     scores = error_scores(y, prediction - y, weights)
     scores["msle"] = mean_squared_log_error(y, prediction, weights) if (y >= 0).all() else np.array([np.nan])
     return {name: float(values[0]) for name, values in scores.items()}
+
+
+def scores_of(
+    task: Task, y: NDArray[Any], predictions: FloatArray, calibration_bins: int
+) -> Callable[[FloatArray], dict[str, float]]:
+    """The scores of predictions as a function of the rows' weights, (n,).
+
+    Args:
+        task: classification or regression.
+        y: (n,) true class indices or values.
+        predictions: (n, C) probabilities, or (n,) numbers.
+        calibration_bins: bins of ``ece``.
+
+    Raises:
+        WellfitError: there are no rows, or a prediction is NaN or infinite.
+    """
+    if task == "classification":
+        return ClassificationScores(np.asarray(y), predictions, calibration_bins)
+    return partial(regression_scores, np.asarray(y, np.float64), predictions)
 
 
 def confusion_counts(y: IntArray, predicted: IntArray, n_classes: int) -> IntArray:

@@ -1,0 +1,1 @@
+"""A trained model as what takes rows and gives predictions."""

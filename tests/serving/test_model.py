@@ -1,0 +1,83 @@
+"""The trained model: parity with the network itself, and what it refuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, softmax
+from torch import nn
+
+from wellfit.data.store import Meta, load_meta, load_split
+from wellfit.errors import WellfitError
+from wellfit.models import build_model
+from wellfit.models.inputs import Inputs
+from wellfit.serving.model import load_model
+from wellfit.settings.params import Params
+from wellfit.training.checkpoint import save_checkpoint
+from wellfit.training.record import resolved_config
+
+Make = Callable[..., Params]
+Processed = Callable[..., Path]
+
+
+def leave_network(models: Path, params: Params, meta: Meta, width: int) -> nn.Module:
+    """Saves an untrained network as ``train`` does, with its inputs in front of it."""
+    inputs = Inputs(meta, torch.device("cpu"))
+    network = build_model(params.model, inputs.shape, width).eval()
+    info = {"config": resolved_config(params), "data_sha256": meta.sha256, "epoch": 1, "metrics": {}}
+    save_checkpoint(models / "best.safetensors", network.state_dict(), info)
+
+    class WithInputs(nn.Module):
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            outputs: torch.Tensor = network(inputs(rows))
+            return outputs
+
+    return WithInputs()
+
+
+@torch.inference_mode()
+def outputs_of(network: nn.Module, rows: np.ndarray) -> np.ndarray:
+    found: np.ndarray = network(torch.tensor(np.array(rows))).double().numpy()
+    return found
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_classes_get_the_softmax_of_the_logits(
+    make_params: Make, processed: Processed, tmp_path: Path, kind: str
+) -> None:
+    data = processed(kind)
+    meta = load_meta(data)
+    rows = load_split(data, meta, "test").x
+    logits = outputs_of(leave_network(tmp_path, make_params(kind), meta, width=3), rows)
+    model = load_model(tmp_path, meta)
+    np.testing.assert_array_equal(model.outputs(rows), logits)
+    np.testing.assert_array_equal(model.predict(rows), softmax(logits, axis=1))
+
+
+def test_a_single_logit_is_that_of_the_second_class(make_params: Make, processed: Processed, tmp_path: Path) -> None:
+    data = processed()
+    meta = load_meta(data).model_copy(update={"class_names": ("no", "yes")})
+    rows = load_split(data, meta, "test").x
+    params = make_params("table", "data.name=breast_cancer", "loss.name=bce")
+    logit = outputs_of(leave_network(tmp_path, params, meta, width=1), rows)
+    found = load_model(tmp_path, meta).predict(rows)
+    np.testing.assert_allclose(found, np.hstack([expit(-logit), expit(logit)]), rtol=1e-12)
+
+
+def test_numbers_are_in_the_targets_unit(make_params: Make, processed: Processed, tmp_path: Path) -> None:
+    data = processed("regression")
+    meta = load_meta(data)
+    rows = load_split(data, meta, "test").x
+    standardized = outputs_of(leave_network(tmp_path, make_params("regression"), meta, width=1), rows)[:, 0]
+    model = load_model(tmp_path, meta)
+    np.testing.assert_array_equal(model.outputs(rows), standardized)
+    y = load_split(data, meta, "train").y
+    np.testing.assert_allclose(model.predict(rows), standardized * np.std(y) + np.mean(y), rtol=1e-5)
+
+
+def test_a_model_of_other_data_is_refused(make_params: Make, processed: Processed, tmp_path: Path) -> None:
+    leave_network(tmp_path, make_params(), load_meta(processed()), width=3)
+    with pytest.raises(WellfitError, match=r"best\.safetensors was trained on other data \(wine\) than data/.*/wine:"):
+        load_model(tmp_path, load_meta(processed(seed=1)))
