@@ -136,7 +136,7 @@ def our_loop(params: Params, data: TrainingData) -> None:
 
 
 def tutorial_loaders(case: Case, folder: Path, data: TrainingData) -> tuple[DataLoader, DataLoader]:
-    inputs = Inputs(data.meta, torch.device("cpu"))
+    inputs = Inputs(data.meta, "standard", torch.device("cpu"))
     train: Dataset = TensorDataset(inputs(data.train.x), data.train.y)
     val: Dataset = TensorDataset(inputs(data.val.x), data.val.y)
     if case.dataset == "fashion_mnist":

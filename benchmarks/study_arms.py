@@ -142,7 +142,7 @@ def prepare_case(case: Case, folder: Path, epochs: int | None = None) -> Problem
 
 
 def _loaders(case: Case, data: TrainingData) -> tuple[Batches, Batches]:
-    inputs = Inputs(data.meta, torch.device("cpu"))
+    inputs = Inputs(data.meta, "standard", torch.device("cpu"))
     as_float = case.loss == "bce"
     train, val = (
         TensorDataset(inputs(split.x).flatten(1), split.y.float() if as_float else split.y)

@@ -55,7 +55,7 @@ def close(one, two):
 found = {}
 params, data, learner, _ = trained("diabetes", "model.name=linear", "optim.name=adamax")
 torch.manual_seed(params.train.seed)
-inputs = Inputs(data.meta, torch.device("cpu"))
+inputs = Inputs(data.meta, "standard", torch.device("cpu"))
 model = build_model(params.model, inputs.shape, 1)
 before = {name: weights.clone() for name, weights in model.state_dict().items()}
 optimizer = torch.optim.Adamax(model.parameters(), 0.1, (params.optim.beta1, params.optim.beta2), params.optim.eps)

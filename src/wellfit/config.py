@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, PositiveInt
-from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, PlainValidator, PositiveInt
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 if TYPE_CHECKING:
     from wellfit.data.store import Kind, Task
@@ -75,6 +75,18 @@ class _Shown:
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._section, name)
         return list(value) if type(value) is tuple else value
+
+
+def auto_or_at_least(low: int, high: int | None = None) -> PlainValidator:
+    """Takes ``auto`` or a whole number from low to high."""
+
+    def check(value: Any) -> Any:
+        if value == "auto" or (type(value) is int and low <= value <= (high or value)):
+            return value
+        limit = f">= {low}" if high is None else f"from {low} to {high}"
+        raise PydanticCustomError("auto_or_number", f"must be auto or a whole number {limit}")
+
+    return PlainValidator(check)
 
 
 def as_tuple(value: Any) -> Any:

@@ -55,7 +55,7 @@ def test_the_checkpoint_is_that_of_the_best_epoch(project: Path, prepared: Path,
     assert checkpoint.info["metrics"]["val/loss"] == min(losses)
 
     folder = load_training_data(params, prepared / data)
-    inputs = Inputs(folder.meta, torch.device("cpu"))
+    inputs = Inputs(folder.meta, "standard", torch.device("cpu"))
     model = build_model(params.model, inputs.shape, head_width("auto", folder.meta))
     model.load_state_dict(checkpoint.weights)
     outputs = predict(model, inputs, folder.val.x)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from wellfit.data.prepare import column_quantiles
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, save_meta, save_split
 from wellfit.settings.params import Params, load_params
 
@@ -99,6 +100,7 @@ def describe(kind: str, splits: dict[str, Split], manifest: dict[str, str]) -> M
         split_sizes={name: len(split.ids) for name, split in splits.items()},
         mean=tuple(train.x.mean(axes, dtype=np.float64).tolist()),
         std=tuple(np.where(std == 0, 1.0, std).tolist()),
+        quantiles=() if kind == "images" else column_quantiles(train.x),
         target_mean=float(train.y.mean(dtype=np.float64)) if numbers else None,
         target_std=float(train.y.std(dtype=np.float64)) if numbers else None,
         class_counts=() if numbers else tuple(np.bincount(train.y, minlength=3).tolist()),

@@ -39,6 +39,10 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "model.channel_dropout": ("0.3", ["model.name=cnn"]),
     "model.groups": ("2", ["model.norm=group"]),
     "model.norm_first": "false",
+    "model.embedding_size": ("3", ["model.embedding=ple"]),
+    "model.embedding_scale": ("1.0", ["model.embedding=periodic"]),
+    "model.embedding_width": ("2", ["model.embedding=ple"]),
+    "model.embedding_input": ("false", ["model.embedding=ple"]),
     "model.init_std": ("0.5", ["model.init=normal"]),
     "loss.label_smoothing": "0.2",
     "loss.class_weights": "[1, 2, 5]",
@@ -84,8 +88,16 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "train.min_delta": ("5.0", ["train.patience=1"]),
     "train.seed": "1",
 }
-# What decides where and how fast, not what: tests of runtime.py and of the loop show them.
-ELSEWHERE = {"train.device", "train.threads", "train.monitor", "train.compile"}
+# What decides where and how fast, not what: tests of runtime.py and of the loop show them. Of categories, which these
+# rows do not have, those of embedding.py.
+ELSEWHERE = {
+    "train.device",
+    "train.threads",
+    "train.monitor",
+    "train.compile",
+    "model.category",
+    "model.category_width",
+}
 # Networks that take long, and what makes all of torchvision's train in a moment.
 SLOW = ("resnet34", "resnet50")
 BRIEFLY = ["train.epochs=2", "train.batch_size=16", "optim.lr=0.001"]

@@ -84,8 +84,8 @@ def plain_ranking(outputs: Tensor, targets: Tensor, meta: Meta) -> dict[str, flo
 def plain_training(params: Params, data: TrainingData) -> tuple[list[dict[str, float]], nn.Module]:
     """The loop of a tutorial: no table of rates, no fused optimizer, every value taken as it comes."""
     torch.manual_seed(params.train.seed)
-    inputs = Inputs(data.meta, CPU)
-    model = build_model(params.model, Inputs(data.meta, CPU).shape, head_width("auto", data.meta))
+    inputs = Inputs(data.meta, "standard", CPU)
+    model = build_model(params.model, Inputs(data.meta, "standard", CPU).shape, head_width("auto", data.meta))
     groups: list[dict[str, Any]] = [
         {"params": [p for p in model.parameters() if p.ndim > 1], "weight_decay": params.optim.weight_decay},
         {"params": [p for p in model.parameters() if p.ndim == 1], "weight_decay": 0.0},
@@ -212,11 +212,11 @@ def test_validation_is_in_evaluation_mode_and_changes_nothing(load: Load, kind: 
     assert all(torch.equal(before[name], after[name]) for name in before)  # running statistics among them
     assert single.validate() == scores
 
-    twin = build_model(params.model, Inputs(data.meta, CPU).shape, head_width("auto", data.meta))
+    twin = build_model(params.model, Inputs(data.meta, "standard", CPU).shape, head_width("auto", data.meta))
     twin.load_state_dict(before)
     twin.eval()
     with torch.no_grad():
-        outputs = twin(Inputs(data.meta, CPU)(data.val.x))
+        outputs = twin(Inputs(data.meta, "standard", CPU)(data.val.x))
     expected = plain_scores(outputs, data.val.y, params, data.meta) | plain_ranking(outputs, data.val.y, data.meta)
     assert {name: scores[f"val/{name}"].item() for name in expected} == pytest.approx(expected, rel=1e-5, abs=1e-6)
     assert set(scores) == {f"val/{name}" for name in expected}
@@ -445,7 +445,7 @@ def test_averaged_weights_are_validated_and_kept_while_training_goes_on_with_its
     twin.load_state_dict(kept)
     twin.eval()
     with torch.no_grad():
-        expected = nn.functional.cross_entropy(twin(Inputs(data.meta, CPU)(data.val.x)), data.val.y).item()
+        expected = nn.functional.cross_entropy(twin(Inputs(data.meta, "standard", CPU)(data.val.x)), data.val.y).item()
     assert two.validate()["val/loss"].item() == pytest.approx(expected, rel=1e-5)
 
 

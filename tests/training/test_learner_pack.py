@@ -161,6 +161,21 @@ def test_each_network_with_its_own_dropout_and_initial_weights(load: Load, chang
     assert_members_are_what_they_would_be_alone(params, members, data)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"model.embedding": "ple", "model.numeric": "robust"},
+        {"model.embedding": "periodic", "model.embedding_width": 3, "model.numeric": "quantile"},
+        {"model.embedding": "cosine", "optim.name": "muon"},
+    ],
+    ids=str,
+)
+def test_each_with_an_embedding_of_its_own_scale(load: Load, changes: Values) -> None:
+    params, data = load(**changes)
+    members: list[Values] = [{"model.embedding_scale": 0.02, "model.input_dropout": 0.1}, {"optim.weight_decay": 0.3}]
+    assert_members_are_what_they_would_be_alone(params, members, data)
+
+
 def test_a_pack_of_one(load: Load) -> None:
     params, data = load()
     assert_members_are_what_they_would_be_alone(params, [{"model.dropout": 0.5}], data)

@@ -65,7 +65,7 @@ def test_a_linear_regression_explodes_soon_above_its_limit(
     params = make_params("regression", *plain, *rates)
     data = load_training_data(params, processed("regression"))
     x = torch.cat(
-        [Inputs(data.meta, CPU)(data.train.x), torch.ones(len(data.train.x), 1)], 1
+        [Inputs(data.meta, "standard", CPU)(data.train.x), torch.ones(len(data.train.x), 1)], 1
     ).double()  # the bias counts as well
     limit = 2 / torch.linalg.eigvalsh(2 * x.T @ x / len(x)).max().item()
     order = BatchOrder(len(x), params.train.batch_size, [0], CPU)

@@ -38,7 +38,7 @@ def test_training_rows_get_mean_0_and_deviation_1_where_they_vary(processed: Cal
     folder = processed("regression")
     meta = load_meta(folder)
     x, y, _ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
-    for values in (*Inputs(meta, CPU)(x).T, y):
+    for values in (*Inputs(meta, "standard", CPU)(x).T, y):
         assert values.mean().item() == pytest.approx(0, abs=1e-5)
         assert values.std(correction=0).item() == pytest.approx(1, abs=1e-4)
 

@@ -15,6 +15,7 @@ from wellfit.data.store import Meta, Split, save_meta, save_split
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
 
+QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
@@ -68,6 +69,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             split_sizes={name: len(rows) for name, rows in assignment.rows.items()},
             mean=inputs.mean,
             std=inputs.std,
+            quantiles=column_quantiles(x[train][:, : sum(column.fill is not None for column in columns)]),
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
@@ -122,6 +124,15 @@ def column_statistics(table: NDArray[np.float32]) -> Statistics:
     mean = table.mean(axis=0, dtype=np.float64)
     std = table.std(axis=0, dtype=np.float64)  # exactly 0 for a constant: float64 adds equal float32 without rounding
     return Statistics(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+
+def column_quantiles(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
+    """Quantiles of each column of a table (n, features) at equal steps: values that occur, the nearest ones.
+
+    A float32 has as few digits as tell it from others.
+    """
+    columns = np.quantile(table, np.linspace(0, 1, QUANTILES), axis=0, method="nearest").T
+    return tuple(tuple(float(str(value)) for value in column) for column in columns)
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> Statistics:

@@ -76,6 +76,7 @@ class Meta(BaseModel):
         split_sizes: rows of each split.
         mean: per column of numbers in x, or per channel in raw pixel units.
         std: likewise (population, not sample); 1.0 where a column is constant.
+        quantiles: of each column of numbers, 257 from the smallest to the largest; empty for images.
         target_mean: of y; None for classes.
         target_std: of y, 1.0 where it is constant; None for classes.
         class_counts: rows of each class; empty for a regression.
@@ -96,6 +97,7 @@ class Meta(BaseModel):
     split_sizes: dict[SplitName, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    quantiles: tuple[tuple[float, ...], ...] = ()
     target_mean: float | None
     target_std: float | None
     class_counts: tuple[int, ...]

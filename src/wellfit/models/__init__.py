@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from wellfit.config import Config, OneOf, Rule, Widths
+from wellfit.config import Config, OneOf, Rule, Widths, auto_or_at_least
 from wellfit.models.init import INITS, initialize
 from wellfit.models.layers import ACTIVATIONS, NORMS
+from wellfit.models.numeric import NUMERIC
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from wellfit.models.embedding import TableColumns
 
 
 class Model(NamedTuple):
@@ -40,12 +43,25 @@ class Model(NamedTuple):
     lacks_norms: tuple[str, ...] = ("instance",)
 
 
+EMBEDDINGS = {
+    "none": None,
+    "ple": "embedding:piecewise_linear",
+    "periodic": "embedding:periodic",
+    "cosine": "embedding:cosine",
+}
+EMBEDDING = (
+    *("embedding", "embedding_size", "embedding_scale", "embedding_width", "embedding_input"),
+    *("category", "category_width"),
+)
 VISION = ("dropout", "input_dropout", "norm", "groups")
 NORMED = ("instance", "none")  # norms of networks that do not learn without any
 MODELS = {
     "mlp": Model(
         "mlp:mlp",
-        ("hidden", "residual", "dropout", "input_dropout", "norm", "groups", "norm_first", "activation"),
+        (
+            *("hidden", "residual", "dropout", "input_dropout", "norm", "groups", "norm_first", "activation"),
+            *EMBEDDING,
+        ),
         needs_images=False,
         packs=True,
         widths="hidden",
@@ -79,6 +95,14 @@ class ModelConfig(Config):
     groups: int = Field(ge=1)
     norm_first: bool
     activation: Annotated[str, OneOf(ACTIVATIONS)]
+    numeric: Annotated[str, OneOf(NUMERIC)]
+    embedding: Annotated[str, OneOf(EMBEDDINGS)]
+    embedding_size: Annotated[Literal["auto"] | int, auto_or_at_least(1, 256)]
+    embedding_scale: float = Field(gt=0)
+    embedding_width: int | None = Field(ge=1)
+    embedding_input: bool
+    category: Literal["one_hot", "embedding"]
+    category_width: Annotated[Literal["auto"] | int, auto_or_at_least(1, 256)]
     init: Annotated[str, OneOf(INITS)]
     init_std: float = Field(gt=0)
 
@@ -88,20 +112,32 @@ class ModelConfig(Config):
         return MODELS[self.name]
 
 
-def build_model(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+def build_model(
+    config: ModelConfig, input_shape: tuple[int, ...], outputs: int, columns: TableColumns | None = None
+) -> nn.Module:
     """Builds the network with freshly initialized weights, drawn from torch's global generator.
 
     Args:
         config: the section ``model``.
         input_shape: shape of one sample: (features,) for tables, (channels, height, width) for images.
         outputs: number of classes, or 1 for a regression.
+        columns: what the features of a table are, for those that are embedded.
 
     Returns:
         A module from (B, *input_shape) float32 to (B, outputs) float32.
+
+    Raises:
+        WellfitError: an embedding that does not fit the columns.
     """
-    model: nn.Module = resolve_name(f"wellfit.models.{config.entry.builder}")(config, input_shape, outputs)
+    build = resolve_name(f"wellfit.models.{config.entry.builder}")
+    embedding = None
+    if columns is not None and "embedding" in config.entry.reads:
+        from wellfit.models.embedding import column_embedding
+
+        embedding = column_embedding(config, columns)
+    model: nn.Sequential = build(config, input_shape if embedding is None else (embedding.width,), outputs)
     initialize(model, config)
-    return model
+    return model if embedding is None else type(model)(embedding, *model)
 
 
 def _names_reading(key: str) -> str:

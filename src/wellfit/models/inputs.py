@@ -4,30 +4,43 @@ import torch
 from torch import Tensor
 
 from wellfit.data.store import Meta
+from wellfit.models.embedding import TableColumns
+from wellfit.models.numeric import NUMERIC, ColumnStatistics
 
 
 class Inputs:
-    """Standardizes numbers and pixels by the statistics of the training rows, and one-hot encodes categories.
+    """Transforms numbers, standardizes pixels by the statistics of the training rows, and one-hot encodes categories.
 
     It is applied to each batch: images stay bytes in memory, categories stay codes.
 
     Args:
         meta: what is known of the data.
+        numeric: ``model.numeric``, which transforms the numbers of a table. Flags of missing ones are standardized.
         device: where the rows are.
 
     Attributes:
         shape: of one row for the network: (channels, height, width), or (features,).
+        columns: what stands where in a row of a table for the network; None for images.
     """
 
-    def __init__(self, meta: Meta, device: torch.device) -> None:
+    columns: TableColumns | None = None
+
+    def __init__(self, meta: Meta, numeric: str, device: torch.device) -> None:
         # Features of a table stand last, channels of images (B, C, H, W) second.
         axes = (-1, 1, 1) if meta.kind == "images" else (-1,)
         self._mean = torch.tensor(meta.mean, dtype=torch.float32, device=device).view(axes)
         self._std = torch.tensor(meta.std, dtype=torch.float32, device=device).view(axes)
         counts = meta.category_counts
-        self._n_numbers, self._n_categories = len(meta.mean), sum(counts)
+        self._n_standard, self._n_categories = len(meta.mean), sum(counts)
         self._first = torch.tensor(counts, device=device).cumsum(0) - torch.tensor(counts, device=device)
-        self.shape = (self._n_numbers + self._n_categories,) if counts else meta.input_shape
+        self.shape = (self._n_standard + self._n_categories,) if counts else meta.input_shape
+        self._transform = NUMERIC[numeric]
+        if meta.kind == "table":
+            n = self._n_numbers = len(meta.quantiles)
+            quantiles = torch.tensor(meta.quantiles, dtype=torch.float32, device=device).view(n, -1)
+            self._statistics = ColumnStatistics(self._mean[:n], self._std[:n], quantiles)
+            steps = self._transform(quantiles.t(), self._statistics).t() if n else quantiles
+            self.columns = TableColumns(steps, self._n_standard - n, counts, meta.split_sizes["train"])
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Encodes a batch.
@@ -38,10 +51,12 @@ class Inputs:
         Returns:
             (B, *shape) float32. A category that is not told apart, of code -1, is all zeros.
         """
-        if not self._n_categories:
+        if self.columns is None:
             return rows.sub(self._mean).div_(self._std)
+        numbers, standard = rows[:, : self._n_numbers], slice(self._n_numbers, self._n_standard)
         encoded = torch.zeros(len(rows), *self.shape, device=rows.device)
-        encoded[:, : self._n_numbers] = rows[:, : self._n_numbers].sub(self._mean).div_(self._std)
-        codes = rows[:, self._n_numbers :].long()
-        columns = self._n_numbers + self._first + codes.clamp_min(0)
+        encoded[:, : self._n_numbers] = self._transform(numbers, self._statistics)
+        encoded[:, standard] = rows[:, standard].sub(self._mean[standard]).div_(self._std[standard])
+        codes = rows[:, self._n_standard :].long()
+        columns = self._n_standard + self._first + codes.clamp_min(0)
         return encoded.scatter_(1, columns, (codes >= 0).float())

@@ -5,6 +5,7 @@ which batch norm averages, stand beside each other. Packed weights take no detou
 backward pass adds to their ``grad``, which has to be there (`wellfit.training.flat.FlatParameters`).
 """
 
+import copy
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from wellfit.models.dropout import Dropout, DropoutStream
+from wellfit.models.embedding import ColumnEmbedding
 from wellfit.models.layers import ACTIVATIONS
 from wellfit.models.mlp import Residual
 
@@ -220,6 +222,8 @@ def _packed(modules: Sequence[nn.Module]) -> nn.Module:
     match modules[0]:
         case nn.Flatten():
             return _Columns()
+        case ColumnEmbedding():
+            return _stacked_copy(modules)
         case nn.Linear():
             return PackedLinear(cast(Sequence[nn.Linear], modules))
         case Dropout():
@@ -232,6 +236,17 @@ def _packed(modules: Sequence[nn.Module]) -> nn.Module:
             return Residual(*map(_packed, _children(modules)))
     assert type(modules[0]).__name__ in {activation.layer for activation in ACTIVATIONS.values()}, modules[0]
     return modules[0]
+
+
+def _stacked_copy(modules: Sequence[nn.Module]) -> nn.Module:
+    """A layer whose operations take a first dimension K as they are, with weights and buffers that have it."""
+    layer = copy.deepcopy(modules[0])
+    for path, part in layer.named_modules():
+        for name, _ in list(part.named_parameters(recurse=False)):
+            setattr(part, name, _stacked([each.get_submodule(path).get_parameter(name) for each in modules]))
+        for name, _ in list(part.named_buffers(recurse=False)):
+            setattr(part, name, torch.stack([each.get_submodule(path).get_buffer(name) for each in modules]))
+    return layer
 
 
 def _children(modules: Sequence[nn.Module]) -> list[tuple[nn.Module, ...]]:

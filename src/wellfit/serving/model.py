@@ -37,10 +37,10 @@ class TrainedModel:
     def __init__(self, checkpoint: Checkpoint, meta: Meta) -> None:
         self.checkpoint = checkpoint
         self._meta = meta
-        self._inputs = Inputs(meta, torch.device("cpu"))
         config = checkpoint.info["config"]
-        width = head_width(config["loss"]["name"], meta)
-        self._network = build_model(ModelConfig.model_validate(config["model"]), self._inputs.shape, width)
+        settings, width = ModelConfig.model_validate(config["model"]), head_width(config["loss"]["name"], meta)
+        self._inputs = Inputs(meta, settings.numeric, torch.device("cpu"))
+        self._network = build_model(settings, self._inputs.shape, width, self._inputs.columns)
         self._network.load_state_dict(checkpoint.weights)
 
     def outputs(self, rows: NDArray[Any]) -> NDArray[np.float64]:

@@ -69,7 +69,7 @@ class Learner:
         first, device = members[0], train.x.device
         self.is_packed = packed
         self.train, self.val, self._meta = train, val, meta
-        self.inputs = Inputs(meta, device)
+        self.inputs = Inputs(meta, first.model.numeric, device)
         self.model = self._build(members)
         self._train_x, self._encode = self._encoded(train.x, is_augmented=first.data.augment != "none")
         self._val_x, self._encode_val = self._encoded(val.x, is_augmented=False)
@@ -95,7 +95,8 @@ class Learner:
         models = []
         for params in members:
             torch.manual_seed(params.train.seed)
-            models.append(build_model(params.model, self.inputs.shape, head_width(params.loss.name, self._meta)))
+            width = head_width(params.loss.name, self._meta)
+            models.append(build_model(params.model, self.inputs.shape, width, self.inputs.columns))
         return (packed(models) if self.is_packed else models[0]).to(self.train.x.device)
 
     def _encoded(self, x: Tensor, *, is_augmented: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:

@@ -6,7 +6,7 @@ from wellfit.training.schedule import ScheduleConfig
 
 # The settings that each member of a pack has for itself. In all others its members agree.
 PER_MEMBER = {
-    "model": ("dropout", "input_dropout", "init", "init_std"),
+    "model": ("dropout", "input_dropout", "embedding_scale", "init", "init_std"),
     "loss": ("label_smoothing", "focal_gamma", "delta"),
     "regularize": ("input_noise", "mixup", "cutmix", "ema_decay", "swa_start"),
     "optim": (

@@ -11,7 +11,6 @@ from pydantic import (
     AfterValidator,
     Discriminator,
     Field,
-    PlainValidator,
     SerializerFunctionWrapHandler,
     Tag,
     model_serializer,
@@ -19,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from wellfit.config import Config, OneOf
+from wellfit.config import Config, OneOf, auto_or_at_least
 from wellfit.tuning.pruners import PRUNERS
 from wellfit.tuning.samplers import SAMPLERS
 
@@ -103,12 +102,6 @@ def _without_empty(space: dict[str, Any]) -> dict[str, Any]:
     return {section: keys for section, keys in kept.items() if keys}
 
 
-def _pack(value: Any) -> Any:
-    if value == "auto" or (type(value) is int and value >= 1):
-        return value
-    raise PydanticCustomError("pack", "must be auto or a whole number >= 1")
-
-
 def _plain_name(study: str | None) -> str | None:
     if study is not None and not all(c.isalnum() or c in "-_." for c in study):
         raise PydanticCustomError("study", "must be of letters, digits, -, _ and .")
@@ -128,7 +121,7 @@ class TuneConfig(Config):
     n_trials: int = Field(ge=1)
     timeout: float | None = Field(gt=0)
     max_steps: int | None = Field(ge=1)
-    pack: Annotated[Literal["auto"] | int, PlainValidator(_pack)]
+    pack: Annotated[Literal["auto"] | int, auto_or_at_least(1)]
     space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
     sampler: Annotated[str, OneOf(SAMPLERS)]
     pruner: Annotated[str, OneOf(PRUNERS)]
