@@ -307,7 +307,7 @@ def pack_study(
     params = problem.params.replace({f"tune.{key}": value for key, value in settings.items()} | {"train.seed": seed})
     started = time()
     with contextlib.redirect_stdout(io.StringIO()), publisher_awaited() as waits:
-        tune(params, problem.processed, root / "reports" / "tune")
+        tune(params, problem.processed, root / "reports" / "tune", root / "models")
     started += sum(waits)
     return PackStudy(time() - started, trials_below(root, started))
 

@@ -7,17 +7,17 @@ from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
-    report = Path("reports/tune")
+    report, models = Path("reports/tune"), Path("models")
     if not (params.tune.enabled and params.tune.searched):
         from wellfit.tuning.best import write_no_tuning
 
         why = "tune.space has no key that is not given" if params.tune.enabled else "tune.enabled is false"
         print(f"nothing is tuned: {why}")
-        write_no_tuning(report)
+        write_no_tuning(report, models)
         return
     from wellfit.stages.tune import tune
 
-    tune(params, Path("data/processed", params.data.name), report)
+    tune(params, Path("data/processed", params.data.name), report, models)
 
 
 if __name__ == "__main__":

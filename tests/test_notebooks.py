@@ -115,7 +115,7 @@ def test_the_runs_are_the_readers_own_where_there_are_some(project: Path, monkey
     params = load_params("params.yaml", [*changes, "tune.space.model.dropout=null", "tune.repeats=0"])
     fetch(params.data, params.fetch, Path("data/raw"))
     prepare(params.data, Path("data/raw"), Path("data/processed"))
-    tune(params, Path("data/processed/moons"), Path("reports/tune"))
+    tune(params, Path("data/processed/moons"), Path("reports/tune"), Path("models"))
     train(params, Path("data/processed/moons"), Path("reports/tune"), Path("models"), Path("reports/train"))
     before = files(project)
     book = execute("runs", project)

@@ -139,12 +139,12 @@ def leave_tuning(reports: Path, params: Params, data_sha256: str, trials: int = 
         state = {3: "pruned", 5: "failed"}.get(number, "complete")
         rows.append(Row(number, state, 5, 3, None if state == "failed" else float(random.uniform(0.1, 0.5)), values))
     with patch("wellfit.tuning.report._draw"):  # PNGs, which the page does not show, take two seconds
-        write_report(reports / "tune", rows, params, data_sha256, {1: 0.2, 2: 0.3}, higher_is_better=False)
+        write_report(reports / "tune", rows, params, data_sha256, {0: {1: 0.2, 2: 0.3}}, higher_is_better=False)
 
 
 def leave_no_tuning(reports: Path) -> None:
     """What ``tune`` leaves where it is switched off."""
-    write_no_tuning(reports / "tune")
+    write_no_tuning(reports / "tune", reports.parent / "models")
 
 
 class Page(HTMLParser):

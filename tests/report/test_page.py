@@ -167,10 +167,10 @@ def test_the_verdict_is_told(complete: Evaluated, reports: Path) -> None:
 @pytest.mark.parametrize(
     ("repeats", "words"),
     [
-        ({1: 0.2, 2: 0.3}, "with 2 other seeds, that configuration has val/loss 0.25 on average, 95 % interval"),
-        ({1: 0.2, 2: 0.3}, "; this is worse than the 0.1 of trial 0."),
-        ({1: 0.08}, "with 1 other seed, that configuration has val/loss 0.08 on average; this is better than the"),
-        ({1: 0.1}, "on average; this is the same as the 0.1 of trial 0."),
+        ({1: 0.2, 2: 0.3}, "with 2 other seeds, it has val/loss 0.25 on average, 95 % interval"),
+        ({1: 0.2, 2: 0.3}, "; this is worse than the 0.1 that it had in the study."),
+        ({1: 0.08}, "with 1 other seed, it has val/loss 0.08 on average; this is better than the"),
+        ({1: 0.1}, "on average; this is the same as the 0.1 that it had in the study."),
         ({}, "Trial 0 was the best"),
     ],
 )
@@ -179,7 +179,9 @@ def test_the_best_trial_is_set_against_its_repeats(
 ) -> None:
     row = Row(0, "complete", 5, 3, 0.1, {key: complete.params.flat()[key] for key in complete.params.tune.searched})
     with patch("wellfit.tuning.report._draw"):
-        write_report(reports / "tune", [row], complete.params, complete.meta.sha256, repeats, higher_is_better=False)
+        write_report(
+            reports / "tune", [row], complete.params, complete.meta.sha256, {0: repeats}, higher_is_better=False
+        )
     assert words in read(complete, reports).words
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
+from wellfit.training.checkpoint import load_checkpoints
 from wellfit.tuning.best import apply_best, write_best, write_no_tuning
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -53,9 +54,10 @@ def test_without_a_tuning_the_way_out_is_named(tmp_path: Path) -> None:
 
 
 def test_no_tuning_leaves_all_outputs_of_the_stage(tmp_path: Path) -> None:
-    write_no_tuning(tmp_path)
-    files = {"best_params.yaml", "importance.csv", "repeats.csv", "trials.csv", "plots"}
+    write_no_tuning(tmp_path, tmp_path / "models")
+    files = {"best_params.yaml", "importance.csv", "repeats.csv", "trials.csv", "plots", "models"}
     assert {path.name for path in tmp_path.iterdir()} == files
+    assert load_checkpoints(tmp_path / "models" / "candidates.safetensors") == []
     assert (tmp_path / "importance.csv").read_text() == "key,share\n"
     assert (tmp_path / "plots" / "history.png").read_bytes().startswith(b"\x89PNG")
 

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 from wellfit.tuning.record import TrialRecord
-from wellfit.tuning.report import Row, best_row, importances, write_report
+from wellfit.tuning.report import Row, best_row, chosen, importances, ranked, write_report
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 SPACE = {
@@ -59,8 +59,10 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     rows[3] = rows[3]._replace(state="pruned", value=-1.0)
     rows[5] = rows[5]._replace(state="failed", best_epoch=0, value=None)
     params = params_with()
-    summary = write_report(tmp_path, rows[::-1], params, "data", {1: 0.4, 0: 0.2}, higher_is_better=False)
     best = min((row for row in rows if row.state == "complete"), key=lambda row: row.value or 0.0)
+    repeated = {best.number: {1: 0.4, 0: 0.2}}
+    summary, winner = write_report(tmp_path, rows[::-1], params, "data", repeated, higher_is_better=False)
+    assert winner == best
     found = YAML(typ="safe", pure=True).load(tmp_path / "best_params.yaml")
     assert found == {
         "data_sha256": "data",
@@ -75,8 +77,11 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     pictures = {"history.png", "slices.png", "importance.png", "parallel.png", "rank.png"}
     assert {path.name for path in (tmp_path / "plots").iterdir()} == pictures
     repeats = table(tmp_path / "repeats.csv")
-    assert [row["seed"] for row in repeats] == ["0", "1", "mean", "low", "high"]
-    assert float(repeats[2]["score"]) == pytest.approx(0.3)
+    assert [(row["trial"], row["seed"], row["score"]) for row in repeats] == [
+        (str(best.number), "0", "0.2"),
+        (str(best.number), "1", "0.4"),
+    ]
+    assert summary["repeats/mean"] == pytest.approx(0.3)
     assert summary["best/val/loss"] == best.value
     assert summary["best_trial"] == best.number
     assert summary["importance/optim.lr"] + summary["importance/model.hidden"] == pytest.approx(1)
@@ -86,13 +91,23 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert len(shares) == 2
     out = capsys.readouterr().out
     assert f"best of 8 trials: trial {best.number}, val/loss" in out
-    assert "with 2 seeds: mean 0.3, 95 % interval" in out
+    assert f"trial {best.number} with 2 other seeds: mean 0.3, 95 % interval" in out
 
-    write_report(tmp_path / "again", rows, params, "data", {0: 0.2, 1: 0.4}, higher_is_better=False)
+    write_report(tmp_path / "again", rows, params, "data", repeated, higher_is_better=False)
     for file in (path for path in tmp_path.rglob("*.*") if path.is_file() and "again" not in path.parts):
         assert file.read_bytes() == (tmp_path / "again" / file.relative_to(tmp_path)).read_bytes(), file.name
     write_report(tmp_path, rows, params, "data", higher_is_better=False)
     assert table(tmp_path / "repeats.csv") == []
+
+
+def test_the_trial_whose_other_seeds_are_best_is_chosen(tmp_path: Path) -> None:
+    rows = [Row(n, "complete", 1, 1, value, {"optim.lr": 0.1 * n}) for n, value in enumerate((0.3, 0.1, 0.2))]
+    repeats = {1: {7: 0.5, 8: 0.3}, 2: {7: 0.25, 8: 0.35}, 0: {}}
+    assert chosen(rows, repeats, higher_is_better=False) == rows[2]
+    assert chosen(rows, repeats, higher_is_better=True) == rows[1]
+    assert chosen(rows, {}, higher_is_better=False) == rows[1]
+    assert chosen([], {}, higher_is_better=False) is None
+    assert [row.number for row in ranked(rows, higher_is_better=True)] == [0, 2, 1]
 
 
 def test_not_one_good_trial_is_an_error(tmp_path: Path) -> None:

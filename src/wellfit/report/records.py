@@ -17,7 +17,7 @@ from wellfit.report.content import Chart
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
-from wellfit.tuning.report import Row
+from wellfit.tuning.report import Repeats, Row
 
 
 class Evaluated(NamedTuple):
@@ -82,14 +82,14 @@ class Tuning(NamedTuple):
         best: values of ``best_params.yaml`` by dotted key.
         data_sha256: of the data it was tuned on; None where tuning was off.
         importance: share of each key in the differences between trials; empty where it is not known.
-        repeats: seed to score of the best configuration with other seeds, and ``mean``, ``low`` and ``high``.
+        repeats: number of each leading trial to seed to score, trained again with other seeds.
     """
 
     trials: list[Row]
     best: Mapping[str, Any]
     data_sha256: str | None
     importance: Mapping[str, float]
-    repeats: Mapping[str, float]
+    repeats: Repeats
 
 
 def read_training(folder: Path, checkpoint: Checkpoint) -> Training | None:
@@ -129,7 +129,9 @@ def read_tuning(folder: Path) -> Tuning | None:
         for row in _read_csv(folder / "trials.csv")
     ]
     importance = {row["key"]: float(row["share"]) for row in _read_csv(folder / "importance.csv")}
-    repeats = {row["seed"]: float(row["score"]) for row in _read_csv(folder / "repeats.csv") if row["score"]}
+    repeats: dict[int, dict[int, float]] = {}
+    for row in _read_csv(folder / "repeats.csv"):
+        repeats.setdefault(int(row["trial"]), {})[int(row["seed"])] = float(row["score"])
     return Tuning(trials, chosen, sha256, importance, repeats)
 
 

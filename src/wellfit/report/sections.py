@@ -1,5 +1,6 @@
 """What stands in each section of the page, from what the stages have left."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,13 @@ import numpy as np
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
+from wellfit.metrics.intervals import mean_interval
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
+from wellfit.tuning.report import chosen
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns
@@ -110,13 +113,12 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
         [str(t.number), t.state, score_cell(monitor, t.value), t.epochs, *t.values.values()] for t in found.trials
     ]
     says = f"{len(found.trials)} trials were compared by {monitor}."
-    if study.best is not None:
-        chosen = ", ".join(f"{key} {cell(value)}" for key, value in study.best.values.items())
-        says += f" Trial {study.best.number} was the best, with {score(monitor, study.best.value)}: {chosen}."
+    says += _choice(found, study)
     if not found.importance:
         says += " How much each key mattered is not known."
     return {
-        "says": says + _repeated(found, study),
+        "says": says,
+        "repeats": _repeated(found, monitor),
         "best": Table(
             f"The best {min(BEST_TRIALS, len(rows))} of {len(rows)} completed trials", header, rows[:BEST_TRIALS]
         ),
@@ -131,21 +133,41 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
     }
 
 
-def _repeated(found: Tuning, study: StudyCharts) -> str:
-    seeds = [seed for seed in found.repeats if seed not in ("mean", "low", "high")]
-    if not seeds or study.best is None or study.best.value is None:
+def _repeated(found: Tuning, monitor: str) -> Table | None:
+    """The leading trials beside what they come to with other seeds."""
+    if not any(found.repeats.values()):
+        return None
+    values = {trial.number: trial.value for trial in found.trials}
+    rows = []
+    for number, of_seeds in found.repeats.items():
+        mean, low, high = mean_interval(list(of_seeds.values()))
+        ends = [score_cell(monitor, None if math.isnan(end) else end) for end in (low, high)]
+        rows.append([str(number), score_cell(monitor, values[number]), score_cell(monitor, mean), *ends, len(of_seeds)])
+    header = ["trial", monitor, "mean", "low", "high", "seeds"]
+    return Table("The leading trials with other seeds, the mean and its 95\N{NO-BREAK SPACE}% interval", header, rows)
+
+
+def _choice(found: Tuning, study: StudyCharts) -> str:
+    """Which trial was chosen, and why."""
+    winner = chosen(found.trials, found.repeats, higher_is_better=is_higher_better(study.monitor))
+    if winner is None or winner.value is None:
         return ""
-    mean, best = found.repeats["mean"], study.best.value
-    average, single = score(study.monitor, mean), score(study.monitor, best)
+    values = ", ".join(f"{key} {cell(value)}" for key, value in winner.values.items())
+    of_seeds = found.repeats.get(winner.number)
+    if not of_seeds:
+        return f" Trial {winner.number} was the best, with {score(study.monitor, winner.value)}: {values}."
+    mean, low, high = mean_interval(list(of_seeds.values()))
+    average, single = score(study.monitor, mean), score(study.monitor, winner.value)
     between = ""
-    if "low" in found.repeats:
-        low, high = scores(study.monitor, [found.repeats["low"], found.repeats["high"]])
-        between = f", 95\N{NO-BREAK SPACE}% interval {low} to {high}"
-    better = mean > best if is_higher_better(study.monitor) else mean < best
+    if math.isfinite(low):
+        between = ", 95\N{NO-BREAK SPACE}% interval {} to {}".format(*scores(study.monitor, [low, high]))
+    better = mean > winner.value if is_higher_better(study.monitor) else mean < winner.value
     word = "the same as" if average == single else "better than" if better else "worse than"
+    others = f", the best of the {len(found.repeats)} leading trials" if len(found.repeats) > 1 else ""
     return (
-        f" Trained again with {len(seeds)} other seed{'s' * (len(seeds) > 1)}, that configuration has {study.monitor} "
-        f"{average} on average{between}; this is {word} the {single} of trial {study.best.number}."
+        f" Trial {winner.number} was chosen: {values}. Trained again with {len(of_seeds)} other "
+        f"seed{'s' * (len(of_seeds) > 1)}, it has {study.monitor} {average} on average{between}{others}; this is {word} "
+        f"the {single} that it had in the study."
     )
 
 

@@ -1,12 +1,15 @@
 """The trained model: from rows as they are stored to probabilities, or to numbers in the target's unit."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
+from torch import nn
 
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
@@ -14,43 +17,48 @@ from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
-from wellfit.training.checkpoint import Checkpoint, load_checkpoint
+from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints
 from wellfit.training.loss import head_width
 
 CHECKPOINT_FILE = "best.safetensors"
+ENSEMBLE_FILE = "ensemble.safetensors"
 
 
 class TrainedModel:
-    """A network with the weights of a checkpoint.
+    """A network with the weights of a checkpoint, or the mean of several: of probabilities, or of numbers.
 
     It computes on the CPU in fp32, whatever the training computed in, so that its predictions are those of the weights
     that are kept.
 
     Args:
-        checkpoint: the weights, and the configuration they were trained with.
+        checkpoints: the weights, and the configuration they were trained with. Where there are several, ``share`` of
+            their info is how much each counts.
         meta: of the data they were trained on.
-
-    Attributes:
-        checkpoint: likewise.
     """
 
-    def __init__(self, checkpoint: Checkpoint, meta: Meta) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoints: Sequence[Checkpoint], meta: Meta) -> None:
         self._meta = meta
-        config = checkpoint.info["config"]
-        settings, width = ModelConfig.model_validate(config["model"]), head_width(config["loss"]["name"], meta)
-        self._inputs = Inputs(meta, settings.numeric, torch.device("cpu"))
-        self._network = build_model(settings, self._inputs.shape, width, self._inputs.columns)
-        self._network.load_state_dict(checkpoint.weights)
+        self._networks = [_network(checkpoint, meta) for checkpoint in checkpoints]
+        self._shares = [1.0] if len(checkpoints) == 1 else [float(each.info["share"]) for each in checkpoints]
 
     def outputs(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Logits of all classes, (n, C), or standardized numbers, (n,).
 
+        The logits of a mean of models are the logarithms of its probabilities.
+
         Args:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
-        outputs = predict(self._network, self._inputs, torch.from_numpy(np.array(rows))).double()
-        return (outputs[:, 0] if self._meta.task == "regression" else class_logits(outputs)).numpy()
+        stored = torch.from_numpy(np.array(rows))
+        outputs = [predict(network, inputs, stored).double() for network, inputs in self._networks]
+        if self._meta.task == "regression":
+            numbers = [each[:, 0] * share for each, share in zip(outputs, self._shares, strict=True)]
+            return torch.stack(numbers).sum(0).numpy()
+        logits = [class_logits(each) for each in outputs]
+        if len(logits) == 1:
+            return logits[0].numpy()
+        parts = [each.log_softmax(1) + math.log(share) for each, share in zip(logits, self._shares, strict=True)]
+        return torch.stack(parts).logsumexp(0).numpy()
 
     def predict(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Probabilities of the classes, (n, C), or numbers in the target's unit, (n,).
@@ -65,21 +73,53 @@ class TrainedModel:
         return outputs * self._meta.target_std + self._meta.target_mean
 
 
-def load_model(models: Path, meta: Meta) -> TrainedModel:
+def _network(checkpoint: Checkpoint, meta: Meta) -> tuple[nn.Module, Inputs]:
+    config = checkpoint.info["config"]
+    settings, width = ModelConfig.model_validate(config["model"]), head_width(config["loss"]["name"], meta)
+    inputs = Inputs(meta, settings.numeric, torch.device("cpu"))
+    network = build_model(settings, inputs.shape, width, inputs.columns)
+    network.load_state_dict(checkpoint.weights)
+    return network, inputs
+
+
+class Delivered(NamedTuple):
+    """What ``train`` has left.
+
+    Attributes:
+        single: of the final training alone.
+        ensemble: the mean that was chosen in its place, or None.
+        checkpoint: of the single model.
+        sources: of the models in the ensemble, and how much each counts.
+    """
+
+    single: TrainedModel
+    ensemble: TrainedModel | None
+    checkpoint: Checkpoint
+    sources: dict[str, float]
+
+    @property
+    def model(self) -> TrainedModel:
+        """The model that predicts."""
+        return self.ensemble or self.single
+
+
+def load_model(models: Path, meta: Meta) -> Delivered:
     """Reads what ``train`` has left.
 
     Args:
-        models: has ``best.safetensors``.
+        models: has ``best.safetensors`` and ``ensemble.safetensors``.
         meta: of the data to predict.
 
     Raises:
         WellfitError: a missing or damaged file, or weights that were trained on other data.
     """
-    file = models / CHECKPOINT_FILE
-    checkpoint = load_checkpoint(file)
-    if checkpoint.info["data_sha256"] != meta.sha256:
-        name = checkpoint.info["config"]["data"]["name"]
-        raise WellfitError(
-            f"{file} was trained on other data ({name}) than data/processed/{meta.name}: run `dvc repro train` first"
-        )
-    return TrainedModel(checkpoint, meta)
+    checkpoint, members = load_checkpoint(models / CHECKPOINT_FILE), load_checkpoints(models / ENSEMBLE_FILE)
+    for file, each in [(CHECKPOINT_FILE, checkpoint), *((ENSEMBLE_FILE, member) for member in members)]:
+        if each.info["data_sha256"] != meta.sha256:
+            raise WellfitError(
+                f"{models / file} was trained on other data ({each.info['config']['data']['name']}) than "
+                f"data/processed/{meta.name}: run `dvc repro train` first"
+            )
+    ensemble = TrainedModel(members, meta) if members else None
+    sources = {str(each.info["source"]): float(each.info["share"]) for each in members}
+    return Delivered(TrainedModel([checkpoint], meta), ensemble, checkpoint, sources)

@@ -41,10 +41,10 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     """
     report, page = reports / "evaluate", reports / "report.html"
     meta = load_meta(data_folder)
-    model = load_model(models, meta)
+    delivered = load_model(models, meta)
     test = load_split(data_folder, meta, "test")
 
-    predictions = model.predict(test.x)
+    predictions = delivered.model.predict(test.x)
     metrics = _score(predictions, test, meta, params.evaluate)
     _print(metrics)
 
@@ -52,7 +52,9 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots")
     write_json(report / "metrics.json", metrics)
     file = models / CHECKPOINT_FILE
-    run = Evaluated(params, meta, data_folder, test, model.checkpoint, file, predictions, metrics, charts, per_class)
+    run = Evaluated(
+        params, meta, data_folder, test, delivered.checkpoint, file, predictions, metrics, charts, per_class
+    )
     write_page(page, run, reports)
     print(f"the run as one page: {page}")
     _publish(models / "run.json", metrics, meta, report, page)

@@ -1,5 +1,6 @@
 """The train stage: one training from params to a checkpoint, with all its records."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from wellfit.errors import WellfitError
 from wellfit.files import project_root, write_csv, write_json, write_text, write_yaml
 from wellfit.models.summary import summarize
 from wellfit.progress import Progress
+from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
 from wellfit.settings.params import Params, flatten
+from wellfit.stages.ensemble import choose_ensemble
 from wellfit.tracking.tensorboard import event_files
 from wellfit.training.checkpoint import save_checkpoint
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
@@ -42,9 +45,10 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         params: the configuration.
         data_folder: ``data/processed/<name>``.
         tune_report: the folder of ``best_params.yaml``, whose values replace those of ``params.yaml``.
-        models: gets ``best.safetensors``, ``config.yaml`` and ``run.json``.
-        report: gets ``summary.txt``, ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv`` and the
-            pictures.
+        models: gets ``best.safetensors``, ``ensemble.safetensors``, ``config.yaml`` and ``run.json``; has what ``tune``
+            left for an ensemble.
+        report: gets ``summary.txt``, ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv``,
+            ``ensemble.csv`` and the pictures.
 
     Raises:
         WellfitError: missing data, or a training that blew up.
@@ -53,20 +57,21 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     params = apply_best(params, tune_report / "best_params.yaml", data.meta)
     config = resolved_config(params)
     with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
-        run.log_params(flatten(config))
+        run.log_params(flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")})
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
-        records = _run_epochs(params, data, config, models / "best.safetensors", report, run)
+        records = _run_epochs(params, data, config, models / CHECKPOINT_FILE, report, run)
         usual = params.loss.is_usual(data.meta.task)
         findings = verdict(*records, params.train.epochs, len(data.meta.class_names), usual_loss=usual)
         for finding in findings:
             print(f"warning: {finding.kind}: {finding.text}")
-        _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse")
+        ensemble = choose_ensemble(params, data, data_folder, models, report)
+        _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse", ensemble)
 
-        run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch})
+        run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch} | ensemble)
         run.tag("mlflow.note.content", _description(params, data.meta.name, records, findings))
         run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
         run.log_history()
-        for name in ("best.safetensors", "config.yaml"):
+        for name in (CHECKPOINT_FILE, "config.yaml", *([ENSEMBLE_FILE] if ensemble else [])):
             run.log_file(models / name, "checkpoint")
         run.log_files(report, "train")
         write_json(models / "run.json", {"run_id": run.id})
@@ -128,9 +133,12 @@ def _description(params: Params, data_name: str, records: Records, findings: lis
     return "\n".join([*lines, *(f"- **{finding.kind}**: {finding.text}" for finding in findings)]).strip()
 
 
-def _write_report(report: Path, records: Records, findings: list[Finding], score: str) -> None:
+def _write_report(
+    report: Path, records: Records, findings: list[Finding], score: str, ensemble: Mapping[str, float]
+) -> None:
     history, best = records.history, records.best
-    write_json(report / "metrics.json", {"best_epoch": records.best_epoch, "epochs": len(history)} | best)
+    numbers = {"best_epoch": records.best_epoch, "epochs": len(history)}
+    write_json(report / "metrics.json", {**numbers, **best, **ensemble})
     write_json(report / "verdict.json", {"warnings": [finding._asdict() for finding in findings]})
     write_csv(report / "history.csv", ["epoch", *best], ([i, *e.values()] for i, e in enumerate(history, 1)))
     rows = (

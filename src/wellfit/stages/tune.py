@@ -13,14 +13,15 @@ from wellfit.tracking import Publisher
 from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, check_can_train, load_training_data
 from wellfit.training.size import choose_size, processes_for
+from wellfit.tuning.best import CANDIDATES_FILE
 from wellfit.tuning.identity import study_config
+from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.record import read_record
-from wellfit.tuning.repeats import repeat
-from wellfit.tuning.report import Row, best_row, write_report
+from wellfit.tuning.report import Row, best_row, ranked, write_report
 from wellfit.tuning.storage import STATES, end_trial, ended_trials
-from wellfit.tuning.study import Study, Trial
-from wellfit.tuning.trials import most_processes, of_trial, open_study, record_trials, shortened, sizes_of_study
+from wellfit.tuning.study import Study
+from wellfit.tuning.trials import most_processes, open_study, record_trials, shortened, sizes_of_study
 
 REGULARIZATION = (
     *("model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"),
@@ -28,13 +29,14 @@ REGULARIZATION = (
 )
 
 
-def tune(params: Params, data_folder: Path, report: Path) -> None:
+def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
     """Searches ``tune.space`` until the study has ``tune.n_trials`` trials, those of earlier calls included.
 
     Args:
         params: the configuration; its values are trial 0.
         data_folder: ``data/processed/<name>``.
         report: gets ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
+        models: gets ``candidates.safetensors``, of which ``train`` selects an ensemble.
 
     Raises:
         WellfitError: missing data, a storage that cannot be opened, or not one trial that ended well.
@@ -73,15 +75,19 @@ def tune(params: Params, data_folder: Path, report: Path) -> None:
                 print(f"failed trials: {'; '.join(sorted(failures)[:3])}", flush=True)
             # Another stage may have worked on the study as well.
             rows |= {trial.number: _row(trial) for trial in study.trials if trial.number not in rows}
-            best = best_row(list(rows.values()), higher_is_better=higher)
-            if best is None:
+            best = ranked(list(rows.values()), higher_is_better=higher)
+            if not best:
                 raise WellfitError(_nothing_found(params, len(rows), failures))
-            winner = of_trial(params, Trial(best.number, dict(best.values)), data)
-            repeats = repeat(winner, size, cores)
-            found = write_report(
-                report, list(rows.values()), params, data.meta.sha256, repeats, higher_is_better=higher
+            leaders = repeat_leaders(best, params, data, size, cores)
+            found, winner = write_report(
+                report, list(rows.values()), params, data.meta.sha256, scores_of(leaders), higher_is_better=higher
             )
-            publisher.finish(report, "tune", found, describe_study(params, data.meta, best))
+            if not params.train.ensemble:
+                best, leaders = [], []
+            save_candidates(
+                models / CANDIDATES_FILE, best, study.folder / "trials", leaders, data.meta.sha256, higher=higher
+            )
+            publisher.finish(report, "tune", found, describe_study(params, data.meta, winner))
 
 
 def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData) -> None:

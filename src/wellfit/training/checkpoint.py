@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,15 +40,19 @@ def save_checkpoint(
     write_bytes(path, save(contents, metadata={"wellfit": wellfit}), durable=durable)
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, made_by: str = "train") -> Checkpoint:
     """Reads a checkpoint onto the CPU.
+
+    Args:
+        path: the file.
+        made_by: the stage that makes it, for the message.
 
     Raises:
         WellfitError: the file is missing, not a checkpoint, or not what was written.
     """
     if not path.is_file():
-        raise WellfitError(f"{path} not found: `dvc repro train` makes it")
-    damaged = WellfitError(f"{path} is damaged (its sha256 does not match): delete it and run `dvc repro train`")
+        raise WellfitError(f"{path} not found: `dvc repro {made_by}` makes it")
+    damaged = WellfitError(f"{path} is damaged (its sha256 does not match): delete it and run `dvc repro {made_by}`")
     try:
         with safe_open(path, framework="pt") as file:
             wellfit = json.loads(file.metadata()["wellfit"])
@@ -59,6 +63,27 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if _digest(weights, header) != sha256:
         raise damaged
     return Checkpoint(weights, json.loads(header))
+
+
+def save_checkpoints(path: Path, checkpoints: Sequence[Checkpoint]) -> None:
+    """Writes several checkpoints as one file that appears as a whole; of none a file without a byte."""
+    if not checkpoints:
+        write_bytes(path, b"")
+        return
+    tensors = {f"{number}/{name}": t for number, each in enumerate(checkpoints) for name, t in each.weights.items()}
+    save_checkpoint(path, tensors, {"checkpoints": [each.info for each in checkpoints]})
+
+
+def load_checkpoints(path: Path, made_by: str = "train") -> list[Checkpoint]:
+    """Reads what :func:`save_checkpoints` wrote; arguments and errors as of :func:`load_checkpoint`."""
+    if path.is_file() and not path.stat().st_size:
+        return []
+    together = load_checkpoint(path, made_by)
+    weights: list[dict[str, Tensor]] = [{} for _ in together.info["checkpoints"]]
+    for key, tensor in together.weights.items():
+        number, _, name = key.partition("/")
+        weights[int(number)][name] = tensor
+    return [Checkpoint(own, info) for own, info in zip(weights, together.info["checkpoints"], strict=True)]
 
 
 def _digest(weights: Mapping[str, Tensor], header: str) -> str:

@@ -33,6 +33,8 @@ class TrainConfig(Config):
     min_delta: float = Field(ge=0)
     monitor: Monitor
     seed: int = Field(ge=0, lt=2**32)
+    seeds: int = Field(ge=1, le=1000)
+    ensemble: int = Field(ge=0, le=1000)
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int | None = Field(ge=1)
     precision: Literal["fp32", "bf16", "auto"]

@@ -33,6 +33,8 @@ def best_metrics(best: dict[str, float]) -> dict[str, float]:
 def resolved_config(params: Params) -> dict[str, Any]:
     """The sections that decide what a model becomes, as a tree that YAML and JSON can hold."""
     tree = params.model_dump(mode="json")
+    for key in ("seeds", "ensemble"):  # of several models
+        del tree["train"][key]
     return {section: tree[section] for section in SECTIONS}
 
 

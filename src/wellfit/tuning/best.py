@@ -8,13 +8,14 @@ from ruamel.yaml.error import YAMLError
 
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
-from wellfit.files import write_csv, write_yaml
+from wellfit.files import write_bytes, write_csv, write_yaml
 from wellfit.settings.params import Params, flatten
 from wellfit.tuning.space import shown
 
+CANDIDATES_FILE = "candidates.safetensors"  # in the folder of models: what an ensemble may be selected from
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
 IMPORTANCE_COLUMNS = ("key", "share")
-REPEAT_COLUMNS = ("seed", "score")
+REPEAT_COLUMNS = ("trial", "seed", "score")
 
 
 def write_best(path: Path, values: dict[str, Any], meta_sha256: str | None, comment: str) -> None:
@@ -33,8 +34,9 @@ def write_best(path: Path, values: dict[str, Any], meta_sha256: str | None, comm
     write_yaml(path, {"data_sha256": meta_sha256, "params": tree}, comment)
 
 
-def write_no_tuning(report: Path) -> None:
+def write_no_tuning(report: Path, models: Path) -> None:
     """The outputs of a tuning that is switched off, or that has nothing to search."""
+    write_bytes(models / CANDIDATES_FILE, b"")  # no checkpoints
     write_best(report / "best_params.yaml", {}, None, "tuning is off: params.yaml is used as it is")
     write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
     write_csv(report / "importance.csv", IMPORTANCE_COLUMNS, [])

@@ -11,7 +11,7 @@ from wellfit.settings.params import PARAMS_FILE, Params, flatten
 from wellfit.training.record import code_digests, data_that_trains, resolved_config
 
 # How many trials there are, where they are kept and how many are trained at once does not change what a trial is.
-FREE = ("enabled", "n_trials", "timeout", "pack", "repeats", "study", "storage")
+FREE = ("enabled", "n_trials", "timeout", "pack", "leaders", "repeats", "study", "storage")
 # What proposes, trains and stops a trial; an edit elsewhere leaves its result as it is.
 CODE = (
     *("data/augment", "data/store.py"),

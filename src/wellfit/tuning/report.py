@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wellfit.errors import WellfitError
@@ -47,11 +48,34 @@ class Row(NamedTuple):
         return cls(record.number, record.state, len(record.history), record.best_epoch, value, record.values)
 
 
-def best_row(rows: Sequence[Row], *, higher_is_better: bool) -> Row | None:
-    """The best completed trial, the first of equals; None where there is none."""
+Repeats = Mapping[int, Mapping[int, float]]  # number of a trial to seed to score
+
+
+def ranked(rows: Sequence[Row], *, higher_is_better: bool) -> list[Row]:
+    """The completed trials, the best first, and of equals that which came first."""
     sign = -1.0 if higher_is_better else 1.0
     complete = [row for row in rows if row.state == "complete" and row.value is not None]
-    return min(complete, key=lambda row: (sign * (row.value or 0.0), row.number), default=None)
+    return sorted(complete, key=lambda row: (sign * (row.value or 0.0), row.number))
+
+
+def best_row(rows: Sequence[Row], *, higher_is_better: bool) -> Row | None:
+    """The best completed trial, the first of equals; None where there is none."""
+    return next(iter(ranked(rows, higher_is_better=higher_is_better)), None)
+
+
+def chosen(rows: Sequence[Row], repeats: Repeats, *, higher_is_better: bool) -> Row | None:
+    """The trial with the best mean over other seeds; where none was repeated, the best one. None of no trial.
+
+    The best of many values is partly luck, which other seeds do not have.
+    """
+    best = ranked(rows, higher_is_better=higher_is_better)
+    sign = -1.0 if higher_is_better else 1.0
+    repeated = [row for row in best if repeats.get(row.number)]
+    return min(repeated or best[:1], key=lambda row: sign * _mean(repeats.get(row.number, {})), default=None)
+
+
+def _mean(scores: Mapping[int, float]) -> float:
+    return math.fsum(scores.values()) / len(scores) if scores else 0.0
 
 
 def write_report(
@@ -59,10 +83,10 @@ def write_report(
     rows: Sequence[Row],
     params: Params,
     data_sha256: str,
-    repeats: Mapping[int, float] | None = None,
+    repeats: Repeats = MappingProxyType({}),
     *,
     higher_is_better: bool,
-) -> dict[str, float]:
+) -> tuple[dict[str, float], Row]:
     """Writes ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
 
     Args:
@@ -70,18 +94,19 @@ def write_report(
         rows: the trials that have ended.
         params: the configuration, with the space that was searched.
         data_sha256: of the data.
-        repeats: seed to score of the best configuration, trained anew with each.
+        repeats: of the leading trials, trained anew with other seeds.
         higher_is_better: whether ``train.monitor`` is to rise.
 
     Returns:
-        What the study comes down to, as metrics by name: ``best/<monitor>``, ``best_trial``, ``importance/<key>`` and
-        ``repeats/mean``, ``repeats/low``, ``repeats/high``.
+        What the study comes down to, as metrics by name: ``best/<monitor>`` and ``best_trial`` of the chosen trial,
+        ``importance/<key>``, and ``repeats/mean``, ``repeats/low``, ``repeats/high`` of the chosen one. And the
+        chosen trial.
 
     Raises:
         WellfitError: not one trial that ended well.
     """
     rows, keys, monitor = sorted(rows), list(params.tune.searched), params.train.monitor
-    best = best_row(rows, higher_is_better=higher_is_better)
+    best = chosen(rows, repeats, higher_is_better=higher_is_better)
     if best is None or best.value is None:
         raise WellfitError(f"none of {len(rows)} trials ended well")
     write_csv(folder / "trials.csv", [*TRIAL_COLUMNS, *keys], _table(rows, keys, higher_is_better))
@@ -90,12 +115,12 @@ def write_report(
     _draw(folder / "plots", rows, params, importance, higher_is_better)
     summary = {f"best/{monitor}": best.value, "best_trial": float(best.number)}
     summary |= {f"importance/{key}": share for key, share in importance.items()}
-    summary |= _write_repeats(folder / "repeats.csv", repeats or {})
+    summary |= _write_repeats(folder / "repeats.csv", repeats, best.number)
     what = f"best of {len(rows)} trials: trial {best.number}, {monitor} {best.value:.6g}"
-    chosen = {key: best.values[key] for key in keys}
-    write_best(folder / "best_params.yaml", chosen, data_sha256, what)
-    print(what + ": " + ", ".join(f"{key} {shown(value)}" for key, value in chosen.items()), flush=True)
-    return summary
+    values = {key: best.values[key] for key in keys}
+    write_best(folder / "best_params.yaml", values, data_sha256, what)
+    print(what + ": " + ", ".join(f"{key} {shown(value)}" for key, value in values.items()), flush=True)
+    return summary, best
 
 
 def importances(rows: Sequence[Row], params: Params) -> dict[str, float]:
@@ -144,15 +169,15 @@ def _table(rows: Sequence[Row], keys: Sequence[str], higher: bool) -> list[list[
     return table
 
 
-def _write_repeats(file: Path, repeats: Mapping[int, float]) -> dict[str, float]:
-    if not repeats:
-        write_csv(file, REPEAT_COLUMNS, [])
+def _write_repeats(file: Path, repeats: Repeats, best: int) -> dict[str, float]:
+    table = ([trial, seed, score] for trial, scores in repeats.items() for seed, score in sorted(scores.items()))
+    write_csv(file, REPEAT_COLUMNS, table)
+    if not repeats.get(best):
         return {}
-    mean, low, high = mean_interval(list(repeats.values()))
-    ends: list[list[Any]] = [["mean", mean], ["low", low], ["high", high]]
-    write_csv(file, REPEAT_COLUMNS, [*([seed, score] for seed, score in sorted(repeats.items())), *ends])
+    mean, low, high = mean_interval(list(repeats[best].values()))
     between = "" if math.isnan(low) else f", 95 % interval {low:.4g} to {high:.4g}"
-    print(f"the best configuration with {len(repeats)} seeds: mean {mean:.4g}{between}", flush=True)
+    others = f", the best of the {len(repeats)} leading trials" if len(repeats) > 1 else ""
+    print(f"trial {best} with {len(repeats[best])} other seeds: mean {mean:.4g}{between}{others}", flush=True)
     found = {"repeats/mean": mean, "repeats/low": low, "repeats/high": high}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 NOT_SEARCHED = {
     "train.monitor": "it is what trials are compared by",
     "train.seed": "the best of several seeds is luck; a seed is no setting",
+    "train.seeds": "it is of the final training, which follows the study",
+    "train.ensemble": "an ensemble is selected among the trials",
     "train.device": "it decides where a model is trained, not what it becomes",
     "train.threads": "it decides how fast a model is trained, not what it becomes",
     "train.compile": "it decides how fast a model is trained, not what it becomes",
@@ -128,6 +130,7 @@ class TuneConfig(Config):
     pruner_percentile: float = Field(gt=0, lt=100)
     pruner_startup_trials: int = Field(ge=0)
     pruner_warmup_epochs: int = Field(ge=0)
+    leaders: int = Field(ge=1, le=100)
     repeats: int = Field(ge=0, le=1000)
     seed: int = Field(ge=0, lt=2**32)
     study: Annotated[str | None, Field(min_length=1, max_length=200), AfterValidator(_plain_name)]

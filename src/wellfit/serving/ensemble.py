@@ -1,0 +1,125 @@
+"""Which models to average: greedy ensemble selection with replacement.
+
+Caruana, Niculescu-Mizil, Crew and Ksikes 2004, Ensemble Selection from Libraries of Models.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.store import Meta, Split, Task
+from wellfit.errors import WellfitError
+from wellfit.serving.model import TrainedModel
+from wellfit.training.checkpoint import Checkpoint
+
+FOLDS = 5  # into which the rows are cut to see what was luck
+Floats = NDArray[np.float64]
+
+
+class Selection(NamedTuple):
+    """An ensemble that was selected on the validation rows, beside the best single candidate.
+
+    A loss is the log loss of the mean probabilities, or the squared error of the mean prediction.
+
+    Attributes:
+        shares: (M,) of each candidate in the mean; they add up to 1.
+        losses: (M,) of each candidate.
+        loss: of the ensemble.
+        cross_fitted: the same with each fifth of the rows scored by what is selected on the others: what the loss would
+            be on rows that select nothing.
+        best_cross_fitted: likewise of the one candidate that is best on the others.
+    """
+
+    shares: Floats
+    losses: Floats
+    loss: float
+    cross_fitted: float
+    best_cross_fitted: float
+
+
+def select_ensemble(candidates: Sequence[Checkpoint], val: Split, meta: Meta, size: int) -> Selection:
+    """Selects among trained models by their predictions of the validation rows.
+
+    Args:
+        candidates: M.
+        val: the validation split.
+        meta: of the data.
+        size: models in the mean, each as often as it is added.
+
+    Raises:
+        WellfitError: a candidate was trained on other data.
+    """
+    for each in candidates:
+        if each.info["data_sha256"] != meta.sha256:
+            raise WellfitError(
+                f"train.ensemble: {each.info['source']} was trained on other data than {meta.name} as it is now: run "
+                "`dvc repro tune`"
+            )
+    fits = [fit_of_rows(TrainedModel([each], meta).predict(val.x), val, meta.task) for each in candidates]
+    return select(np.stack(fits), val.weights, size, meta.task)
+
+
+def fit_of_rows(predictions: NDArray[Any], split: Split, task: Task) -> Floats:
+    """What the loss of a mean of models depends on, (n,): the probability of the true class, or the error.
+
+    Args:
+        predictions: (n, C) probabilities, or (n,) numbers.
+        split: the rows.
+        task: classification or regression.
+    """
+    if task == "classification":
+        return np.asarray(predictions[np.arange(len(split.y)), split.y], np.float64)
+    return np.asarray(predictions - split.y, np.float64)
+
+
+def select(fits: Floats, weights: NDArray[np.float32] | None, size: int, task: Task, seed: int = 0) -> Selection:
+    """Adds the candidate that lowers the loss most, again and again, and keeps the best mean on the way.
+
+    Args:
+        fits: (M, n) of each candidate, as :func:`fit_of_rows` gives them.
+        weights: (n,) how much each row counts, or None where all count alike.
+        size: models in the mean, each as often as it was added.
+        task: classification or regression.
+        seed: of the folds.
+    """
+    rows = fits.shape[1]
+    counted = np.ones(rows) if weights is None else np.asarray(weights, np.float64)
+    losses = _row_losses(fits, task) @ counted / counted.sum()
+    shares = _greedy(fits, counted, size, task)
+    # Rows are dealt out like cards, so that each fold has some where there are few.
+    fold = np.random.default_rng(seed).permutation(np.arange(rows) % FOLDS)
+    held_out, held_out_best = np.zeros(rows), np.zeros(rows)
+    for number in range(min(FOLDS, rows)):
+        scored = fold == number
+        kept = counted * ~scored
+        if not kept.any():
+            kept = counted
+        held_out[scored] = _row_losses(_greedy(fits, kept, size, task) @ fits[:, scored], task)
+        held_out_best[scored] = _row_losses(fits[(_row_losses(fits, task) @ kept).argmin(), scored], task)
+    return Selection(
+        shares,
+        losses,
+        float(_row_losses(shares @ fits, task) @ counted / counted.sum()),
+        float(held_out @ counted / counted.sum()),
+        float(held_out_best @ counted / counted.sum()),
+    )
+
+
+def _greedy(fits: Floats, counted: Floats, size: int, task: Task) -> Floats:
+    total, counts = np.zeros(fits.shape[1]), np.zeros(len(fits))
+    best, shares = np.inf, counts
+    for n in range(1, size + 1):
+        losses = _row_losses((total + fits) / n, task) @ counted
+        added = int(losses.argmin())
+        total += fits[added]
+        counts[added] += 1
+        if losses[added] < best:
+            best, shares = losses[added], counts / n
+    return shares
+
+
+def _row_losses(fits: Floats, task: Task) -> Floats:
+    losses: Floats = -np.log(np.maximum(fits, np.finfo(np.float64).tiny)) if task == "classification" else fits**2
+    return losses

@@ -1,0 +1,80 @@
+"""Trainings that nobody watches: any number of configurations, each to its end."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from wellfit.settings.params import Params
+from wellfit.training.checkpoint import Checkpoint
+from wellfit.training.cores import Cores
+from wellfit.training.pack import can_pack, pack_key
+from wellfit.training.record import resolved_config
+from wellfit.training.shards import Weights
+from wellfit.training.size import Size
+
+
+class Finished(NamedTuple):
+    """A training that has ended.
+
+    Attributes:
+        best: the best value of ``train.monitor``.
+        epoch: whose weights are kept, from 1.
+        weights: of that epoch, by name.
+    """
+
+    best: float
+    epoch: int
+    weights: Weights
+
+    def checkpoint(self, params: Params, data_sha256: str, source: str) -> Checkpoint:
+        """Its checkpoint.
+
+        Args:
+            params: the configuration.
+            data_sha256: of the data it was trained on.
+            source: what to call it.
+        """
+        info = {
+            "config": resolved_config(params),
+            "data_sha256": data_sha256,
+            "epoch": self.epoch,
+            "metrics": {params.train.monitor: self.best},
+            "source": source,
+        }
+        return Checkpoint(self.weights, info)
+
+
+def finish(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished | None]:
+    """Trains each configuration to its end, as many at once as pays.
+
+    Args:
+        members: the configurations; those of one `wellfit.training.pack.pack_key` are trained as packs.
+        size: how many train at once.
+        cores: as many processes as the size says, at least.
+
+    Returns:
+        What each came to; None where the training blew up.
+    """
+    finished: list[Finished | None] = [None] * len(members)
+    alike: dict[str, list[int]] = {}
+    for number, params in enumerate(members):
+        alike.setdefault(pack_key(params), []).append(number)
+    for numbers in alike.values():
+        at_once = size.at_once if can_pack(members[numbers[0]]) else size.processes
+        for start in range(0, len(numbers), at_once):
+            pack = numbers[start : start + at_once]
+            for number, outcome in zip(pack, _train([members[n] for n in pack], size, cores), strict=True):
+                finished[number] = outcome
+    return finished
+
+
+def _train(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished | None]:
+    packed = can_pack(members[0]) and min(size.members, len(members)) > 1
+    training = cores.begin(members, size, packed=packed)
+    for _ in training.epochs:
+        pass
+    found = training.members
+    outcomes = zip(found.failure, found.best, found.best_epoch, map(training.weights, range(len(members))), strict=True)
+    return [
+        None if failure or weights is None else Finished(float(best), int(epoch), weights)
+        for failure, best, epoch, weights in outcomes
+    ]
