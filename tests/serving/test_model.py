@@ -15,7 +15,7 @@ from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.serving.model import load_model
 from wellfit.settings.params import Params
-from wellfit.training.checkpoint import save_checkpoint
+from wellfit.training.checkpoint import save_checkpoint, save_checkpoints
 from wellfit.training.record import resolved_config
 
 Make = Callable[..., Params]
@@ -28,6 +28,7 @@ def leave_network(models: Path, params: Params, meta: Meta, width: int) -> nn.Mo
     network = build_model(params.model, inputs.shape, width).eval()
     info = {"config": resolved_config(params), "data_sha256": meta.sha256, "epoch": 1, "metrics": {}}
     save_checkpoint(models / "best.safetensors", network.state_dict(), info)
+    save_checkpoints(models / "ensemble.safetensors", [])
 
     class WithInputs(nn.Module):
         def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,7 @@ def test_classes_get_the_softmax_of_the_logits(
     meta = load_meta(data)
     rows = load_split(data, meta, "test").x
     logits = outputs_of(leave_network(tmp_path, make_params(kind), meta, width=3), rows)
-    model = load_model(tmp_path, meta)
+    model = load_model(tmp_path, meta).model
     np.testing.assert_array_equal(model.outputs(rows), logits)
     np.testing.assert_array_equal(model.predict(rows), softmax(logits, axis=1))
 
@@ -62,7 +63,7 @@ def test_a_single_logit_is_that_of_the_second_class(make_params: Make, processed
     rows = load_split(data, meta, "test").x
     params = make_params("table", "data.name=breast_cancer", "loss.name=bce")
     logit = outputs_of(leave_network(tmp_path, params, meta, width=1), rows)
-    found = load_model(tmp_path, meta).predict(rows)
+    found = load_model(tmp_path, meta).model.predict(rows)
     np.testing.assert_allclose(found, np.hstack([expit(-logit), expit(logit)]), rtol=1e-12)
 
 
@@ -71,7 +72,7 @@ def test_numbers_are_in_the_targets_unit(make_params: Make, processed: Processed
     meta = load_meta(data)
     rows = load_split(data, meta, "test").x
     standardized = outputs_of(leave_network(tmp_path, make_params("regression"), meta, width=1), rows)[:, 0]
-    model = load_model(tmp_path, meta)
+    model = load_model(tmp_path, meta).model
     np.testing.assert_array_equal(model.outputs(rows), standardized)
     y = load_split(data, meta, "train").y
     np.testing.assert_allclose(model.predict(rows), standardized * np.std(y) + np.mean(y), rtol=1e-5)

@@ -69,7 +69,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             split_sizes={name: len(rows) for name, rows in assignment.rows.items()},
             mean=inputs.mean,
             std=inputs.std,
-            quantiles=column_quantiles(x[train][:, : sum(column.fill is not None for column in columns)]),
+            quantiles=column_quantiles(x[train, : sum(c.fill is not None for c in columns)]) if columns else (),
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),

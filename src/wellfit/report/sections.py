@@ -166,8 +166,8 @@ def _choice(found: Tuning, study: StudyCharts) -> str:
     others = f", the best of the {len(found.repeats)} leading trials" if len(found.repeats) > 1 else ""
     return (
         f" Trial {winner.number} was chosen: {values}. Trained again with {len(of_seeds)} other "
-        f"seed{'s' * (len(of_seeds) > 1)}, it has {study.monitor} {average} on average{between}{others}; this is {word} "
-        f"the {single} that it had in the study."
+        f"seed{'s' * (len(of_seeds) > 1)}, it has {study.monitor} {average} on average{between}{others}; this is "
+        f"{word} the {single} that it had in the study."
     )
 
 
