@@ -39,20 +39,20 @@ def save_baselines(report: Path, fitted: Sequence[Fitted], meta: Meta) -> None:
     )
 
 
-def load_baselines(report: Path, meta: Meta) -> list[Fitted] | None:
-    """The reverse of :func:`save_baselines`; None where there is nothing, or what is there is of other data.
+def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
+    """The reverse of :func:`save_baselines`; none where there is no file, or one of other data.
 
     Raises:
         WellfitError: the file is damaged.
     """
     path = report / PREDICTIONS_FILE
     if not path.is_file():
-        return None
+        return []
     try:
         with np.load(path, allow_pickle=False) as arrays:
             info = json.loads(str(arrays[INFO]))
             if info["data_sha256"] != meta.sha256:
-                return None
+                return []
             return [
                 Fitted(name, found["setting"], found["validation"], arrays[name])
                 for name, found in info["baselines"].items()
