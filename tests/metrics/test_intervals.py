@@ -4,7 +4,57 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wellfit.metrics.intervals import mean_interval
+from wellfit.metrics.intervals import FloatArray, Scores, bootstrap_intervals, mean_interval, paired_difference
+
+
+def mean_of(x: FloatArray) -> Scores:
+    return lambda weights: {"mean": float(weights @ x / weights.sum())}
+
+
+def share_of(hits: FloatArray) -> Scores:
+    return lambda weights: {"accuracy": float(weights @ hits / weights.sum())}
+
+
+def test_paired_differences_are_those_of_the_same_resamples() -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=60)
+    y = x + random.normal(0.2, 0.1, 60)  # what is hard for one is hard for the other
+    found = paired_difference(mean_of(y), mean_of(x), 60, 300, seed=9)["mean"]
+    drawn = np.random.default_rng(9)
+    means = [(y - x)[drawn.integers(60, size=60)].mean() for _ in range(300)]
+    assert found == pytest.approx(((y - x).mean(), np.quantile(means, 0.025), np.quantile(means, 0.975)))
+    assert found.excludes_zero
+    single = [bootstrap_intervals(mean_of(values), 60, 300, seed=9) for values in (x, y)]
+    assert single[0]["mean_high"] > single[1]["mean_low"]  # the intervals of the two overlap
+    back = paired_difference(mean_of(x), mean_of(y), 60, 300, seed=9)["mean"]
+    assert back == pytest.approx((-found.mean, -found.high, -found.low))
+
+
+def test_paired_differences_weigh_rows_and_may_be_unknown() -> None:
+    x, y, weights = np.arange(4.0), np.array([5.0, 1.0, 2.0, 4.0]), np.array([0, 1, 0, 3], np.float32)
+    found = paired_difference(mean_of(y), mean_of(x), 4, 200, 0, weights)["mean"]
+    assert found == pytest.approx((0.75, 0.0, 1.0))
+    nothing = paired_difference(lambda _: {"r2": math.nan}, lambda _: {"r2": 1.0}, 4, 100, 0)["r2"]
+    assert all(math.isnan(number) for number in nothing)
+    assert not nothing.excludes_zero
+
+
+@pytest.mark.parametrize(("right", "rows"), [(36, 36), (0, 5), (1, 1)])
+def test_accuracy_has_at_least_the_interval_of_wilson(right: int, rows: int) -> None:
+    found = bootstrap_intervals(share_of((np.arange(rows) < right).astype(float)), rows, 100, seed=0)
+    wilson = stats.binomtest(right, rows).proportion_ci(0.95, "wilson")
+    assert (found["accuracy_low"], found["accuracy_high"]) == pytest.approx((wilson.low, wilson.high), abs=1e-6)
+
+
+def test_the_interval_of_accuracy_counts_rows_by_their_weights() -> None:
+    few, many = np.ones(10), np.ones(40)
+    ends = [
+        bootstrap_intervals(share_of(few), 10, 100, 0, weights)["accuracy_low"]
+        for weights in (None, np.full(10, 3, np.float32))
+    ]
+    assert ends[0] == pytest.approx(ends[1])
+    weights = np.r_[np.ones(10), np.zeros(30)].astype(np.float32)
+    assert bootstrap_intervals(share_of(many), 40, 100, 0, weights)["accuracy_low"] == pytest.approx(ends[0])
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 30])

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics
 
 from wellfit.errors import WellfitError
@@ -14,6 +15,7 @@ from wellfit.metrics.predictions import (
     ClassificationScores,
     confidence_bins,
     confusion_counts,
+    main_scores_of,
     per_class_report,
     regression_scores,
 )
@@ -243,10 +245,13 @@ def test_the_seed_alone_decides():
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_intervals_of_a_perfect_classifier_have_no_width(classes):
+def test_intervals_of_a_perfect_classifier_have_no_width_but_that_of_accuracy(classes):
     y = np.arange(60) % classes
     intervals = bootstrap_intervals(ClassificationScores(y, np.eye(classes)[y], BINS), 60, 200, seed=0)
-    for name in set(NAMES) - {"log_loss", "ece"}:
+    wilson = stats.binomtest(60, 60).proportion_ci(0.95, "wilson")
+    assert intervals["accuracy_low"] == pytest.approx(wilson.low, abs=1e-7)
+    assert (intervals["accuracy"], intervals["accuracy_high"]) == (1.0, 1.0)
+    for name in set(NAMES) - {"accuracy", "log_loss", "ece"}:
         assert (intervals[name], intervals[f"{name}_low"], intervals[f"{name}_high"]) == (1.0, 1.0, 1.0)
     assert intervals["ece_high"] == 0.0
 
@@ -260,6 +265,26 @@ def test_undefined_scores_are_none_and_rare_undefined_resamples_do_not_count():
     probabilities = np.column_stack([1 - rare * 0.9, rare * 0.9])
     intervals = bootstrap_intervals(ClassificationScores(rare, probabilities, BINS), 10, 100, seed=0)
     assert (intervals["roc_auc_low"], intervals["roc_auc_high"]) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_main_scores_are_those_of_scikit_learn(weighted: bool) -> None:
+    y, probabilities = predictions(seed=2, n=80)
+    weights = np.random.default_rng(0).uniform(0, 3, 80) if weighted else np.ones(80)
+    w = {"sample_weight": weights}
+    assert main_scores_of("classification", y, probabilities)(weights) == pytest.approx(
+        {
+            "accuracy": metrics.accuracy_score(y, probabilities.argmax(1), **w),
+            "log_loss": metrics.log_loss(y, probabilities, labels=range(4), **w),
+        }
+    )
+    prediction = probabilities[:, 0]
+    assert main_scores_of("regression", y, prediction)(weights) == pytest.approx(
+        {
+            "rmse": metrics.root_mean_squared_error(y, prediction, **w),
+            "mae": metrics.mean_absolute_error(y, prediction, **w),
+        }
+    )
 
 
 def test_confusion_counts_and_per_class_report_equal_scikit_learn():

@@ -13,6 +13,8 @@ from wellfit.metrics.scores import FloatArray, IntArray
 
 COVERAGE = 0.95
 
+Scores = Callable[[FloatArray], dict[str, float]]  # from the weights of the rows, (n,), to named scores
+
 
 class EvaluateConfig(Config):
     """The section ``evaluate``."""
@@ -22,8 +24,21 @@ class EvaluateConfig(Config):
     calibration_bins: int = Field(ge=2, le=100)
 
 
+class Estimate(NamedTuple):
+    """A number with the ends of its 95 % interval; NaN where it cannot be told."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies to one side of zero."""
+        return self.low > 0 or self.high < 0
+
+
 def bootstrap_intervals(
-    scores: Callable[[FloatArray], dict[str, float]],
+    scores: Scores,
     n_rows: int,
     resamples: int,
     seed: int,
@@ -33,6 +48,9 @@ def bootstrap_intervals(
 
     Resamples in which a score is undefined do not count for that score. An interval is stretched to hold its
     estimate: chance can only add to ``ece``, a sum of absolute values, so that resamples of it may all lie above.
+    That of ``accuracy`` is stretched to hold Wilson's, too: no resample of rows that are all right has one that is
+    wrong, and an interval without width would say that none ever will be. With weights, Wilson's is that of as many
+    rows as Kish (1965) takes them for, (sum of w)^2 / sum of w^2.
 
     Args:
         scores: from weights (n_rows,) to named scores, such as a `wellfit.metrics.predictions.ClassificationScores`.
@@ -44,34 +62,76 @@ def bootstrap_intervals(
     Returns:
         ``NAME``, ``NAME_low`` and ``NAME_high`` for each score; all three None where the score is undefined.
     """
-    random = np.random.default_rng(seed)
-    own = np.ones(n_rows) if weights is None else weights.astype(np.float64)
-    estimates = scores(own)
-    drawn = {name: np.empty(resamples) for name in estimates}
-    for i in range(resamples):
-        counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
-        resample = counts * own
-        for name in drawn:
-            drawn[name][i] = np.nan
-        if resample.any():  # else only rows of weight zero were drawn
-            for name, value in scores(resample).items():
-                drawn[name][i] = value
+    estimates = _resampled(scores, n_rows, resamples, seed, weights)
+    if "accuracy" in estimates:
+        estimate = estimates["accuracy"]
+        rows = n_rows if weights is None else weights.sum(dtype=float) ** 2 / np.square(weights, dtype=float).sum()
+        (low,), (high,) = wilson_interval(np.array([estimate.mean]), np.array([rows]))
+        estimates["accuracy"] = Estimate(estimate.mean, min(estimate.low, float(low)), max(estimate.high, float(high)))
     result: dict[str, float | None] = {}
     for name, estimate in estimates.items():
-        low, high = _interval(estimate, drawn[name])
-        result |= {name: None if np.isnan(estimate) else estimate, f"{name}_low": low, f"{name}_high": high}
+        for end, value in zip(("", "_low", "_high"), estimate, strict=True):
+            result[f"{name}{end}"] = None if math.isnan(value) else value
     return result
 
 
-def _interval(estimate: float, drawn: FloatArray) -> tuple[float | None, float | None]:
+def paired_difference(
+    first: Scores,
+    second: Scores,
+    n_rows: int,
+    resamples: int,
+    seed: int,
+    weights: NDArray[np.float32] | None = None,
+) -> dict[str, Estimate]:
+    """How far the scores of one model lie above those of another, with 95 % bootstrap intervals.
+
+    Both are scored on the same resamples. What makes a resample hard for both then leaves the difference as it is, and
+    the interval is narrower than those of the two scores let expect.
+
+    Args:
+        first: from weights (n_rows,) to named scores of one model.
+        second: likewise of the other, on the same rows; has the same names.
+        n_rows: as in :func:`bootstrap_intervals`, and so are the following.
+        resamples: likewise.
+        seed: likewise.
+        weights: likewise.
+
+    Returns:
+        ``first`` minus ``second`` for each score.
+    """
+
+    def difference(resample: FloatArray) -> dict[str, float]:
+        others = second(resample)
+        return {name: value - others[name] for name, value in first(resample).items()}
+
+    return _resampled(difference, n_rows, resamples, seed, weights)
+
+
+def _resampled(
+    scores: Scores, n_rows: int, resamples: int, seed: int, weights: NDArray[np.float32] | None
+) -> dict[str, Estimate]:
+    random = np.random.default_rng(seed)
+    own = np.ones(n_rows) if weights is None else weights.astype(np.float64)
+    estimates = scores(own)
+    drawn = {name: np.full(resamples, np.nan) for name in estimates}
+    for i in range(resamples):
+        counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
+        resample = counts * own
+        if resample.any():  # else only rows of weight zero were drawn
+            for name, value in scores(resample).items():
+                drawn[name][i] = value
+    return {name: _estimate(estimate, drawn[name]) for name, estimate in estimates.items()}
+
+
+def _estimate(mean: float, drawn: FloatArray) -> Estimate:
     defined = drawn[~np.isnan(drawn)]
-    if np.isnan(estimate) or len(defined) == 0:
-        return None, None
+    if math.isnan(mean) or len(defined) == 0:
+        return Estimate(mean, math.nan, math.nan)
     low, high = np.quantile(defined, [(1 - COVERAGE) / 2, (1 + COVERAGE) / 2])
-    return min(float(low), estimate), max(float(high), estimate)
+    return Estimate(mean, min(float(low), mean), max(float(high), mean))
 
 
-def wilson_interval(share: FloatArray, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+def wilson_interval(share: FloatArray, rows: FloatArray | IntArray) -> tuple[FloatArray, FloatArray]:
     """95 % interval of shares (Wilson 1927), which stays within 0 and 1 and holds for few rows.
 
     Args:
@@ -82,19 +142,6 @@ def wilson_interval(share: FloatArray, rows: IntArray) -> tuple[FloatArray, Floa
     center = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
     return center - half, center + half
-
-
-class Estimate(NamedTuple):
-    """A mean over seeds with the ends of its 95 % interval; NaN where it cannot be told."""
-
-    mean: float
-    low: float
-    high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether the interval lies to one side of zero."""
-        return self.low > 0 or self.high < 0
 
 
 def mean_interval(scores: Sequence[float]) -> Estimate:

@@ -4,7 +4,8 @@ Every score takes a weight for each row. A bootstrap resample is such a vector, 
 drawn, so nothing is copied or sorted again for it.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.store import Task
 from wellfit.errors import WellfitError
+from wellfit.metrics.intervals import Scores
 from wellfit.metrics.scores import (
     FloatArray,
     IntArray,
@@ -60,9 +62,7 @@ class ClassificationScores:
         _check_finite(probabilities, "probabilities")
         self._classes = probabilities.shape[1]
         self._y, self._predicted = y, probabilities.argmax(axis=1)
-        own = probabilities[np.arange(len(y)), y]
-        eps = np.finfo(np.float64).eps
-        self._row_loss = -np.log(own.clip(eps, 1 - eps))
+        self._row_loss = _log_losses(y, probabilities)
         confidence, self._bin = confidence_bins(probabilities, calibration_bins)
         self._overconfidence = confidence - (self._predicted == y)
         ranked = np.array([1]) if self._classes == 2 else np.arange(self._classes)
@@ -115,9 +115,7 @@ def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray
     return {name: float(values[0]) for name, values in scores.items()}
 
 
-def scores_of(
-    task: Task, y: NDArray[Any], predictions: FloatArray, calibration_bins: int
-) -> Callable[[FloatArray], dict[str, float]]:
+def scores_of(task: Task, y: NDArray[Any], predictions: FloatArray, calibration_bins: int) -> Scores:
     """The scores of predictions as a function of the rows' weights, (n,).
 
     Args:
@@ -132,6 +130,45 @@ def scores_of(
     if task == "classification":
         return ClassificationScores(np.asarray(y), predictions, calibration_bins)
     return partial(regression_scores, np.asarray(y, np.float64), predictions)
+
+
+def main_scores_of(task: Task, y: NDArray[Any], predictions: FloatArray) -> Scores:
+    """The two scores that models are compared by, as a function of the rows' weights, (n,).
+
+    Each is a mean over the rows of what is worked out once, so that a thousand resamples take a moment.
+
+    Args:
+        task: classification or regression.
+        y: (n,) true class indices or values.
+        predictions: (n, C) probabilities, or (n,) numbers.
+
+    Returns:
+        A function that gives ``accuracy`` and ``log_loss``, or ``rmse`` and ``mae``; the first is the main one.
+
+    Raises:
+        WellfitError: there are no rows, or a prediction is NaN or infinite.
+    """
+    _check_finite(predictions, "predictions")
+    if task == "classification":
+        hits = (predictions.argmax(axis=1) == y).astype(np.float64)
+        parts = {"accuracy": hits, "log_loss": _log_losses(np.asarray(y), predictions)}
+    else:
+        errors = predictions - np.asarray(y, np.float64)
+        parts = {"rmse": np.square(errors), "mae": np.abs(errors)}
+
+    def scores(weights: FloatArray) -> dict[str, float]:
+        total = weights.sum()
+        means = {name: float(weights @ part / total) for name, part in parts.items()}
+        return means if task == "classification" else means | {"rmse": math.sqrt(means["rmse"])}
+
+    return scores
+
+
+def _log_losses(y: IntArray, probabilities: FloatArray) -> FloatArray:
+    """-log of the probability given to the true class, (n,)."""
+    eps = np.finfo(np.float64).eps
+    losses: FloatArray = -np.log(probabilities[np.arange(len(y)), y].clip(eps, 1 - eps))
+    return losses
 
 
 def confusion_counts(y: IntArray, predicted: IntArray, n_classes: int) -> IntArray:

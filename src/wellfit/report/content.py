@@ -3,7 +3,7 @@
 import base64
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,6 +109,12 @@ def scores(name: str, values: Sequence[float | None]) -> list[str]:
     return [MISSING if value is None else _minus(f"{round(value, decimals) + 0.0:,.{decimals}f}") for value in finite]
 
 
+def with_interval(found: Mapping[str, float | None], name: str) -> tuple[str, str]:
+    """A score and its interval, from ``NAME``, ``NAME_low`` and ``NAME_high``."""
+    value, low, high = scores(name, [found[f"{name}{end}"] for end in ("", "_low", "_high")])
+    return value, MISSING if MISSING in (low, high) else f"{low} to {high}"
+
+
 def cell(value: Any) -> str:
     """A cell of a table: numbers to four digits, whole ones with all of theirs, nothing as a dash."""
     if value is None or value == "":
@@ -131,11 +137,12 @@ def is_number(value: Any) -> bool:
 
 def percent(share: float, decimals: int | None = None) -> str:
     """A share in percent; with more digits near 0 and 100 %, unless it is said how many."""
-    return f"{100 * share:.{_percent_decimals(share) if decimals is None else decimals}f}\N{NO-BREAK SPACE}%"
+    text = f"{100 * share:.{_percent_decimals(share) if decimals is None else decimals}f}"
+    return f"{_minus(text)}\N{NO-BREAK SPACE}%"
 
 
 def _percent_decimals(share: float) -> int:
-    return 1 if 0.001 <= share <= 0.999 or share in (0, 1) else 2
+    return 1 if 0.001 <= abs(share) <= 0.999 or share in (0, 1) else 2
 
 
 def rows_in_words(count: int) -> str:

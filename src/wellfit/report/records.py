@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from wellfit.baselines.comparison import Compared
 from wellfit.data.store import Meta, Split
 from wellfit.files import read_json
 from wellfit.metrics.predictions import ClassRow
@@ -34,6 +35,7 @@ class Evaluated(NamedTuple):
         metrics: the scores with the ends of their intervals, as in ``metrics.json``.
         charts: of the predictions, in the order of the page.
         per_class: the report of each class; empty for a regression.
+        baselines: on the same rows; empty where there are none.
     """
 
     params: Params
@@ -46,11 +48,17 @@ class Evaluated(NamedTuple):
     metrics: dict[str, float | None]
     charts: Sequence[Chart]
     per_class: Sequence[ClassRow]
+    baselines: Sequence[Compared] = ()
 
     @property
     def is_classification(self) -> bool:
         """Or else a regression."""
         return self.meta.task == "classification"
+
+    @property
+    def all_metrics(self) -> dict[str, float | None]:
+        """The scores, and those of the baselines as ``baseline/NAME/SCORE``."""
+        return self.metrics | {name: value for one in self.baselines for name, value in one.metrics().items()}
 
 
 class Training(NamedTuple):

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.baselines.comparison import base_rate
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
 from wellfit.metrics.intervals import mean_interval
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.report import charts, examples
-from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores
+from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores, with_interval
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
 from wellfit.tuning.report import chosen
@@ -42,7 +43,7 @@ BY_CLASS = ("roc_auc", "precision", "recall", "f1", "average_precision")
 def headline(run: Evaluated) -> str:
     """The result in a sentence."""
     name = "accuracy" if run.is_classification else "rmse"
-    value, interval = _with_interval(run, name)
+    value, interval = with_interval(run.metrics, name)
     model = run.checkpoint.info["config"]["model"]["name"]
     return (
         f"Test {score_name(name)} {value}, 95 % interval {interval}: {model} on "
@@ -55,11 +56,17 @@ def results(run: Evaluated) -> dict[str, Any]:
     names_of_scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
     names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
+    rates = base_rate(run.baselines)
     rows = [
-        [score_name(name), *_with_interval(run, name), MEANINGS[name] + whose * (name in BY_CLASS)]
+        [
+            score_name(name),
+            *with_interval(run.metrics, name),
+            *([score(name, rates[name])] if rates else []),
+            MEANINGS[name] + whose * (name in BY_CLASS),
+        ]
         for name in names_of_scores
     ]
-    header = ["score", "value", "95 % interval", "meaning"]
+    header = ["score", "value", "95 % interval", *(["of a constant"] if rates else []), "meaning"]
     classes = [[name, *map(Share, shares), support] for name, *shares, support in run.per_class]
     wrong = examples.wrong_classes if run.is_classification else examples.wrong_numbers
     return {
@@ -231,7 +238,12 @@ def _columns(meta: Meta) -> Table | None:
 def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
-    found = [(f"test {score_name(name)}", *_with_interval(run, name)) for name in names]
+    rates = base_rate(run.baselines)
+    found = []
+    for name in names:
+        value, interval = with_interval(run.metrics, name)
+        base = f"; of a constant {score(name, rates[name])}" if rates else ""
+        found.append((f"test {score_name(name)}", value, f"{interval}{base}"))
     if trained is not None:
         verdict = MISSING
         if trained.warnings is not None:
@@ -239,9 +251,3 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
             verdict = f"{count or 'no'} warning{'s' * (count > 1)}"
         found.append(("training", verdict, f"epoch {trained.best_epoch} of {trained.epochs} kept"))
     return found
-
-
-def _with_interval(run: Evaluated, name: str) -> tuple[str, str]:
-    """A test score and its interval."""
-    value, low, high = scores(name, [run.metrics[f"{name}{end}"] for end in ("", "_low", "_high")])
-    return value, MISSING if MISSING in (low, high) else f"{low} to {high}"

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 
 from pydantic import ValidationError, model_validator
 
+from wellfit.baselines.fit import BaselineConfig
 from wellfit.config import Config, DataKind
 from wellfit.data.fetch import FetchConfig
 from wellfit.data.settings import DataConfig
@@ -45,6 +46,7 @@ class Params(Config):
     loss: LossConfig
     regularize: RegularizeConfig
     tune: TuneConfig
+    baseline: BaselineConfig
     evaluate: EvaluateConfig
     fetch: FetchConfig
     track: TrackConfig

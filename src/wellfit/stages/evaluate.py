@@ -1,6 +1,9 @@
 """The evaluate stage: the only reader of the test split."""
 
+import json
 import shutil
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit import tracking
+from wellfit.baselines.comparison import CONSTANT, Compared, base_rate, compare, conclusion
+from wellfit.baselines.fit import BASELINES
+from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
 from wellfit.data.store import Meta, Split, load_meta, load_split
@@ -23,6 +29,7 @@ from wellfit.settings.params import Params
 
 Metrics = dict[str, float | None]
 
+BASELINE_TAG = "wellfit.baseline"
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 
 
@@ -33,8 +40,9 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         params: the configuration.
         data_folder: ``data/processed/<name>``.
         models: has ``best.safetensors`` and ``run.json``.
-        reports: has ``train/`` and ``tune/``, which the page shows where they are there. Gets ``report.html``, and in
-            ``evaluate/`` ``metrics.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv`` and ``plots/``.
+        reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
+            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``predictions.csv``, ``confusion.csv``,
+            ``per_class.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -46,18 +54,19 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
 
     predictions = delivered.model.predict(test.x)
     metrics = _score(predictions, test, meta, params.evaluate)
-    _print(metrics)
+    compared = compare(predictions, load_baselines(reports / "baseline", meta), test, meta, params.evaluate)
+    _print(metrics, compared)
 
     per_class = _write_predictions(predictions, test, meta, report)
     charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots")
-    write_json(report / "metrics.json", metrics)
     file = models / CHECKPOINT_FILE
     run = Evaluated(
-        params, meta, data_folder, test, delivered.checkpoint, file, predictions, metrics, charts, per_class
+        params, meta, data_folder, test, delivered.checkpoint, file, predictions, metrics, charts, per_class, compared
     )
+    write_json(report / "metrics.json", run.all_metrics)
     write_page(page, run, reports)
     print(f"the run as one page: {page}")
-    _publish(models / "run.json", metrics, meta, report, page)
+    _publish(models / "run.json", run, report, page)
 
 
 def _score(predictions: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig) -> Metrics:
@@ -66,9 +75,13 @@ def _score(predictions: NDArray[np.float64], test: Split, meta: Meta, config: Ev
     return bootstrap_intervals(scores, len(test.y), config.resamples, config.seed, test.weights)
 
 
-def _print(metrics: Metrics) -> None:
+def _print(metrics: Metrics, compared: Sequence[Compared]) -> None:
     first = next(iter(metrics))
-    print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]")
+    print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]", end="")
+    if compared:
+        print(f", of {BASELINES[CONSTANT].title} {base_rate(compared)[first]:.4g}\n{conclusion(compared)}")
+    else:
+        print("\nreports/baseline has no baselines of these data to compare with")
 
 
 def _write_predictions(predictions: NDArray[np.float64], test: Split, meta: Meta, report: Path) -> list[ClassRow]:
@@ -115,21 +128,44 @@ def _draw(
     return [predicted_against_actual(y, predictions, target, metrics["r2"]), errors(y, predictions, target)]
 
 
-def _publish(run_file: Path, metrics: Metrics, meta: Meta, report: Path, page: Path) -> None:
+def _publish(run_file: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
     """Adds the test scores to the run that trained the model; without it, to a run of their own."""
+    meta = evaluated.meta
     run_id = read_json(run_file)["run_id"] if run_file.is_file() else None
     run = tracking.reopen_run(run_id) if run_id else None
     if run:
-        _add(run, metrics, report, page)
+        _add(run, evaluated, report, page)
         run.flush()
     else:
         print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
     if not run or tracking.is_project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as own:
-            _add(own, metrics, report, page)
+            _add(own, evaluated, report, page)
 
 
-def _add(run: tracking.Run, metrics: Metrics, report: Path, page: Path) -> None:
-    run.log_metrics({f"test/{name}": value for name, value in metrics.items()})
+def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path) -> None:
+    run.log_metrics({f"test/{name}": value for name, value in evaluated.all_metrics.items()})
     run.log_files(report, "evaluate")
     run.log_file(page, "evaluate")
+    if evaluated.baselines:
+        run.tag("wellfit.baselines", conclusion(evaluated.baselines))
+        _add_baselines(run, evaluated.baselines, evaluated.meta)
+
+
+def _add_baselines(run: tracking.Run, compared: Sequence[Compared], meta: Meta) -> None:
+    """Nests a run of each baseline in that of the network; one that is there from an evaluation before is used again.
+
+    Their times are those of the evaluation: how long a fit took is not written down, so that files stay the same.
+    """
+    there = tracking.children_by_tag(run, BASELINE_TAG)
+    now = time.time()
+    for one in compared:
+        name, setting = one.fitted.name, one.fitted.setting
+        tags = {BASELINE_TAG: json.dumps([name, setting])}
+        params = {"model.name": name} | {f"baseline.{key}": value for key, value in setting.items()}
+        scores = {f"val/{key}": value for key, value in one.fitted.validation.items()}
+        scores |= {f"test/{key}": value for key, value in one.scores.items() if value is not None}
+        title = f"baseline {meta.name} {name}"
+        ended = tracking.EndedRun("baseline", title, "FINISHED", now, now, tags, params, scores, [], 0, [])
+        run_id = there.get(tags[BASELINE_TAG]) or tracking.create_ended_run(ended, meta, run)
+        tracking.fill_ended_run(run_id, ended)

@@ -4,7 +4,7 @@ Local files are the truth and MLflow is a copy. A run appends each epoch to its 
 metrics in batches every few seconds: a server that is slow or gone costs a training no more than a warning.
 """
 
-from wellfit.tracking.ended import EndedRun, children_by_tag
+from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
 from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
@@ -23,6 +23,8 @@ __all__ = [
     "Publisher",
     "Run",
     "children_by_tag",
+    "create_ended_run",
+    "fill_ended_run",
     "has_children",
     "is_held",
     "is_project_run",

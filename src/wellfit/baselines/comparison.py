@@ -1,0 +1,118 @@
+"""How the network compares with the baselines on the test rows."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from wellfit.baselines.fit import BASELINES, Fitted
+from wellfit.data.store import Meta, Split
+from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
+from wellfit.metrics.names import is_higher_better, score_name
+from wellfit.metrics.predictions import main_scores_of, scores_of
+from wellfit.metrics.scores import FloatArray
+
+CONSTANT = "constant"
+
+
+class Compared(NamedTuple):
+    """A baseline on the test rows.
+
+    Attributes:
+        fitted: what it is.
+        scores: all scores; the two main ones, which models are compared by, with ``_low`` and ``_high``.
+        gains: how much better the network is, for each of the main scores.
+    """
+
+    fitted: Fitted
+    scores: Mapping[str, float | None]
+    gains: Mapping[str, Estimate]
+
+    @property
+    def title(self) -> str:
+        """Its name in print."""
+        return BASELINES[self.fitted.name].title
+
+    def metrics(self) -> dict[str, float | None]:
+        """Scores and gains as ``metrics.json`` has them, such as ``baseline/linear/accuracy_gain_low``."""
+        found = dict(self.scores)
+        for name, gain in self.gains.items():
+            found |= {f"{name}_gain": gain.mean, f"{name}_gain_low": gain.low, f"{name}_gain_high": gain.high}
+        return {f"baseline/{self.fitted.name}/{name}": value for name, value in found.items()}
+
+
+def compare(
+    predictions: FloatArray, baselines: Sequence[Fitted], test: Split, meta: Meta, config: EvaluateConfig
+) -> list[Compared]:
+    """Scores baselines on the test rows, beside the network.
+
+    Args:
+        predictions: of the network: (n, C) probabilities, or (n,) numbers.
+        baselines: with their predictions of the same rows.
+        test: the rows.
+        meta: of the data.
+        config: of the bootstrap; its resamples are those of the network's own scores.
+
+    Raises:
+        WellfitError: a prediction is NaN or infinite.
+    """
+    weights = np.ones(len(test.y)) if test.weights is None else test.weights.astype(np.float64)
+    bootstrap = (len(test.y), config.resamples, config.seed, test.weights)
+    network = main_scores_of(meta.task, test.y, predictions)
+    compared = []
+    for one in baselines:
+        main = main_scores_of(meta.task, test.y, one.predictions)
+        scores = scores_of(meta.task, test.y, one.predictions, config.calibration_bins)(weights)
+        defined = {name: None if math.isnan(value) else value for name, value in scores.items()}
+        differences = paired_difference(network, main, *bootstrap)
+        gains = {name: value if is_higher_better(name) else _negative(value) for name, value in differences.items()}
+        compared.append(Compared(one, defined | bootstrap_intervals(main, *bootstrap), gains))
+    return compared
+
+
+def _negative(value: Estimate) -> Estimate:
+    return Estimate(-value.mean, -value.high, -value.low)
+
+
+def base_rate(compared: Sequence[Compared]) -> Mapping[str, float | None]:
+    """The scores of the constant, which has learned nothing from the columns; empty where it was not fitted."""
+    return next((one.scores for one in compared if one.fitted.name == CONSTANT), {})
+
+
+def conclusion(compared: Sequence[Compared]) -> str:
+    """Whether the network is worth having, in a sentence.
+
+    It is compared with the baseline that was the best on the validation rows, so that the choice owes nothing to the
+    test rows, by the main score, and where that leaves it open by the other one. Empty where there is no baseline.
+    """
+    if not compared:
+        return ""
+    rival = _best_on_validation(compared)
+    main, other = rival.gains
+    gain = rival.gains[main]
+    if gain.excludes_zero:
+        return _better(rival, main)
+    unclear = f"no clear difference between the network and {rival.title} in {score_name(main)}: {_interval(gain)}"
+    return f"{unclear}; {_better(rival, other)}" if rival.gains[other].excludes_zero else unclear
+
+
+def _best_on_validation(compared: Sequence[Compared]) -> Compared:
+    loss = next(name for name in ("log_loss", "rmse") if name in compared[0].gains)
+    return min(compared, key=lambda one: one.fitted.validation[loss])
+
+
+def _better(rival: Compared, name: str) -> str:
+    gain = rival.gains[name]
+    if gain.mean > 0:
+        return f"the network is {_interval(gain)} better than {rival.title} in {score_name(name)}"
+    words = f"{rival.title} is {_interval(_negative(gain))} better than the network in {score_name(name)}"
+    return f"{words} here; use it" if name == next(iter(rival.gains)) else words
+
+
+def _interval(gain: Estimate) -> str:
+    """A number and its interval, with two digits of the interval's width, such as ``0.0042 [0.0011, 0.0071]``."""
+    width = gain.high - gain.low
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 4
+    mean, low, high = (f"{round(value, decimals) + 0.0:.{decimals}f}" for value in gain)
+    return f"{mean} [{low}, {high}]"

@@ -1,0 +1,61 @@
+"""What the baseline stage leaves: ``predictions.npz`` for evaluate, and ``metrics.json`` for people and DVC."""
+
+import io
+import json
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wellfit.baselines.fit import Fitted
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+from wellfit.files import write_bytes, write_json
+
+PREDICTIONS_FILE = "predictions.npz"
+INFO = "info"  # the array that holds what is known of the others, as JSON
+
+
+def save_baselines(report: Path, fitted: Sequence[Fitted], meta: Meta) -> None:
+    """Writes predictions of the test rows, settings and validation scores; the same ones give the same bytes.
+
+    Args:
+        report: ``reports/baseline``.
+        fitted: none where the baselines are switched off.
+        meta: of the data.
+    """
+    records = {one.name: {"setting": dict(one.setting), "validation": dict(one.validation)} for one in fitted}
+    info = json.dumps({"data_sha256": meta.sha256, "baselines": records})
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **{INFO: np.array(info)}, **{one.name: one.predictions for one in fitted})
+    write_bytes(report / PREDICTIONS_FILE, file.getvalue())
+    write_json(
+        report / "metrics.json",
+        {
+            one.name: {f"val/{name}": value for name, value in one.validation.items()} | dict(one.setting)
+            for one in fitted
+        },
+    )
+
+
+def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
+    """The reverse of :func:`save_baselines`; none where there is no file, or one of other data.
+
+    Raises:
+        WellfitError: the file is damaged.
+    """
+    path = report / PREDICTIONS_FILE
+    if not path.is_file():
+        return []
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            info = json.loads(str(arrays[INFO]))
+            if info["data_sha256"] != meta.sha256:
+                return []
+            return [
+                Fitted(name, found["setting"], found["validation"], arrays[name])
+                for name, found in info["baselines"].items()
+            ]
+    except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
+        raise WellfitError(f"{path} is damaged: delete it and run `dvc repro baseline`") from None
