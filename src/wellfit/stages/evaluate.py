@@ -91,7 +91,8 @@ def _score(
 def _print(metrics: Metrics, decision: Decision, coverage: Sequence[Coverage], meta: Meta) -> None:
     first = next(iter(metrics))
     print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]")
-    print("\n".join(decision.notes))
+    for note in decision.notes:
+        print(note)
     if coverage:
         print(coverage_in_words(coverage[0], decision.coverage or 0.0, meta.task))
 
