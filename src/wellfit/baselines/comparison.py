@@ -36,9 +36,7 @@ class Compared(NamedTuple):
 
     def metrics(self) -> dict[str, float | None]:
         """Scores and gains as ``metrics.json`` has them, such as ``baseline/linear/accuracy_gain_low``."""
-        found = dict(self.scores)
-        for name, gain in self.gains.items():
-            found |= {f"{name}_gain": gain.mean, f"{name}_gain_low": gain.low, f"{name}_gain_high": gain.high}
+        found = flat(self.scores, self.gains)
         return {f"baseline/{self.fitted.name}/{name}": value for name, value in found.items()}
 
 
@@ -57,18 +55,37 @@ def compare(
     Raises:
         WellfitError: a prediction is NaN or infinite.
     """
+    return [Compared(one, *beside(predictions, one.predictions, test, meta, config)) for one in baselines]
+
+
+def beside(
+    predictions: FloatArray, others: FloatArray, test: Split, meta: Meta, config: EvaluateConfig
+) -> tuple[dict[str, float | None], dict[str, Estimate]]:
+    """The scores of another model on the test rows, and how much better the first one is, as `Compared` has them.
+
+    Args:
+        predictions: of the first model: (n, C) probabilities, or (n,) numbers.
+        others: of the other one.
+        test: the rows.
+        meta: of the data.
+        config: of the bootstrap.
+    """
     weights = np.ones(len(test.y)) if test.weights is None else test.weights.astype(np.float64)
     bootstrap = (len(test.y), config.resamples, config.seed, test.weights)
-    network = main_scores_of(meta.task, test.y, predictions)
-    compared = []
-    for one in baselines:
-        main = main_scores_of(meta.task, test.y, one.predictions)
-        scores = scores_of(meta.task, test.y, one.predictions, config.calibration_bins)(weights)
-        defined = {name: None if math.isnan(value) else value for name, value in scores.items()}
-        differences = paired_difference(network, main, *bootstrap)
-        gains = {name: value if is_higher_better(name) else _negative(value) for name, value in differences.items()}
-        compared.append(Compared(one, defined | bootstrap_intervals(main, *bootstrap), gains))
-    return compared
+    first, main = (main_scores_of(meta.task, test.y, each) for each in (predictions, others))
+    scores = scores_of(meta.task, test.y, others, config.calibration_bins)(weights)
+    defined = {name: None if math.isnan(value) else value for name, value in scores.items()}
+    differences = paired_difference(first, main, *bootstrap)
+    gains = {name: value if is_higher_better(name) else _negative(value) for name, value in differences.items()}
+    return defined | bootstrap_intervals(main, *bootstrap), gains
+
+
+def flat(scores: Mapping[str, float | None], gains: Mapping[str, Estimate]) -> dict[str, float | None]:
+    """Scores and gains as ``metrics.json`` has them, such as ``accuracy_gain_low``."""
+    found = dict(scores)
+    for name, gain in gains.items():
+        found |= {f"{name}_gain": gain.mean, f"{name}_gain_low": gain.low, f"{name}_gain_high": gain.high}
+    return found
 
 
 def _negative(value: Estimate) -> Estimate:
@@ -89,25 +106,35 @@ def conclusion(compared: Sequence[Compared]) -> str:
     if not compared:
         return ""
     rival = _best_on_validation(compared)
-    main, other = rival.gains
-    gain = rival.gains[main]
-    if gain.excludes_zero:
-        return _better(rival, main)
-    unclear = f"no clear difference between the network and {rival.title} in {score_name(main)}: {_interval(gain)}"
-    return f"{unclear}; {_better(rival, other)}" if rival.gains[other].excludes_zero else unclear
+    return gain_in_words(rival.gains, "the network", rival.title, advice=" here; use it")
+
+
+def gain_in_words(gains: Mapping[str, Estimate], one: str, other: str, advice: str = "") -> str:
+    """Which of two models is better, by the first of the gains, and where that leaves it open by the other one.
+
+    Args:
+        gains: of the one over the other, for each of the main scores.
+        one: its name.
+        other: likewise.
+        advice: what to add where the other one is better by the first score.
+    """
+    main, second = gains
+
+    def better(name: str, advice: str = "") -> str:
+        gain, score = gains[name], score_name(name)
+        if gain.mean > 0:
+            return f"{one} is {_interval(gain)} better than {other} in {score}"
+        return f"{other} is {_interval(_negative(gain))} better than {one} in {score}{advice}"
+
+    if gains[main].excludes_zero:
+        return better(main, advice)
+    unclear = f"no clear difference between {one} and {other} in {score_name(main)}: {_interval(gains[main])}"
+    return f"{unclear}; {better(second)}" if gains[second].excludes_zero else unclear
 
 
 def _best_on_validation(compared: Sequence[Compared]) -> Compared:
     loss = next(name for name in ("log_loss", "rmse") if name in compared[0].gains)
     return min(compared, key=lambda one: one.fitted.validation[loss])
-
-
-def _better(rival: Compared, name: str) -> str:
-    gain = rival.gains[name]
-    if gain.mean > 0:
-        return f"the network is {_interval(gain)} better than {rival.title} in {score_name(name)}"
-    words = f"{rival.title} is {_interval(_negative(gain))} better than the network in {score_name(name)}"
-    return f"{words} here; use it" if name == next(iter(rival.gains)) else words
 
 
 def _interval(gain: Estimate) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 from wellfit.baselines.comparison import conclusion
 from wellfit.metrics.names import score_name
 from wellfit.report.content import MISSING, Table, cell, scores, with_interval
+from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated
 
 SAYS = (
@@ -29,8 +30,12 @@ def baselines(run: Evaluated) -> dict[str, Any] | None:
 def _table(run: Evaluated, name: str) -> Table:
     """The models by a score, the network first."""
     words = score_name(name)
-    network = run.checkpoint.info["config"]["model"]["name"]
-    rows = [[f"the network ({network})", *with_interval(run.metrics, name), MISSING, MISSING]]
+    rows = [[f"the network ({model_in_words(run)})", *with_interval(run.metrics, name), MISSING, MISSING]]
+    if run.ensemble:
+        low, high = run.metrics[f"single/{name}_gain_low"], run.metrics[f"single/{name}_gain_high"]
+        gain, *ends = scores(name, [run.metrics[f"single/{name}_gain"], low, high])
+        alone = {key.removeprefix("single/"): value for key, value in run.metrics.items()}
+        rows.append(["the final model alone", *with_interval(alone, name), f"{gain} ({' to '.join(ends)})", MISSING])
     for one in run.baselines:
         gain, *ends = scores(name, one.gains[name])
         setting = ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in one.fitted.setting.items())

@@ -10,9 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from wellfit.charts.style import svg
 from wellfit.files import write_text
-from wellfit.report import origin, sections
+from wellfit.report import decision, origin, sections
 from wellfit.report.baselines import baselines
 from wellfit.report.content import cell, is_number
+from wellfit.report.ensemble import ensemble
 from wellfit.report.records import Evaluated, read_training, read_tuning
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -38,6 +39,8 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "cards": sections.cards(run, trained),
         "results": sections.results(run),
         "baselines": baselines(run),
+        "decisions": decision.section(run.decided, run.metrics, run.meta.task),
+        "ensemble": ensemble(run, reports / "train"),
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),
         "data": sections.data(run),

@@ -4,6 +4,7 @@ import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
@@ -15,6 +16,7 @@ from wellfit.files import read_json
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import Chart
+from wellfit.report.decision import Decided
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -36,6 +38,8 @@ class Evaluated(NamedTuple):
         charts: of the predictions, in the order of the page.
         per_class: the report of each class; empty for a regression.
         baselines: on the same rows; empty where there are none.
+        decided: by validation rows.
+        ensemble: the models whose mean it is, and how much each counts; empty for a single one.
     """
 
     params: Params
@@ -49,6 +53,8 @@ class Evaluated(NamedTuple):
     charts: Sequence[Chart]
     per_class: Sequence[ClassRow]
     baselines: Sequence[Compared] = ()
+    decided: Decided = Decided()
+    ensemble: Mapping[str, float] = MappingProxyType({})
 
     @property
     def is_classification(self) -> bool:
@@ -102,7 +108,7 @@ class Tuning(NamedTuple):
 
 def read_training(folder: Path, checkpoint: Checkpoint) -> Training | None:
     """The records of the training that made a checkpoint; None where they are not there, or of another training."""
-    rows = _read_csv(folder / "history.csv")
+    rows = read_csv(folder / "history.csv")
     epoch = int(checkpoint.info["epoch"])
     if not rows or len(rows) < epoch:
         return None
@@ -134,16 +140,17 @@ def read_tuning(folder: Path) -> Tuning | None:
             float(row["value"]) if row["value"] else None,
             {key: _value(text) for key, text in row.items() if key not in TRIAL_COLUMNS},
         )
-        for row in _read_csv(folder / "trials.csv")
+        for row in read_csv(folder / "trials.csv")
     ]
-    importance = {row["key"]: float(row["share"]) for row in _read_csv(folder / "importance.csv")}
+    importance = {row["key"]: float(row["share"]) for row in read_csv(folder / "importance.csv")}
     repeats: dict[int, dict[int, float]] = {}
-    for row in _read_csv(folder / "repeats.csv"):
+    for row in read_csv(folder / "repeats.csv"):
         repeats.setdefault(int(row["trial"]), {})[int(row["seed"])] = float(row["score"])
     return Tuning(trials, chosen, sha256, importance, repeats)
 
 
-def _read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a table; none where there is no file."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:

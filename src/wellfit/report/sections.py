@@ -13,6 +13,7 @@ from wellfit.metrics.intervals import mean_interval
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores, with_interval
+from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
 from wellfit.tuning.report import chosen
@@ -44,16 +45,15 @@ def headline(run: Evaluated) -> str:
     """The result in a sentence."""
     name = "accuracy" if run.is_classification else "rmse"
     value, interval = with_interval(run.metrics, name)
-    model = run.checkpoint.info["config"]["model"]["name"]
     return (
-        f"Test {score_name(name)} {value}, 95 % interval {interval}: {model} on "
+        f"Test {score_name(name)} {value}, 95 % interval {interval}: {model_in_words(run)} on "
         f"{rows_in_words(len(run.test.y))} that no other stage has seen."
     )
 
 
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
-    names_of_scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
+    names_of_scores = [name for name in run.metrics if name in MEANINGS]
     names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rates = base_rate(run.baselines)
@@ -68,7 +68,10 @@ def results(run: Evaluated) -> dict[str, Any]:
     ]
     header = ["score", "value", "95 % interval", *(["of a constant"] if rates else []), "meaning"]
     classes = [[name, *map(Share, shares), support] for name, *shares, support in run.per_class]
-    wrong = examples.wrong_classes if run.is_classification else examples.wrong_numbers
+    if run.is_classification:
+        mistakes = examples.wrong_classes(run.test, run.predictions, run.meta, run.decided.decision.threshold)
+    else:
+        mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
     return {
         "scores": Table("Test scores, with bootstrap intervals over the rows", header, rows),
         "charts": run.charts,
@@ -76,7 +79,7 @@ def results(run: Evaluated) -> dict[str, Any]:
         if run.is_classification
         else None,
         "fold_classes": len(names) > MANY_PARTS,
-        "mistakes": wrong(run.test, run.predictions, run.meta),
+        "mistakes": mistakes,
     }
 
 

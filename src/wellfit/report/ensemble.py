@@ -1,0 +1,47 @@
+"""The models whose mean was delivered."""
+
+from pathlib import Path
+from typing import Any
+
+from wellfit.files import read_json
+from wellfit.report.content import Share, Table, number
+from wellfit.report.records import Evaluated, read_csv
+
+
+def model_in_words(run: Evaluated) -> str:
+    """What predicts: the kind of network, and of how many the mean is taken."""
+    name = str(run.checkpoint.info["config"]["model"]["name"])
+    return f"{name}, mean of {len(run.ensemble)}" if len(run.ensemble) > 1 else name
+
+
+def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
+    """What ``train`` says of the ensemble it selected; None where there was nothing to select from.
+
+    Args:
+        run: what was evaluated.
+        report: ``reports/train``.
+    """
+    rows = read_csv(report / "ensemble.csv")
+    losses = read_json(report / "metrics.json") if (report / "metrics.json").is_file() else {}
+    if not rows or "ensemble/cross_fitted" not in losses or (run.ensemble and run.ensemble.keys() != names_of(rows)):
+        return None
+    mean, honest, final = (
+        number(losses[f"ensemble/{name}"]) for name in ("val_loss", "cross_fitted", "final_val_loss")
+    )
+    kept = "The mean is delivered" if run.ensemble else "The final model alone is delivered"
+    says = (
+        f"The best mean of models has a loss of {mean} on the validation rows that selected it, and {honest} on rows that "
+        f"did not; the final model alone has {final}. {kept}. Validation rows have chosen epochs, trials and members, so "
+        "the first of these numbers is too good; the test rows have chosen nothing."
+    )
+    table = Table(
+        "Models of the mean",
+        ["model", "share", "loss alone"],
+        [[row["model"], Share(float(row["share"])), number(float(row["val_loss"]))] for row in rows],
+    )
+    return {"says": says, "table": table}
+
+
+def names_of(rows: list[dict[str, str]]) -> set[str]:
+    """The models in a table."""
+    return {row["model"] for row in rows}
