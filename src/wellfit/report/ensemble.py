@@ -30,9 +30,9 @@ def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
     )
     kept = "The mean is delivered" if run.ensemble else "The final model alone is delivered"
     says = (
-        f"The best mean of models has a loss of {mean} on the validation rows that selected it, and {honest} on rows that "
-        f"did not; the final model alone has {final}. {kept}. Validation rows have chosen epochs, trials and members, so "
-        "the first of these numbers is too good; the test rows have chosen nothing."
+        f"The best mean of models has a loss of {mean} on the validation rows that selected it, and {honest} on rows "
+        f"that did not; the final model alone has {final}. {kept}. Validation rows have chosen epochs, trials and "
+        "members, so the first of these numbers is too good; the test rows have chosen nothing."
     )
     table = Table(
         "Models of the mean",
