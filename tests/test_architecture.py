@@ -18,6 +18,7 @@ ORDER = (
     "tuning",
     "training",
     "charts",
+    "explain",
     "models",
     "metrics",
     "tracking",
