@@ -36,6 +36,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "headline": sections.headline(run),
         "cards": sections.cards(run, trained),
         "results": sections.results(run),
+        "explained": run.explained,
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),
         "data": sections.data(run),

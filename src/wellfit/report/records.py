@@ -14,6 +14,7 @@ from wellfit.files import read_json
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import Chart
+from wellfit.report.explain import Explained
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -34,6 +35,7 @@ class Evaluated(NamedTuple):
         metrics: the scores with the ends of their intervals, as in ``metrics.json``.
         charts: of the predictions, in the order of the page.
         per_class: the report of each class; empty for a regression.
+        explained: what the predictions depend on.
     """
 
     params: Params
@@ -46,6 +48,7 @@ class Evaluated(NamedTuple):
     metrics: dict[str, float | None]
     charts: Sequence[Chart]
     per_class: Sequence[ClassRow]
+    explained: Explained
 
     @property
     def is_classification(self) -> bool:
