@@ -132,6 +132,11 @@ BAD_VALUES = [
     ("evaluate.coverage", "1", "must be < 1.0, got 1"),
     ("evaluate.coverage", "1.5", "must be < 1.0, got 1.5"),
     ("data.target_transform", "logg", "must be one of none, log, quantile or auto, got 'logg'; did you mean 'log'?"),
+    ("explain.enabled", "1", "must be true or false, got 1"),
+    ("explain.rows", "99", "must be >= 100, got 99"),
+    ("explain.repeats", "0", "must be >= 1, got 0"),
+    ("explain.columns", "-1", "must be >= 0, got -1"),
+    ("explain.permutations", "9", "must be >= 10, got 9"),
     # not finite
     ("optim.lr", ".nan", "must be a finite number, got nan"),
     ("optim.lr", ".inf", "must be a finite number, got inf"),

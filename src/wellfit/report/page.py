@@ -41,6 +41,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "baselines": baselines(run),
         "decisions": decision.section(run.decided, run.metrics, run.meta.task),
         "ensemble": ensemble(run, reports / "train"),
+        "explained": run.explained,
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),
         "data": sections.data(run),

@@ -17,6 +17,7 @@ from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import Chart
 from wellfit.report.decision import Decided
+from wellfit.report.explain import Explained
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -40,6 +41,7 @@ class Evaluated(NamedTuple):
         baselines: on the same rows; empty where there are none.
         decided: by validation rows.
         ensemble: the models whose mean it is, and how much each counts; empty for a single one.
+        explained: what the predictions depend on.
     """
 
     params: Params
@@ -55,6 +57,7 @@ class Evaluated(NamedTuple):
     baselines: Sequence[Compared] = ()
     decided: Decided = Decided()
     ensemble: Mapping[str, float] = MappingProxyType({})
+    explained: Explained = Explained("", [], {})
 
     @property
     def is_classification(self) -> bool:

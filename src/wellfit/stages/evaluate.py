@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
+from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
@@ -35,6 +36,7 @@ from wellfit.metrics.threshold import predicted_classes
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
 from wellfit.report.decision import Decided, charts_of, coverage_in_words
+from wellfit.report.explain import Explained, explained
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.serving.model import CHECKPOINT_FILE, TrainedModel, load_model
@@ -54,7 +56,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         models: has ``best.safetensors`` and ``run.json``.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
             ``report.html``, and in ``evaluate/`` ``metrics.json``, ``decision.json``, ``predictions.csv``,
-            ``confusion.csv``, ``per_class.csv``, ``coverage.csv`` and ``plots/``.
+            ``confusion.csv``, ``per_class.csv``, ``coverage.csv``, ``importance.csv``, ``contributions.csv`` and
+            ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -85,6 +88,15 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     decided = Decided(decision, held.coverage, charts_of(decision, held.coverage, val, outputs, meta, params.evaluate))
     for name, chart in decided.charts.items():
         save(chart.figure, report / "plots" / f"{name}.png")
+    depends = _explain(
+        lambda rows: decision.predictions(model.outputs(rows), meta),
+        splits["train"],
+        test,
+        predictions,
+        meta,
+        params.explain,
+        report,
+    )
     run = Evaluated(
         params=params,
         meta=meta,
@@ -99,6 +111,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         baselines=compared,
         decided=decided,
         ensemble=delivered.sources,
+        explained=depends,
     )
     write_json(report / "metrics.json", run.all_metrics)
     write_page(page, run, reports)
@@ -195,6 +208,26 @@ def _draw(
     y, target = np.asarray(test.y, np.float64), meta.target_name
     save(residuals(y, predictions, target), plots / "residuals.png")
     return [predicted_against_actual(y, predictions, target, metrics["r2"]), errors(y, predictions, target)]
+
+
+def _explain(
+    predict: Callable[[NDArray[Any]], NDArray[np.float64]],
+    train: Split,
+    test: Split,
+    predictions: NDArray[np.float64],
+    meta: Meta,
+    config: ExplainConfig,
+    report: Path,
+) -> Explained:
+    """What the predictions depend on, which is written as tables and pictures, too."""
+    found = explain(predict, train, test, predictions, meta, config) if config.enabled else None
+    write_tables(report, found, test, meta)
+    section = explained(found, test, predictions, meta)
+    for name, chart in section.charts.items():
+        save(chart.figure, report / "plots" / f"{name}.png")
+    if meta.kind == "table" and config.enabled:
+        print(section.says)
+    return section
 
 
 def _publish(run_file: Path, evaluated: Evaluated, report: Path, page: Path) -> None:

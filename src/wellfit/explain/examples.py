@@ -1,0 +1,58 @@
+"""Which rows are shown as examples: the worst predictions, and usual ones."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.metrics.scores import FloatArray
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes
+
+
+def confident_mistakes(
+    y: NDArray[np.int64], probabilities: FloatArray, threshold: float = DEFAULT_THRESHOLD
+) -> NDArray[np.int64]:
+    """The rows that were predicted wrong, the one with the highest probability of the predicted class first.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C).
+        threshold: of `wellfit.metrics.threshold.predicted_classes`.
+    """
+    predicted = predicted_classes(probabilities, threshold)
+    wrong = np.flatnonzero(predicted != y)
+    return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
+
+
+def largest_errors(y: FloatArray, prediction: FloatArray) -> NDArray[np.int64]:
+    """All rows, the one with the largest error first.
+
+    Args:
+        y: (n,) actual values.
+        prediction: (n,).
+    """
+    return np.argsort(-np.abs(prediction - y), kind="stable")
+
+
+def usual_classes(y: NDArray[np.int64], probabilities: FloatArray, most: int) -> NDArray[np.int64]:
+    """Of each class the row of median confidence among those that were predicted right.
+
+    Args:
+        y: (n,) true class indices.
+        probabilities: (n, C).
+        most: how many classes, those with the most such rows.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    right = [np.flatnonzero((predicted == c) & (y == c)) for c in range(probabilities.shape[1])]
+    found = sorted(filter(len, right), key=len, reverse=True)[:most]
+    middle = [rows[np.argsort(confidence[rows], kind="stable")[len(rows) // 2]] for rows in found]
+    return np.array(middle, np.int64)
+
+
+def usual_numbers(prediction: FloatArray, most: int) -> NDArray[np.int64]:
+    """Rows in the middle of equal parts of the predictions: a low one, ..., a high one.
+
+    Args:
+        prediction: (n,).
+        most: how many parts.
+    """
+    places = ((np.arange(most) + 0.5) / most * len(prediction)).astype(np.int64)
+    return np.unique(np.argsort(prediction, kind="stable")[places])
