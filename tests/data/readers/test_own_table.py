@@ -95,7 +95,7 @@ def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) 
 @pytest.mark.parametrize(
     ("rows", "changes", "fault"),
     [
-        ("a;price\n1;2\n", {}, r"no column 'price'; its only one is 'a;price': is data\.separator right\?"),
+        ("a;price\n1;2\n", {}, r"row 1: its only column is 'a;price'; set data\.separator to semicolon"),
         ("a,b\n1,2\n", {}, r"data\.target: t\.csv has no column 'price'; it has a, b"),
         ("a,Price\n1,2\n", {}, r"no column 'price'; did you mean 'Price'\?"),
         (ROWS, {"drop": ["nmae"]}, r"data\.drop: t\.csv has no column 'nmae'; did you mean 'name'\?"),
@@ -103,9 +103,9 @@ def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) 
         ("a,price\n1,2\n3,\n4,\n", {}, r"t\.csv row 3: data\.target 'price' is missing, as in 2 rows in all"),
         ("a,price\n1,x\n3,x\n", {}, r"column 'price': the target has one class only, 'x' in every row"),
         ("a,price\n1,2.5\n3,2.5\n", {}, r"column 'price': the target is 2\.5 in every row"),
-        ("a,price\n1,2.5\n3,1e400\n", {}, r"row 3, column 'price': must be a finite float32 number, got inf"),
+        ("a,price\n1,2.5\n3,1e400\n", {}, r"row 3, column 'price': is infinite \(inf\)"),
         ("a,price\n1,2.5\n3,x\n", {"task": "regression"}, r"row 3, column 'price': 'x' is not a number"),
-        ("a,price\n1,2024-01-01\n3,2024-01-02\n", {}, r"column 'price': holds dates"),
+        ("a,price\n1,2024-01-01\n3,2024-01-02\n", {}, r"column 'price': holds dates, which cannot"),
         (
             "a,price\n" + "".join(f"{i},name {i}\n" for i in range(30)),
             {},
@@ -119,7 +119,7 @@ def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) 
         (
             "a,price,t\n1,2,2024-05-31\n3,4,soon\n",
             {"time": "t"},
-            r"row 3, data\.time 't': must be a number or a date.*'soon'",
+            r"row 3, column 't': 'soon' is not a date such as '2024-05-31'",
         ),
         ("a,price\n1,2\n3\n", {}, r"t\.csv row 3: 1 cells, but 2 columns"),
     ],
@@ -195,7 +195,7 @@ def test_a_csv_file_as_a_german_spreadsheet_writes_it(read: Read) -> None:
     assert raw.x["Größe"].tolist()[:2] == [0.5, 1.5]
     assert raw.y[:2].tolist() == [1100.25, 1101.25]
     with pytest.raises(
-        WellfitError, match=r"column 'Größe': '0,5' looks like a number with a decimal comma; set data\.dec"
+        WellfitError, match=r"column 'Preis': '100,25' looks like a number with a decimal comma; set data"
     ):
         read(rows.replace("1.1", "1"), target="Preis", separator="semicolon", task="classification")
 
@@ -223,3 +223,41 @@ def test_the_worst_time_is_named(read: Read) -> None:
 def test_rows_of_a_parquet_file_are_counted_from_one(read: Read) -> None:
     with pytest.raises(WellfitError, match=r"row 2: data\.target 'price' is missing"):
         read(pd.DataFrame({"a": [1, 2], "price": [0.5, None]}))
+
+
+def test_text_is_left_out_by_name_or_hashed(read: Read) -> None:
+    rows = "a,price,remark,who\n" + "".join(f"{i * i % 7},{i * i}.5,remark {i},customer {i}\n" for i in range(202))
+    left_out = read(rows)
+    assert list(left_out.x) == ["a"]
+    assert left_out.warnings[0].startswith("names or free text in 'remark', 'who': left out (data.text: hash counts")
+    hashed = read(rows, text="hash", drop=["who"])
+    assert [(source.name, source.kind) for source in hashed.sources] == [("a", "numbers"), ("remark", "text")]
+    assert hashed.x["remark"].iloc[7] == "remark 7"
+    assert hashed.warnings == ()
+
+
+def test_constant_columns_are_no_sources(read: Read) -> None:
+    rows = "a,b,price,when\n" + "".join(f"{i * i % 7},EUR,{i * i}.5,2024-05-{i + 1:02}\n" for i in range(12))
+    raw = read(rows)
+    assert [(source.name, source.kind) for source in raw.sources] == [("a", "numbers"), ("when", "dates")]
+    assert list(raw.x) == ["a", "when"]
+    assert raw.first_row == 2
+
+
+@pytest.mark.parametrize(
+    ("times", "day_first"),
+    [
+        (["7-Jan-18", "1-Feb-18", "31-Dec-17"], None),
+        (["25/9/2012 8:26", "25/9/2012 18:26", "24/9/2012 9:00"], None),
+        (["1/2/2012", "1/3/2012", "3/1/2012"], True),
+        (["2/1/2012", "3/1/2012", "1/3/2012"], False),
+    ],
+)
+def test_time_takes_the_spellings_that_inputs_may_have(times: list[str], day_first: bool | None, read: Read) -> None:
+    rows = "a,price,t\n" + "".join(f"{i},{i * i}.5,{time}\n" for i, time in enumerate(times))
+    raw = read(rows, time="t", day_first=day_first)
+    assert raw.times is not None
+    assert np.argsort(raw.times).tolist() == [2, 0, 1]
+    if day_first is not None:
+        with pytest.raises(WellfitError, match=r"t\.csv row 2, column 't': .*set data\.day_first to true or false"):
+            read(rows, time="t")
