@@ -9,7 +9,7 @@ import numpy as np
 from wellfit.baselines.fit import BASELINES, Fitted
 from wellfit.data.store import Meta, Split
 from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
-from wellfit.metrics.names import is_higher_better, score_name
+from wellfit.metrics.names import is_higher_better, is_share, score_name
 from wellfit.metrics.predictions import main_scores_of, scores_of
 from wellfit.metrics.scores import FloatArray
 
@@ -67,7 +67,8 @@ def compare(
         defined = {name: None if math.isnan(value) else value for name, value in scores.items()}
         differences = paired_difference(network, main, *bootstrap)
         gains = {name: value if is_higher_better(name) else _negative(value) for name, value in differences.items()}
-        compared.append(Compared(one, defined | bootstrap_intervals(main, *bootstrap), gains))
+        intervals = bootstrap_intervals(main, *bootstrap)
+        compared.append(Compared(one, defined | intervals, gains))
     return compared
 
 
@@ -93,7 +94,8 @@ def conclusion(compared: Sequence[Compared]) -> str:
     gain = rival.gains[main]
     if gain.excludes_zero:
         return _better(rival, main)
-    unclear = f"no clear difference between the network and {rival.title} in {score_name(main)}: {_interval(gain)}"
+    by = difference_in_words(main, gain)
+    unclear = f"no clear difference between the network and {rival.title} in {score_name(main)}: {by}"
     return f"{unclear}; {_better(rival, other)}" if rival.gains[other].excludes_zero else unclear
 
 
@@ -105,14 +107,19 @@ def _best_on_validation(compared: Sequence[Compared]) -> Compared:
 def _better(rival: Compared, name: str) -> str:
     gain = rival.gains[name]
     if gain.mean > 0:
-        return f"the network is {_interval(gain)} better than {rival.title} in {score_name(name)}"
-    words = f"{rival.title} is {_interval(_negative(gain))} better than the network in {score_name(name)}"
+        return f"the network is {difference_in_words(name, gain)} better than {rival.title} in {score_name(name)}"
+    by = difference_in_words(name, _negative(gain))
+    words = f"{rival.title} is {by} better than the network in {score_name(name)}"
     return f"{words} here; use it" if name == next(iter(rival.gains)) else words
 
 
-def _interval(gain: Estimate) -> str:
-    """A number and its interval, with two digits of the interval's width, such as ``0.0042 [0.0011, 0.0071]``."""
-    width = gain.high - gain.low
-    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 4
-    mean, low, high = (f"{round(value, decimals) + 0.0:.{decimals}f}" for value in gain)
-    return f"{mean} [{low}, {high}]"
+def difference_in_words(name: str, difference: Estimate) -> str:
+    """A difference of a score and its interval, such as ``0.42 points [0.11, 0.71]``.
+
+    A point is a hundredth of a share. There are two digits of the interval's width.
+    """
+    factor, unit = (100, " points") if is_share(name) else (1, "")
+    width = factor * (difference.high - difference.low)
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 2
+    mean, low, high = (f"{round(factor * value, decimals) + 0.0:.{decimals}f}" for value in difference)
+    return f"{mean}{unit} [{low}, {high}]"
