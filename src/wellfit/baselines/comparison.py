@@ -9,7 +9,7 @@ import numpy as np
 from wellfit.baselines.fit import BASELINES, Fitted
 from wellfit.data.store import Meta, Split
 from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
-from wellfit.metrics.names import is_higher_better, score_name
+from wellfit.metrics.names import is_higher_better, is_share, score_name
 from wellfit.metrics.predictions import main_scores_of, scores_of
 from wellfit.metrics.scores import FloatArray
 
@@ -123,12 +123,13 @@ def gain_in_words(gains: Mapping[str, Estimate], one: str, other: str, advice: s
     def better(name: str, advice: str = "") -> str:
         gain, score = gains[name], score_name(name)
         if gain.mean > 0:
-            return f"{one} is {_interval(gain)} better than {other} in {score}"
-        return f"{other} is {_interval(_negative(gain))} better than {one} in {score}{advice}"
+            return f"{one} is {difference_in_words(name, gain)} better than {other} in {score}"
+        return f"{other} is {difference_in_words(name, _negative(gain))} better than {one} in {score}{advice}"
 
     if gains[main].excludes_zero:
         return better(main, advice)
-    unclear = f"no clear difference between {one} and {other} in {score_name(main)}: {_interval(gains[main])}"
+    unclear = f"no clear difference between {one} and {other} in {score_name(main)}: "
+    unclear += difference_in_words(main, gains[main])
     return f"{unclear}; {better(second)}" if gains[second].excludes_zero else unclear
 
 
@@ -137,9 +138,13 @@ def _best_on_validation(compared: Sequence[Compared]) -> Compared:
     return min(compared, key=lambda one: one.fitted.validation[loss])
 
 
-def _interval(gain: Estimate) -> str:
-    """A number and its interval, with two digits of the interval's width, such as ``0.0042 [0.0011, 0.0071]``."""
-    width = gain.high - gain.low
-    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 4
-    mean, low, high = (f"{round(value, decimals) + 0.0:.{decimals}f}" for value in gain)
-    return f"{mean} [{low}, {high}]"
+def difference_in_words(name: str, difference: Estimate) -> str:
+    """A difference of a score and its interval, such as ``0.42 points [0.11, 0.71]``.
+
+    A point is a hundredth of a share. There are two digits of the interval's width.
+    """
+    factor, unit = (100, " points") if is_share(name) else (1, "")
+    width = factor * (difference.high - difference.low)
+    decimals = max(0, 1 - math.floor(math.log10(width))) if width > 0 else 2
+    mean, low, high = (f"{round(factor * value, decimals) + 0.0:.{decimals}f}" for value in difference)
+    return f"{mean}{unit} [{low}, {high}]"

@@ -49,7 +49,7 @@ def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
     if not path.is_file():
         return []
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             info = json.loads(str(arrays[INFO]))
             if info["data_sha256"] != meta.sha256:
                 return []

@@ -1,17 +1,19 @@
 """The network beside what would have been used instead."""
 
+import math
 from typing import Any
 
-from wellfit.baselines.comparison import conclusion
+from wellfit.baselines.comparison import conclusion, difference_in_words
+from wellfit.metrics.intervals import Estimate
 from wellfit.metrics.names import score_name
-from wellfit.report.content import MISSING, Table, cell, scores, with_interval
+from wellfit.report.content import MISSING, Table, cell, in_print, with_interval
 from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated
 
 SAYS = (
     "All models were fitted to the same training rows, and the validation rows chose among their settings. The network "
     "is compared with the baseline that was the best there. Its differences have 95 % intervals of pairs: in each "
-    "resample of the test rows, all models are scored on the same ones. Differences of shares are in points."
+    "resample of the test rows, all models are scored on the same ones. A point is a hundredth."
 )
 
 
@@ -19,7 +21,7 @@ def baselines(run: Evaluated) -> dict[str, Any] | None:
     """A sentence, and a table for each of the two scores that models are compared by; None without baselines."""
     if not run.baselines:
         return None
-    sentence = conclusion(run.baselines)
+    sentence = in_print(conclusion(run.baselines))
     return {
         "conclusion": f"{sentence[0].upper()}{sentence[1:]}.",
         "says": SAYS,
@@ -32,13 +34,14 @@ def _table(run: Evaluated, name: str) -> Table:
     words = score_name(name)
     rows = [[f"the network ({model_in_words(run)})", *with_interval(run.metrics, name), MISSING, MISSING]]
     if run.ensemble:
-        low, high = run.metrics[f"single/{name}_gain_low"], run.metrics[f"single/{name}_gain_high"]
-        gain, *ends = scores(name, [run.metrics[f"single/{name}_gain"], low, high])
-        alone = {key.removeprefix("single/"): value for key, value in run.metrics.items()}
-        rows.append(["the final model alone", *with_interval(alone, name), f"{gain} ({' to '.join(ends)})", MISSING])
+        alone = {key.removeprefix("single/"): value for key, value in run.metrics.items() if key.startswith("single/")}
+        ends = (alone[f"{name}_gain{end}"] for end in ("", "_low", "_high"))
+        by = Estimate(*(math.nan if end is None else end for end in ends))
+        gain = in_print(difference_in_words(name, by))
+        rows.append(["the final model alone", *with_interval(alone, name), gain, MISSING])
     for one in run.baselines:
-        gain, *ends = scores(name, one.gains[name])
+        gain = in_print(difference_in_words(name, one.gains[name]))
         setting = ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in one.fitted.setting.items())
-        rows.append([one.title, *with_interval(one.scores, name), f"{gain} ({' to '.join(ends)})", setting])
+        rows.append([one.title, *with_interval(one.scores, name), gain, setting])
     header = ["model", words, "95 % interval", "the network is better by", "chosen on validation rows"]
     return Table(f"Test {words} of the network and of the baselines", header, rows)

@@ -3,6 +3,7 @@
 import base64
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -83,6 +84,11 @@ def number(value: float | None) -> str:
 def _minus(text: str) -> str:
     """A number with the sign that a negative one has in print."""
     return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
+
+
+def in_print(text: str) -> str:
+    """A sentence with the sign that negative numbers have in print."""
+    return re.sub(r"-(?=\d)", "\N{MINUS SIGN}", text)
 
 
 def score(name: str, value: float | None) -> str:

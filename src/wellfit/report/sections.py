@@ -47,7 +47,7 @@ def headline(run: Evaluated) -> str:
     value, interval = with_interval(run.metrics, name)
     return (
         f"Test {score_name(name)} {value}, 95 % interval {interval}: {model_in_words(run)} on "
-        f"{rows_in_words(len(run.test.y))} that no other stage has seen."
+        f"{rows_in_words(len(run.test.y))} whose targets no other stage has seen."
     )
 
 
@@ -56,17 +56,11 @@ def results(run: Evaluated) -> dict[str, Any]:
     names_of_scores = [name for name in run.metrics if name in MEANINGS]
     names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
-    rates = base_rate(run.baselines)
     rows = [
-        [
-            score_name(name),
-            *with_interval(run.metrics, name),
-            *([score(name, rates[name])] if rates else []),
-            MEANINGS[name] + whose * (name in BY_CLASS),
-        ]
+        [score_name(name), *_with_rate(run, name), MEANINGS[name] + whose * (name in BY_CLASS)]
         for name in names_of_scores
     ]
-    header = ["score", "value", "95 % interval", *(["of a constant"] if rates else []), "meaning"]
+    header = ["score", "value", "95 % interval", *(["constant"] if run.baselines else []), "meaning"]
     classes = [[name, *map(Share, shares), support] for name, *shares, support in run.per_class]
     if run.is_classification:
         mistakes = examples.wrong_classes(run.test, run.predictions, run.meta, run.decided.decision.threshold)
@@ -241,12 +235,10 @@ def _columns(meta: Meta) -> Table | None:
 def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]]:
     """The few numbers that matter most: name, value, what more to know."""
     names = ("accuracy", "macro_f1", "roc_auc") if run.is_classification else ("rmse", "mae", "r2")
-    rates = base_rate(run.baselines)
     found = []
     for name in names:
-        value, interval = with_interval(run.metrics, name)
-        base = f"; of a constant {score(name, rates[name])}" if rates else ""
-        found.append((f"test {score_name(name)}", value, f"{interval}{base}"))
+        value, interval, *rate = _with_rate(run, name)
+        found.append((f"test {score_name(name)}", value, "; constant ".join([interval, *rate])))
     if trained is not None:
         verdict = MISSING
         if trained.warnings is not None:
@@ -254,3 +246,10 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
             verdict = f"{count or 'no'} warning{'s' * (count > 1)}"
         found.append(("training", verdict, f"epoch {trained.best_epoch} of {trained.epochs} kept"))
     return found
+
+
+def _with_rate(run: Evaluated, name: str) -> list[str]:
+    """A test score, its interval, and what a constant has, which has learned nothing, where one was fitted."""
+    rates = base_rate(run.baselines)
+    *_, rate = scores(name, [run.metrics[name], rates.get(name)])
+    return [*with_interval(run.metrics, name), *([rate] if rates else [])]

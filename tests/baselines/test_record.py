@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wellfit.baselines.fit import Fitted
+from wellfit.baselines.record import load_baselines, save_baselines
+from wellfit.data.store import Meta
+from wellfit.errors import WellfitError
+from wellfit.files import read_json
+
+from .conftest import table
+
+FITTED = [
+    Fitted("linear", {"l2": 10.0}, {"rmse": 2.0, "mae": 1.5}, np.array([0.1, 1 / 3, 2.0])),
+    Fitted("constant", {}, {"rmse": 4.0, "mae": 3.0}, np.full(3, 0.7)),
+]
+
+
+@pytest.fixture
+def meta() -> Meta:
+    return table(np.zeros((9, 1), np.float32), np.arange(9.0))[1]
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path, meta: Meta) -> None:
+    save_baselines(tmp_path, FITTED, meta)
+    found = load_baselines(tmp_path, meta)
+    assert [one[:3] for one in found] == [one[:3] for one in FITTED]
+    for one, saved in zip(found, FITTED, strict=True):
+        np.testing.assert_array_equal(one.predictions, saved.predictions)
+    assert read_json(tmp_path / "metrics.json") == {
+        "linear": {"val/rmse": 2.0, "val/mae": 1.5, "l2": 10.0},
+        "constant": {"val/rmse": 4.0, "val/mae": 3.0},
+    }
+    before = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+    save_baselines(tmp_path, FITTED, meta)
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
+
+
+def test_nothing_is_loaded_of_other_data_or_where_nothing_is(tmp_path: Path, meta: Meta) -> None:
+    assert load_baselines(tmp_path, meta) == []
+    save_baselines(tmp_path, FITTED, meta)
+    assert load_baselines(tmp_path, meta.model_copy(update={"name": "other"})) == []
+    save_baselines(tmp_path, [], meta)
+    assert load_baselines(tmp_path, meta) == []
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "text"])
+def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, meta: Meta, damage: str) -> None:
+    save_baselines(tmp_path, FITTED, meta)
+    path = tmp_path / "predictions.npz"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4] ^= 1
+    path.write_bytes({"cut": data[:-30], "flipped": bytes(data), "text": b"no archive"}[damage])
+    with pytest.raises(WellfitError, match=r"predictions\.npz is damaged: delete it and run `dvc repro baseline`"):
+        load_baselines(tmp_path, meta)
