@@ -81,7 +81,17 @@ def made_up(
         found = explain(partial(_sums, classes=len(classes)), train, test, predictions, meta, params.explain)
     depends = explained(found, test, predictions, meta)
     return Evaluated(
-        params, meta, folder / "data", test, checkpoint, file, predictions, metrics, charts, per_class, depends
+        params,
+        meta,
+        folder / "data",
+        test,
+        checkpoint,
+        file,
+        predictions,
+        metrics,
+        charts,
+        per_class,
+        explained=depends,
     )
 
 
