@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
+from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Meta, Split, save_meta, save_split
+from wellfit.data.store import Column, Meta, Source, Split, save_meta, save_split
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
 
@@ -43,8 +44,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     source, kind = read_raw(data, raw / data.name), data.entry.kind
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
-    columns = () if isinstance(source.x, np.ndarray) else fit_columns(source.x.iloc[train], data.max_categories)
-    x: NDArray[Any] = source.x if isinstance(source.x, np.ndarray) else encode(columns, source.x)
+    x, sources, columns, warnings = _as_arrays(source, train, data)
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
     y = source.y[train]
@@ -71,8 +71,9 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
-            warnings=source.warnings + assignment.warnings,
+            warnings=source.warnings + assignment.warnings + warnings,
             settings=own_settings(data),
+            sources=sources,
             manifest=manifest,
         )
         save_meta(folder, meta)
@@ -94,15 +95,46 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
     return data.entry.read(data.entry, folder, data)
 
 
+def _as_arrays(
+    source: RawData, train: NDArray[np.int64], data: DataConfig
+) -> tuple[NDArray[Any], tuple[Source, ...], tuple[Column, ...], tuple[str, ...]]:
+    """Images as they are; of a table an array, what it was made by, as learned from the training rows, and warnings."""
+    if isinstance(source.x, np.ndarray):
+        return source.x, (), (), ()
+
+    def row(index: int) -> str:
+        return f"{data.path} row {source.first_row + index}"
+
+    table, sources = source.x, source.sources
+    warnings: tuple[str, ...] = ()
+    if sources:
+        sources, left_out = fit_sources(sources, table.iloc[train], data.day_first, row)
+        table, unreadable = expand(sources, table)
+        warnings = left_out + unreadable
+    columns = fit_columns(table.iloc[train], data.max_categories)
+    return encode(columns, table), sources, columns, warnings
+
+
 def describe(meta: Meta) -> list[str]:
     """How each column of a table was read, one line each, and the target."""
-    lines = []
+    lines, notes = [], {}
+    for source in meta.sources:
+        if source.kind == "dates":
+            parts = ", ".join(source.parts)
+            lines.append(f"  {_short(source.name)}: dates, {source.note} ({source.format}); inputs: {parts}")
+        elif source.kind == "text":
+            lines.append(f"  {_short(source.name)}: text; inputs: counts of words in {N_HASHED} columns")
+        elif source.note:
+            notes[source.name] = f" ({source.note})"
     for column in meta.columns:
+        note = notes.get(column.name, "")
         if column.fill is not None:
             gaps = ", the missing ones flagged" if column.flags_missing else ""
-            lines.append(f"  {_short(column.name)}: numbers, median {column.fill:.6g}{gaps}")
+            lines.append(f"  {_short(column.name)}: numbers{note}, median {column.fill:.6g}{gaps}")
         else:
-            lines.append(f"  {_short(column.name)}: {len(column.categories)} categories, {_listed(column.categories)}")
+            lines.append(
+                f"  {_short(column.name)}: {len(column.categories)} categories{note}, {_listed(column.categories)}"
+            )
     what = f"{len(meta.class_names)} classes, {_listed(meta.class_names)}" if meta.class_names else "numbers"
     return [*lines, f"  to be predicted: {_short(meta.target_name)}: {what}"]
 

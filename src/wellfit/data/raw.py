@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Kind, SplitName, Task, file_sha256
+from wellfit.data.store import Kind, Source, SplitName, Task, file_sha256
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -68,6 +68,9 @@ class RawData(NamedTuple):
         groups: int64 (n,) rows of one group stay in one split; None: no groups.
         times: float64 (n,) time of each row; None: no times.
         warnings: what the user should know, one sentence each.
+        sources: of the user's own table: its columns, each of which is one of x. Dates and text, of which numbers are
+            yet to be made, are categoricals.
+        first_row: number of the first row in the user's own table.
     """
 
     x: NDArray[Any] | pd.DataFrame
@@ -80,6 +83,8 @@ class RawData(NamedTuple):
     groups: NDArray[np.int64] | None = None
     times: NDArray[np.float64] | None = None
     warnings: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    first_row: int = 0
 
 
 class Arrays(NamedTuple):

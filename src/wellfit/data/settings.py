@@ -10,7 +10,8 @@ from wellfit.data.augment.settings import Augmentation
 from wellfit.data.catalog import CATALOG
 from wellfit.data.raw import Entry
 from wellfit.data.readers.images import Channels
-from wellfit.data.readers.own_table import ROLES, SEPARATORS
+from wellfit.data.readers.own_table import ROLES
+from wellfit.data.readers.tables import SEPARATORS
 
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
 
@@ -36,6 +37,8 @@ class DataConfig(Config):
     weight: Name | None
     group: Name | None
     time: Name | None
+    day_first: bool | None
+    text: Literal["leave_out", "hash"]
     image_size: Annotated[Widths, Field(min_length=2, max_length=2)] | None
     channels: Channels
     max_categories: int = Field(ge=2, le=10_000)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Rows = NDArray[np.int64]
 FEW = 0.1  # share of repeated rows in a table up to which they are kept together
+FEWEST = 5  # rows, of which none could be spared for validation and test
 LATER: dict[SplitName, list[SplitName]] = {"train": ["val", "test"], "val": ["test"]}
 
 
@@ -158,6 +159,10 @@ def _sizes(n_units: int, drawn: list[SplitName], data: DataConfig) -> dict[Split
     sizes: dict[SplitName, int] = {name: round(n_units * fractions[name]) for name in drawn}
     sizes["train"] = n_units - sum(sizes.values())
     what = "groups" if data.group else "distinct rows"
+    if n_units < FEWEST and not data.group:
+        raise WellfitError(
+            f"data.name {data.name}: {n_units} {what} are too few to train, validate and test with; get more rows"
+        )
     for name, size in sizes.items():
         if size < 1:
             raise WellfitError(
@@ -191,7 +196,11 @@ def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) ->
     counts = np.bincount(raw.y[rows], minlength=len(raw.class_names))
     rarest = int(counts.argmin())
     listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
+    if counts[rarest] < len(SPLIT_NAMES):
+        advice = "get more rows of it, leave it out, or count it as another class"
+    else:
+        advice = "raise data.val_fraction or data.test_fraction, or get more rows"
+    rows_of_it = "1 distinct row" if counts[rarest] == 1 else f"{counts[rarest]} distinct rows"
     return WellfitError(
-        f"class {raw.class_names[rarest]!r} has {counts[rarest]} distinct rows, too few to stand in every split "
-        f"({listed} rows); raise data.val_fraction or data.test_fraction, or get more rows"
+        f"class {raw.class_names[rarest]!r} has {rows_of_it}, too few to stand in every split ({listed} rows); {advice}"
     )

@@ -62,6 +62,36 @@ class Column(BaseModel):
     categories: tuple[str, ...]
 
 
+class Source(BaseModel):
+    """A column of the user's table, and how inputs are made of it: of these rows, and of new ones alike.
+
+    Attributes:
+        name: in the file.
+        kind: numbers and categories are inputs as they stand; numbers are made of dates and text.
+        note: how its cells are read, where that is not as they stand; for people.
+        decimal: numbers: point or comma, where they are written in another way than computers write them.
+        unit: numbers: what stands after each of them, such as %.
+        currency: numbers: a sign that may stand before or after each of them.
+        words: categories: the spellings of 'no' and 'yes' that stand for all others, such as NO and y.
+        format: dates: of `pandas.to_datetime`.
+        origin: dates: the first day of the training rows, from which days are counted.
+        parts: dates: what is made of them, such as year.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    kind: Literal["numbers", "categories", "dates", "text"]
+    note: str = ""
+    decimal: Literal["point", "comma"] | None = None
+    unit: str = ""
+    currency: str = ""
+    words: tuple[str, ...] = ()
+    format: str = ""
+    origin: str = ""
+    parts: tuple[str, ...] = ()
+
+
 class Meta(BaseModel):
     """What ``meta.json`` says of a processed data set. All statistics are of the train split alone.
 
@@ -70,6 +100,7 @@ class Meta(BaseModel):
         kind: images or table.
         task: classification or regression.
         columns: of a table, numbers first, then categories; empty for images.
+        sources: of the user's own table: the columns of the file that these are made of.
         class_names: by class index; empty for a regression.
         target_name: what y means.
         input_shape: of x without its row axis: (channels, height, width) or (features,).
@@ -101,6 +132,7 @@ class Meta(BaseModel):
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
     settings: dict[str, Any] = {}
+    sources: tuple[Source, ...] = ()
     manifest: dict[str, str]
 
     @computed_field  # type: ignore[prop-decorator]

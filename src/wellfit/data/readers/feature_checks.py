@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ SAME_UP_TO = 1e-9  # 1 - |correlation| below which one column is a linear functi
 
 
 def check_features(
-    features: pd.DataFrame, y: NDArray[Any], data: DataConfig, path: Path
+    features: pd.DataFrame, y: NDArray[Any], data: DataConfig, path: Path, later: Collection[str] = ()
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Leaves out constant columns, with a warning, and refuses copies of the target and names of rows.
 
@@ -29,6 +30,7 @@ def check_features(
         y: (n,) class indices or numbers.
         data: the section ``data``.
         path: of the file, for messages.
+        later: columns of dates and text, of which numbers are made after the split.
 
     Returns:
         The remaining columns, and the warnings, one sentence each.
@@ -46,6 +48,8 @@ def check_features(
             constant.append(name)
             what = "is missing in every row" if distinct == 0 else f"is {column.iloc[0]!s} in every row"
             warnings.append(f"column {name!r} {what} and is left out")
+        elif name in later:
+            continue
         elif isinstance(column.dtype, pd.CategoricalDtype):
             warnings += _check_categories(column, distinct, data, path)
         elif 0 < COARSE * column.std() < np.spacing(np.float32(column.abs().max())):

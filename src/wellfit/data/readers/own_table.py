@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.dates import find_format, parse
 from wellfit.data.raw import Entry, RawData
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.feature_checks import check_features
-from wellfit.data.readers.tables import FIRST_ROW, check_file, read_csv, read_parquet
-from wellfit.data.store import file_sha256
+from wellfit.data.readers.kinds import infer_source
+from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, read_csv, read_parquet
+from wellfit.data.readers.target import read_target
+from wellfit.data.store import Source, file_sha256
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from wellfit.data.settings import DataConfig
 
-MAX_CLASSES = 20  # a target of whole numbers with more values than that is a regression
 LONGEST_ID = 200  # characters: every id takes the memory of the longest
-SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 LISTS = ("numeric", "categorical", "drop")
 ROLES = ("target", "id", "weight", "group", "time")
 
@@ -53,23 +56,51 @@ def read_own_parquet(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
 
 
 def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
-    import pandas as pd
-
     _check_columns(columns.names, data, path)
     if not len(columns):
         raise WellfitError(f"{path} has a header and no rows")
-    target = str(data.target)
-    y, class_names = _target(columns, target, data, path)
+    target = read_target(columns, str(data.target), data, path)
     ids = _ids(columns, data.id) if data.id else None
     weights = _weights(columns, data.weight) if data.weight else None
     groups = _groups(columns, data.group) if data.group else None
     times = _times(columns, data.time) if data.time else None
-    taken = {target, data.id, data.weight, data.group, data.time, *data.drop}
-    features = pd.DataFrame({name: columns.feature(name) for name in columns.names if name not in taken})
-    features, warnings = check_features(features, y, data, path)
+    taken = {data.target, data.id, data.weight, data.group, data.time, *data.drop}
+    sources = [infer_source(columns, name) for name in columns.names if name not in taken]
+    texts = [source.name for source in sources if source.kind == "text" and data.text == "leave_out"]
+    features = read_features(columns, [source for source in sources if source.name not in texts])
+    later = [source.name for source in sources if source.kind in ("dates", "text")]
+    features, warnings = check_features(features, target.y, data, path, later)
+    if texts:
+        what = f"names or free text in {', '.join(map(repr, texts))}"
+        warnings = (f"{what}: left out (data.text: hash counts words instead; data.id may name a row)", *warnings)
     return RawData(
-        features, y, class_names, target, ids=ids, weights=weights, groups=groups, times=times, warnings=warnings
+        features,
+        target.y,
+        target.class_names,
+        str(data.target),
+        ids=ids,
+        weights=weights,
+        groups=groups,
+        times=times,
+        warnings=target.warnings + warnings,
+        sources=tuple(source for source in sources if source.name in features),
+        first_row=columns.first_row,
     )
+
+
+def read_features(columns: Columns, sources: Sequence[Source]) -> pd.DataFrame:
+    """The columns that `wellfit.data.sources.expand` makes inputs of.
+
+    Args:
+        columns: of the user's table, or of new rows for its model.
+        sources: of a `wellfit.data.raw.RawData`, or of a `wellfit.data.store.Meta`.
+
+    Raises:
+        WellfitError: a cell is no number among numbers.
+    """
+    import pandas as pd
+
+    return pd.DataFrame({source.name: columns.read(source) for source in sources})
 
 
 def _check_columns(names: Sequence[str], data: DataConfig, path: Path) -> None:
@@ -79,45 +110,7 @@ def _check_columns(names: Sequence[str], data: DataConfig, path: Path) -> None:
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names[:20])}"
-            if data.name == "csv" and len(names) == 1:
-                hint = f"its only one is {names[0]!r}: is data.separator right?"
             raise WellfitError(f"{key}: {path} has no column {name!r}; {hint} (params.yaml)")
-
-
-def _target(columns: Columns, name: str, data: DataConfig, path: Path) -> tuple[NDArray[Any], tuple[str, ...]]:
-    """What is to be predicted: int64 (n,) class indices with their names, or float64 (n,) numbers without."""
-    columns.complete(name, f"data.target {name!r}")
-    if _is_classification(columns, name, data):
-        labels = columns.categories(name)
-        names = sorted(map(str, labels.categories), key=_as_number_or_text)
-        if len(names) < 2:
-            raise WellfitError(f"{path} column {name!r}: the target has one class only, {names[0]!r} in every row")
-        if len(names) > max(MAX_CLASSES, len(labels) / 2):
-            raise WellfitError(
-                f"{path} column {name!r}: the target has {len(names):,} classes in {len(labels):,} rows; name another "
-                "column in data.target, or set data.task regression (params.yaml)"
-            )
-        return labels.set_categories(names).codes.astype(np.int64), tuple(names)
-    y = columns.numbers(name)
-    if np.isnan(y).any():
-        raise WellfitError(
-            f"{columns.row(np.flatnonzero(np.isnan(y))[0])}, column {name!r}: the target must be a number"
-        )
-    if np.ptp(y) == 0:
-        raise WellfitError(f"{path} column {name!r}: the target is {y[0]:g} in every row")
-    return y, ()
-
-
-def _is_classification(columns: Columns, name: str, data: DataConfig) -> bool:
-    if data.task != "auto":
-        return data.task == "classification"
-    import pandas as pd
-
-    target = columns.feature(name)
-    if isinstance(target.dtype, pd.CategoricalDtype):
-        return True
-    values = np.unique(target.to_numpy())
-    return len(values) <= MAX_CLASSES and bool((values == np.round(values)).all())
 
 
 def _ids(columns: Columns, name: str) -> NDArray[Any]:
@@ -156,28 +149,22 @@ def _times(columns: Columns, name: str) -> NDArray[np.float64]:
     import pandas as pd
     from pyarrow import types
 
-    column = columns.complete(name, f"data.time {name!r}")
-    is_text = types.is_string(column.type)
-    if not (is_text or types.is_timestamp(column.type) or types.is_date(column.type)):
+    cells = columns.complete(name, f"data.time {name!r}")
+    is_date = types.is_timestamp(cells.type) or types.is_date(cells.type)
+    if not (is_date or types.is_string(cells.type)):
         return columns.numbers(name)
-    cells = column.to_pandas()
-    numbers = pd.to_numeric(cells, errors="coerce") if is_text else pd.Series(np.nan, cells.index)
-    if not numbers.isna().any():
-        return np.asarray(numbers, np.float64)
-    dates = pd.to_datetime(cells, errors="coerce", format="ISO8601" if is_text else None, utc=True)
-    if dates.isna().any():
-        neither = np.flatnonzero(dates.isna() & numbers.isna())
-        index = neither[0] if neither.size else np.flatnonzero(dates.isna())[0]
-        raise WellfitError(
-            f"{columns.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
-            f"{cells[index]!r}"
-        )
-    return np.asarray(dates.astype("datetime64[us, UTC]").astype(np.int64), np.float64)
-
-
-def _as_number_or_text(text: str) -> tuple[bool, float, str]:
-    """A sort key: numbers by value, then texts."""
-    try:
-        return False, float(text), text
-    except ValueError:
-        return True, 0.0, text
+    if not is_date:
+        numbers = pd.to_numeric(cells.to_pandas(), errors="coerce")
+        if not numbers.isna().any():
+            return np.asarray(numbers, np.float64)
+        if numbers.notna().mean() > 0.5:
+            index = int(np.flatnonzero(numbers.isna())[0])
+            raise WellfitError(
+                f"{columns.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
+                f"{cells[index].as_py()!r}"
+            )
+    dates = columns.categories(name)
+    date_format = find_format(pd.Series(dates, name=name), columns.data.day_first, columns.row)
+    seconds = np.asarray((parse(dates.categories, date_format) - pd.Timestamp(0)).total_seconds(), np.float64)
+    times: NDArray[np.float64] = seconds[dates.codes]
+    return times

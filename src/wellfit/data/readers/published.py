@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.raw import FETCH_AGAIN, Entry, RawData, class_indices, published_splits
 from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.kinds import infer_source
 from wellfit.data.readers.tables import FIRST_ROW, read_csv
 from wellfit.errors import WellfitError
 
@@ -66,7 +67,7 @@ def read_adult(entry: Entry, folder: Path, data: DataConfig) -> RawData:
     parts = [read_csv(folder / name, ",", [*ADULT_COLUMNS, "income"], skip_rows) for name, skip_rows in files.items()]
     table = pa.concat_tables(parts)
     columns = Columns(table, data, folder, FIRST_ROW)
-    features = pd.DataFrame({name: columns.feature(name) for name in ADULT_COLUMNS})
+    features = pd.DataFrame({name: columns.read(infer_source(columns, name)) for name in ADULT_COLUMNS})
     labels = table.column("income").to_pandas().str.removesuffix(".")
     y = pd.Categorical(labels, categories=list(entry.class_names)).codes.astype(np.int64)
     splits = published_splits(len(parts[0]), len(parts[1]))

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FIRST_ROW = 2  # number of the first row after the header
+SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip or Excel", b"PAR1": "Parquet (data.name parquet)"}
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -124,7 +125,17 @@ def _header(path: Path, separator: str, skip_rows: int) -> list[str]:
     if names is None:
         raise WellfitError(f"{path} is empty: it needs a header and rows")
     _check_names(path, names)
+    if len(names) == 1:
+        _check_separator(path, names[0])
     return names
+
+
+def _check_separator(path: Path, only_name: str) -> None:
+    for name, mark in SEPARATORS.items():
+        if mark in only_name:
+            raise WellfitError(
+                f"{path} row 1: its only column is {only_name!r}; set data.separator to {name} (params.yaml)"
+            )
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:

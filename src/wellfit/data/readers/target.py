@@ -1,0 +1,113 @@
+"""What is to be predicted: a class or a number."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.readers.columns import Columns, relabel
+from wellfit.data.readers.kinds import infer_source
+from wellfit.errors import WellfitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wellfit.data.settings import DataConfig
+    from wellfit.data.store import Source
+
+MAX_CLASSES = 20  # a target of whole numbers with more values than that is a regression
+
+
+class Target(NamedTuple):
+    """The target of each row.
+
+    Attributes:
+        y: int64 (n,) class indices, or float64 (n,) numbers.
+        class_names: by class index; empty for a regression.
+        warnings: what the user should know, one sentence each.
+    """
+
+    y: NDArray[Any]
+    class_names: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+def read_target(columns: Columns, name: str, data: DataConfig, path: Path) -> Target:
+    """Reads the column ``data.target``.
+
+    Labels that are the same number, or the same word for yes or no, are one class.
+
+    Raises:
+        WellfitError: a row has no target, all have the same, or it is not as ``data.task`` wants it.
+    """
+    columns.complete(name, f"data.target {name!r}")
+    source = infer_source(columns, name)
+    if source.kind == "dates" and data.task != "classification":
+        raise WellfitError(
+            f"{path} column {name!r}: holds dates, which cannot be predicted; make numbers of them (days since a day)"
+        )
+    warnings = (f"target {name!r}: {source.note}",) if source.note else ()
+    if _is_classification(columns, source, data):
+        return _read_classes(columns.categories(name, source.words), name, path, warnings)
+    y = columns.numbers(name)
+    if np.isnan(y).any():
+        raise WellfitError(
+            f"{columns.row(np.flatnonzero(np.isnan(y))[0])}, column {name!r}: the target must be a number"
+        )
+    if np.ptp(y) == 0:
+        raise WellfitError(f"{path} column {name!r}: the target is {y[0]:g} in every row")
+    return Target(y, (), warnings)
+
+
+def _is_classification(columns: Columns, source: Source, data: DataConfig) -> bool:
+    if data.task != "auto":
+        return data.task == "classification"
+    if source.kind != "numbers":
+        return True
+    values = np.unique(columns.read(source).to_numpy())
+    return len(values) <= MAX_CLASSES and bool((values == np.round(values)).all())
+
+
+def _read_classes(labels: pd.Categorical, name: str, path: Path, warnings: tuple[str, ...]) -> Target:
+    labels = _unite_equal_numbers(labels)
+    names = sorted(map(str, labels.categories), key=_as_number_or_text)
+    if len(names) < 2:
+        raise WellfitError(f"{path} column {name!r}: the target has one class only, {names[0]!r} in every row")
+    if len(names) > max(MAX_CLASSES, len(labels) / 2):
+        raise WellfitError(
+            f"{path} column {name!r}: the target has {len(names):,} classes in {len(labels):,} rows; name another "
+            "column in data.target, or set data.task regression (params.yaml)"
+        )
+    alike = defaultdict(list)
+    for class_name in names:
+        alike[class_name.casefold()].append(class_name)
+    warnings += tuple(
+        f"target {name!r} has classes that differ in upper and lower case only: {', '.join(map(repr, same))}"
+        for same in alike.values()
+        if len(same) > 1
+    )
+    return Target(labels.set_categories(names).codes.astype(np.int64), tuple(names), warnings)
+
+
+def _unite_equal_numbers(labels: pd.Categorical) -> pd.Categorical:
+    """Labels such as 0, 0.0 and 00 become the shortest of them, if all labels are numbers."""
+    texts = list(map(str, labels.categories))
+    keys = [_as_number_or_text(text) for text in texts]
+    if any(is_text for is_text, _, _ in keys):
+        return labels
+    shortest: dict[float, str] = {}
+    for _, value, text in sorted(keys, key=lambda key: len(key[2])):
+        shortest.setdefault(value, text)
+    return relabel(labels, [shortest[value] for _, value, _ in keys])
+
+
+def _as_number_or_text(text: str) -> tuple[bool, float, str]:
+    """A sort key: numbers by value, then texts."""
+    try:
+        return False, float(text), text
+    except ValueError:
+        return True, 0.0, text

@@ -1,0 +1,138 @@
+"""Makes numbers of dates and text: what is learned of the training rows stands in ``meta.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.dates import PARTS, find_format, parse
+from wellfit.data.store import Source
+from wellfit.errors import WellfitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+N_HASHED = 16  # columns of numbers for a column of text
+
+
+def fit_sources(
+    sources: Sequence[Source], train: pd.DataFrame, day_first: bool | None, row: Callable[[int], str]
+) -> tuple[tuple[Source, ...], tuple[str, ...]]:
+    """Finds the format of dates, and which of their parts differ from row to row.
+
+    Args:
+        sources: of a `wellfit.data.raw.RawData`.
+        train: its training rows; the index counts all rows from 0.
+        day_first: ``data.day_first``.
+        row: says where a row is, for messages.
+
+    Returns:
+        The sources, without dates that are the same in all training rows; and warnings, one sentence each.
+
+    Raises:
+        WellfitError: a cell is not a date, or in another spelling than most; nothing tells day and month apart; or the
+            name of a part is taken.
+    """
+    fitted, warnings = [], []
+    for source in sources:
+        if source.kind != "dates":
+            fitted.append(source)
+            continue
+        cells = train[source.name]
+        dated = None if cells.isna().all() else _fit_dates(source, cells, day_first, row)
+        if dated is None or not dated.parts:
+            warnings.append(f"column {source.name!r} has the same date in all training rows, or none, and is left out")
+            continue
+        fitted.append(dated)
+    made = [name for source in fitted for name in input_names(source)]
+    if twice := next((name for name in made if made.count(name) > 1), None):
+        raise WellfitError(f"{row(0)}: column {twice!r} has the name of an input made of another one; rename it")
+    return tuple(fitted), tuple(warnings)
+
+
+def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Puts numbers in place of dates and text.
+
+    Args:
+        sources: what `fit_sources` returned.
+        table: (n, ...) these rows or new ones, as `wellfit.data.readers.own_table.read_features` reads them.
+
+    Returns:
+        A table as `wellfit.data.encode.encode` takes it; and warnings, one sentence each.
+    """
+    import pandas as pd
+
+    inputs: dict[str, Any] = {}
+    warnings = []
+    for source in sources:
+        cells = table[source.name]
+        if source.kind == "dates":
+            values = _date_parts(source, cells)
+            unreadable = np.isnan(values[:, 0]) & cells.notna().to_numpy()
+            if unreadable.any():
+                warnings.append(
+                    f"column {source.name!r}: {unreadable.sum()} cells are not dates as in the training rows "
+                    f"({cells[unreadable].iloc[0]!r} is one) and count as missing"
+                )
+        elif source.kind == "text":
+            values = _word_counts(cells)
+        else:
+            inputs[source.name] = cells
+            continue
+        inputs |= dict(zip(input_names(source), values.T, strict=True))
+    return pd.DataFrame(inputs, index=table.index), tuple(warnings)
+
+
+def input_names(source: Source) -> list[str]:
+    """The names of the inputs that are made of a column."""
+    if source.kind == "dates":
+        return [f"{source.name}.{part}" for part in source.parts]
+    if source.kind == "text":
+        return [f"{source.name}.words{i}" for i in range(N_HASHED)]
+    return [source.name]
+
+
+def _fit_dates(source: Source, cells: pd.Series[Any], day_first: bool | None, row: Callable[[int], str]) -> Source:
+    date_format = find_format(cells, day_first, row)
+    used = cells.cat.remove_unused_categories().cat.categories
+    dates = parse(used, date_format)
+    whole = source.model_copy(
+        update={
+            "format": date_format,
+            "origin": str(dates.min().date()),
+            "parts": tuple(PARTS),
+            "note": f"{used[0]!r} is {str(dates[0]).removesuffix(' 00:00:00')}",
+        }
+    )
+    values = _date_parts(whole, cells)
+    differs = [bool((np.ptp(part[~np.isnan(part)]) > 0).all()) for part in values.T]
+    return whole.model_copy(update={"parts": tuple(name for name, keep in zip(PARTS, differs, strict=True) if keep)})
+
+
+def _date_parts(source: Source, cells: pd.Series[Any]) -> NDArray[np.float64]:
+    """(n, parts) numbers, NaN where a date is missing."""
+    import pandas as pd
+
+    dates = parse(cells.cat.categories, source.format)
+    origin = pd.Timestamp(source.origin)
+    values = np.column_stack([PARTS[part](dates, origin) for part in source.parts]).astype(np.float64)
+    rows: NDArray[np.float64] = _with_missing(values, np.nan)[cells.cat.codes]
+    return rows
+
+
+def _word_counts(cells: pd.Series[Any]) -> NDArray[np.float64]:
+    """(n, N_HASHED) how often words occur, several words to a column; zeros where text is missing."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    words = HashingVectorizer(n_features=N_HASHED, alternate_sign=False, norm=None)
+    counts = words.transform(cells.cat.categories.astype(object)).toarray()
+    rows: NDArray[np.float64] = _with_missing(counts, 0.0)[cells.cat.codes]
+    return rows
+
+
+def _with_missing(values: NDArray[np.float64], missing: float) -> NDArray[np.float64]:
+    """The values of each category, then those of missing cells, whose code is -1."""
+    return np.vstack([values, np.full((1, values.shape[1]), missing)])
