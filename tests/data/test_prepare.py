@@ -14,10 +14,15 @@ from hypothesis.extra import numpy as arrays
 from sklearn.preprocessing import StandardScaler
 
 from wellfit.data.catalog import CATALOG
+from wellfit.data.encode import encode
 from wellfit.data.fetch import FetchConfig, fetch
-from wellfit.data.prepare import channel_statistics, column_statistics, prepare
+from wellfit.data.prepare import channel_statistics, column_statistics, describe, prepare
 from wellfit.data.readers.bundled import save_arrays
+from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.own_table import read_features
+from wellfit.data.readers.tables import read_csv
 from wellfit.data.settings import DataConfig
+from wellfit.data.sources import expand
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
 from wellfit.errors import WellfitError
 
@@ -256,3 +261,50 @@ def test_a_split_whose_rows_all_weigh_nothing_is_refused(data_config: Callable[.
     with pytest.raises(WellfitError, match=r"data\.weight w: all 20 rows of the test split weigh 0"):
         prepare(data, tmp_path / "raw", tmp_path / "processed")
     assert list((tmp_path / "processed").iterdir()) == []
+
+
+def test_new_rows_come_out_as_those_of_the_file_did(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    header = "when,income,share,member,note,a,y\n"
+    words = ["Yes", "no", "YES"]
+    lines = [
+        f'{i % 28 + 1}/{i % 12 + 1}/2024 8:{i % 60:02},"${i * 100 + 1000:,}.50",{i % 40}%,{words[i % 3]},word{i} house,'
+        f"{i * i % 11},{i % 2}\n"
+        for i in range(120)
+    ]
+    Path("t.csv").write_text(header + "".join(lines))
+    data = data_config("csv", path="t.csv", target="y", text="hash", max_categories=20)
+    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    split = load_split(tmp_path / "processed" / "csv", meta, "test")
+
+    Path("new.csv").write_text(header + "".join(lines[i] for i in split.ids))
+    again = Meta.from_json(meta.to_json())
+    new = Columns(read_csv(Path("new.csv"), ","), data, Path("new.csv"), 2)
+    table, warnings = expand(again.sources, read_features(new, again.sources))
+    np.testing.assert_array_equal(encode(again.columns, table), split.x)
+    assert warnings == ()
+    assert describe(meta)[:2] == [
+        "  when: dates, '4/4/2024 8:03' is 2024-04-04 08:03:00 (%d/%m/%Y %H:%M); inputs: month, weekday, days",
+        "  note: text; inputs: counts of words in 16 columns",
+    ]
+    lines_of_columns = "\n".join(describe(meta))
+    for line in ("income: numbers ('$1,000.50' is 1000.5), median", "member: 2 categories ('YES' is 'Yes'), Yes, no"):
+        assert line in lines_of_columns
+
+
+def test_a_date_of_the_test_rows_that_is_none_counts_as_missing(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"2024-{i % 12 + 1:02}-{i % 28 + 1:02},{i},{i % 2}" for i in range(100)]
+    data = data_config("csv", path="t.csv", target="y", time="n")
+    Path("t.csv").write_text("when,n,y\n" + "\n".join([*rows[:99], "soon,99,1"]))
+    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    assert meta.warnings[-1] == (
+        "column 'when': cells that are not dates as in the training rows count as missing: 1, such as 'soon'"
+    )
+    Path("t.csv").write_text("when,n,y\n" + "\n".join(["soon,0,1", *rows[1:]]))
+    with pytest.raises(WellfitError, match=r"t\.csv row 2, column 'when': 'soon' is not a date such as '2024-02-02'"):
+        prepare(data, tmp_path / "raw", tmp_path / "processed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ SAMPLE = 100  # texts that show whether a column holds dates, and in which spell
 PARTS: dict[str, Callable[[pd.DatetimeIndex, pd.Timestamp], Any]] = {
     "year": lambda dates, _: dates.year,
     "month": lambda dates, _: dates.month,
-    "weekday": lambda dates, _: dates.weekday,
+    "weekday": lambda dates, _: dates.day_of_week,
     "hour": lambda dates, _: dates.hour,
     "days": lambda dates, origin: (dates - origin).total_seconds() / 86_400,
 }
@@ -50,9 +51,9 @@ def _is_date(texts: Iterable[str], date_format: str) -> NDArray[np.bool_]:
 
 def are_dates(texts: Sequence[str]) -> bool:
     """Whether more than half of the texts are dates, judged by the first ones."""
-    sample = list(texts[:SAMPLE])
+    sample = texts[:SAMPLE]
     known = np.zeros(len(sample), bool)
-    for date_format in FORMATS if any(map(_may_be_date, sample)) else []:
+    for date_format in _possible_formats(sample):
         known |= _is_date(sample, date_format)
     return 2 * int(known.sum()) > len(sample)
 
@@ -70,8 +71,7 @@ def find_format(cells: pd.Series[Any], day_first: bool | None, row: Callable[[in
     """
     used = cells.cat.remove_unused_categories()
     texts = used.cat.categories
-    sample = texts[:SAMPLE]
-    parsed = {f: _is_date(texts, f) for f in FORMATS if f == ISO or _is_date(sample, f).any()}
+    parsed = {f: _is_date(texts, f) for f in _possible_formats(texts[:SAMPLE])}
     fitting = [date_format for date_format, is_date in parsed.items() if is_date.all()]
 
     def first_row(text: str) -> str:
@@ -80,7 +80,7 @@ def find_format(cells: pd.Series[Any], day_first: bool | None, row: Callable[[in
     if not fitting:
         best = max(parsed, key=lambda date_format: int(parsed[date_format].sum()))
         odd, good = texts[~parsed[best]][0], next(iter(texts[parsed[best]]), None)
-        if good and any(_is_date([odd], other).all() for other in FORMATS):
+        if good and any(_is_date([odd], other).all() for other in _possible_formats([odd])):
             raise WellfitError(
                 f"{first_row(odd)}, column {cells.name!r}: {odd!r} is a date in another spelling than {good!r} "
                 f"({first_row(good)}); write all alike, or list the column in data.drop"
@@ -100,8 +100,10 @@ def find_format(cells: pd.Series[Any], day_first: bool | None, row: Callable[[in
     return next(date_format for date_format in fitting if _day_first(date_format) == day_first)
 
 
-def _may_be_date(text: str) -> bool:
-    return 6 <= len(text) <= 40 and text[-1].isalnum() and sum(character.isdigit() for character in text) >= 3
+def _possible_formats(texts: Iterable[str]) -> list[str]:
+    """The formats with the marks between figures and words that some text has; to try all would take long."""
+    marks = {re.sub(r"\w+|(?<=\s)\s", "", text) for text in texts if re.search(r"\d\d", text)}
+    return [date_format for date_format in FORMATS if date_format == ISO or re.sub("%.", "", date_format) in marks]
 
 
 def _day_first(date_format: str) -> bool | None:

@@ -74,8 +74,8 @@ def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame
             unreadable = np.isnan(values[:, 0]) & cells.notna().to_numpy()
             if unreadable.any():
                 warnings.append(
-                    f"column {source.name!r}: {unreadable.sum()} cells are not dates as in the training rows "
-                    f"({cells[unreadable].iloc[0]!r} is one) and count as missing"
+                    f"column {source.name!r}: cells that are not dates as in the training rows count as missing: "
+                    f"{unreadable.sum()}, such as {cells[unreadable].iloc[0]!r}"
                 )
         elif source.kind == "text":
             values = _word_counts(cells)

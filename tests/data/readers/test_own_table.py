@@ -213,3 +213,41 @@ def test_the_worst_time_is_named(read: Read) -> None:
 def test_rows_of_a_parquet_file_are_counted_from_one(read: Read) -> None:
     with pytest.raises(WellfitError, match=r"row 2: data\.target 'price' is missing"):
         read(pd.DataFrame({"a": [1, 2], "price": [0.5, None]}))
+
+
+def test_text_is_left_out_by_name_or_hashed(read: Read) -> None:
+    rows = "a,price,remark,who\n" + "".join(f"{i * i % 7},{i * i}.5,remark {i},customer {i}\n" for i in range(202))
+    left_out = read(rows)
+    assert list(left_out.x) == ["a"]
+    assert left_out.warnings[0].startswith("names or free text in 'remark', 'who': left out (data.text: hash counts")
+    hashed = read(rows, text="hash", drop=["who"])
+    assert [(source.name, source.kind) for source in hashed.sources] == [("a", "numbers"), ("remark", "text")]
+    assert hashed.x["remark"].iloc[7] == "remark 7"
+    assert hashed.warnings == ()
+
+
+def test_constant_columns_are_no_sources(read: Read) -> None:
+    rows = "a,b,price,when\n" + "".join(f"{i * i % 7},EUR,{i * i}.5,2024-05-{i + 1:02}\n" for i in range(12))
+    raw = read(rows)
+    assert [(source.name, source.kind) for source in raw.sources] == [("a", "numbers"), ("when", "dates")]
+    assert list(raw.x) == ["a", "when"]
+    assert raw.first_row == 2
+
+
+@pytest.mark.parametrize(
+    ("times", "day_first"),
+    [
+        (["7-Jan-18", "1-Feb-18", "31-Dec-17"], None),
+        (["25/9/2012 8:26", "25/9/2012 18:26", "24/9/2012 9:00"], None),
+        (["1/2/2012", "1/3/2012", "3/1/2012"], True),
+        (["2/1/2012", "3/1/2012", "1/3/2012"], False),
+    ],
+)
+def test_time_takes_the_spellings_that_inputs_may_have(times: list[str], day_first: bool | None, read: Read) -> None:
+    rows = "a,price,t\n" + "".join(f"{i},{i * i}.5,{time}\n" for i, time in enumerate(times))
+    raw = read(rows, time="t", day_first=day_first)
+    assert raw.times is not None
+    assert np.argsort(raw.times).tolist() == [2, 0, 1]
+    if day_first is not None:
+        with pytest.raises(WellfitError, match=r"t\.csv row 2, column 't': .*set data\.day_first to true or false"):
+            read(rows, time="t")

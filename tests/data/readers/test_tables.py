@@ -119,3 +119,13 @@ def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
     pq.write_table(pa.table([[1], [2]], names=["a", "a"]), tmp_path / "t.parquet")
     with pytest.raises(WellfitError, match="two columns are named 'a'"):
         read_parquet(tmp_path / "t.parquet")
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "pipe")])
+def test_another_separator_is_told_by_its_name(mark: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text(f"a{mark}price\n0,5{mark}1,2\n3{mark}4\n")
+    with pytest.raises(WellfitError, match=rf"t\.csv row 1: its only column is .*; set data\.separator to {name} \(pa"):
+        read_csv(path, ",")
+    path.write_text("price\n1\n")
+    assert read_csv(path, ",").column_names == ["price"]

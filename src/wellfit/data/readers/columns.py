@@ -123,11 +123,7 @@ class Columns:
         too_large = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
         if too_large.size:
             value = values[too_large[0]]
-            fault = (
-                f"is infinite ({value:g})"
-                if np.isinf(value)
-                else f"must be a number that float32 can hold, got {value:g}"
-            )
+            fault = "is infinite" if np.isinf(value) else "float32 cannot hold this number"
             raise WellfitError(
                 f"{self.row(too_large[0])}, column {name!r}: {fault} ({value:g}); mend it, or add its text to "
                 "data.missing"

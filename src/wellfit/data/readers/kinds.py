@@ -55,7 +55,8 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray) -> Source:
         if spelling.decimal == "comma" and data.decimal == "point":
             _refuse_in_a_table_of_decimal_commas(columns, name, texts)
         note = _example(texts, spelling)
-        if note and data.decimal == "comma" and find_spelling(texts, "point")[1] == 1:
+        with_point, all_with_point = find_spelling(texts, "point")
+        if note and data.decimal == "comma" != with_point.decimal and all_with_point == 1:
             note += ", as data.decimal is comma"
         return Source(name=name, kind="numbers", note=note, **spelling._asdict())
     distinct = texts.unique()

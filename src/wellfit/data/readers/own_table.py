@@ -59,7 +59,7 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
     _check_columns(columns.names, data, path)
     if not len(columns):
         raise WellfitError(f"{path} has a header and no rows")
-    target = read_target(columns, str(data.target), data, path)
+    target = read_target(columns, str(data.target))
     ids = _ids(columns, data.id) if data.id else None
     weights = _weights(columns, data.weight) if data.weight else None
     groups = _groups(columns, data.group) if data.group else None

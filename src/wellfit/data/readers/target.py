@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -36,7 +35,7 @@ class Target(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def read_target(columns: Columns, name: str, data: DataConfig, path: Path) -> Target:
+def read_target(columns: Columns, name: str) -> Target:
     """Reads the column ``data.target``.
 
     Labels that are the same number, or the same word for yes or no, are one class.
@@ -44,6 +43,7 @@ def read_target(columns: Columns, name: str, data: DataConfig, path: Path) -> Ta
     Raises:
         WellfitError: a row has no target, all have the same, or it is not as ``data.task`` wants it.
     """
+    data, path = columns.data, columns.path
     columns.complete(name, f"data.target {name!r}")
     source = infer_source(columns, name)
     if source.kind == "dates" and data.task != "classification":
@@ -52,7 +52,7 @@ def read_target(columns: Columns, name: str, data: DataConfig, path: Path) -> Ta
         )
     warnings = (f"target {name!r}: {source.note}",) if source.note else ()
     if _is_classification(columns, source, data):
-        return _read_classes(columns.categories(name, source.words), name, path, warnings)
+        return _read_classes(columns, source, warnings)
     y = columns.numbers(name)
     if np.isnan(y).any():
         raise WellfitError(
@@ -72,9 +72,10 @@ def _is_classification(columns: Columns, source: Source, data: DataConfig) -> bo
     return len(values) <= MAX_CLASSES and bool((values == np.round(values)).all())
 
 
-def _read_classes(labels: pd.Categorical, name: str, path: Path, warnings: tuple[str, ...]) -> Target:
-    labels = _unite_equal_numbers(labels)
-    names = sorted(map(str, labels.categories), key=_as_number_or_text)
+def _read_classes(columns: Columns, source: Source, warnings: tuple[str, ...]) -> Target:
+    name, path = source.name, columns.path
+    labels = _unite_equal_numbers(columns.categories(name, source.words))
+    names = list(source.words) or sorted(map(str, labels.categories), key=_as_number_or_text)
     if len(names) < 2:
         raise WellfitError(f"{path} column {name!r}: the target has one class only, {names[0]!r} in every row")
     if len(names) > max(MAX_CLASSES, len(labels) / 2):
