@@ -47,6 +47,8 @@ def fit_sources(
             warnings.append(f"column {source.name!r} has the same date in all training rows, or none, and is left out")
             continue
         fitted.append(dated)
+    if not fitted:
+        raise WellfitError(f"{row(0)} and further: {warnings[0]}, and there is no other column to learn from")
     made = [name for source in fitted for name in input_names(source)]
     if twice := next((name for name in made if made.count(name) > 1), None):
         raise WellfitError(f"{row(0)}: column {twice!r} has the name of an input made of another one; rename it")

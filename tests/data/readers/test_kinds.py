@@ -47,6 +47,8 @@ def infer(columns: Callable[..., Columns]) -> Infer:
         ([datetime(2024, 5, 31, 10)], "dates"),
         (NAMES, "text"),
         (NAMES[:100] * 2, "categories"),
+        ([f"{i % 28 + 1:02}.01.{1900 + i}" for i in range(250)], "dates"),
+        ([f"192.168.1.{i}" for i in range(250)], "text"),
         (["1.2.3", "2.0.1", "now"], "categories"),
     ],
 )
@@ -76,6 +78,14 @@ def test_params_overrule_it(infer: Infer) -> None:
 def test_what_is_not_read_as_it_stands_is_told(cells: list[str], note: str, infer: Infer) -> None:
     assert infer(cells).note.startswith(note)
     assert bool(infer(cells).note) == bool(note)
+
+
+def test_many_numbers_that_are_not_written_alike_are_no_text(columns: Callable[..., Columns], infer: Infer) -> None:
+    cells = [f"{i}{'kM'[i % 3 // 2]}" for i in range(300)]
+    source = infer(cells)
+    assert source.kind == "numbers"
+    with pytest.raises(WellfitError, match=r"t\.csv row 4, column 'c': '2M' is not a number of k; mend it"):
+        columns(cells).read(source)
 
 
 def test_a_decimal_comma_that_may_be_a_mistake_is_told(infer: Infer) -> None:

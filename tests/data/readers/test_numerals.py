@@ -27,7 +27,7 @@ from wellfit.data.readers.numerals import (
         (["5.25%", "13 %", "-0.5%"], Spelling("point", "%"), [5.25, 13.0, -0.5]),
         (["21M", "1,500.5M"], Spelling("point", "M"), [21.0, 1500.5]),
         (["12 cm", "3cm"], Spelling("point", "cm"), [12.0, 3.0]),
-        (["$55,000.00 ", "-$4", "$-5", "($6)", "7"], Spelling("point", "", "$"), [55000.0, -4.0, -5.0, -6.0, 7.0]),
+        (["$55,000.00 ", "-$4", "$ -5", "($6)", "7"], Spelling("point", "", "$"), [55000.0, -4.0, -5.0, -6.0, 7.0]),
         (["1.234,5 €", "3,00 €"], Spelling("comma", "", "€"), [1234.5, 3.0]),
         (["100+", "10,000+"], Spelling("point"), [100.0, 10000.0]),
         (["(1,200)", "\u22120.5"], Spelling("point"), [-1200.0, -0.5]),
@@ -78,4 +78,7 @@ def test_what_is_in_another_spelling_stays_as_it_is() -> None:
 
 def test_what_resembles_numbers() -> None:
     assert resemble_numbers(pa.array(["19M", "201k", "$5", "3,50 €"])) == 1
-    assert resemble_numbers(pa.array(["Varies with device", "12-13", "A1", "2014-05-31"])) == 0
+    assert (
+        resemble_numbers(pa.array(["Varies with device", "12-13", "A1", "2014-05-31", "31.05.2014", "192.168.1.1"]))
+        == 0
+    )

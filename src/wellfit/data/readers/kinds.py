@@ -52,24 +52,28 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray) -> Source:
         return Source(name=name, kind="numbers" if name in data.numeric else "categories")
     spelling, share = find_spelling(texts, data.decimal)
     if name in data.numeric or share > MOSTLY:
-        if spelling.decimal == "comma" and data.decimal == "point":
-            _refuse_in_a_table_of_decimal_commas(columns, name, texts)
-        note = _example(texts, spelling)
-        with_point, all_with_point = find_spelling(texts, "point")
-        if note and data.decimal == "comma" != with_point.decimal and all_with_point == 1:
-            note += ", as data.decimal is comma"
-        return Source(name=name, kind="numbers", note=note, **spelling._asdict())
+        return _numbers(columns, name, texts, spelling)
     distinct = texts.unique()
     if are_dates(distinct[:SAMPLE].to_pylist()):
         return Source(name=name, kind="dates")
     if source := _yes_or_no(name, texts):
         return source
+    resemble = len(distinct) > MANY and resemble_numbers(texts) > MOSTLY
     if len(distinct) > max(data.max_categories, len(columns) / 2):
-        return Source(name=name, kind="text")
-    note = ""
-    if len(distinct) > MANY and resemble_numbers(texts) > MOSTLY:
-        note = f"like {distinct[0].as_py()!r}, are numbers that are not written alike, and so are categories"
-    return Source(name=name, kind="categories", note=note)
+        return _numbers(columns, name, texts, spelling) if resemble else Source(name=name, kind="text")
+    unlike = f"like {distinct[0].as_py()!r}, are numbers that are not written alike, and so are categories"
+    return Source(name=name, kind="categories", note=unlike if resemble else "")
+
+
+def _numbers(columns: Columns, name: str, texts: pa.ChunkedArray, spelling: Spelling) -> Source:
+    data = columns.data
+    if spelling.decimal == "comma" and data.decimal == "point":
+        _refuse_in_a_table_of_decimal_commas(columns, name, texts)
+    note = _example(texts, spelling)
+    if note and data.decimal == "comma":
+        other, share = find_spelling(texts, "point")
+        note += ", as data.decimal is comma" if share == 1 and other.decimal != "comma" else ""
+    return Source(name=name, kind="numbers", note=note, **spelling._asdict())
 
 
 def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.ChunkedArray) -> None:

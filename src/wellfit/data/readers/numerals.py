@@ -14,11 +14,7 @@ NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf(?:inity)?))$"
 BLANKS = " \u00a0\u202f"  # a blank, one that does not break the line, and a narrow one
 CURRENCY = r"\p{Sc}"  # the signs that Unicode calls so
 MINUS = "\u2212"
-UNIT = rf"^.*\d[{BLANKS}]*(?P<unit>%|[\p{{L}}°]{{1,8}})\+?\)?$"
-
-
-# A number in whatever spelling.
-RESEMBLES = rf"^\(?[+-]?{CURRENCY}?[{BLANKS}]*[+-]?\d[\d.,'{BLANKS}]*(?:%|{CURRENCY}|[\p{{L}}°]{{1,8}})?\+?\)?$"
+UNIT = r"(?:%|[\p{L}°]{1,8})"
 
 
 class Spelling(NamedTuple):
@@ -54,7 +50,7 @@ def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[
     counted = pc.value_counts(texts)
     distinct, counts = counted.field("values"), counted.field("counts")
     currency = _commonest(distinct, f"(?P<sign>{CURRENCY})")
-    units = dict.fromkeys(["", _commonest(distinct, UNIT)])
+    units = dict.fromkeys(["", _commonest(distinct, rf"^.*\d[{BLANKS}]*(?P<unit>{UNIT})\+?\)?$")])
     marks: list[Decimal] = ["point", "comma"] if decimal == "point" else ["comma"]
     spellings = [PLAIN] if decimal == "point" else []
     spellings += [Spelling(mark, unit, currency) for unit in units for mark in marks]
@@ -77,7 +73,9 @@ def resemble_numbers(texts: pa.Array | pa.ChunkedArray) -> float:
     """The share of cells that are numbers in whatever spelling."""
     import pyarrow.compute as pc
 
-    return _share(pc.match_substring_regex(_clean(texts), RESEMBLES))
+    sign = f"{CURRENCY}?"
+    any_amount = "|".join(_amount(mark, sign, rf"(?:{CURRENCY}|{UNIT})?") for mark in MARKS)
+    return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"))
 
 
 def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array | pa.ChunkedArray:
@@ -97,13 +95,18 @@ def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) ->
 
 def _pattern(spelling: Spelling) -> str:
     assert spelling.decimal is not None
-    mark, between = map(re.escape, MARKS[spelling.decimal])
+    sign = f"(?:{re.escape(spelling.currency)})?"
+    return f"^{_amount(spelling.decimal, sign, re.escape(spelling.unit) or sign)}$"
+
+
+def _amount(decimal: Decimal, sign: str, unit: str) -> str:
+    """The pattern of a number with these patterns before and after it."""
+    mark, between = map(re.escape, MARKS[decimal])
     # Group by group: three digits after the first, which does not begin with zero.
     grouped = rf"[1-9]\d{{0,2}}(?:(?:{between}\d{{3}})+|(?:[{BLANKS}']\d{{3}})+)"
     number = rf"(?:(?:{grouped}|\d+)(?:{mark}\d*)?|{mark}\d+)"
-    sign = f"(?:{re.escape(spelling.currency)})?"
-    after = rf"[{BLANKS}]*{re.escape(spelling.unit) or sign}\+?"
-    return rf"^(?:(?:[+-]?{sign}|{sign}[+-])[{BLANKS}]*{number}{after}|\({sign}{number}{after}\))$"
+    after = rf"[{BLANKS}]*{unit}\+?"
+    return rf"(?:(?:[+-]?{sign}|{sign}[{BLANKS}]*[+-])[{BLANKS}]*{number}{after}|\({sign}{number}{after}\))"
 
 
 def _clean(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
