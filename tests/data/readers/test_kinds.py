@@ -71,7 +71,7 @@ def test_params_overrule_it(infer: Infer) -> None:
         (["1", "2"], ""),
         (["Yes", "no", "YES", "Yes"], "'YES' is 'Yes'"),
         (["Yes", "no"], ""),
-        ([f"{i}{'kM'[i % 2]}" for i in range(30)], "like '0k', are numbers that are not written alike"),
+        ([f"{i}{'kM'[i % 2]}" for i in range(30)], "numbers such as '0k' that are not written alike"),
         ([f"{i}{'kM'[i % 2]}" for i in range(6)], ""),
     ],
 )

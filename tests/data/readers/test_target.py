@@ -48,6 +48,7 @@ def test_classes_that_differ_by_case_only_are_warned_of(read: Read) -> None:
     assert target.warnings == (
         "target 'y' has classes that differ in upper and lower case only: 'SPAM', 'Spam', 'spam'",
     )
+    assert len(read(["spam", "Spam", "ham"]).warnings) == 1
     assert read(["spam", "ham"]).warnings == ()
 
 

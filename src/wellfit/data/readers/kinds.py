@@ -61,7 +61,7 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray) -> Source:
     resemble = len(distinct) > MANY and resemble_numbers(texts) > MOSTLY
     if len(distinct) > max(data.max_categories, len(columns) / 2):
         return _numbers(columns, name, texts, spelling) if resemble else Source(name=name, kind="text")
-    unlike = f"like {distinct[0].as_py()!r}, are numbers that are not written alike, and so are categories"
+    unlike = f"numbers such as {distinct[0].as_py()!r} that are not written alike"
     return Source(name=name, kind="categories", note=unlike if resemble else "")
 
 
