@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from wellfit.config import Config, Rule
+from wellfit.metrics.folds import effective_rows
 from wellfit.metrics.scores import FloatArray, IntArray
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD, Threshold
 
@@ -69,8 +70,8 @@ def bootstrap_intervals(
     Resamples in which a score is undefined do not count for that score. An interval is stretched to hold its
     estimate: chance can only add to ``ece``, a sum of absolute values, so that resamples of it may all lie above.
     That of ``accuracy`` is stretched to hold Wilson's, too: no resample of rows that are all right has one that is
-    wrong, and an interval without width would say that none ever will be. With weights, Wilson's is that of as many
-    rows as Kish (1965) takes them for, (sum of w)^2 / sum of w^2.
+    wrong, and an interval without width would say that none ever will be. With weights, Wilson's is that of the
+    effective number of rows (Kish 1965).
 
     Args:
         scores: from weights (n_rows,) to named scores, such as a `wellfit.metrics.predictions.ClassificationScores`.
@@ -85,7 +86,7 @@ def bootstrap_intervals(
     estimates = _resampled(scores, n_rows, resamples, seed, weights)
     if "accuracy" in estimates:
         estimate = estimates["accuracy"]
-        rows = n_rows if weights is None else weights.sum(dtype=float) ** 2 / np.square(weights, dtype=float).sum()
+        rows = n_rows if weights is None else effective_rows(weights.astype(np.float64))
         (low,), (high,) = wilson_interval(np.array([estimate.mean]), np.array([rows]))
         estimates["accuracy"] = Estimate(estimate.mean, min(estimate.low, float(low)), max(estimate.high, float(high)))
     result: dict[str, float | None] = {}

@@ -6,7 +6,7 @@ from typing import Any
 from wellfit.baselines.comparison import conclusion, difference_in_words
 from wellfit.metrics.intervals import Estimate
 from wellfit.metrics.names import score_name
-from wellfit.report.content import MISSING, Table, cell, in_print, with_interval
+from wellfit.report.content import MISSING, Table, cell, in_print, score, with_interval
 from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated
 
@@ -32,7 +32,9 @@ def baselines(run: Evaluated) -> dict[str, Any] | None:
 def _table(run: Evaluated, name: str) -> Table:
     """The models by a score, the network first."""
     words = score_name(name)
-    rows = [[f"the network ({model_in_words(run)})", *with_interval(run.metrics, name), MISSING, MISSING]]
+    at_half = run.metrics.get(f"threshold/at_half/{name}")  # the baselines have no other threshold
+    known = with_interval(run.metrics, name) if at_half is None else (score(name, at_half), MISSING)
+    rows = [[f"the network ({model_in_words(run)})", *known, MISSING, MISSING]]
     if run.ensemble:
         alone = {key.removeprefix("single/"): value for key, value in run.metrics.items() if key.startswith("single/")}
         ends = (alone[f"{name}_gain{end}"] for end in ("", "_low", "_high"))
