@@ -53,7 +53,7 @@ def wrong_classes(
     """
     y, predicted = np.asarray(split.y), predicted_classes(probabilities, threshold)
     confidence = probabilities[np.arange(len(y)), predicted]
-    wrong = confident_mistakes(y, probabilities, threshold)
+    wrong = confident_mistakes(y, predicted, probabilities)
     if not len(wrong):
         return Mistakes("Not one test row was predicted wrong.")
     rows = wrong[: IMAGES if meta.kind == "images" else ROWS]

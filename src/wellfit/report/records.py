@@ -38,10 +38,10 @@ class Evaluated(NamedTuple):
         metrics: the scores with the ends of their intervals, as in ``metrics.json``.
         charts: of the predictions, in the order of the page.
         per_class: the report of each class; empty for a regression.
+        explained: what the predictions depend on.
         baselines: on the same rows; empty where there are none.
         decided: by validation rows.
         ensemble: the models whose mean it is, and how much each counts; empty for a single one.
-        explained: what the predictions depend on.
     """
 
     params: Params
