@@ -20,7 +20,7 @@ from wellfit.report.page import slug
 from wellfit.report.records import Evaluated
 from wellfit.tuning.report import Row, write_report
 
-from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_up, read
+from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_up, read, with_baselines
 
 SECTIONS = [
     "Results on the test split",
@@ -89,13 +89,14 @@ def test_every_kind_of_run_makes_a_sound_page(
 ) -> None:
     if images and not classes:
         pytest.skip("images have classes")
-    run = made_up(tmp_path, classes=classes, images=images, rows=240)
+    run = with_baselines(made_up(tmp_path, classes=classes, images=images, rows=240))
     leave_tuning(reports, run.params, run.meta.sha256)
     leave_training(reports, score="accuracy" if classes else "rmse")
     page = read(run, reports)
     check_structure(page)
     check_it_loads_nothing(page)
     assert bool(page.all("img")) == images
+    assert (2, "Beside baselines") in page.headings
     titles = [text for level, text in page.headings if level == 3]
     expected = (
         ["Confusion matrix", "Reliability", "ROC", "Precision and recall", "Class balance"]
