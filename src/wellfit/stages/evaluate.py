@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit import tracking
-from wellfit.baselines.comparison import CONSTANT, Compared, base_rate, compare, conclusion
-from wellfit.baselines.fit import BASELINES
+from wellfit.baselines.comparison import Compared, base_rate, compare, conclusion
+from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
