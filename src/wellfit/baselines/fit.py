@@ -87,9 +87,8 @@ def fit_baselines(train: Split, val: Split, test_rows: NDArray[Any], meta: Meta)
     for name, baseline in BASELINES.items():
         settings = baseline.settings[: max(int(baseline.most_work // work), baseline.is_required)]
         if not settings:
-            print(
-                f"{baseline.title} is left out: {work:,} rows x columns x outputs are more than {baseline.most_work:,.0f}"
-            )
+            size = f"{work:,} rows x columns x outputs"
+            print(f"{baseline.title} is left out: {size} are more than {baseline.most_work:,.0f}")
         elif name != CONSTANT and not _can_learn(train, val, meta):
             print(f"{baseline.title} is left out: the training rows have a single target, or none that is in val")
         else:
