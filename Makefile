@@ -17,7 +17,7 @@ help:  ## this list
 setup:  ## install everything into .venv (the others do this first, and it does nothing when all is there)
 	@sh setup.sh
 
-repro: setup  ## run the whole pipeline: fetch, preprocess, tune, train, evaluate
+repro: setup  ## run the whole pipeline: fetch, preprocess, baseline, tune, train, evaluate
 	@$(ACTIVE) dvc repro $(ARGS)
 	@echo 'The run as one page: reports/report.html   Scores: reports/evaluate/metrics.json   All runs: make ui'
 

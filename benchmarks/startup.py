@@ -20,7 +20,7 @@ from pathlib import Path
 from time import perf_counter
 
 ROUNDS = 5
-STAGES = ("fetch", "preprocess", "tune", "train", "evaluate")
+STAGES = ("fetch", "preprocess", "baseline", "tune", "train", "evaluate")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "startup.json"
 

@@ -95,8 +95,10 @@ def test_the_base_rate_is_that_of_the_constant() -> None:
 def test_the_conclusion_is_about_the_best_baseline_on_validation_rows(
     network: float, boosting: float, linear: float, sure: float, words: str
 ) -> None:
-    interval = r"-?[\d.]+( points)? \[-?[\d.]+, -?[\d.]+\]"
-    assert re.fullmatch(words.replace("I", interval), conclusion(classes(network, boosting, linear, sure)))
+    interval = r"NUMBER( points)? \[NUMBER, NUMBER\]"
+    better, any_sign = (interval.replace("NUMBER", number) for number in (r"[\d.]+", r"-?[\d.]+"))
+    pattern = words.replace("is I", f"is {better}").replace("I", any_sign)
+    assert re.fullmatch(pattern, conclusion(classes(network, boosting, linear, sure)))
 
 
 def test_there_is_no_conclusion_without_baselines() -> None:

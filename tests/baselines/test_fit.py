@@ -137,6 +137,8 @@ def test_classes_that_training_rows_lack_have_no_probability() -> None:
         assert (found[name].predictions[:, 1] == 0).all()
     one = splits["train"]._replace(y=np.zeros(len(splits["train"].y), np.int64))
     assert list(fitted(splits | {"train": one}, meta)) == ["constant"]
+    other = splits["val"]._replace(y=np.ones(len(splits["val"].y), np.int64))
+    assert list(fitted(splits | {"val": other}, meta)) == ["constant"]
 
 
 def test_large_data_get_fewer_settings_and_no_gradient_boosting(

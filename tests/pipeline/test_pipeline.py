@@ -15,7 +15,8 @@ from ruamel.yaml import YAML
 
 from .conftest import Run
 
-STAGES = ["fetch", "preprocess", "tune", "train", "evaluate"]
+STAGES = ["fetch", "preprocess", "baseline", "tune", "train", "evaluate"]
+TUNED = {"tune": 1, "trial": 2, "train": 1, "baseline": 3}  # runs in MLflow
 NOISE = re.compile(r"warn|deprecat|traceback", re.IGNORECASE)
 
 
@@ -63,14 +64,15 @@ def test_dvc_repro_runs_every_stage_without_noise(clone: Path, reproduced: str) 
     assert not NOISE.search(reproduced)
     assert metrics(clone)["accuracy"] > 0.8
     assert {run.info.status for run in runs(clone)} == {"FINISHED"}
-    assert {stage: len(found) for stage, found in by_stage(runs(clone)).items()} == {"tune": 1, "trial": 2, "train": 1}
+    assert {stage: len(found) for stage, found in by_stage(runs(clone)).items()} == TUNED
     assert not (clone / "mlruns").exists()
 
 
 def test_git_tracks_no_output_but_lock_and_metrics(clone: Path, call: Run, reproduced: str) -> None:
     assert call("git", "status", "--short").stdout == ""
     tracked = call("git", "show", "--name-only", "--format=", "HEAD").stdout.split()
-    assert sorted(tracked) == ["dvc.lock", "reports/evaluate/metrics.json", "reports/train/metrics.json"]
+    metrics_of = [f"reports/{stage}/metrics.json" for stage in ("baseline", "evaluate", "train")]
+    assert sorted(tracked) == ["dvc.lock", *metrics_of]
 
 
 def test_a_second_repro_runs_nothing(call: Run, reproduced: str) -> None:
@@ -87,7 +89,7 @@ def test_deps_hold_what_is_imported_for_the_result(clone: Path, call: Run, impor
         unlisted = set(imported) - by_settings
         assert not [file for file in source_files(clone, unlisted) if not is_listed(file, stages[stage]["deps"])], stage
         heavy = {"torch", "mlflow", "matplotlib", "optuna"} & {name.partition(".")[0] for name in imported}
-        assert bool(heavy) == (stage not in ("fetch", "preprocess")), stage
+        assert bool(heavy) == (stage not in ("fetch", "preprocess", "baseline")), stage
 
 
 @pytest.mark.parametrize(
@@ -95,6 +97,7 @@ def test_deps_hold_what_is_imported_for_the_result(clone: Path, call: Run, impor
     [
         ("training/optim.py", {"tune", "train"}),
         ("models/mlp.py", {"tune", "train", "evaluate"}),
+        ("baselines/fit.py", {"baseline", "evaluate"}),
         ("tuning/samplers.py", {"tune"}),
         ("report/page.py", {"evaluate"}),
         ("data/split.py", {"fetch", "preprocess"}),
@@ -117,7 +120,7 @@ def test_what_computes_a_result_makes_its_stages_stale(
 
 def test_the_page_is_made_of_all_stages(clone: Path, reproduced: str) -> None:
     page = (clone / "reports/report.html").read_text()
-    for heading in ("Confusion matrix", "Verdict", "Parallel coordinates", "Class balance"):
+    for heading in ("Confusion matrix", "Beside baselines", "Verdict", "Parallel coordinates", "Class balance"):
         assert f">{heading}</h" in page
     head = subprocess.run(["git", "rev-parse", "HEAD~"], cwd=clone, capture_output=True, text=True, check=True).stdout
     assert head.strip() in page
@@ -167,7 +170,7 @@ def test_an_own_table_is_run_like_the_others(clone: Path, call: Run, reproduced:
     assert ran(done.stdout) == STAGES
     assert "colour: 2 categories, blue, red" in done.stdout
     new = runs(clone)[before:]
-    assert {stage: len(found) for stage, found in by_stage(new).items()} == {"tune": 1, "trial": 2, "train": 1}
+    assert {stage: len(found) for stage, found in by_stage(new).items()} == TUNED
     assert {run.data.tags["dvc.exp_name"] for run in new} == {"own"}
     assert all(is_in_the_store_of(clone, run) for run in new)
     read = "import dvc.api; print(dvc.api.read('reports/evaluate/metrics.json', rev='own'))"
@@ -187,7 +190,7 @@ def test_experiments_are_queued_and_compared(clone: Path, call: Run, reproduced:
     settings = ["--set-param", "schedule.name=step", "--set-param", "tune.enabled=false"]
     call("dvc", "exp", "run", "--queue", "--name", "queued", *settings)
     call("dvc", "exp", "run", "--run-all", "--jobs", "1")
-    (train,) = runs(clone)[before:]
+    (train,) = by_stage(runs(clone)[before:])["train"]
     assert train.data.tags["dvc.exp_name"] == "queued"
     assert is_in_the_store_of(clone, train)
     assert train.data.metrics["test/accuracy"] > 0.8
@@ -223,7 +226,9 @@ def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, repro
     assert {run.info.status for run in new} == {"FINISHED"}
     stages = by_stage(new)
     (pipeline,), (tune,), (train,), trials = (stages.pop(name) for name in ("pipeline", "tune", "train", "trial"))
+    baselines = stages.pop("baseline")
     assert not stages
+    assert [run.data.tags["mlflow.parentRunId"] for run in baselines] == [train.info.run_id] * 3
     assert [run.data.tags["mlflow.parentRunId"] for run in (tune, train)] == [pipeline.info.run_id] * 2
     assert [run.data.tags["mlflow.parentRunId"] for run in trials] == [tune.info.run_id] * 2
     # What was given is used as it is; what was not is tuned.

@@ -10,6 +10,8 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
+from wellfit.baselines.comparison import compare
+from wellfit.baselines.fit import Fitted
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, load_split, save_meta, save_split
 from wellfit.explain.explanation import explain
 from wellfit.files import write_csv, write_json, write_text
@@ -143,6 +145,22 @@ def _data(
     )
     save_meta(folder, meta)
     return meta, splits["test"]
+
+
+def with_baselines(run: Evaluated) -> Evaluated:
+    """The run beside a linear model that is nearly as good, and a constant."""
+    y, random = np.asarray(run.test.y), np.random.default_rng(3)
+    if run.is_classification:
+        other = 0.9 * run.predictions + 0.1 * random.dirichlet(np.ones(len(run.meta.class_names)), len(y))
+        constant = np.tile(np.bincount(y) / len(y), (len(y), 1))
+        validation = {"accuracy": 0.7, "log_loss": 0.5}
+    else:
+        other, constant = run.predictions + random.normal(size=len(y)), np.full(len(y), y.mean())
+        validation = {"rmse": 1.5, "mae": 1.0}
+    worse = {name: 2 * value for name, value in validation.items()}
+    fitted = [Fitted("linear", {"l2": 10.0}, validation, other), Fitted("constant", {}, worse, constant)]
+    compared = compare(run.predictions, fitted, run.test, run.meta, run.params.evaluate)
+    return run._replace(baselines=compared)
 
 
 def leave_training(

@@ -10,7 +10,7 @@ import pytest
 from wellfit.report.page import write_page
 
 from .browser import PROGRAMS, Browser
-from .conftest import leave_training, leave_tuning, made_up
+from .conftest import leave_training, leave_tuning, made_up, with_baselines
 
 PROGRAM = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(PROGRAMS)} is on the PATH")
@@ -79,7 +79,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for name, kind in kinds.items():
         folder = tmp_path_factory.mktemp("run")
-        run = made_up(folder, **kind)
+        run = with_baselines(made_up(folder, **kind))
         leave_tuning(folder / "reports", run.params, run.meta.sha256)
         leave_training(
             folder / "reports", score="accuracy" if run.meta.class_names else "rmse", warnings=[("over", "x")]

@@ -16,6 +16,7 @@ from wellfit.data.prepare import prepare
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.settings.params import load_params
+from wellfit.stages.baseline import baseline
 from wellfit.stages.evaluate import evaluate
 from wellfit.stages.train import train
 
@@ -44,13 +45,15 @@ SCORES = {
 COVERAGE = ["coverage/asked", "coverage/held", "coverage/held_low", "coverage/held_high", "coverage/mean_size"]
 
 
-def run(prepared: Path, data: str, *changes: str, folder: str | None = None) -> Scores:
+def run(prepared: Path, data: str, *changes: str, folder: str | None = None, with_baselines: bool = False) -> Scores:
     """Trains in the working folder on one data set where that was not done, and evaluates on it or on another."""
     settings = [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"]
     params = load_params(PARAMS_FILE, [*settings, *changes])
     models, reports = Path("models"), Path("reports")
     if not models.exists():
         train(params, prepared / data, reports / "tune", models, reports / "train")
+    if with_baselines:
+        baseline(params, prepared / data, reports / "baseline")
     evaluate(params, prepared / (folder or data), models, reports)
     return metrics_of(Path())
 
@@ -378,3 +381,48 @@ def test_without_explanations_there_are_empty_tables(
         assert len((project / f"reports/evaluate/{name}.csv").read_text().splitlines()) == 1
     assert not (project / "reports/evaluate/plots/importance.png").exists()
     assert "explain.enabled is false" in (project / "reports/report.html").read_text()
+
+
+def test_baselines_stand_beside_the_network(
+    project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = take("moons")
+    metrics = run(prepared, "moons", with_baselines=True)
+    assert {name: metrics[name] for name in alone} == alone
+    out = capsys.readouterr().out
+    y = load_split(prepared / "moons", load_meta(prepared / "moons"), "test").y
+    base_rate = np.mean(y == 1) if metrics["baseline/constant/recall"] else np.mean(y == 0)
+    assert metrics["baseline/constant/accuracy"] == pytest.approx(base_rate)
+    assert f", of a constant {base_rate:.4g}" in out
+    gain = metrics["accuracy"] - metrics["baseline/gradient_boosting/accuracy"]
+    assert metrics["baseline/gradient_boosting/accuracy_gain"] == pytest.approx(gain)
+    assert "gradient boosting" in out
+
+    client = MlflowClient(tracking.store_uri())
+    run_id = json.loads((project / "models/run.json").read_text())["run_id"]
+    found = client.get_run(run_id)
+    logged = found.data.metrics["test/baseline/linear/log_loss_gain_high"]
+    assert logged == metrics["baseline/linear/log_loss_gain_high"]
+    assert found.data.tags["wellfit.baselines"] in out
+    assert found.data.tags["wellfit.baselines"][1:] in (project / "reports/report.html").read_text().replace("−", "-")
+
+    for _ in range(2):  # a second evaluation uses the runs of the first
+        runs = client.search_runs([found.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
+        assert sorted(one.data.params["model.name"] for one in runs) == ["constant", "gradient_boosting", "linear"]
+        assert {one.info.status for one in runs} == {"FINISHED"}
+        by_name = {one.data.params["model.name"]: one for one in runs}
+        boosting = by_name["gradient_boosting"]
+        assert boosting.data.metrics["test/roc_auc"] == metrics["baseline/gradient_boosting/roc_auc"]
+        assert boosting.data.metrics["val/log_loss"] > 0
+        assert float(boosting.data.params["baseline.learning_rate"]) > 0
+        assert boosting.data.tags["wellfit.stage"] == "baseline"
+        run(prepared, "moons")
+
+
+def test_baselines_of_other_data_are_left_out(prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]) -> None:
+    take("moons")
+    params = load_params(PARAMS_FILE, ["data.name=diabetes"])
+    baseline(params, prepared / "diabetes", Path("reports/baseline"))
+    metrics = run(prepared, "moons")
+    assert not [name for name in metrics if name.startswith("baseline/")]
+    assert "reports/baseline has no baselines of these data to compare with" in capsys.readouterr().out

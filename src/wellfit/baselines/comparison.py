@@ -6,14 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wellfit.baselines.fit import BASELINES, Fitted
+from wellfit.baselines.fit import BASELINES, CONSTANT, Fitted
 from wellfit.data.store import Meta, Split
 from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
 from wellfit.metrics.names import is_higher_better, is_share, score_name
 from wellfit.metrics.predictions import main_scores_of, scores_of
 from wellfit.metrics.scores import FloatArray
-
-CONSTANT = "constant"
 
 
 class Compared(NamedTuple):

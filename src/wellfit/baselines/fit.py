@@ -23,6 +23,7 @@ from wellfit.metrics.scores import FloatArray
 Setting = Mapping[str, float]
 Predict = Callable[[Any], FloatArray]
 
+CONSTANT = "constant"
 MOST_BINS = 255  # categories of a column that gradient boosting can tell apart; the codes of others are numbers to it
 TREES = 1000  # of a gradient boosting: with ten classes, an iteration adds ten
 WITHOUT_IMPROVEMENT = 10  # iterations after which it stops
@@ -85,10 +86,13 @@ def fit_baselines(train: Split, val: Split, test_rows: NDArray[Any], meta: Meta)
     fitted = []
     for name, baseline in BASELINES.items():
         settings = baseline.settings[: max(int(baseline.most_work // work), baseline.is_required)]
-        if settings and (_has_targets(train) or name == "constant"):
-            fitted.append(_best(name, settings, train, val, test_rows, meta))
+        if not settings:
+            size = f"{work:,} rows x columns x outputs"
+            print(f"{baseline.title} is left out: {size} are more than {baseline.most_work:,.0f}")
+        elif name != CONSTANT and not _can_learn(train, val, meta):
+            print(f"{baseline.title} is left out: the training rows have a single target, or none that is in val")
         else:
-            print(f"{baseline.title} is left out: {work:,} rows x columns x outputs are too much work, or one class")
+            fitted.append(_best(name, settings, train, val, test_rows, meta))
     return fitted
 
 
@@ -177,15 +181,17 @@ def _of_all_classes(probabilities: FloatArray, known: NDArray[np.int64], meta: M
     return found
 
 
-def _has_targets(train: Split) -> bool:
-    """Whether the targets of the training rows differ, as logistic regression needs it."""
-    return bool(np.ptp(train.y) > 0)
+def _can_learn(train: Split, val: Split, meta: Meta) -> bool:
+    """Whether targets of the training rows differ, and some validation row is of a class that they have."""
+    is_known = meta.task == "regression" or bool(np.isin(val.y, train.y).any())
+    return is_known and bool(np.ptp(train.y) > 0)
 
 
 def _as_stored(rows: NDArray[Any], meta: Meta) -> FloatArray:
     """Numbers with their gaps filled, flags and codes, (n, columns), or pixels; an unknown category is missing."""
     x = np.asarray(rows, np.float64).reshape(len(rows), -1)
-    x[:, _is_categorical(meta)] = np.where(x[:, _is_categorical(meta)] < 0, np.nan, x[:, _is_categorical(meta)])
+    categorical = _is_categorical(meta)
+    x[:, categorical] = np.where(x[:, categorical] < 0, np.nan, x[:, categorical])
     return x
 
 
@@ -234,5 +240,5 @@ BASELINES: dict[str, Baseline] = {
         [{"l2": l2} for l2 in (100.0, 10.0, 1000.0, 1.0, 0.1)],
         most_work=1e9,  # twenty seconds for each of them
     ),
-    "constant": Baseline("a constant", _fit_constant, _unchanged, [{}], most_work=0),
+    CONSTANT: Baseline("a constant", _fit_constant, _unchanged, [{}], most_work=0),
 }

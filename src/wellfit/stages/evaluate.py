@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from wellfit import tracking
 from wellfit.baselines.comparison import (
-    CONSTANT,
     Compared,
     base_rate,
     beside,
@@ -21,7 +20,7 @@ from wellfit.baselines.comparison import (
     flat,
     gain_in_words,
 )
-from wellfit.baselines.fit import BASELINES
+from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
