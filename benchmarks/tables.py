@@ -46,7 +46,6 @@ from table_catalog import NAMES
 from table_data import Prepared, prepare_table
 from table_peers import PEERS, THREADS, save_rows
 
-from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import ClassificationScores, regression_scores
@@ -70,16 +69,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="TABLE", help=", ".join(NAMES))
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS, metavar="SEED")
     parser.add_argument("--arms", nargs="+", choices=("wellfit", *PEERS), default=("wellfit", *PEERS), metavar="ARM")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for wellfit; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="for wellfit, not data.; may be repeated"
+    )
     parser.add_argument("--peers-python", metavar="PATH", help="a Python that has pytabkit and lightgbm")
     parser.add_argument("--again", action="store_true", help="run what is in the results, too")
     curve = f"wellfit with {', '.join(map(str, CURVE))} trials; {' and '.join(CURVE_PEERS)}"
     parser.add_argument("--curve", action="store_true", help=curve)
     parser.add_argument("--markdown", action="store_true", help="print the results as tables, and run nothing")
     options = parser.parse_args()
-    results = read_json(RESULTS) if RESULTS.exists() else {"runs": []}
+    if any(text.startswith("data.") for text in options.set):
+        parser.error("--set must leave data. alone: the peers would get other rows")
     if options.markdown:
-        print(table_report.markdown(results["runs"]))
+        print(table_report.markdown(kept_runs()))
         return
     arms = [arm for arm in options.arms if arm == "wellfit" or PEERS[arm].is_locked or options.peers_python]
     if left_out := set(options.arms) - set(arms):
@@ -91,35 +93,44 @@ def main() -> None:
     wanted = [(arm, each) for arm in arms for each in (settings if arm == "wellfit" else [[]])]
     for name in options.only:
         for seed in options.seeds:
-            done = [] if options.again else [key(run) for run in results["runs"]]
+            done = [] if options.again else [key(run) for run in kept_runs()]
             todo = [each for each in wanted if (name, seed, *each) not in done]
             if todo:
                 with tempfile.TemporaryDirectory() as folder:
-                    run_all(name, seed, todo, Path(folder), options.peers_python, results)
+                    run_all(name, seed, todo, Path(folder), options.peers_python)
+
+
+def run_all(
+    name: str, seed: int, todo: Sequence[tuple[str, list[str]]], folder: Path, peers_python: str | None
+) -> None:
+    """Runs arms on one split of a table, each with its settings, and keeps each result."""
+    for arm, settings in todo:
+        try:
+            prepared = prepare_table(name, seed, load_params(ROOT / "params.yaml", settings), folder)
+            runs = run_wellfit(prepared, folder) if arm == "wellfit" else {arm: run_peer(arm, prepared, peers_python)}
+        except Exception as error:  # whatever it is, the arms that are left shall run
+            print(f"{name}, seed {seed}, {arm}: {type(error).__name__}, {error}", file=sys.stderr, flush=True)
+            continue
+        for said, run in runs.items():
+            keep({"table": name, "seed": seed, "arm": said, "settings": settings} | run)
+
+
+def keep(run: Result) -> None:
+    """Puts a run into the results, in place of an earlier one of the same key, and says it."""
+    machine = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
+    others = [each for each in kept_runs() if key(each) != key(run)]
+    write_json(RESULTS, {"machine": machine, "runs": [*others, run]})
+    print(f"{run['table']}, seed {run['seed']}, {table_report.line(run)}", flush=True)
+
+
+def kept_runs() -> list[Result]:
+    """The runs that are in the results."""
+    return read_json(RESULTS)["runs"] if RESULTS.exists() else []
 
 
 def key(run: Result) -> tuple[str, int, str, list[str]]:
     """By what a run is found in the results."""
     return run["table"], run["seed"], run["arm"], run["settings"]
-
-
-def run_all(
-    name: str, seed: int, todo: Sequence[tuple[str, list[str]]], folder: Path, peers_python: str | None, results: Result
-) -> None:
-    """Runs arms on one split of a table, each with its settings, and saves the results after each of them."""
-    for arm, settings in todo:
-        try:
-            prepared = prepare_table(name, seed, load_params(ROOT / "params.yaml", settings), folder)
-            runs = run_wellfit(prepared, folder) if arm == "wellfit" else {arm: run_peer(arm, prepared, peers_python)}
-        except (WellfitError, subprocess.CalledProcessError) as error:
-            print(f"{name}, seed {seed}, {arm}: failed, {error}", file=sys.stderr, flush=True)
-            continue
-        for said, run in runs.items():
-            whole = {"table": name, "seed": seed, "arm": said, "settings": settings} | run
-            results["runs"] = [each for each in results["runs"] if key(each) != key(whole)] + [whole]
-            print(f"{name}, seed {seed}, {table_report.line(whole)}", flush=True)
-        results["machine"] = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
-        write_json(RESULTS, results)
 
 
 def run_wellfit(prepared: Prepared, folder: Path) -> dict[str, Result]:
