@@ -34,7 +34,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 THREADS = 2
-MOST_TREES = 5000  # of boosting that stops early; no table needs as many
+MOST_TREES = 1000  # of boosting that stops early
 PATIENCE = 50  # rounds of LightGBM without a better validation loss
 SPLITS = ("train", "val", "test")
 
