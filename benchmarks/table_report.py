@@ -11,6 +11,7 @@ from wellfit.metrics.intervals import mean_interval
 from wellfit.metrics.names import is_higher_better, score_name
 
 REFERENCE = "hgb"
+CURVE_PEERS = ("hgb", "realmlp")  # which stand beside a curve
 TRIALS = "tune.n_trials="  # settings of a curve begin with it
 DIGITS = ".4g"
 
@@ -22,6 +23,8 @@ def markdown(runs: Sequence[Run]) -> str:
     """All tables: scores of each arm, its differences to the reference, seconds, and curves where there are any."""
     curves = [run for run in runs if any(text.startswith(TRIALS) for text in run["settings"])]
     whole = [run for run in runs if run not in curves]
+    measured = {run["table"] for run in curves}
+    beside = [run for run in whole if run["arm"] in CURVE_PEERS and run["table"] in measured]
     classes = [run for run in whole if run["main_score"] != "rmse"]
     reference = {(run["table"], run["seed"]): run for run in whole if arm_of(run) == REFERENCE}
     others = [run for run in whole if arm_of(run) != REFERENCE and (run["table"], run["seed"]) in reference]
@@ -31,10 +34,12 @@ def markdown(runs: Sequence[Run]) -> str:
         f"Better than {title(REFERENCE)} by: mean over seeds and its 95 % interval": matrix(
             others, lambda cell: difference(cell, [reference[run["table"], run["seed"]] for run in cell])
         ),
-        "ROC AUC, the median over seeds": matrix(classes, lambda cell: median(cell, "roc_auc")),
-        "Log loss, the median over seeds": matrix(classes, lambda cell: median(cell, "log_loss")),
-        "Seconds, the median over seeds": matrix(whole, seconds),
-        "Trials: main score after seconds": matrix(curves, lambda cell: f"{main_score(cell)} after {seconds(cell)} s"),
+        "ROC AUC, the median over seeds": matrix(classes, lambda cell: median(cell, "roc_auc"), has_main_score=False),
+        "Log loss, the median over seeds": matrix(classes, lambda cell: median(cell, "log_loss"), has_main_score=False),
+        "Seconds, the median over seeds": matrix(whole, seconds, has_main_score=False),
+        "Trials: main score after seconds": matrix(
+            [*curves, *beside], lambda cell: f"{main_score(cell)} after {seconds(cell)} s"
+        ),
     }
     return "\n\n".join(f"**{heading}**\n\n{lines}" for heading, lines in parts.items() if lines)
 
@@ -44,19 +49,19 @@ def line(run: Run) -> str:
     return f"{arm_of(run)}: {score_name(run['main_score'])} {with_interval([run])}, {seconds([run])} s"
 
 
-def matrix(runs: Sequence[Run], cell: Cell) -> str:
+def matrix(runs: Sequence[Run], cell: Cell, *, has_main_score: bool = True) -> str:
     """A row for each table and a column for each arm, in which ``cell`` says what the runs of all seeds come to."""
     arms = list(dict.fromkeys(arm_of(run) for run in sorted(runs, key=order)))
-    names = [name for name in NAMES if any(run["table"] == name for run in runs)]
-    if not names:
-        return ""
-    lines = [["table", "main score", *map(title, arms)], ["---"] * (len(arms) + 2)]
-    for name in names:
-        held_out = " (held out)" if name in BY_NAME and BY_NAME[name].held_out else ""
+    rows = []
+    for name in NAMES:
         own = [run for run in runs if run["table"] == name]
-        cells = [[run for run in own if arm_of(run) == arm] for arm in arms]
-        score = score_name(own[0]["main_score"])
-        lines.append([f"{name}{held_out}", score, *(cell(each) if each else "" for each in cells)])
+        if own:
+            held_out = " (held out)" if name in BY_NAME and BY_NAME[name].held_out else ""
+            score = [score_name(own[0]["main_score"])] if has_main_score else []
+            cells = [[run for run in own if arm_of(run) == arm] for arm in arms]
+            rows.append([f"{name}{held_out}", *score, *(cell(each) if each else "" for each in cells)])
+    header = ["table", *(["main score"] if has_main_score else []), *map(title, arms)]
+    lines = [header, ["---"] * len(header), *rows] if rows else []
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -57,7 +57,6 @@ RESULTS = ROOT / "benchmarks" / "results" / "tables.json"
 STAGES = ("tune", "train", "evaluate")
 SEEDS = (0, 1, 2, 3, 4)
 CURVE = (4, 8, 16, 32, 64, 128)
-CURVE_PEERS = ("hgb", "realmlp")
 LEAST = 5e-7  # of a probability: predictions.csv keeps six digits
 OF_CLASSES = ("accuracy", "roc_auc", "average_precision", "log_loss")
 
@@ -74,7 +73,7 @@ def main() -> None:
     )
     parser.add_argument("--peers-python", metavar="PATH", help="a Python that has pytabkit and lightgbm")
     parser.add_argument("--again", action="store_true", help="run what is in the results, too")
-    curve = f"wellfit with {', '.join(map(str, CURVE))} trials; {' and '.join(CURVE_PEERS)}"
+    curve = f"wellfit with {', '.join(map(str, CURVE))} trials; {' and '.join(table_report.CURVE_PEERS)}"
     parser.add_argument("--curve", action="store_true", help=curve)
     parser.add_argument("--markdown", action="store_true", help="print the results as tables, and run nothing")
     options = parser.parse_args()
@@ -89,7 +88,7 @@ def main() -> None:
     settings = [options.set]
     if options.curve:
         settings = [[*options.set, f"tune.n_trials={n}"] for n in CURVE]
-        arms = [arm for arm in arms if arm in ("wellfit", *CURVE_PEERS)]
+        arms = [arm for arm in arms if arm in ("wellfit", *table_report.CURVE_PEERS)]
     wanted = [(arm, each) for arm in arms for each in (settings if arm == "wellfit" else [[]])]
     for name in options.only:
         for seed in options.seeds:
