@@ -37,6 +37,18 @@ def test_auto_uses_it_where_logits_are_over_confident():
     assert found.temperature == found.fitted == pytest.approx(3.0, rel=0.1)
 
 
+def test_auto_makes_nothing_more_confident_for_want_of_mistakes():
+    logits = np.where(np.eye(3)[np.arange(60) % 3] > 0, 2.0, 0.0) + np.random.default_rng(0).normal(0, 0.1, (60, 3))
+    y = np.arange(60) % 3
+    found = calibrate(logits, y, None, "auto", seed=0)
+    assert found.gain.high < 0
+    assert found.fitted < 0.1
+    assert found.temperature == 1.0
+    y = np.where(np.arange(60) < 12, (y + 1) % 3, y)  # mistakes enough to tell how sure it may be
+    assert calibrate(4 * logits, y, None, "auto", seed=0).temperature > 1.0
+    assert calibrate(0.1 * logits, y, None, "auto", seed=0).temperature < 1.0
+
+
 def test_auto_leaves_calibrated_logits_as_they_are():
     used = [calibrate(*rows(seed, n=400), None, "auto", seed=0).temperature != 1.0 for seed in range(20)]
     assert sum(used) <= 2
