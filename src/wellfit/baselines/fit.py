@@ -238,7 +238,7 @@ BASELINES: dict[str, Baseline] = {
         _fit_linear,
         _standardized,
         [{"l2": l2} for l2 in (100.0, 10.0, 1000.0, 1.0, 0.1)],
-        most_work=1e9,  # twenty seconds for each of them
+        most_work=1e9,  # about 25 seconds of a single core
     ),
     CONSTANT: Baseline("a constant", _fit_constant, _unchanged, [{}], most_work=0),
 }
