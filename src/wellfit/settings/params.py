@@ -17,6 +17,7 @@ from wellfit.data.fetch import FetchConfig
 from wellfit.data.settings import DataConfig
 from wellfit.data.store import Kind, Task
 from wellfit.errors import WellfitError
+from wellfit.explain.explanation import ExplainConfig
 from wellfit.metrics.intervals import EvaluateConfig
 from wellfit.models import ModelConfig
 from wellfit.settings.messages import known_keys, one_line, unknown_key
@@ -48,6 +49,7 @@ class Params(Config):
     tune: TuneConfig
     baseline: BaselineConfig
     evaluate: EvaluateConfig
+    explain: ExplainConfig
     fetch: FetchConfig
     track: TrackConfig
     lr_find: LrFindConfig
