@@ -17,6 +17,7 @@ from wellfit.files import write_csv, write_json, write_text
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import ClassificationScores, per_class_report, regression_scores
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
+from wellfit.report.explain import explained
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.settings.params import Params, load_params
@@ -73,7 +74,10 @@ def made_up(
     file = folder / "models" / "best.safetensors"
     save_checkpoint(file, {}, info)
     checkpoint = load_checkpoint(file)
-    return Evaluated(params, meta, folder / "data", test, checkpoint, file, predictions, metrics, charts, per_class)
+    depends = explained(None, test, predictions, meta)
+    return Evaluated(
+        params, meta, folder / "data", test, checkpoint, file, predictions, metrics, charts, per_class, depends
+    )
 
 
 def _data(

@@ -1,6 +1,5 @@
 """The columns that a user knows, and where each of them is in a stored row."""
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,8 +74,3 @@ def places_of(meta: Meta) -> list[Place]:
 def features_of(meta: Meta) -> list[Feature]:
     """The columns of a table that are explained, in the order of ``Meta.columns``."""
     return [Feature(place.column.name, (place,)) for place in places_of(meta)]
-
-
-def raw_cells(places: Sequence[Place], row: NDArray[np.float32]) -> list[float | str | None]:
-    """What the raw data had in some columns of a row."""
-    return [place.cell(row) for place in places]

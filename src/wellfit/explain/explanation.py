@@ -16,6 +16,7 @@ from wellfit.explain.dependence import Dependence, partial_dependence
 from wellfit.explain.examples import confident_mistakes, largest_errors, usual_classes, usual_numbers
 from wellfit.explain.importance import SCORES, Importance, permutation_importance
 from wellfit.explain.occlusion import occlusion
+from wellfit.explain.related import Pair, related_columns
 from wellfit.files import write_csv
 from wellfit.metrics.scores import FloatArray, IntArray
 
@@ -62,6 +63,8 @@ class TableExplanation(NamedTuple):
         dependence: on the most important columns.
         examples: rows.
         contributions: of the columns to their predictions.
+        permutations: behind the contributions.
+        related: columns that say much the same.
     """
 
     features: Sequence[Feature]
@@ -70,6 +73,8 @@ class TableExplanation(NamedTuple):
     dependence: Sequence[Dependence]
     examples: Examples
     contributions: Contributions
+    permutations: int
+    related: Sequence[Pair]
 
 
 class ImageExplanation(NamedTuple):
@@ -123,7 +128,10 @@ def explain(
     background = x[_drawn(train, permutations, seed)]
     explained = np.asarray(test.x[examples.rows])
     contributions = shapley_values(predict, explained, examples.outputs, background, features, seed)
-    return TableExplanation(features, importance, outputs, dependence, examples, contributions)
+    related = related_columns(sample.x, features)
+    return TableExplanation(
+        features, importance, outputs, dependence, examples, contributions, len(background), related
+    )
 
 
 def _drawn(split: Split, size: int, seed: int) -> IntArray:

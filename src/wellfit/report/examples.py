@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.store import Meta, Split
+from wellfit.explain.columns import places_of
+from wellfit.explain.examples import confident_mistakes, largest_errors
 from wellfit.metrics.scores import FloatArray
-from wellfit.report.content import MISSING, Picture, Table, cell, number, percent, png
+from wellfit.report.content import Picture, Table, cell, number, percent, png
 
 IMAGES, ROWS = 24, 10  # the most that are shown
 COLUMNS = 40  # of a wide table
-OTHER = "(other)"  # a category that is not told apart
 
 
 class Mistakes(NamedTuple):
@@ -48,10 +49,10 @@ def wrong_classes(split: Split, probabilities: FloatArray, meta: Meta) -> Mistak
     """
     y, predicted = np.asarray(split.y), probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != y)
+    wrong = confident_mistakes(y, probabilities)
     if not len(wrong):
         return Mistakes("Not one test row was predicted wrong.")
-    rows = wrong[np.argsort(-confidence[wrong], kind="stable")][: IMAGES if meta.kind == "images" else ROWS]
+    rows = wrong[: IMAGES if meta.kind == "images" else ROWS]
     says = f"{len(wrong):,} of {len(y):,} test rows were predicted wrong"
     says += f"; the {len(rows)} most confident mistakes:" if len(rows) < len(wrong) else ", the most confident first:"
     names = [(meta.class_names[y[row]], meta.class_names[predicted[row]], percent(confidence[row])) for row in rows]
@@ -80,7 +81,7 @@ def wrong_numbers(split: Split, prediction: FloatArray, meta: Meta) -> Mistakes:
     """
     y = np.asarray(split.y, np.float64)
     error = prediction - y
-    order = np.argsort(-np.abs(error), kind="stable")
+    order = largest_errors(y, prediction)
     says = f"The largest of {len(y):,} errors (predicted minus actual):"
     if meta.kind == "images":
         rows = order[:IMAGES]
@@ -119,19 +120,9 @@ def _left_out(meta: Meta) -> str:
 
 
 def _raw(meta: Meta, row: NDArray[np.float32], columns: Sequence[int]) -> list[Any]:
-    """The cells of a row as the raw data had them: numbers, texts, or a dash where one was missing."""
-    numbers = [column for column in meta.columns if column.fill is not None]
-    flagged = [i for i, column in enumerate(numbers) if column.flags_missing]
-    first_code = len(numbers) + len(flagged)
-    cells: list[Any] = []
-    for i in columns:
-        if i < len(numbers):
-            is_missing = i in flagged and row[len(numbers) + flagged.index(i)] == 1
-            cells.append(MISSING if is_missing else float(row[i]))
-        else:
-            code = int(row[first_code + i - len(numbers)])
-            cells.append(meta.columns[i].categories[code] if code >= 0 else OTHER)
-    return cells
+    """The cells of a row as the raw data had them: numbers, texts, or None where one was missing."""
+    places = places_of(meta)
+    return [places[i].cell(row) for i in columns]
 
 
 def _target(meta: Meta, value: Any) -> str | float:

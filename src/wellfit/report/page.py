@@ -38,6 +38,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "cards": sections.cards(run, trained),
         "results": sections.results(run),
         "baselines": baselines(run),
+        "explained": run.explained,
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),
         "data": sections.data(run),

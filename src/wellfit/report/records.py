@@ -15,6 +15,7 @@ from wellfit.files import read_json
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import Chart
+from wellfit.report.explain import Explained
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -35,6 +36,7 @@ class Evaluated(NamedTuple):
         metrics: the scores with the ends of their intervals, as in ``metrics.json``.
         charts: of the predictions, in the order of the page.
         per_class: the report of each class; empty for a regression.
+        explained: what the predictions depend on.
         baselines: on the same rows; empty where there are none.
     """
 
@@ -48,6 +50,7 @@ class Evaluated(NamedTuple):
     metrics: dict[str, float | None]
     charts: Sequence[Chart]
     per_class: Sequence[ClassRow]
+    explained: Explained
     baselines: Sequence[Compared] = ()
 
     @property

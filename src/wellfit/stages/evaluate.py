@@ -17,14 +17,16 @@ from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
 from wellfit.data.store import Meta, Split, load_meta, load_split
+from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
 from wellfit.metrics.predictions import ClassRow, per_class_report, scores_of
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
+from wellfit.report.explain import Explained, explained
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
-from wellfit.serving.model import CHECKPOINT_FILE, load_model
+from wellfit.serving.model import CHECKPOINT_FILE, TrainedModel, load_model
 from wellfit.settings.params import Params
 
 Metrics = dict[str, float | None]
@@ -42,7 +44,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         models: has ``best.safetensors`` and ``run.json``.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
             ``report.html``, and in ``evaluate/`` ``metrics.json``, ``predictions.csv``, ``confusion.csv``,
-            ``per_class.csv`` and ``plots/``.
+            ``per_class.csv``, ``importance.csv``, ``contributions.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -59,9 +61,20 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
 
     per_class = _write_predictions(predictions, test, meta, report)
     charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots")
-    file = models / CHECKPOINT_FILE
+    depends = _explain(model, data_folder, test, predictions, meta, params.explain, report)
     run = Evaluated(
-        params, meta, data_folder, test, model.checkpoint, file, predictions, metrics, charts, per_class, compared
+        params,
+        meta,
+        data_folder,
+        test,
+        model.checkpoint,
+        models / CHECKPOINT_FILE,
+        predictions,
+        metrics,
+        charts,
+        per_class,
+        depends,
+        compared,
     )
     write_json(report / "metrics.json", run.all_metrics)
     write_page(page, run, reports)
@@ -126,6 +139,29 @@ def _draw(
     y, target = np.asarray(test.y, np.float64), meta.target_name
     save(residuals(y, predictions, target), plots / "residuals.png")
     return [predicted_against_actual(y, predictions, target, metrics["r2"]), errors(y, predictions, target)]
+
+
+def _explain(
+    model: TrainedModel,
+    data_folder: Path,
+    test: Split,
+    predictions: NDArray[np.float64],
+    meta: Meta,
+    config: ExplainConfig,
+    report: Path,
+) -> Explained:
+    """What the predictions depend on, which is written as tables and pictures, too."""
+    found = None
+    if config.enabled:
+        train = load_split(data_folder, meta, "train")
+        found = explain(model.predict, train, test, predictions, meta, config)
+    write_tables(report, found, test, meta)
+    section = explained(found, test, predictions, meta)
+    for name, chart in section.charts.items():
+        save(chart.figure, report / "plots" / f"{name}.png")
+    if meta.kind == "table" and config.enabled:
+        print(section.says)
+    return section
 
 
 def _publish(run_file: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
