@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -23,10 +24,10 @@ from wellfit.charts.style import (
     PURPLE,
     RED,
     SKY,
+    WHITE,
     WIDTH,
     in_percent,
     legend_below,
-    panels,
     plain,
     style,
 )
@@ -38,8 +39,10 @@ from wellfit.metrics.scores import FloatArray
 
 MOST_COLUMNS = 20  # that importance is drawn of
 MOST_BARS = 7  # columns of a row whose contributions are drawn by themselves
+HEAD = 2.6  # height of the title of a row, in bars
+Z = 1.96  # standard errors from the middle of a 95 % interval to its ends
 OUTPUT_COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE)
-PAIRS = 3  # of an image and its heat map, in a row
+PAIRS = 4  # of an image and its heat map, in a row
 
 
 @style()
@@ -65,21 +68,31 @@ def importance(found: Importance) -> Figure:
 
 @style()
 def dependence(found: Sequence[Dependence], outputs: Sequence[str], *, are_shares: bool) -> Figure:
-    """The mean prediction over the values of columns, a panel for each, all on one scale.
+    """The mean prediction over the values of columns, a panel for each; numbers are on one scale, and categories.
 
     Args:
         found: one column or more.
         outputs: name of each output.
         are_shares: whether the outputs are probabilities.
     """
-    figure, axes_of_all = panels(len(found), columns=3, height=2.9)
-    values = np.concatenate([part.ravel() for each in found for part in (each.mean, each.curves)])
-    margin = 0.05 * (float(np.ptp(values)) or 1.0)
-    scale = float(values.min()) - margin, float(values.max()) + margin
-    for axes, each in zip(axes_of_all, found, strict=True):
-        draw, axis = (_draw_categories, axes.xaxis) if each.categories else (_draw_numbers, axes.yaxis)
-        draw(axes, each, scale)
-        axis.set_major_locator(MaxNLocator(5))
+    columns = min(3, len(found))
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(max(WIDTH, 3.6 * columns), 2.7 * rows + 0.4))
+    # Names of categories take room in their own panel alone.
+    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
+    of_numbers = [part for each in found if not each.categories for part in (each.mean, each.curves)]
+    of_categories = [each.mean for each in found if each.categories]
+    for part, each in zip(parts, found, strict=False):
+        axes = part.subplots()
+        if each.categories:
+            axis = axes.xaxis
+            _draw_categories(axes, each)
+            axes.set_xlim(_scale(of_categories))
+        else:
+            axis = axes.yaxis
+            _draw_numbers(axes, each)
+            axes.set_ylim(_scale(of_numbers))
+        axis.set_major_locator(MaxNLocator(3 if each.categories else 5))
         if are_shares:
             in_percent(axis)
         axes.set_title(plain(each.name, 34))
@@ -97,20 +110,27 @@ def dependence(found: Sequence[Dependence], outputs: Sequence[str], *, are_share
     return figure
 
 
-def _draw_numbers(axes: Axes, found: Dependence, scale: tuple[float, float]) -> None:
+def _scale(parts: Sequence[FloatArray]) -> tuple[float, float]:
+    """Ends of an axis for all of these."""
+    values = np.concatenate([part.ravel() for part in parts])
+    margin = 0.05 * (float(np.ptp(values)) or 1.0)
+    return float(values.min()) - margin, float(values.max()) + margin
+
+
+def _draw_numbers(axes: Axes, found: Dependence) -> None:
     """Curves of the outputs and of single rows; the deciles of the training rows stand at the foot."""
-    axes.plot(found.values, found.curves.T, color=SKY, linestyle="-", linewidth=0.6, alpha=0.5)
+    curves = [np.stack([found.values, curve], axis=1) for curve in found.curves]
+    axes.add_collection(LineCollection(curves, colors=SKY, linewidths=0.6, alpha=0.6))
     for color, mean in zip(OUTPUT_COLORS, found.mean.T, strict=False):
         axes.plot(found.values, mean, color=color, linestyle="-", linewidth=2, marker="o", markersize=3)
     for color, missing in zip(OUTPUT_COLORS, found.missing if found.missing is not None else (), strict=False):
         axes.axhline(missing, color=color, linestyle=":", linewidth=1.4)
-    axes.set_ylim(scale)
     deciles = found.spread[(found.spread >= found.values[0]) & (found.spread <= found.values[-1])]
     axes.vlines(deciles, 0, 0.05, transform=axes.get_xaxis_transform(), color=BLACK, linewidth=1)
     axes.xaxis.set_major_locator(MaxNLocator(4))
 
 
-def _draw_categories(axes: Axes, found: Dependence, scale: tuple[float, float]) -> None:
+def _draw_categories(axes: Axes, found: Dependence) -> None:
     """Bars from the mean over all rows, or points where there are several outputs; with the shares of the rows."""
     places = np.arange(len(found.categories))
     if found.mean.shape[1] == 1:
@@ -120,55 +140,71 @@ def _draw_categories(axes: Axes, found: Dependence, scale: tuple[float, float]) 
     else:
         for color, mean in zip(OUTPUT_COLORS, found.mean.T, strict=False):
             axes.plot(mean, places, "o", color=color, markersize=5)
-    axes.set_xlim(scale)
-    labels = [f"{plain(name, 16)} ({share:.0%})" for name, share in zip(found.categories, found.spread, strict=True)]
+    labels = [
+        f"{plain(name, 18)} ({_percent(share)})" for name, share in zip(found.categories, found.spread, strict=True)
+    ]
     axes.set_yticks(places, labels, fontsize=9)
     axes.invert_yaxis()
     _without_y_lines(axes)
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
 
 
 @style()
 def contributions(
     found: Contributions, cells: Sequence[Sequence[str]], titles: Sequence[str], what: str, *, are_shares: bool
 ) -> Figure:
-    """What moves the predictions of single rows, a panel for each, all on one scale.
+    """What moves the predictions of single rows, one below the other in two columns, all on one scale.
 
     Args:
         found: of n rows.
         cells: (n, columns) each column with its value, such as ``age = 37``.
-        titles: one for each row.
+        titles: one for each row; of two lines.
         what: they contribute to.
         are_shares: whether that is a probability.
     """
-    bars = min(MOST_BARS, found.values.shape[1]) + (found.values.shape[1] > MOST_BARS)
-    figure, axes_of_all = panels(len(found.values), columns=2, height=1.2 + 0.26 * bars)
-    ends = [0.0]
-    for axes, values, errors, names, title in zip(axes_of_all, found.values, found.errors, cells, titles, strict=True):
-        order = np.argsort(-np.abs(values), kind="stable")
-        shown, rest = order[:MOST_BARS], order[MOST_BARS:]
-        labels = [plain(names[i], 28) for i in shown]
-        lengths, half = values[shown], 1.96 * errors[shown]
-        if len(rest):
-            labels.append(f"{len(rest):,} other{'s' * (len(rest) > 1)}")
-            lengths, half = np.append(lengths, values[rest].sum()), np.append(half, 0.0)
-        places = np.arange(len(labels))
-        axes.barh(places, lengths, color=[BLUE if length >= 0 else RED for length in lengths], height=0.62)
-        axes.hlines(places, lengths - half, lengths + half, color=BLACK, linewidth=1.2)
+    n, columns = found.values.shape
+    below = -(-n // 2)  # in each of the columns
+    bars = min(MOST_BARS, columns) + (columns > MOST_BARS)
+    figure = Figure(figsize=(2 * WIDTH if n > 1 else WIDTH, 0.8 + 0.23 * below * (bars + HEAD)))
+    # A pair of axes for each row would take seconds.
+    axes_of_all = figure.subplots(1, min(2, n), sharex=True, squeeze=False)[0]
+    for axes, first in zip(axes_of_all, (0, below), strict=False):
+        names: dict[float, str] = {}
+        for place, i in enumerate(range(first, min(n, first + below))):
+            top = place * (bars + HEAD)
+            where = {"transform": axes.get_yaxis_transform(), "zorder": 3, "bbox": {"color": WHITE, "pad": 1}}
+            axes.text(0.0, top + HEAD - 0.8, titles[i], fontsize=9.5, **where)
+            names |= _draw_contributions(axes, found.values[i], found.errors[i], cells[i], top + HEAD)
         axes.axvline(0, color=GREY, linewidth=1)
-        axes.set_yticks(places, labels, fontsize=9)
-        axes.invert_yaxis()
-        axes.set_title(title)
+        axes.set_yticks(list(names), list(names.values()), fontsize=9)
+        axes.set_ylim(below * (bars + HEAD), 0)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         if are_shares:
             in_percent(axes.xaxis)
         _without_y_lines(axes)
-        ends += [*(lengths - half), *(lengths + half)]
-    margin = 0.03 * (max(ends) - min(ends) or 1.0)
-    for axes in axes_of_all:
-        axes.set_xlim(min(ends) - margin, max(ends) + margin)
     raised = [Patch(color=BLUE, label=f"raises {what}"), Patch(color=RED, label=f"lowers {what}")]
     legend_below(figure, [*raised, Line2D([], [], color=BLACK, linewidth=1.2, label="95 % interval")])
     return figure
+
+
+def _draw_contributions(
+    axes: Axes, values: FloatArray, errors: FloatArray, cells: Sequence[str], top: float
+) -> dict[float, str]:
+    """Bars downwards from a place, the largest first and the sum of the rest last; returns their places and names."""
+    order = np.argsort(-np.abs(values), kind="stable")
+    shown, rest = order[:MOST_BARS], order[MOST_BARS:]
+    names, lengths = [plain(cells[i], 28) for i in shown], values[shown]
+    if len(rest):
+        names.append(f"{len(rest):,} other{'s' * (len(rest) > 1)}")
+        lengths = np.append(lengths, values[rest].sum())
+    places = top + np.arange(len(names))
+    axes.barh(places, lengths, color=[BLUE if length >= 0 else RED for length in lengths], height=0.62)
+    half = Z * errors[shown]
+    axes.hlines(places[: len(shown)], values[shown] - half, values[shown] + half, color=BLACK, linewidth=1.2)
+    return dict(zip(places.tolist(), names, strict=True))
 
 
 @style()
@@ -177,15 +213,15 @@ def heat_maps(images: NDArray[np.uint8], heat: FloatArray, titles: Sequence[str]
 
     Args:
         images: (n, C, H, W): colours where C is 3, else the first channel in grey.
-        heat: (n, H, W).
+        heat: (n, H, W); positive where it falls.
         titles: one for each image; of two lines.
-        what: falls.
+        what: falls or rises.
     """
     n, channels, height, width = images.shape
     columns = min(PAIRS, n)
     rows, ratio = -(-n // columns), height / width
-    head, gap = 0.36, 0.12  # above each pair, and beside it, in widths of an image
-    figure = Figure(figsize=(3.3 * columns, 1.45 * (ratio + head) * rows + 0.7))
+    head, gap = 0.42, 0.12  # above each pair, and beside it, in widths of an image
+    figure = Figure(figsize=(2.5 * columns, 1.1 * (ratio + head) * rows + 0.5))
     axes = figure.subplots()
     largest = float(np.abs(heat).max()) or 1.0
     strength = (np.abs(heat) / largest)[..., np.newaxis]

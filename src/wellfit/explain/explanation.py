@@ -15,14 +15,14 @@ from wellfit.explain.copies import Predict
 from wellfit.explain.dependence import Dependence, partial_dependence
 from wellfit.explain.examples import confident_mistakes, largest_errors, usual_classes, usual_numbers
 from wellfit.explain.importance import SCORES, Importance, permutation_importance
-from wellfit.explain.occlusion import occlusion
+from wellfit.explain.occlusion import Occlusion, occlude
 from wellfit.explain.related import Pair, related_columns
 from wellfit.files import write_csv
 from wellfit.metrics.scores import FloatArray, IntArray
 
 PASSES = 1_000_000  # rows through the model, at most, for importance and for contributions each
 FEWEST_ROWS, FEWEST_PERMUTATIONS = 100, 10  # however many columns there are
-DEPENDENCE_ROWS, CURVES = 500, 30
+DEPENDENCE_ROWS, CURVES = 500, 20
 MOST_CLASSES = 5  # whose probabilities are drawn against a column, the most frequent ones
 MISTAKES, USUAL = 3, 3  # rows of a table whose contributions are shown
 IMAGE_MISTAKES, USUAL_IMAGES = 8, 4
@@ -82,11 +82,11 @@ class ImageExplanation(NamedTuple):
 
     Attributes:
         examples: images.
-        heat: (n, H, W) of :func:`wellfit.explain.occlusion.occlusion`.
+        occlusion: of each.
     """
 
     examples: Examples
-    heat: FloatArray
+    occlusion: Occlusion
 
 
 Explanation = TableExplanation | ImageExplanation
@@ -110,8 +110,7 @@ def explain(
     """
     if meta.kind == "images":
         images = _examples(test, predictions, meta, IMAGE_MISTAKES, IMAGE_MISTAKES + USUAL_IMAGES)
-        heat = occlusion(predict, np.asarray(test.x[images.rows]), images.outputs, meta.mean)
-        return ImageExplanation(images, heat)
+        return ImageExplanation(images, occlude(predict, test.x[images.rows], images.outputs, meta.mean))
     features, seed = features_of(meta), config.seed
     rows = min(config.rows, max(FEWEST_ROWS, PASSES // (len(features) * config.repeats)))
     sample = _rows(test, _drawn(test, rows, seed))
@@ -135,9 +134,9 @@ def explain(
 
 
 def _drawn(split: Split, size: int, seed: int) -> IntArray:
-    """At most so many rows at random, in their order; none of weight 0."""
+    """At most so many rows at random, in a random order; none of weight 0."""
     possible = np.arange(len(split.y)) if split.weights is None else np.flatnonzero(split.weights)
-    return np.sort(np.random.default_rng(seed).choice(possible, min(size, len(possible)), replace=False))
+    return np.random.default_rng(seed).permutation(possible)[:size]
 
 
 def _rows(split: Split, rows: IntArray) -> Split:

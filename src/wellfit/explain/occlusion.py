@@ -1,7 +1,7 @@
 """Occlusion: which parts of an image a prediction depends on."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,19 +13,29 @@ PLACES = 7  # of the patch, along each side
 PART = 4  # the patch has a fourth of the height and of the width: neighbours overlap by about half
 
 
-def occlusion(predict: Predict, images: NDArray[np.uint8], outputs: IntArray, colour: Sequence[float]) -> FloatArray:
-    """How much the prediction falls where a patch hides a part of the image (Zeiler and Fergus 2014).
+class Occlusion(NamedTuple):
+    """What becomes of the predictions of n images when a part of them is hidden.
+
+    Attributes:
+        heat: (n, H, W) the fall of the prediction, mean over the patches that hide the pixel; negative where it rises.
+            Of a probability its log-odds, for near 0 and 1 the probability itself hardly moves.
+        lowest: (n,) the lowest prediction.
+    """
+
+    heat: FloatArray
+    lowest: FloatArray
+
+
+def occlude(predict: Predict, images: NDArray[np.uint8], outputs: IntArray, colour: Sequence[float]) -> Occlusion:
+    """Hides one part of an image after the other behind a patch (Zeiler and Fergus 2014).
 
     Args:
         predict: the model.
         images: (n, C, H, W).
         outputs: (n,) which of the probabilities is looked at; zeros for numbers.
         colour: (C,) of the patch: the mean of the training images, which says the least.
-
-    Returns:
-        (n, H, W) the fall of the prediction, mean over the patches that hide the pixel; negative where it rises.
     """
-    _, channels, height, width = images.shape
+    n, channels, height, width = images.shape
     patches = list(_patches(height, width))
     hidden = np.rint(np.asarray(colour)).astype(np.uint8).reshape(channels, 1, 1)
 
@@ -36,15 +46,24 @@ def occlusion(predict: Predict, images: NDArray[np.uint8], outputs: IntArray, co
                 copy[:, *patch] = hidden
             yield copies
 
-    before = predict(images).reshape(len(images), -1)
-    heat, covered = np.zeros((len(images), height, width)), np.zeros((height, width))
+    covered = np.zeros((height, width))
     for patch in patches:
         covered[patch] += 1
-    for i, (output, after) in enumerate(zip(outputs, predictions_of(predict, occluded()), strict=True)):
-        falls = before[i, output] - after.reshape(len(patches), -1)[:, output]
+    before, heat, lowest = predict(images), np.zeros((n, height, width)), np.zeros(n)
+    for i, after in enumerate(predictions_of(predict, occluded())):
+        of_whole, of_parts = (each if each.ndim == 1 else each[:, outputs[i]] for each in (before, after))
+        lowest[i] = of_parts.min()
+        falls = of_whole[i] - of_parts if before.ndim == 1 else _log_odds(of_whole[i]) - _log_odds(of_parts)
         for patch, fall in zip(patches, falls, strict=True):
             heat[i][patch] += fall
-    return heat / covered
+    return Occlusion(heat / covered, lowest)
+
+
+def _log_odds(probability: FloatArray) -> FloatArray:
+    eps = np.finfo(np.float64).eps
+    inside = np.clip(probability, eps, 1 - eps)
+    odds: FloatArray = inside / (1 - inside)
+    return np.log(odds)
 
 
 def _patches(height: int, width: int) -> Iterator[tuple[slice, slice]]:

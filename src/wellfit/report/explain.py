@@ -178,9 +178,9 @@ def _title(found: TableExplanation, i: int, test: Split, meta: Meta) -> str:
             f"(mean prediction {number(base)})"
         )
     actual, predicted = int(test.y[row]), int(found.examples.outputs[i])
-    truth = "" if actual == predicted else f", actually {plain(meta.class_names[actual])}"
+    truth = "" if actual == predicted else f", actually {plain(meta.class_names[actual], 12)}"
     return (
-        f"Row {plain(str(test.ids[row]))}: {plain(meta.class_names[predicted])} {percent(prediction)}{truth}\n"
+        f"Row {plain(str(test.ids[row]))}: {plain(meta.class_names[predicted], 12)} {percent(prediction)}{truth}\n"
         f"(mean probability of the class {percent(base)})"
     )
 
@@ -194,27 +194,27 @@ def _images_in_words(found: ImageExplanation) -> str:
 
 def _heat_maps(found: ImageExplanation, test: Split, predictions: FloatArray, meta: Meta) -> Chart:
     titles = []
-    for row, output, heat in zip(found.examples.rows, found.examples.outputs, found.heat, strict=True):
-        if meta.task == "classification":
-            actual, predicted = meta.class_names[int(test.y[row])], meta.class_names[output]
-            first = plain(actual, 12)
-            if actual != predicted:
-                first += f" taken for {plain(predicted, 12)}"
-            first += f", {percent(float(predictions[row, output]))}"
-            titles.append(f"{first}\nfalls by up to {percent(max(0.0, float(heat.max())))}")
+    is_classification = meta.task == "classification"
+    for row, output, lowest in zip(found.examples.rows, found.examples.outputs, found.occlusion.lowest, strict=True):
+        if is_classification:
+            actual, predicted = (plain(meta.class_names[i], 12) for i in (int(test.y[row]), output))
+            first = actual if actual == predicted else f"{actual} taken for {predicted}"
+            titles.append(f"{first}\n{percent(float(predictions[row, output]))}, part hidden {percent(float(lowest))}")
         else:
             first = f"{number(float(test.y[row]))} predicted as {number(float(predictions[row]))}"
-            titles.append(f"{first}\nfalls by up to {number(max(0.0, float(heat.max())))}")
-    what = "the probability of the predicted class" if meta.task == "classification" else "the prediction"
+            titles.append(f"{first}\npart hidden {number(float(lowest))}")
+    what = "the probability of the predicted class" if is_classification else "the prediction"
     says = (
-        f"Where {what} falls when the part is hidden (blue) the model sees what speaks for it; where it rises (red), "
-        "what speaks against it. The stronger, the more, on one scale for all images."
+        f"Where {what} falls when a part is hidden (blue), the model sees there what speaks for it; where it rises "
+        "(red), what speaks against it. The stronger the colour, the more"
+        f"{', in log-odds' if is_classification else ''}; all images are on one scale. Above each stands the "
+        "prediction, and the lowest one with a part hidden."
     )
     count = found.examples.mistakes
     if count:
         says += f" The first {'is a mistake' if count == 1 else f'{count} are mistakes'}, the others are usual."
     images = np.asarray(test.x[found.examples.rows])
-    return Chart("Occlusion", says, charts.heat_maps(images, found.heat, titles, what))
+    return Chart("Occlusion", says, charts.heat_maps(images, found.occlusion.heat, titles, what))
 
 
 def _listed(names: list[str]) -> str:
