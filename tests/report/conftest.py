@@ -12,7 +12,8 @@ import pytest
 
 from wellfit.baselines.comparison import compare
 from wellfit.baselines.fit import Fitted
-from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, save_meta, save_split
+from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, load_split, save_meta, save_split
+from wellfit.explain.explanation import explain
 from wellfit.files import write_csv, write_json, write_text
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import ClassificationScores, per_class_report, regression_scores
@@ -39,6 +40,7 @@ def made_up(
     rows: int = 120,
     settings: Sequence[str] = (),
     warnings: Sequence[str] = (),
+    explains: bool = False,
 ) -> Evaluated:
     """A run on random data, scored with random predictions that are mostly right.
 
@@ -50,6 +52,7 @@ def made_up(
         rows: of each split.
         settings: overrides of ``params.yaml``.
         warnings: of the data.
+        explains: whether a model that adds up columns or pixels is explained; the predictions are not of it.
     """
     name = "images" if images else "csv"
     given = [f"data.name={name}", "data.target=t", "data.path=own", *settings]
@@ -74,10 +77,23 @@ def made_up(
     file = folder / "models" / "best.safetensors"
     save_checkpoint(file, {}, info)
     checkpoint = load_checkpoint(file)
-    depends = explained(None, test, predictions, meta)
+    found = None
+    if explains:
+        train = load_split(folder / "data", meta, "train")
+        found = explain(partial(_sums, classes=len(classes)), train, test, predictions, meta, params.explain)
+    depends = explained(found, test, predictions, meta)
     return Evaluated(
         params, meta, folder / "data", test, checkpoint, file, predictions, metrics, charts, per_class, depends
     )
+
+
+def _sums(rows: np.ndarray, *, classes: int) -> np.ndarray:
+    """Numbers, or probabilities of classes, from the sum of what a row has."""
+    score = rows.reshape(len(rows), -1).mean(axis=1, dtype=np.float64)
+    if not classes:
+        return 5 * score
+    odds = np.exp(score[:, np.newaxis] * np.linspace(-0.3, 0.3, classes))
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def _data(

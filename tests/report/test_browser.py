@@ -71,7 +71,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     found = {}
     for name, kind in kinds.items():
         folder = tmp_path_factory.mktemp("run")
-        run = with_baselines(made_up(folder, **kind))
+        run = with_baselines(made_up(folder, explains=True, **kind))
         leave_tuning(folder / "reports", run.params, run.meta.sha256)
         leave_training(
             folder / "reports", score="accuracy" if run.meta.class_names else "rmse", warnings=[("over", "x")]

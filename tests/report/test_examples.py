@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from wellfit.data.store import load_split
-from wellfit.report.examples import COLUMNS, IMAGES, OTHER, ROWS, samples, wrong_classes, wrong_numbers
+from wellfit.explain.columns import OTHER
+from wellfit.report.examples import COLUMNS, IMAGES, ROWS, samples, wrong_classes, wrong_numbers
 
 from .conftest import made_up
 

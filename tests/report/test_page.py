@@ -89,7 +89,7 @@ def test_every_kind_of_run_makes_a_sound_page(
 ) -> None:
     if images and not classes:
         pytest.skip("images have classes")
-    run = with_baselines(made_up(tmp_path, classes=classes, images=images, rows=240))
+    run = with_baselines(made_up(tmp_path, classes=classes, images=images, rows=240, explains=len(classes) == 2))
     leave_tuning(reports, run.params, run.meta.sha256)
     leave_training(reports, score="accuracy" if classes else "rmse")
     page = read(run, reports)

@@ -121,6 +121,11 @@ BAD_VALUES = [
     ("tune.storage", "''", "must not be empty, got '' ("),
     ("evaluate.resamples", "99", "must be >= 100, got 99"),
     ("evaluate.calibration_bins", "1", "must be >= 2, got 1"),
+    ("explain.enabled", "1", "must be true or false, got 1"),
+    ("explain.rows", "99", "must be >= 100, got 99"),
+    ("explain.repeats", "0", "must be >= 1, got 0"),
+    ("explain.columns", "-1", "must be >= 0, got -1"),
+    ("explain.permutations", "9", "must be >= 10, got 9"),
     # not finite
     ("optim.lr", ".nan", "must be a finite number, got nan"),
     ("optim.lr", ".inf", "must be a finite number, got inf"),

@@ -155,7 +155,11 @@ def test_scores_are_added_to_the_run_that_trained(project: Path, take: Take) -> 
         "roc.png",
         "precision_recall.png",
         "reliability.png",
+        "importance.png",
+        "dependence.png",
+        "contributions.png",
     }
+    assert {"importance.csv", "contributions.csv"} <= {p.name for p in logged.iterdir()}
     assert (logged / "report.html").read_bytes() == (project / "reports/report.html").read_bytes()
     assert len(client.search_runs([found.info.experiment_id])) == 1
 
@@ -287,3 +291,31 @@ def test_baselines_of_other_data_are_left_out(prepared: Path, take: Take, capsys
     metrics = run(prepared, "moons")
     assert not [name for name in metrics if name.startswith("baseline/")]
     assert "reports/baseline has no baselines of these data to compare with" in capsys.readouterr().out
+
+
+def test_contributions_add_up_to_what_the_predictions_file_says(project: Path, take: Take) -> None:
+    take("diabetes")
+    lines = list(csv.DictReader((project / "reports/evaluate/contributions.csv").read_text().splitlines()))
+    predicted = {row["id"]: float(row["predicted"]) for row in predictions(project)}
+    for row in {line["id"] for line in lines}:
+        of_row = [line for line in lines if line["id"] == row]
+        assert len(of_row) == 10
+        total = float(of_row[0]["mean_prediction"]) + sum(float(line["contribution"]) for line in of_row)
+        assert total == pytest.approx(predicted[row], rel=1e-5)
+    importance = list(csv.DictReader((project / "reports/evaluate/importance.csv").read_text().splitlines()))
+    rises = [float(line["rmse"]) for line in importance]
+    assert rises == sorted(rises, reverse=True)
+    assert importance[0]["column"] in ("bmi", "s5")
+    assert all(float(line["rmse_low"]) <= float(line["rmse"]) <= float(line["rmse_high"]) for line in importance)
+
+
+def test_without_explanations_there_are_empty_tables(
+    project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = take("moons")
+    assert run(prepared, "moons", "explain.enabled=false") == before
+    assert "shuffle" not in capsys.readouterr().out
+    for name in ("importance", "contributions"):
+        assert len((project / f"reports/evaluate/{name}.csv").read_text().splitlines()) == 1
+    assert not (project / "reports/evaluate/plots/importance.png").exists()
+    assert "explain.enabled is false" in (project / "reports/report.html").read_text()

@@ -38,10 +38,14 @@ from wellfit.metrics.names import is_higher_better, is_share, score_name
 from wellfit.metrics.scores import FloatArray
 
 MOST_COLUMNS = 20  # that importance is drawn of
-MOST_BARS = 7  # columns of a row whose contributions are drawn by themselves
+MOST_BARS = 8  # of a row; where it has more columns, the last bar is the sum of the rest
 HEAD = 2.6  # height of the title of a row, in bars
 Z = 1.96  # standard errors from the middle of a 95 % interval to its ends
 OUTPUT_COLORS = (BLUE, ORANGE, GREEN, RED, PURPLE)
+LOWERS, RAISES = (
+    "#0072B3",
+    "#D55E01",
+)  # of heat maps: pixels do not follow the page's style sheet, nor does their legend
 PAIRS = 4  # of an image and its heat map, in a row
 
 
@@ -167,7 +171,7 @@ def contributions(
     """
     n, columns = found.values.shape
     below = -(-n // 2)  # in each of the columns
-    bars = min(MOST_BARS, columns) + (columns > MOST_BARS)
+    bars = min(MOST_BARS, columns)
     figure = Figure(figsize=(2 * WIDTH if n > 1 else WIDTH, 0.8 + 0.23 * below * (bars + HEAD)))
     # A pair of axes for each row would take seconds.
     axes_of_all = figure.subplots(1, min(2, n), sharex=True, squeeze=False)[0]
@@ -195,10 +199,11 @@ def _draw_contributions(
 ) -> dict[float, str]:
     """Bars downwards from a place, the largest first and the sum of the rest last; returns their places and names."""
     order = np.argsort(-np.abs(values), kind="stable")
-    shown, rest = order[:MOST_BARS], order[MOST_BARS:]
+    alone = len(values) if len(values) <= MOST_BARS else MOST_BARS - 1
+    shown, rest = order[:alone], order[alone:]
     names, lengths = [plain(cells[i], 28) for i in shown], values[shown]
     if len(rest):
-        names.append(f"{len(rest):,} other{'s' * (len(rest) > 1)}")
+        names.append(f"{len(rest):,} others")
         lengths = np.append(lengths, values[rest].sum())
     places = top + np.arange(len(names))
     axes.barh(places, lengths, color=[BLUE if length >= 0 else RED for length in lengths], height=0.62)
@@ -225,7 +230,7 @@ def heat_maps(images: NDArray[np.uint8], heat: FloatArray, titles: Sequence[str]
     axes = figure.subplots()
     largest = float(np.abs(heat).max()) or 1.0
     strength = (np.abs(heat) / largest)[..., np.newaxis]
-    color = np.where(heat[..., np.newaxis] >= 0, to_rgb(BLUE), to_rgb(RED))
+    color = np.where(heat[..., np.newaxis] >= 0, to_rgb(LOWERS), to_rgb(RAISES))
     maps = np.concatenate([color, strength], axis=-1)
     shown = (images / max(1, int(images.max()))).transpose(0, 2, 3, 1)
     options: dict[str, Any] = {"cmap": "gray", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
@@ -240,7 +245,10 @@ def heat_maps(images: NDArray[np.uint8], heat: FloatArray, titles: Sequence[str]
     axes.set_axis_off()
     legend_below(
         figure,
-        [Patch(color=BLUE, label=f"hidden, it lowers {what}"), Patch(color=RED, label=f"hidden, it raises {what}")],
+        [
+            Patch(color=LOWERS, label=f"hidden, it lowers {what}"),
+            Patch(color=RAISES, label=f"hidden, it raises {what}"),
+        ],
     )
     return figure
 

@@ -62,7 +62,7 @@ def _most_important(found: TableExplanation) -> str:
     rest = len(importance.names) - len(clear)
     says = f"To shuffle a column over the rows {change}; most that of {_listed(by)}."
     if rest:
-        says += f" {rest:,} of {len(importance.names):,} columns matter no more than chance might."
+        says += f" {rest:,} of {len(importance.names):,} columns matter{'s' * (rest == 1)} no more than chance might."
     return says
 
 
