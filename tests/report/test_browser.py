@@ -63,15 +63,23 @@ def browser() -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Pages of runs that differ in all that changes what is drawn."""
     kinds: dict[str, dict[str, Any]] = {
-        "two classes": {"warnings": ["mind this"]},
-        "regression": {"classes": (), "columns": [f"a rather long name of a column {i}" for i in range(50)]},
-        "ten classes, images": {"classes": [f"a long class name {i}" for i in range(10)], "images": True},
+        "two classes": {"warnings": ["mind this"], "explains": True},
+        "regression": {
+            "classes": (),
+            "explains": True,
+            "columns": [f"a rather long name of a column {i}" for i in range(50)],
+        },
+        "ten classes, images": {
+            "classes": [f"a long class name {i}" for i in range(10)],
+            "images": True,
+            "explains": True,
+        },
         "hundred classes": {"classes": [f"class {i}" for i in range(100)], "rows": 400},
     }
     found = {}
     for name, kind in kinds.items():
         folder = tmp_path_factory.mktemp("run")
-        run = with_baselines(made_up(folder, explains=True, **kind))
+        run = with_baselines(made_up(folder, **kind))
         leave_tuning(folder / "reports", run.params, run.meta.sha256)
         leave_training(
             folder / "reports", score="accuracy" if run.meta.class_names else "rmse", warnings=[("over", "x")]
