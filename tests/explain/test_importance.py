@@ -86,18 +86,28 @@ def test_a_number_and_its_flag_move_together() -> None:
     assert found.scores["rmse"].mean[0] > 0.5
 
 
-def test_the_interval_covers_what_other_rows_give() -> None:
-    """Of many samples of rows, about 95 % of the intervals hold the value of infinitely many rows."""
-    inside = 0
-    for seed in range(100):
+def test_the_intervals_are_as_wide_as_the_chance_of_rows_and_shufflings() -> None:
+    """Of many samples of rows, about 95 % of the intervals hold the value of infinitely many rows, and none is wide."""
+    inside, means, halves = 0, [], []
+    for seed in range(150):
         random = np.random.default_rng(seed)
         x = random.normal(size=(200, 1)).astype(np.float32)
-        y = 2.0 * x[:, 0] + random.normal(size=200)
-        found = permutation_importance(
-            lambda rows: 2.0 * rows[:, 0], split_of(x, y), "regression", FEATURES[:1], 5, seed
-        ).scores["rmse"]
-        inside += found.low[0] <= 3 - 1 <= found.high[0]  # the root of 1 + 2 * 4, minus 1
-    assert inside >= 90
+        y = 2.0 * x[:, 0] + 3 * random.normal(size=200)
+        test = split_of(x, y)
+        worse = permutation_importance(lambda rows: 2.0 * rows[:, 0], test, "regression", FEATURES[:1], 5, seed)
+        found = worse.scores["rmse"]
+        inside += found.low[0] <= np.sqrt(9 + 2 * 4) - 3 <= found.high[0]
+        means.append(found.mean[0])
+        halves.append(found.high[0] - found.mean[0])
+    assert inside >= 0.9 * 150
+    assert np.mean(halves) < 1.25 * 1.96 * np.std(means)
+
+
+def test_rows_of_little_weight_do_not_narrow_the_interval() -> None:
+    y = linear(X) + RANDOM.normal(size=400)
+    weights = np.where(np.arange(400) < 40, 1, 1e-6).astype(np.float32)
+    equal, few = (of_numbers(y, weights=each).scores["rmse"] for each in (None, weights))
+    assert few.high[0] - few.low[0] > 1.3 * (equal.high[0] - equal.low[0])
 
 
 def test_the_same_seed_gives_the_same_and_columns_are_ranked() -> None:

@@ -24,6 +24,7 @@ from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_
 
 SECTIONS = [
     "Results on the test split",
+    "What the predictions depend on",
     "Training",
     "Tuning",
     "Data",
