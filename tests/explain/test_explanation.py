@@ -141,11 +141,14 @@ def read(path: Path) -> list[dict[str, str]]:
 def test_the_tables_have_what_was_found(tmp_path: Path) -> None:
     test = table(3)
     found, _ = of_numbers(3, test=test)
+    worse = found.importance.scores["rmse"]
+    turned = worse._replace(mean=worse.mean[::-1])  # the last column is the most important one
+    found = found._replace(importance=found.importance._replace(scores={"rmse": turned}))
     write_tables(tmp_path, found, test, meta_of(numbers(3)))
     importance = read(tmp_path / "importance.csv")
-    assert [line["column"] for line in importance] == [f"c{i}" for i in found.importance.order]
-    assert float(importance[0]["rmse"]) == found.importance.scores["rmse"].mean[0]
-    assert float(importance[0]["rmse_spread"]) == found.importance.scores["rmse"].spread[0]
+    assert [line["column"] for line in importance] == ["c2", "c0", "c1"]
+    assert float(importance[0]["rmse"]) == worse.mean[0]
+    assert float(importance[1]["rmse_spread"]) == worse.spread[0]
     lines = read(tmp_path / "contributions.csv")
     assert len(lines) == 3 * len(found.examples.rows)
     for line in lines[:3]:

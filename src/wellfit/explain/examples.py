@@ -1,23 +1,23 @@
 """Which rows are shown as examples: the worst predictions, and usual ones."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from wellfit.metrics.scores import FloatArray
+from wellfit.metrics.scores import FloatArray, IntArray
 
 
-def confident_mistakes(y: NDArray[np.int64], probabilities: FloatArray) -> NDArray[np.int64]:
-    """The rows that were predicted wrong, the one with the highest probability first.
+def confident_mistakes(y: IntArray, predicted: IntArray, probabilities: FloatArray) -> IntArray:
+    """The rows that were predicted wrong, the one with the highest probability of the predicted class first.
 
     Args:
         y: (n,) true class indices.
+        predicted: (n,) likewise.
         probabilities: (n, C).
     """
-    wrong = np.flatnonzero(probabilities.argmax(axis=1) != y)
-    return wrong[np.argsort(-probabilities.max(axis=1)[wrong], kind="stable")]
+    wrong = np.flatnonzero(predicted != y)
+    return wrong[np.argsort(-probabilities[wrong, predicted[wrong]], kind="stable")]
 
 
-def largest_errors(y: FloatArray, prediction: FloatArray) -> NDArray[np.int64]:
+def largest_errors(y: FloatArray, prediction: FloatArray) -> IntArray:
     """All rows, the one with the largest error first.
 
     Args:
@@ -27,22 +27,23 @@ def largest_errors(y: FloatArray, prediction: FloatArray) -> NDArray[np.int64]:
     return np.argsort(-np.abs(prediction - y), kind="stable")
 
 
-def usual_classes(y: NDArray[np.int64], probabilities: FloatArray, most: int) -> NDArray[np.int64]:
+def usual_classes(y: IntArray, predicted: IntArray, probabilities: FloatArray, most: int) -> IntArray:
     """Of each class the row of median confidence among those that were predicted right.
 
     Args:
         y: (n,) true class indices.
+        predicted: (n,) likewise.
         probabilities: (n, C).
         most: how many classes, those with the most such rows.
     """
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    confidence = probabilities[np.arange(len(y)), predicted]
     right = [np.flatnonzero((predicted == c) & (y == c)) for c in range(probabilities.shape[1])]
     found = sorted(filter(len, right), key=len, reverse=True)[:most]
     middle = [rows[np.argsort(confidence[rows], kind="stable")[len(rows) // 2]] for rows in found]
     return np.array(middle, np.int64)
 
 
-def usual_numbers(prediction: FloatArray, most: int) -> NDArray[np.int64]:
+def usual_numbers(prediction: FloatArray, most: int) -> IntArray:
     """Rows in the middle of equal parts of the predictions: a low one, ..., a high one.
 
     Args:

@@ -157,9 +157,9 @@ def _examples(test: Split, predictions: FloatArray, meta: Meta, mistakes: int, t
     """So many of the worst predictions, or as many as there are, and usual ones up to the total."""
     y = np.asarray(test.y)
     if meta.task == "classification":
-        worst = confident_mistakes(y, predictions)[:mistakes]
-        usual = usual_classes(y, predictions, total - len(worst))
         outputs = predictions.argmax(axis=1)
+        worst = confident_mistakes(y, outputs, predictions)[:mistakes]
+        usual = usual_classes(y, outputs, predictions, total - len(worst))
     else:
         worst = largest_errors(y, predictions)[:mistakes]
         usual = np.setdiff1d(usual_numbers(predictions, total - len(worst)), worst)

@@ -49,7 +49,7 @@ def wrong_classes(split: Split, probabilities: FloatArray, meta: Meta) -> Mistak
     """
     y, predicted = np.asarray(split.y), probabilities.argmax(axis=1)
     confidence = probabilities.max(axis=1)
-    wrong = confident_mistakes(y, probabilities)
+    wrong = confident_mistakes(y, predicted, probabilities)
     if not len(wrong):
         return Mistakes("Not one test row was predicted wrong.")
     rows = wrong[: IMAGES if meta.kind == "images" else ROWS]
