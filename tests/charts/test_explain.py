@@ -72,6 +72,7 @@ def test_categories_are_bars_from_the_mean_with_their_shares():
     middle = (0.5 * 1 + 0.4 * 2 + 0.004 * 4) / 0.904
     np.testing.assert_allclose([bar.get_x() for bar in axes.patches], middle)
     np.testing.assert_allclose([bar.get_x() + bar.get_width() for bar in axes.patches], [1, 2, 4])
+    assert axes.yaxis_inverted()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["red (50%)", "blue (40%)", r"\$x\$ (0.4%)"]
 
 
