@@ -116,6 +116,20 @@ def test_titles_tell_mistakes_from_usual_rows(run: Evaluated) -> None:
     assert "The first row is the most confident mistake, the others are usual ones." in chart.says
 
 
+def test_bars_are_named_by_column_and_value(run: Evaluated) -> None:
+    explanation = found(run, 1, 1, 1)
+    age = Column(name="age", fill=1.0, flags_missing=True, categories=())
+    both = Feature("sold", (*explanation.features[0].places, *explanation.features[1].places))
+    x = np.array(run.test.x)
+    x[3] = x[5] = (20, 1, 1, 0)
+    features = [Feature("age", (Place(age, 0, 1),)), both, Feature("colour", (Place(columns()[2], 2),))]
+    chart = explained(
+        explanation._replace(features=features), run.test._replace(x=x), run.predictions, run.meta
+    ).charts["contributions"]
+    names = [label.get_text() for label in chart.figure.axes[0].get_yticklabels()]
+    assert names == ["sold", "colour = blue", "age is missing"]
+
+
 def test_images_stand_beside_their_heat(tmp_path: Path) -> None:
     run = made_up(tmp_path, classes=("cat", "dog"), images=True)
     y, predicted = run.test.y.copy(), run.predictions.argmax(axis=1)

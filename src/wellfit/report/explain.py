@@ -7,6 +7,7 @@ import numpy as np
 from wellfit.charts import explain as charts
 from wellfit.charts.style import plain
 from wellfit.data.store import Meta, Split
+from wellfit.explain.columns import Feature
 from wellfit.explain.explanation import Explanation, ImageExplanation, TableExplanation
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.metrics.scores import FloatArray
@@ -150,12 +151,7 @@ def _contributions(found: TableExplanation, test: Split, meta: Meta) -> Chart:
     for i, (row, output) in enumerate(zip(examples.rows, examples.outputs, strict=True)):
         titles.append(_title(found, i, test, meta))
         cells = [feature.cell(test.x[row]) for feature in found.features]
-        names.append(
-            [
-                f"{feature.name} = {cell(value)}" if len(feature.places) == 1 else feature.name
-                for feature, value in zip(found.features, cells, strict=True)
-            ]
-        )
+        names.append([_with_value(feature, value) for feature, value in zip(found.features, cells, strict=True)])
         for j in np.argsort(-np.abs(contributions.values[i]), kind="stable")[: charts.MOST_BARS]:
             predicted = meta.class_names[output] if are_shares else float(contributions.predictions[i])
             moved = (float(contributions.values[i, j]), float(contributions.errors[i, j]))
@@ -167,6 +163,13 @@ def _contributions(found: TableExplanation, test: Split, meta: Meta) -> Chart:
         charts.contributions(contributions, names, titles, what, are_shares=are_shares),
         Table("The largest contributions to each prediction", header, rows),
     )
+
+
+def _with_value(feature: Feature, value: Any) -> str:
+    """A column with what it holds; what is made of several columns has no value of its own."""
+    if len(feature.places) > 1:
+        return feature.name
+    return f"{feature.name} is missing" if value is None else f"{feature.name} = {cell(value)}"
 
 
 def _title(found: TableExplanation, i: int, test: Split, meta: Meta) -> str:
