@@ -54,7 +54,7 @@ from wellfit.stages import evaluate, train, tune  # noqa: F401  # what a process
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "tables.json"
-STAGES = ("tune", "train", "evaluate")
+STAGES = ("tune", "train", "baseline", "evaluate")
 SEEDS = (0, 1, 2, 3, 4)
 CURVE = (4, 8, 16, 32, 64, 128)
 LEAST = 5e-7  # of a probability: predictions.csv keeps six digits
