@@ -130,7 +130,7 @@ def test_models_of_other_data_are_refused(make_params: Make, processed: Processe
     meta = load_meta(data)
     mine, other = (untrained(make_params(), meta, 3, "trial 4", data_sha256=sha) for sha in (meta.sha256, "other"))
     with pytest.raises(WellfitError, match=r"train.ensemble: trial 4 was trained on other data .*dvc repro tune"):
-        select_ensemble([mine, other], load_split(data, meta, "val"), meta, 2)
+        select_ensemble([[mine], [other]], [load_split(data, meta, "val")], meta, 2)
     save_checkpoint(tmp_path / "best.safetensors", *mine)
     save_checkpoints(tmp_path / "ensemble.safetensors", [Checkpoint(other.weights, other.info | {"share": 1.0})])
     with pytest.raises(WellfitError, match=r"ensemble\.safetensors was trained on other data"):

@@ -180,6 +180,29 @@ def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
     return Split(**arrays)
 
 
+def load_folds(folder: Path, meta: Meta) -> list[Split]:
+    """The rows that models are validated with, by fold; without folds the validation split alone.
+
+    Args:
+        folder: the one that ``meta`` was loaded from.
+        meta: what `load_meta` returned.
+
+    Raises:
+        WellfitError: a file is missing, or its sha256 is not the one of the manifest.
+    """
+    val = load_split(folder, meta, "val")
+    if _files("train")["folds"] not in meta.manifest:
+        return [val]
+    train = load_split(folder, meta, "train")
+    assert train.folds is not None
+    weights = train.weights
+    parts = [np.flatnonzero(train.folds == fold) for fold in range(1, int(train.folds.max()) + 1)]
+    return [val] + [
+        Split(train.x[rows], train.y[rows], train.ids[rows], None if weights is None else weights[rows])
+        for rows in parts
+    ]
+
+
 def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
     """Writes the files of a split into a folder and returns their part of the manifest."""
     arrays = split._asdict()

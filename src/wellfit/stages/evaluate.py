@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from wellfit.report.content import Chart
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.serving.model import CHECKPOINT_FILE, load_model
+from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
 
 Metrics = dict[str, float | None]
@@ -73,21 +73,12 @@ def _print(metrics: Metrics) -> None:
 
 def _write_predictions(predictions: NDArray[np.float64], test: Split, meta: Meta, report: Path) -> list[ClassRow]:
     """Writes a line for each row, for a confusion matrix, and for each class; returns the last."""
+    columns, rows = prediction_table(predictions, test, meta)
     if meta.task == "classification":
-        y, names = np.asarray(test.y), meta.class_names
-        rows: list[list[Any]] = [
-            [row, names[true], names[guess], *(round(p, 6) for p in chances)]
-            for row, true, guess, chances in zip(
-                test.ids.tolist(), y, predictions.argmax(1), predictions.tolist(), strict=True
-            )
-        ]
-        columns = ["id", "actual", "predicted", *(f"p_{name}" for name in names)]
         confusion = [row[1:3] for row in rows]
-        per_class = per_class_report(y, predictions, names, test.weights)
+        per_class = per_class_report(np.asarray(test.y), predictions, meta.class_names, test.weights)
     else:
         y = np.asarray(test.y, np.float64)
-        rows = [list(row) for row in zip(test.ids.tolist(), y.tolist(), predictions.tolist(), strict=True)]
-        columns = ["id", "actual", "predicted"]
         # A confusion matrix of numbers: was a high value predicted high?
         edges = np.quantile(y, [0.2, 0.4, 0.6, 0.8])
         fifths = ([FIFTHS[i] for i in np.searchsorted(edges, values)] for values in (y, predictions))
