@@ -93,13 +93,17 @@ def test_what_the_selection_gained_by_luck_is_not_in_the_cross_fitted_loss() -> 
     assert np.mean(cross_fitted) == pytest.approx(0, abs=0.08)
 
 
-def test_the_fit_of_rows() -> None:
-    probabilities, y = predictions(1, 6, 3)
-    split: Any = type("Rows", (), {"y": y})
-    assert fit_of_rows(probabilities[0], split, "classification").tolist() == [
-        p[c] for p, c in zip(probabilities[0], y, strict=True)
-    ]
-    assert fit_of_rows(y + 0.5, split, "regression").tolist() == [0.5] * 6
+def test_the_fit_of_rows(make_params: Make, processed: Processed) -> None:
+    for kind, width in (("table", 3), ("regression", 1)):
+        data = processed(kind)
+        meta = load_meta(data)
+        rows = load_split(data, meta, "val")
+        model = TrainedModel([untrained(make_params(kind), meta, width, "trial 0")], meta)
+        predicted, found = model.predict(rows.x), fit_of_rows(model, rows, meta)
+        if width == 3:
+            assert found.tolist() == [p[c] for p, c in zip(predicted, rows.y, strict=True)]
+        else:
+            np.testing.assert_allclose(found * meta.target_std, predicted - rows.y, rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["table", "regression"])
@@ -130,7 +134,7 @@ def test_models_of_other_data_are_refused(make_params: Make, processed: Processe
     meta = load_meta(data)
     mine, other = (untrained(make_params(), meta, 3, "trial 4", data_sha256=sha) for sha in (meta.sha256, "other"))
     with pytest.raises(WellfitError, match=r"train.ensemble: trial 4 was trained on other data .*dvc repro tune"):
-        select_ensemble([mine, other], load_split(data, meta, "val"), meta, 2)
+        select_ensemble([[mine], [other]], [load_split(data, meta, "val")], meta, 2)
     save_checkpoint(tmp_path / "best.safetensors", *mine)
     save_checkpoints(tmp_path / "ensemble.safetensors", [Checkpoint(other.weights, other.info | {"share": 1.0})])
     with pytest.raises(WellfitError, match=r"ensemble\.safetensors was trained on other data"):

@@ -320,6 +320,13 @@ def test_a_long_value_is_cut() -> None:
 
 OWN = ["data.name=csv", "data.target=price"]
 CONTRADICTIONS = [
+    (["train.fold=1"], "train.fold must be 0 to data.folds - 1, and 0 without folds, got 1 with data.folds None"),
+    (["data.folds=3", "train.fold=3"], "train.fold must be 0 to data.folds - 1, and 0 without folds, got 3 with"),
+    (["data.folds=3", "model.name=cnn"], "data.folds trains the models of all folds as one pack, which model.name cnn"),
+    (
+        ["data.folds=3", "train.precision=bf16"],
+        "data.folds needs train.precision fp32 and train.compile false, got bf16 and False",
+    ),
     (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
     (["data.name=csv"], "data.target must name the column to predict, as data.name is csv, got null"),
     (["data.task=binary"], "data.task binary is for fashion_mnist and mnist, not for data.name digits; use auto"),

@@ -57,7 +57,8 @@ def test_trials_repeats_and_the_final_model_are_candidates(
     members = {f"{each.info['source']}": TrainedModel([each], meta).predict(val.x) for each in candidates}
     members["the final model"] = delivered.single.predict(val.x)
     mean = sum(float(row["share"]) * members[row["model"]] for row in table)
-    assert float(np.mean((mean - val.y) ** 2)) == pytest.approx(metrics["ensemble/val_loss"])
+    assert float(np.mean((mean - val.y) ** 2)) / meta.target_std**2 == pytest.approx(metrics["ensemble/val_loss"])
+    assert metrics["ensemble/final_val_loss"] == pytest.approx(metrics["val/loss"])
     if delivered.ensemble is not None:
         np.testing.assert_allclose(delivered.model.predict(val.x), mean, rtol=1e-5)
     assert f"of {len(candidates) + 1} models: validation loss" in capsys.readouterr().out

@@ -89,9 +89,12 @@ CHANGES: dict[str, str | tuple[str, list[str]]] = {
     "train.seed": "1",
 }
 # What decides where and how fast, not what: tests of runtime.py and of the loop show them. Of categories, which these
-# rows do not have, those of embedding.py.
+# rows do not have, those of embedding.py; of folds and of several models, those of folds.py and of the stages.
 ELSEWHERE = {
     "train.device",
+    "train.ensemble",
+    "train.fold",
+    "train.seeds",
     "train.threads",
     "train.monitor",
     "train.compile",

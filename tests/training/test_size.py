@@ -72,7 +72,7 @@ def params_with(*changes: str) -> Params:
 
 
 def chosen(params: Params, data: TrainingData) -> Size:
-    return choose_size(params, data, sizes_of_study(params.tune), Cores(data))
+    return choose_size(params, data, sizes_of_study(params), Cores(data))
 
 
 def test_the_pack_of_most_steps_a_second_is_chosen() -> None:
@@ -207,10 +207,10 @@ class Many:
 
 def test_processes_that_can_share_a_pack_are_measured(project: Path, data: TrainingData) -> None:
     params, cores = params_with("tune.n_trials=8"), Many()
-    size = choose_size(params, data, sizes_of_study(params.tune), cores)  # type: ignore[arg-type]
+    size = choose_size(params, data, sizes_of_study(params), cores)  # type: ignore[arg-type]
     assert size == Size(4, 1, 1e9, 2)
     assert size.describe() == "up to 4 trials as one pack, in 2 processes"
-    assert choose_size(params, data, sizes_of_study(params.tune), cores) == size  # type: ignore[arg-type]
+    assert choose_size(params, data, sizes_of_study(params), cores) == size  # type: ignore[arg-type]
     assert cores.asked == [(1, 1), (4, 1), (4, 2)]  # it was remembered
     assert chosen(params, data).processes == 1  # without them it is another question
     threads = params.replace({"train.threads": 1})

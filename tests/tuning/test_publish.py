@@ -23,6 +23,7 @@ from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.tracking import EndedRun, Publisher, publication
 from wellfit.training.checkpoint import load_checkpoint
+from wellfit.training.finish import Finished
 from wellfit.training.record import resolved_config
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.publish import StudyPublication, describe_study
@@ -87,9 +88,10 @@ class Engine:
 
     def trial(self, state: str) -> Path:
         (trial,) = self.study.ask()
-        self.records.append(record(trial.number, trial.values, state))
+        self.records.append(told := record(trial.number, trial.values, state))
         folder = self.folder / "trials" / str(trial.number)
-        write_record(folder, self.records[-1], {"weight": torch.ones(2)}, META.sha256)
+        model = Finished(told.best or 0.0, told.best_epoch, {"weight": torch.ones(2)})
+        write_record(folder, told, [model], META.sha256)
         self.study.tell(trial.number, state, self.records[-1].best)
         return folder
 

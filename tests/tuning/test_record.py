@@ -10,6 +10,7 @@ import torch
 from wellfit import files
 from wellfit.errors import WellfitError
 from wellfit.training.checkpoint import load_checkpoint
+from wellfit.training.finish import Finished
 from wellfit.tuning import record as module
 from wellfit.tuning.record import TrialRecord, read_record, write_record
 
@@ -26,10 +27,11 @@ RECORD = TrialRecord(
     ended=101.5,
 )
 WEIGHTS = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
+MODELS = [Finished(0.5, 2, WEIGHTS)]
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    write_record(tmp_path / "trials" / "3", RECORD, WEIGHTS, "data")
+    write_record(tmp_path / "trials" / "3", RECORD, MODELS, "data")
     assert read_record(tmp_path / "trials" / "3") == RECORD
     weights, info = load_checkpoint(tmp_path / "trials" / "3" / "best.safetensors")
     torch.testing.assert_close(weights, WEIGHTS)
@@ -55,10 +57,10 @@ def test_a_record_is_there_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("wellfit.training.checkpoint.write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
-        write_record(tmp_path / "3", RECORD, WEIGHTS)
+        write_record(tmp_path / "3", RECORD, MODELS)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
-    write_record(tmp_path / "3", RECORD, WEIGHTS)
+    write_record(tmp_path / "3", RECORD, MODELS)
     write_record(tmp_path / "3", dataclasses.replace(RECORD, failure="again"))
     assert read_record(tmp_path / "3").failure == "again"
     assert not (tmp_path / "3" / "best.safetensors").exists()
@@ -69,7 +71,7 @@ def test_training_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest
         raise AssertionError("fsync")
 
     monkeypatch.setattr(os, "fsync", wait)
-    write_record(tmp_path / "3", RECORD, WEIGHTS)
+    write_record(tmp_path / "3", RECORD, MODELS)
     with pytest.raises(AssertionError, match="fsync"):
         files.write_bytes(tmp_path / "file", b"")
 

@@ -127,9 +127,10 @@ def assert_as_alone(ended: Ended, params: Params, data: TrainingData, epochs: in
         assert ours == pytest.approx(theirs, rel=1e-3, abs=1e-4)
     assert ended.record.best_epoch == best
     assert ended.record.best == pytest.approx(history[best - 1]["val/loss"], rel=1e-3)
-    assert ended.weights is not None
+    (model,) = ended.models
+    assert (model.best, model.epoch) == (ended.record.best, best)
     for name, tensor in weights.items():
-        torch.testing.assert_close(ended.weights[name], tensor, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(model.weights[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def test_a_pack_of_equally_long_trials_is_followed_by_another(data: TrainingData, packs: Packs) -> None:
@@ -230,8 +231,9 @@ def test_processes_try_the_same_trials_and_each_becomes_the_same(
     for number, one in found[0].items():
         two = found[1][number]
         assert (two.record.history, two.record.best) == (one.record.history, one.record.best)
-        assert (one.weights or {}).keys() == (two.weights or {}).keys()
-        assert all(torch.equal(two.weights[name], value) for name, value in (one.weights or {}).items())
+        for ours, theirs in zip(two.models, one.models, strict=True):
+            assert ours.weights.keys() == theirs.weights.keys()
+            assert all(torch.equal(ours.weights[name], value) for name, value in theirs.weights.items())
 
 
 def test_a_pack_shrinks_when_the_study_has_no_more(data: TrainingData, packs: Packs) -> None:
@@ -290,9 +292,9 @@ def test_values_that_contradict_each_other_are_a_failed_trial(data: TrainingData
     assert sorted(number for what, number in study.events if what == "tell") == [0, 1, 2, 3]
     assert [ended[number].record.state for number in range(4)] == ["pruned", "failed", "complete", "failed"]
     for number in (1, 3):
-        record, weights = ended[number]
+        record, models = ended[number]
         assert "model.groups" in record.failure
-        assert (record.history, record.best, record.best_epoch, weights) == ([], None, 0, None)
+        assert (record.history, record.best, record.best_epoch, models) == ([], None, 0, ())
         assert (record.config["model"]["norm"], record.config["model"]["groups"]) == ("group", 3)
         assert record.config["train"]["monitor"] == "val/loss"
 

@@ -89,7 +89,8 @@ def write_outcome(folder: Path, outcome: Outcome, weights: "Mapping[str, Tensor]
     """
     said = {name: value for name, value in vars(outcome).items() if name != "history"}
     info = {"config": outcome.config, "data_sha256": data_sha256, "metrics": outcome.scores}
-    write_training(folder, OUTCOME, said | {"epochs": len(outcome.history)}, outcome.history, weights, info)
+    checkpoints = [(weights, info)] if weights else []
+    write_training(folder, OUTCOME, said | {"epochs": len(outcome.history)}, outcome.history, checkpoints)
 
 
 def kept_outcome(folder: Path, variant: str) -> Outcome | None:

@@ -63,7 +63,8 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             weights = None if source.weights is None else source.weights[rows]
             if weights is not None and not weights.any():
                 raise WellfitError(f"data.weight {data.weight}: all {len(rows)} rows of the {name} split weigh 0")
-            split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights)
+            folds = assignment.folds if name == "train" else None
+            split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights, folds)
             manifest |= save_split(folder, name, split)
         meta = Meta(
             name=data.name,

@@ -50,6 +50,7 @@ class DataConfig(Config):
     outliers: float = Field(ge=0, lt=0.5)
     split: Literal["published", "random"]
     val_fraction: float = Field(gt=0, lt=1)
+    folds: int | None = Field(ge=2, le=100)
     test_fraction: float = Field(gt=0, lt=1)
     seed: int = Field(ge=0, lt=2**32)
     augment: Augmentation
@@ -61,8 +62,8 @@ class DataConfig(Config):
 
     @property
     def held_out(self) -> float:
-        """The share of rows that are not trained on."""
-        return self.val_fraction + self.test_fraction
+        """The share of rows that are not trained on; with folds, the share that no fold has."""
+        return self.test_fraction + (self.val_fraction if self.folds is None else 0)
 
     @property
     def named_twice(self) -> str | None:
@@ -118,7 +119,7 @@ RULES = [
         "data.target_transform {data.target_transform} is for numbers, but data.name {data.name} has classes; use none",
     ),
     Rule(
-        ("data.val_fraction", "data.test_fraction"),
+        ("data.val_fraction", "data.test_fraction", "data.folds"),
         lambda p, _: p.data.held_out >= 1,
         "data.val_fraction + data.test_fraction must be < 1, got {data.held_out:g}",
     ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.folds import cut_folds
 from wellfit.data.raw import RawData
 from wellfit.data.settings import DataConfig
 from wellfit.data.store import SPLIT_NAMES, SplitName
@@ -28,10 +29,13 @@ class Assignment(NamedTuple):
     Attributes:
         rows: by split.
         warnings: what the user should know, one sentence each.
+        folds: of each training row, which fold of a cross-validation it validates, from 1, and -1 for none; the
+            validation rows are fold 0. None where there are no folds.
     """
 
     rows: dict[SplitName, Rows]
     warnings: tuple[str, ...]
+    folds: Rows | None = None
 
 
 def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
@@ -42,12 +46,15 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     belong together are drawn together: the groups that the user has named, else the rows with equal x. In a table with
     many equal rows, each row is drawn alone.
 
+    With ``data.folds`` no validation rows are drawn: what is not in the test split is cut into folds, of which the
+    first is the validation split (`wellfit.data.folds.cut_folds`).
+
     Args:
         raw: the whole data set.
         data: shares of what is drawn from, and the seed.
 
     Raises:
-        WellfitError: a split would be empty, or a class has too few rows to stand in every split.
+        WellfitError: a split or a fold would be empty, or a class has too few rows to stand in every one.
     """
     first_equal = find_duplicates(raw.x)
     warnings = []
@@ -61,6 +68,10 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
         )
         first_equal = np.arange(len(first_equal))
     given = _given(raw, data)
+    if data.folds is not None and (given == "val").any():
+        raise WellfitError(
+            f"data.folds {data.folds}: data.name {data.name} has a validation split of its own; set data.folds to null"
+        )
     overlap = _split_overlap(given, first_equal)
     if overlap.any():
         warnings.append(f"{overlap.sum()} rows equal a row of a later split (train, val, test) and are left out")
@@ -68,14 +79,22 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     for name in SPLIT_NAMES:
         if (given == name).any() and not len(rows[name]):
             raise WellfitError(f"data.name {data.name}: every row of the {name} split equals one of a later split")
-    pool, drawn = rows["train"], [name for name in SPLIT_NAMES[1:] if not (given == name).any()]
+    wanted: tuple[SplitName, ...] = ("val", "test") if data.folds is None else ("test",)
+    pool, drawn = rows["train"], [name for name in wanted if not (given == name).any()]
     if drawn:
         units = (first_equal if raw.groups is None else raw.groups)[pool]
         rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
     if repeated := _repeated(first_equal[pool]):
         warnings.append(f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind")
+    folds = None
+    if data.folds is not None:
+        pool, fold = cut_folds(rows["train"], first_equal, raw, data)
+        if older := len(rows["train"]) - len(pool):
+            warnings.append(f"{older} rows equal a newer row of another fold and are left out")
+        rows |= {"train": pool[fold != 0], "val": pool[fold == 0]}
+        folds = fold[fold != 0]
     warnings += _missing_classes(raw, rows, [] if raw.groups is not None else drawn)
-    return Assignment({name: rows[name] for name in SPLIT_NAMES}, tuple(warnings))
+    return Assignment({name: rows[name] for name in SPLIT_NAMES}, tuple(warnings), folds)
 
 
 def find_duplicates(x: NDArray[Any] | pd.DataFrame) -> Rows:
@@ -123,10 +142,10 @@ def _by_time(times: NDArray[np.float64], data: DataConfig) -> NDArray[np.str_]:
     """The oldest rows for training, the newest for test; rows of one time stay together."""
     latest_first = np.sort(times)[::-1]
     n_test = round(len(times) * data.test_fraction)
-    n_val = round(len(times) * data.val_fraction)
+    n_val = round(len(times) * data.val_fraction) if data.folds is None else 0
     test_from, val_from = latest_first[max(n_test - 1, 0)], latest_first[min(n_test + n_val, len(times)) - 1]
     splits = np.where(times >= test_from, "test", np.where(times >= val_from, "val", "train"))
-    if len(np.unique(splits)) < len(SPLIT_NAMES):
+    if len(np.unique(splits)) < (len(SPLIT_NAMES) if data.folds is None else 2):
         raise WellfitError(
             f"data.time {data.time}: its {len(np.unique(times))} different values leave a split without rows; change "
             "data.val_fraction or data.test_fraction, or split otherwise"
@@ -167,7 +186,8 @@ def _sizes(n_units: int, drawn: list[SplitName], data: DataConfig) -> dict[Split
         if size < 1:
             raise WellfitError(
                 f"data.name {data.name}: the {name} split would be empty, as {n_units} {what} are split by "
-                f"data.val_fraction {data.val_fraction:g} and data.test_fraction {data.test_fraction:g}; change these"
+                + " and ".join(f"data.{each}_fraction {fractions[each]:g}" for each in drawn)
+                + "; change these"
             )
     return sizes
 

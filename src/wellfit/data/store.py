@@ -1,8 +1,8 @@
 """Processed data on disk: memory-mapped arrays and ``meta.json``.
 
 A folder ``data/processed/<name>/`` holds ``x_<split>.npy``, ``y_<split>.npy`` and ``id_<split>.npy`` for each of train,
-val and test, ``weight_<split>.npy`` where rows have weights, and ``meta.json``, which names every one of them with its
-sha256. Whatever is read back is checked first.
+val and test, ``weight_<split>.npy`` where rows have weights, ``fold_train.npy`` where there are folds, and
+``meta.json``, which names every one of them with its sha256. Whatever is read back is checked first.
 """
 
 import hashlib
@@ -37,12 +37,19 @@ class Split(NamedTuple):
         ids: (n,) int64 row numbers in the raw data, ascending; the publisher's test rows go on after the train rows. Or
             what the user's own data call their rows, int64 or text.
         weights: float32 (n,) how much each row counts, or None where all count alike.
+        folds: int64 (n,) of training rows, the fold of a cross-validation that each validates, from 1, and -1 for none;
+            fold 0 is the validation split. None where there are no folds, and of the other splits.
     """
 
     x: NDArray[Any]
     y: NDArray[Any]
     ids: NDArray[Any]
     weights: NDArray[np.float32] | None = None
+    folds: NDArray[np.int64] | None = None
+
+
+FILES = {"x": "x", "y": "y", "ids": "id", "weights": "weight", "folds": "fold"}  # how a file of a `Split` is called
+OPTIONAL = ("weights", "folds")
 
 
 class Column(BaseModel):
@@ -203,16 +210,41 @@ def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
     Raises:
         WellfitError: a file is missing, or its sha256 is not the one of the manifest.
     """
-    files = [file for file in _files(name) if file in meta.manifest or not file.startswith("weight")]
-    for file in files:
+    files = {field: file for field, file in _files(name).items() if field not in OPTIONAL or file in meta.manifest}
+    for file in files.values():
         _check(folder / file, meta.manifest.get(file))
-    return Split(*(np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in files))
+    arrays = {field: np.load(folder / file, mmap_mode="r", allow_pickle=False) for field, file in files.items()}
+    return Split(**arrays)
+
+
+def load_folds(folder: Path, meta: Meta) -> list[Split]:
+    """The rows that models are validated with, by fold; without folds the validation split alone.
+
+    Args:
+        folder: the one that ``meta`` was loaded from.
+        meta: what `load_meta` returned.
+
+    Raises:
+        WellfitError: a file is missing, or its sha256 is not the one of the manifest.
+    """
+    val = load_split(folder, meta, "val")
+    if _files("train")["folds"] not in meta.manifest:
+        return [val]
+    train = load_split(folder, meta, "train")
+    assert train.folds is not None
+    weights = train.weights
+    parts = [np.flatnonzero(train.folds == fold) for fold in range(1, int(train.folds.max()) + 1)]
+    return [val] + [
+        Split(train.x[rows], train.y[rows], train.ids[rows], None if weights is None else weights[rows])
+        for rows in parts
+    ]
 
 
 def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
     """Writes the files of a split into a folder and returns their part of the manifest."""
-    files = zip(_files(name), split, strict=True)
-    return {file: save_array(folder / file, array) for file, array in files if array is not None}  # weights may be None
+    arrays = split._asdict()
+    files = {file: arrays[field] for field, file in _files(name).items() if arrays[field] is not None}
+    return {file: save_array(folder / file, array) for file, array in files.items()}
 
 
 def save_array(path: Path, array: NDArray[Any]) -> str:
@@ -235,9 +267,9 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _files(name: SplitName) -> list[str]:
+def _files(name: SplitName) -> dict[str, str]:
     """The file of each field of a `Split`."""
-    return [f"{field}_{name}.npy" for field in ("x", "y", "id", "weight")]
+    return {field: f"{file}_{name}.npy" for field, file in FILES.items()}
 
 
 def _check(path: Path, expected: str | None) -> None:

@@ -1,6 +1,6 @@
 """Forward passes without gradients."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import torch
@@ -26,13 +26,34 @@ def predict(model: nn.Module, inputs: Callable[[Tensor], Tensor], rows: Tensor) 
     Returns:
         (n, outputs), or (K, n, outputs) of a packed network, each member of which sees all rows.
     """
+    size = model.size if isinstance(model, PackedNetwork) else None
+    chunks = rows.split(CHUNK if size is None else max(1, PACKED_CHUNK // size))
+    batches = (inputs(chunk) for chunk in chunks)
+    return _outputs(model, (batch if size is None else batch.expand(size, *batch.shape) for batch in batches))
+
+
+@torch.inference_mode()
+def predict_own(model: PackedNetwork, inputs: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+    """Outputs of a packed network, each member of which sees rows of its own, in evaluation mode.
+
+    Args:
+        model: from encoded rows to outputs.
+        inputs: gives encoded rows by their indices.
+        rows: (K, n) indices.
+
+    Returns:
+        (K, n, outputs).
+    """
+    chunks = rows.split(max(1, PACKED_CHUNK // len(rows)), dim=1)
+    return _outputs(model, (inputs(chunk.flatten()).unflatten(0, chunk.shape) for chunk in chunks))
+
+
+def _outputs(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
     was_training = model.training
     model.eval()
-    size = model.size if isinstance(model, PackedNetwork) else None
     parts = []
-    for chunk in rows.split(CHUNK if size is None else max(1, PACKED_CHUNK // size)):
-        batch = inputs(chunk)
-        parts.append(model(batch if size is None else batch.expand(size, *batch.shape)))
+    for batch in batches:
+        parts.append(model(batch))
         check()
     model.train(was_training)
     return torch.cat(parts, dim=-2)

@@ -4,12 +4,14 @@ Caruana, Niculescu-Mizil, Crew and Ksikes 2004, Ensemble Selection from Librarie
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.store import Meta, Split, Task
+from wellfit.data.target import standardized
 from wellfit.errors import WellfitError
 from wellfit.serving.model import TrainedModel
 from wellfit.training.checkpoint import Checkpoint
@@ -19,9 +21,9 @@ Floats = NDArray[np.float64]
 
 
 class Selection(NamedTuple):
-    """An ensemble that was selected on the validation rows, beside the best single candidate.
+    """An ensemble that was selected on rows its models had not seen, beside the best single candidate.
 
-    A loss is the log loss of the mean probabilities, or the squared error of the mean prediction.
+    A loss is the log loss of the mean probabilities, or the squared error of the mean prediction, standardized.
 
     Attributes:
         shares: (M,) of each candidate in the mean; they add up to 1.
@@ -39,39 +41,72 @@ class Selection(NamedTuple):
     best_cross_fitted: float
 
 
-def select_ensemble(candidates: Sequence[Checkpoint], val: Split, meta: Meta, size: int) -> Selection:
-    """Selects among trained models by their predictions of the validation rows.
+def candidates_of(checkpoints: Sequence[Checkpoint]) -> list[list[Checkpoint]]:
+    """The checkpoints of each candidate: those of its folds, which follow each other, or a single one."""
+    return [list(models) for _, models in groupby(checkpoints, key=lambda each: each.info["source"])]
+
+
+def select_ensemble(
+    candidates: Sequence[Sequence[Checkpoint]], folds: Sequence[Split], meta: Meta, size: int
+) -> Selection:
+    """Selects among trained models by their predictions of rows that they were not trained on.
 
     Args:
-        candidates: M.
-        val: the validation split.
+        candidates: M, each with the model of each fold.
+        folds: the rows that the model of each fold has not seen; without folds the validation split.
         meta: of the data.
         size: models in the mean, each as often as it is added.
 
     Raises:
         WellfitError: a candidate was trained on other data.
     """
-    for each in candidates:
-        if each.info["data_sha256"] != meta.sha256:
-            raise WellfitError(
-                f"train.ensemble: {each.info['source']} was trained on other data than {meta.name} as it is now: run "
-                "`dvc repro tune`"
-            )
-    fits = [fit_of_rows(TrainedModel([each], meta).predict(val.x), val, meta.task) for each in candidates]
-    return select(np.stack(fits), val.weights, size, meta.task)
+    for models in candidates:
+        for each in models:
+            if each.info["data_sha256"] != meta.sha256:
+                raise WellfitError(
+                    f"train.ensemble: {each.info['source']} was trained on other data than {meta.name} as it is now: "
+                    "run `dvc repro tune`"
+                )
+    fits = [
+        np.concatenate(
+            [fit_of_rows(TrainedModel([model], meta), rows, meta) for model, rows in zip(models, folds, strict=True)]
+        )
+        for models in candidates
+    ]
+    weights = [rows.weights for rows in folds if rows.weights is not None]
+    return select(np.stack(fits), np.concatenate(weights) if weights else None, size, meta.task)
 
 
-def fit_of_rows(predictions: NDArray[Any], split: Split, task: Task) -> Floats:
-    """What the loss of a mean of models depends on, (n,): the probability of the true class, or the error.
+def shared(models: Sequence[Checkpoint], share: float) -> list[Checkpoint]:
+    """The models of a candidate, each with its part of how much the candidate counts in a mean."""
+    return [Checkpoint(weights, info | {"share": share / len(models)}) for weights, info in models]
+
+
+def model_of_fold(candidates: Sequence[Sequence[Checkpoint]], fold: int, meta: Meta) -> TrainedModel:
+    """The mean of those models of some candidates that were not trained on the rows of a fold.
 
     Args:
-        predictions: (n, C) probabilities, or (n,) numbers.
-        split: the rows.
-        task: classification or regression.
+        candidates: in the mean, as :func:`shared` gives them.
+        fold: its number.
+        meta: of the data.
     """
-    if task == "classification":
-        return np.asarray(predictions[np.arange(len(split.y)), split.y], np.float64)
-    return np.asarray(predictions - split.y, np.float64)
+    models = [models[fold] for models in candidates]
+    total = sum(model.info["share"] for model in models)
+    shares = [Checkpoint(model.weights, model.info | {"share": model.info["share"] / total}) for model in models]
+    return TrainedModel(shares, meta)
+
+
+def fit_of_rows(model: TrainedModel, rows: Split, meta: Meta) -> Floats:
+    """What the loss of a mean of models depends on, (n,): the probability of the true class, or the error, standardized.
+
+    Args:
+    """What the loss of a mean of models depends on, (n,): probabilities of the true class, or errors, standardized.
+        rows: n rows.
+        meta: of the data.
+    """
+    if meta.task == "classification":
+        return np.asarray(model.predict(rows.x)[np.arange(len(rows.y)), rows.y], np.float64)
+    return np.asarray(model.outputs(rows.x) - standardized(meta, np.asarray(rows.y)), np.float64)
 
 
 def select(fits: Floats, weights: NDArray[np.float32] | None, size: int, task: Task, seed: int = 0) -> Selection:

@@ -90,15 +90,17 @@ class Delivered(NamedTuple):
     """What ``train`` has left.
 
     Attributes:
-        single: of the final training alone.
-        ensemble: the mean that was chosen in its place, or None.
+        single: of the final training alone, with folds of the one fold that is shown.
+        ensemble: the mean that was chosen in its place, with folds at least that of the models of all folds; or None.
         checkpoint: of the single model.
+        members: the checkpoints whose mean the ensemble is; empty where there is none.
         sources: of the models in the ensemble, and how much each counts.
     """
 
     single: TrainedModel
     ensemble: TrainedModel | None
     checkpoint: Checkpoint
+    members: list[Checkpoint]
     sources: dict[str, float]
 
     @property
@@ -125,5 +127,7 @@ def load_model(models: Path, meta: Meta) -> Delivered:
                 f"data/processed/{meta.name}: run `dvc repro train` first"
             )
     ensemble = TrainedModel(members, meta) if members else None
-    sources = {str(each.info["source"]): float(each.info["share"]) for each in members}
-    return Delivered(TrainedModel([checkpoint], meta), ensemble, checkpoint, sources)
+    sources: dict[str, float] = {}
+    for each in members:  # with folds, several of one source
+        sources[each.info["source"]] = sources.get(each.info["source"], 0.0) + float(each.info["share"])
+    return Delivered(TrainedModel([checkpoint], meta), ensemble, checkpoint, members, sources)

@@ -1,12 +1,15 @@
 """The part of the train stage that chooses between the final model and a mean of several."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from wellfit.data.store import load_split
+from wellfit.data.store import Split, load_folds
+from wellfit.errors import WellfitError
 from wellfit.files import write_csv
-from wellfit.serving.ensemble import select_ensemble
+from wellfit.serving.ensemble import candidates_of, model_of_fold, select_ensemble, shared
 from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
+from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints, save_checkpoints
 from wellfit.training.cores import Cores
@@ -15,6 +18,8 @@ from wellfit.training.setup import TrainingData
 from wellfit.training.size import choose_size, processes_for, sizes_up_to
 from wellfit.tuning.best import CANDIDATES_FILE
 
+FINAL = "the final model"
+
 
 def choose_ensemble(
     params: Params, data: TrainingData, data_folder: Path, models: Path, report: Path
@@ -22,34 +27,33 @@ def choose_ensemble(
     """Writes the ensemble where its mean is better than the final model; what it came to, as metrics.
 
     Candidates are the final model, the same configuration with other seeds (``train.seeds``), and the best trials and
-    repeats of the study.
+    repeats of the study. With folds, each candidate is the mean of the models of all folds, and is judged by what each
+    model predicts for the rows of its fold; where the final model is the best, its models are the ensemble.
 
     Args:
         params: the configuration of the final model.
         data: what it was trained on.
         data_folder: ``data/processed/<name>``.
         models: has the final model, and what ``tune`` left; gets ``ensemble.safetensors``.
-        report: gets ``ensemble.csv``.
+        report: gets ``ensemble.csv``, and ``validation.csv``: what the chosen model predicts for the validation rows,
+            with folds what those models predict that were not trained on the row.
 
     Raises:
-        WellfitError: a candidate is missing, damaged, or was trained on other data.
+        WellfitError: a candidate is missing, damaged, or was trained on other data, or a fold blew up.
     """
-    size, meta = params.train.ensemble, data.meta
-    chosen: list[Checkpoint] = []
+    size, meta, folds = params.train.ensemble, data.meta, load_folds(data_folder, data.meta)
+    candidates = _final_models(params, data, load_checkpoint(models / CHECKPOINT_FILE))
+    if size and params.tune.enabled and params.tune.searched:
+        candidates += candidates_of(load_checkpoints(models / CANDIDATES_FILE, "tune"))
+    chosen = [shared(candidates[0], 1.0)]
     metrics: dict[str, float] = {}
     table: list[list[Any]] = []
-    candidates: list[Checkpoint] = []
-    if size and params.tune.enabled and params.tune.searched:
-        candidates += load_checkpoints(models / CANDIDATES_FILE, "tune")
-    if size and params.train.seeds > 1:
-        candidates += _other_seeds(params, data)
-    if candidates:
-        final = load_checkpoint(models / CHECKPOINT_FILE)
-        candidates.insert(0, Checkpoint(final.weights, final.info | {"source": "the final model"}))
-        selection = select_ensemble(candidates, load_split(data_folder, meta, "val"), meta, size)
+    is_better = False
+    if len(candidates) > 1 or data.folds:
+        selection = select_ensemble(candidates, folds, meta, max(size, 1))
         found = zip(candidates, selection.shares.tolist(), selection.losses.tolist(), strict=True)
         members = sorted(((each, share, loss) for each, share, loss in found if share), key=lambda m: -m[1])
-        table = [[each.info["source"], share, loss] for each, share, loss in members]
+        table = [[each[0].info["source"], share, loss] for each, share, loss in members]
         metrics = {
             "ensemble/models": float(len(members)),
             "ensemble/val_loss": selection.loss,
@@ -59,25 +63,55 @@ def choose_ensemble(
         }
         is_better = selection.cross_fitted < selection.losses[0]
         if is_better:
-            chosen = [Checkpoint(each.weights, each.info | {"share": share}) for each, share, _ in members]
+            chosen = [shared(each, share) for each, share, _ in members]
         print(
             f"ensemble of {len(members)} of {len(candidates)} models: validation loss {selection.loss:.4g}, "
             f"{selection.cross_fitted:.4g} on rows that did not select it, the final model {selection.losses[0]:.4g}: "
             + ("the ensemble is kept" if is_better else "the final model alone is kept")
+            + (f"; each is the mean of {data.n_folds} folds" if data.folds else "")
         )
-    save_checkpoints(models / ENSEMBLE_FILE, chosen)
+    delivered = [model for each in chosen for model in each] if is_better or data.folds else []
+    save_checkpoints(models / ENSEMBLE_FILE, delivered)
     write_csv(report / "ensemble.csv", ["model", "share", "val_loss"], table)
+    _write_validation(report / "validation.csv", chosen, folds, data)
     return metrics
 
 
-def _other_seeds(params: Params, data: TrainingData) -> list[Checkpoint]:
-    seeds = [(params.train.seed + 1 + i) % 2**32 for i in range(params.train.seeds - 1)]
-    members = [params.replace({"train.seed": seed}) for seed in seeds]
+def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list[list[Checkpoint]]:
+    """The models of each fold of the final configuration, with its own seed and with others."""
+    seeds = [(params.train.seed + i) % 2**32 for i in range(params.train.seeds if params.train.ensemble else 1)]
+    shown = params.train.seed, params.train.fold
+    others = [(seed, fold) for seed in seeds for fold in range(data.n_folds) if (seed, fold) != shown]
+    found = {shown: Checkpoint(final.weights, final.info | {"source": FINAL})}
+    for (seed, fold), model in zip(others, _train(params, others, data), strict=True):
+        if model is not None:
+            found[seed, fold] = model
+        elif seed == params.train.seed:
+            raise WellfitError(f"training blew up in fold {fold}; lower optim.lr, now {params.optim.lr:g}")
+    trained = [[found[seed, fold] for fold in range(data.n_folds) if (seed, fold) in found] for seed in seeds]
+    return [each for each in trained if len(each) == data.n_folds]
+
+
+def _train(params: Params, others: Sequence[tuple[int, int]], data: TrainingData) -> list[Checkpoint | None]:
+    """The final configuration with other seeds and folds; None where a training blew up."""
+    if not others:
+        return []
+    members = [params.replace({"train.seed": seed, "train.fold": fold}) for seed, fold in others]
     with Cores(data, processes_for(params, data, len(members))) as cores:
-        size = choose_size(params, data, sizes_up_to(len(members)), cores)
-        found = zip(members, finish(members, size, cores), strict=True)
-    return [
-        outcome.checkpoint(member, data.meta.sha256, f"the final model with seed {member.train.seed}")
-        for member, outcome in found
-        if outcome
-    ]
+        outcomes = finish(members, choose_size(params, data, sizes_up_to(len(members)), cores), cores)
+    trained: list[Checkpoint | None] = []
+    for member, outcome in zip(members, outcomes, strict=True):
+        seed = member.train.seed
+        source = FINAL if seed == params.train.seed else f"{FINAL} with seed {seed}"
+        trained.append(outcome and outcome.checkpoint(member, data.meta.sha256, source))
+    return trained
+
+
+def _write_validation(
+    file: Path, chosen: Sequence[Sequence[Checkpoint]], folds: Sequence[Split], data: TrainingData
+) -> None:
+    lines: list[list[Any]] = []
+    for fold, rows in enumerate(folds):
+        columns, table = prediction_table(model_of_fold(chosen, fold, data.meta).predict(rows.x), rows, data.meta)
+        lines += [[line[0], fold, *line[1:]] for line in table]
+    write_csv(file, ["id", "fold", *columns[1:]], lines)

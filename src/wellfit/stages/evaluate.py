@@ -24,21 +24,22 @@ from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
-from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
+from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_folds, load_meta, load_split
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
 from wellfit.metrics.predictions import FIFTHS, ClassRow, fifths_of, per_class_report, scores_of
-from wellfit.metrics.threshold import predicted_classes
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
 from wellfit.report.decision import Decided, charts_of, coverage_in_words
 from wellfit.report.explain import Explained, explained
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
-from wellfit.serving.model import CHECKPOINT_FILE, TrainedModel, load_model
+from wellfit.serving.ensemble import candidates_of, model_of_fold
+from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
+from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
 
 Metrics = dict[str, float | None]
@@ -67,7 +68,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     splits = {name: load_split(data_folder, meta, name) for name in SPLIT_NAMES}
     model, test = delivered.model, splits["test"]
 
-    val, outputs = _outputs(model, splits["val"]), _outputs(model, test)
+    val, outputs = _unseen(delivered, load_folds(data_folder, meta), meta), _outputs(model, test)
     train = _outputs(model, splits["train"]) if meta.task == "regression" and params.evaluate.coverage else None
     decision = decide(val, train, meta, params.evaluate)
     predictions = decision.predictions(outputs.outputs, meta)
@@ -122,6 +123,17 @@ def _outputs(model: TrainedModel, split: Split) -> Outputs:
     return Outputs(model.outputs(split.x), split.y, split.weights)
 
 
+def _unseen(delivered: Delivered, folds: Sequence[Split], meta: Meta) -> Outputs:
+    """The validation rows; with folds all rows, each as those models predict it that were not trained on it."""
+    if len(folds) == 1:
+        return _outputs(delivered.model, folds[0])
+    candidates = candidates_of(delivered.members)
+    parts = [_outputs(model_of_fold(candidates, fold, meta), rows) for fold, rows in enumerate(folds)]
+    weights = [part.weights for part in parts if part.weights is not None]
+    outputs, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("outputs", "y"))
+    return Outputs(outputs, y, np.concatenate(weights) if weights else None)
+
+
 def _score(
     predictions: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, threshold: float
 ) -> Metrics:
@@ -158,21 +170,12 @@ def _write_predictions(
     predictions: NDArray[np.float64], test: Split, meta: Meta, report: Path, threshold: float, held: Held
 ) -> list[ClassRow]:
     """Writes a line for each row, for a confusion matrix, each class and each coverage; returns the classes."""
+    columns, rows = prediction_table(predictions, test, meta, threshold)
     if meta.task == "classification":
-        y, names = np.asarray(test.y), meta.class_names
-        rows: list[list[Any]] = [
-            [row, names[true], names[guess], *(round(p, 6) for p in chances)]
-            for row, true, guess, chances in zip(
-                test.ids.tolist(), y, predicted_classes(predictions, threshold), predictions.tolist(), strict=True
-            )
-        ]
-        columns = ["id", "actual", "predicted", *(f"p_{name}" for name in names)]
         confusion = [row[1:3] for row in rows]
-        per_class = per_class_report(y, predictions, names, test.weights, threshold)
+        per_class = per_class_report(np.asarray(test.y), predictions, meta.class_names, test.weights, threshold)
     else:
         y = np.asarray(test.y, np.float64)
-        rows = [list(row) for row in zip(test.ids.tolist(), y.tolist(), predictions.tolist(), strict=True)]
-        columns = ["id", "actual", "predicted"]
         # A confusion matrix of numbers: was a high value predicted high?
         fifths = ([FIFTHS[i] for i in fifths_of(y, values)] for values in (y, predictions))
         confusion = [list(pair) for pair in zip(*fifths, strict=True)]

@@ -19,5 +19,6 @@ def preprocess(params: Params, raw: Path, out: Path) -> None:
     """
     meta = prepare(params.data, raw, out)
     sizes = ", ".join(f"{size:,} {name}" for name, size in meta.split_sizes.items())
-    print(f"prepared {meta.name} in {out / meta.name}: {sizes} rows")
+    folds = f", train and val in {params.data.folds} folds" if params.data.folds else ""
+    print(f"prepared {meta.name} in {out / meta.name}: {sizes} rows{folds}")
     print("\n".join([*describe(meta), *(f"warning: {sentence}" for sentence in meta.warnings)]))

@@ -48,7 +48,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         models: gets ``best.safetensors``, ``ensemble.safetensors``, ``config.yaml`` and ``run.json``; has what ``tune``
             left for an ensemble.
         report: gets ``summary.txt``, ``metrics.json``, ``verdict.json``, ``history.csv``, ``layers.csv``,
-            ``ensemble.csv`` and the pictures.
+            ``ensemble.csv``, ``validation.csv`` and the pictures.
 
     Raises:
         WellfitError: missing data, or a training that blew up.
@@ -86,7 +86,7 @@ def _run_epochs(
     _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), report / "summary.txt", run)
     print(f"computes in {learner.precision} on {data.train.x.device.type}")
     run.tag("wellfit.precision", learner.precision)  # what train.precision auto chose
-    learner.layers = LayerStatistics(learner.model, data.val.x, learner.inputs) if params.track.layers else None
+    learner.layers = LayerStatistics(learner.model, learner.val.x, learner.inputs) if params.track.layers else None
     events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None
     history: list[dict[str, float]] = []
     layers: list[Layers] = []

@@ -57,9 +57,9 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
         check_can_train(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
-        size = choose_size(first, data, sizes_of_study(params.tune), cores)
+        size = choose_size(first, data, sizes_of_study(params), cores)
         if left:
-            print(f"trains {size.describe()}", flush=True)
+            print(f"trains {size.describe('models of the folds' if data.folds else 'trials')}", flush=True)
         # The publisher is begun after the other processes, which would hold its pipe open.
         with Publisher("wellfit.tuning.publish") as publisher:
             _open(publisher, study, params, data)
@@ -84,9 +84,7 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
             )
             if not params.train.ensemble:
                 best, leaders = [], []
-            save_candidates(
-                models / CANDIDATES_FILE, best, study.folder / "trials", leaders, data.meta.sha256, higher=higher
-            )
+            save_candidates(models / CANDIDATES_FILE, best, study.folder / "trials", leaders, data, higher=higher)
             publisher.finish(report, "tune", found, describe_study(params, data.meta, winner))
 
 

@@ -1,5 +1,6 @@
 """Trainings that nobody watches: any number of configurations, each to its end."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from wellfit.training.checkpoint import Checkpoint
 from wellfit.training.cores import Cores
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import resolved_config
+from wellfit.training.setup import TrainingData
 from wellfit.training.shards import Weights
 from wellfit.training.size import Size
 
@@ -65,6 +67,48 @@ def finish(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished
             for number, outcome in zip(pack, _train([members[n] for n in pack], size, cores), strict=True):
                 finished[number] = outcome
     return finished
+
+
+def finish_folds(
+    configurations: Sequence[Params], data: TrainingData, size: Size, cores: Cores
+) -> list[list[Finished] | None]:
+    """Trains each configuration to its end, once for each fold; without folds once.
+
+    Args:
+        configurations: what to train.
+        data: what to train on.
+        size: how many train at once.
+        cores: as many processes as the size says, at least.
+
+    Returns:
+        What the folds of each came to; None where one blew up.
+    """
+    folds = range(data.n_folds)
+    members = [each.replace({"train.fold": fold}) if data.folds else each for each in configurations for fold in folds]
+    outcomes = finish(members, size, cores)
+    found: list[list[Finished] | None] = []
+    for start in range(0, len(outcomes), len(folds)):
+        models = [outcome for outcome in outcomes[start : start + len(folds)] if outcome is not None]
+        found.append(models if len(models) == len(folds) else None)
+    return found
+
+
+def mean_best(models: Sequence[Finished]) -> float:
+    """The mean over folds of the best value of ``train.monitor``."""
+    return math.fsum(model.best for model in models) / len(models)
+
+
+def checkpoints_of(models: Sequence[Finished], params: Params, data: TrainingData, source: str) -> list[Checkpoint]:
+    """The checkpoint of each fold.
+
+    Args:
+        models: what the training of each fold came to, or of the only one.
+        params: the configuration.
+        data: what they were trained on.
+        source: what to call them.
+    """
+    members = [params.replace({"train.fold": fold}) if data.folds else params for fold in range(data.n_folds)]
+    return [model.checkpoint(member, data.meta.sha256, source) for model, member in zip(models, members, strict=True)]
 
 
 def _train(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished | None]:

@@ -8,6 +8,7 @@ number of one member reaches another.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from wellfit.models import build_model
 from wellfit.models.dropout import start_epoch
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
-from wellfit.models.packed import change_members, member_state, packed
-from wellfit.models.predict import multiply_adds, predict
+from wellfit.models.packed import PackedNetwork, change_members, member_state, packed
+from wellfit.models.predict import multiply_adds, predict, predict_own
 from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
+from wellfit.training.folds import Folds
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss, head_width
@@ -47,6 +49,8 @@ class Learner:
         meta: what is known of the data.
         train: training rows on the device.
         val: validation rows on the device.
+        folds: of a cross-validation, whose rows take the place of ``train`` and ``val``: each member validates the fold
+            ``train.fold``. None: there are none.
         packed: whether the network is packed, be it of one member.
 
     Attributes:
@@ -63,12 +67,25 @@ class Learner:
 
     layers: LayerStatistics | None = None
 
-    def __init__(self, members: Sequence[Params], meta: Meta, train: Tensors, val: Tensors, *, packed: bool) -> None:
+    def __init__(
+        self,
+        members: Sequence[Params],
+        meta: Meta,
+        train: Tensors,
+        val: Tensors,
+        folds: Folds | None = None,
+        *,
+        packed: bool,
+    ) -> None:
         if not packed and len(members) != 1:
             raise ValueError(f"a network that is not packed has 1 member, got {len(members)}")
         first, device = members[0], train.x.device
         self.is_packed = packed
+        if folds is not None:
+            train, val = folds.pool, folds.validated(first.train.fold)
         self.train, self.val, self._meta = train, val, meta
+        self._folds = folds
+        self._own_rows: tuple[Tensor, Tensor | None] | None = None  # that members validate, and how much each counts
         self.inputs = Inputs(meta, first.model.numeric, device)
         self.model = self._build(members)
         self._train_x, self._encode = self._encoded(train.x, is_augmented=first.data.augment != "none")
@@ -117,6 +134,8 @@ class Learner:
         self._mixers += [BatchMixer(params.regularize, params.train.seed, device) for params in added]
         self._mixes = not all(mixer.is_idle for mixer in self._mixers)
         self._loss = Loss([params.loss for params in self._params], self._meta, device)
+        if self._folds is not None and self.is_packed:
+            self._own_rows = self._folds.validated_by([params.train.fold for params in self._params])
 
     def _averages(self, members: Sequence[Params]) -> WeightAverage:
         configs, epochs = [params.regularize for params in members], [params.train.epochs for params in members]
@@ -240,8 +259,18 @@ class Learner:
         return scores(self._meta, self._loss, outputs.view(*shape, -1), rows.y.expand(shape), weights, ranked=ranked)
 
     def validate(self) -> dict[str, np.ndarray]:
-        """``val/...`` metrics of the validation split, each (K,)."""
-        return {f"val/{name}": values for name, values in self.score(self.val, ranked=True).items()}
+        """``val/...`` metrics of the validation split, or of each member's own fold, each (K,)."""
+        found = self._score_own(*self._own_rows) if self._own_rows else self.score(self.val, ranked=True)
+        return {f"val/{name}": values for name, values in found.items()}
+
+    def _score_own(self, rows: Tensor, weights: Tensor | None) -> dict[str, np.ndarray]:
+        """Loss and scores as of :meth:`score`, of other rows for each member, (K, n)."""
+        with self._average.in_place(), autocast(self.precision, rows.device):
+            outputs = predict_own(cast(PackedNetwork, self.model), self._encoded_rows, rows).float()
+        return scores(self._meta, self._loss, outputs, self.train.targets_of(rows)[0], weights, ranked=True)
+
+    def _encoded_rows(self, rows: Tensor) -> Tensor:
+        return self._encode(self._train_x.index_select(0, rows))
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""

@@ -13,6 +13,7 @@ from wellfit.training.members import Epoch, Members
 from wellfit.training.schedule import Schedule
 
 if TYPE_CHECKING:
+    from wellfit.training.folds import Folds
     from wellfit.training.learner import Learner
 
 
@@ -50,24 +51,39 @@ def batch_sizes(rows: int, batch_size: int) -> list[int]:
 class BatchOrder:
     """The order in which each member sees the training rows: a new permutation for every epoch.
 
-    It depends only on the member's seed and the epoch, so a member of a pack sees the rows in the order in which it
-    would see them alone.
+    It depends only on the member's seed, its fold and the epoch, so a member of a pack sees the rows in the order in
+    which it would see them alone.
+
+    An epoch has as many rows in each fold, those of fold 0, so that members of all folds take the same steps. A fold
+    with a row more leaves one out, another one in each epoch. A fold with fewer begins anew.
 
     Args:
-        rows: number of training rows.
+        rows: of an epoch: number of training rows, of fold 0 where there are folds.
         batch_size: rows of a step; the last step of an epoch has what is left.
         seeds: one for each member.
         device: where the indices are needed.
+        folds: of a cross-validation; None: all members see all rows.
+        fold: of each member, where there are folds.
     """
 
-    def __init__(self, rows: int, batch_size: int, seeds: Sequence[int], device: torch.device) -> None:
+    def __init__(
+        self,
+        rows: int,
+        batch_size: int,
+        seeds: Sequence[int],
+        device: torch.device,
+        folds: "Folds | None" = None,
+        fold: Sequence[int] = (),
+    ) -> None:
         self.rows, self._seeds, self._device = rows, list(seeds), device
+        self._folds, self._fold = folds, list(fold) or [0] * len(seeds)
         self._sizes = batch_sizes(rows, batch_size)
         self.steps = len(self._sizes)
 
-    def change(self, kept: Sequence[int], added: Sequence[int]) -> None:
-        """Goes on with some of the members, in this order, and with the seeds of new ones behind them."""
+    def change(self, kept: Sequence[int], added: Sequence[int], fold: Sequence[int] = ()) -> None:
+        """Goes on with some of the members, in this order, and with the seeds and folds of new ones behind them."""
         self._seeds = [self._seeds[k] for k in kept] + list(added)
+        self._fold = [self._fold[k] for k in kept] + (list(fold) or [0] * len(added))
 
     def epoch(self, numbers: np.ndarray) -> Iterator[Tensor]:
         """Indices of each step of an epoch, (K, B) int64.
@@ -75,9 +91,17 @@ class BatchOrder:
         Args:
             numbers: (K,) of each member's epoch, counted from 1.
         """
-        wanted = list(zip(self._seeds, numbers.tolist(), strict=True))
-        orders = {each: torch.randperm(self.rows, generator=self._generator(*each)) for each in set(wanted)}
+        wanted = list(zip(self._seeds, self._fold, numbers.tolist(), strict=True))
+        orders = {each: self._order(*each) for each in set(wanted)}
         yield from torch.stack([orders[each] for each in wanted]).to(self._device).split(self._sizes, dim=1)
+
+    def _order(self, seed: int, fold: int, epoch: int) -> Tensor:
+        generator = self._generator(seed, epoch)
+        if self._folds is None:
+            return torch.randperm(self.rows, generator=generator)
+        own = self._folds.training(fold).cpu()
+        passes = -(-self.rows // len(own))
+        return torch.cat([own[torch.randperm(len(own), generator=generator)] for _ in range(passes)])[: self.rows]
 
     @staticmethod
     def _generator(seed: int, epoch: int) -> torch.Generator:

@@ -34,6 +34,7 @@ class TrainConfig(Config):
     monitor: Monitor
     seed: int = Field(ge=0, lt=2**32)
     seeds: int = Field(ge=1, le=1000)
+    fold: int = Field(ge=0)
     ensemble: int = Field(ge=0, le=1000)
     device: Literal["auto", "cpu", "cuda", "mps"]
     threads: int | None = Field(ge=1)
@@ -51,6 +52,21 @@ RULES = [
         ("train.monitor", "data.name", "data.task"),
         lambda p, data: data.task is not None and p.train.monitor not in ("val/loss", *MONITORS[data.task]),
         "train.monitor {train.monitor} is not a score of a {task} (data.name {data.name}); use val/loss",
+    ),
+    Rule(
+        ("train.fold", "data.folds"),
+        lambda p, _: p.train.fold >= (p.data.folds or 1),
+        "train.fold must be 0 to data.folds - 1, and 0 without folds, got {train.fold} with data.folds {data.folds}",
+    ),
+    Rule(
+        ("data.folds", "model.name"),
+        lambda p, _: p.data.folds is not None and not p.model.entry.packs,
+        "data.folds trains the models of all folds as one pack, which model.name {model.name} does not; set it to null",
+    ),
+    Rule(
+        ("data.folds", "train.precision", "train.compile"),
+        lambda p, _: p.data.folds is not None and (p.train.precision != "fp32" or p.train.compile),
+        "data.folds needs train.precision fp32 and train.compile false, got {train.precision} and {train.compile}",
     ),
     Rule(
         ("train.batch_size", "model.norm"),

@@ -14,7 +14,7 @@ PER_MEMBER = {
         *("momentum", "nesterov", "beta1", "beta2", "alpha", "eps"),
     ),
     "schedule": tuple(ScheduleConfig.model_fields),
-    "train": ("seed", "epochs", "patience", "min_delta"),
+    "train": ("seed", "fold", "epochs", "patience", "min_delta"),
 }
 
 

@@ -81,13 +81,17 @@ def _code_digest(source: bytes) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
 
+def checkpoint_name(fold: int) -> str:
+    """The file of the weights of a fold; without folds that of fold 0."""
+    return f"fold{fold}.safetensors" if fold else CHECKPOINT
+
+
 def write_training(
     folder: Path,
     name: str,
     said: Mapping[str, Any],
     history: Sequence[Mapping[str, float]],
-    weights: "Mapping[str, Tensor] | None" = None,
-    info: Mapping[str, Any] | None = None,
+    checkpoints: "Sequence[tuple[Mapping[str, Tensor], Mapping[str, Any]]]" = (),
 ) -> None:
     """Writes what is kept of a training that has ended: ``name``, ``history.jsonl``, ``best.safetensors``.
 
@@ -99,17 +103,17 @@ def write_training(
         name: of the file of what is said.
         said: what JSON can hold.
         history: metrics of each epoch.
-        weights: by name; None where there are none.
-        info: for the checkpoint.
+        checkpoints: weights by name, and what to say of them: of each fold, or a single one, or none.
     """
     with replacing(folder, durable=False) as unfinished:
         (unfinished / name).write_bytes(_line(dict(said)))
         epochs = ({"epoch": number, **metrics} for number, metrics in enumerate(history, 1))
         (unfinished / HISTORY).write_bytes(b"".join(map(_line, epochs)))
-        if weights:
+        if checkpoints:
             from wellfit.training.checkpoint import save_checkpoint
 
-            save_checkpoint(unfinished / CHECKPOINT, weights, finite(dict(info or {})), durable=False)
+            for fold, (weights, info) in enumerate(checkpoints):
+                save_checkpoint(unfinished / checkpoint_name(fold), weights, finite(dict(info)), durable=False)
 
 
 def read_training(folder: Path, name: str) -> dict[str, Any]:

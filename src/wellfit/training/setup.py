@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from wellfit.data.settings import own_settings
@@ -11,6 +12,7 @@ from wellfit.data.store import Meta, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
+from wellfit.training.folds import Folds
 from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder, fit
 from wellfit.training.members import Epoch, Members
@@ -20,11 +22,24 @@ from wellfit.training.tensors import Tensors, to_tensors
 
 
 class TrainingData(NamedTuple):
-    """Training and validation rows on the device. The test split is not opened here."""
+    """Training and validation rows on the device. The test split is not opened here.
+
+    Attributes:
+        meta: what is known of the data.
+        train: training rows, of fold 0 where there are folds.
+        val: validation rows, likewise.
+        folds: of a cross-validation, or None.
+    """
 
     meta: Meta
     train: Tensors
     val: Tensors
+    folds: Folds | None = None
+
+    @property
+    def n_folds(self) -> int:
+        """Models that are trained for one configuration; 1 without folds."""
+        return self.folds.n_folds if self.folds else 1
 
 
 class Training:
@@ -41,7 +56,9 @@ class Training:
         self.learner = Learner(members, *data, packed=packed)
         self.members = Members([params.train for params in members])
         seeds = [params.train.seed for params in members]
-        self.order = BatchOrder(len(data.train.y), first.rows_per_step, seeds, data.train.x.device)
+        fold = [params.train.fold for params in members]
+        rows, device = len(data.train.y), data.train.x.device
+        self.order = BatchOrder(rows, first.rows_per_step, seeds, device, data.folds, fold)
         plans = [_plan(params) for params in members]
         self.schedule = Schedule(plans, self.order.steps, higher_is_better=is_higher_better(first.monitor))
         self.epochs: Iterator[Epoch] = fit(self.learner, self.order, self.schedule, self.members)
@@ -55,7 +72,7 @@ class Training:
         """
         self.learner.change(kept, added)
         self.members.change(kept, [params.train for params in added])
-        self.order.change(kept, [params.train.seed for params in added])
+        self.order.change(kept, [params.train.seed for params in added], [params.train.fold for params in added])
         self.schedule.change(kept, [_plan(params) for params in added])
 
 
@@ -78,8 +95,22 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
                 "preprocess`"
             )
     params.check_task(meta.kind, meta.task)
-    train, val = (to_tensors(load_split(folder, meta, name), meta, device) for name in ("train", "val"))
-    return TrainingData(meta, train, val)
+    splits = [load_split(folder, meta, name) for name in ("train", "val")]
+    n_folds = None if splits[0].folds is None else int(splits[0].folds.max()) + 1
+    if n_folds != params.data.folds:
+        raise WellfitError(
+            f"{folder} was prepared with data.folds {n_folds or 'null'}, which is {params.data.folds or 'null'} now: "
+            "run `dvc repro preprocess`"
+        )
+    train, val = (to_tensors(split, meta, device) for split in splits)
+    if splits[0].folds is None:
+        return TrainingData(meta, train, val)
+    weights = None if train.weights is None or val.weights is None else torch.cat([train.weights, val.weights])
+    pool, n = Tensors(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]), weights), len(train.y)
+    train = Tensors(pool.x[:n], pool.y[:n], None if weights is None else weights[:n])  # views: the rows are there once
+    val = Tensors(pool.x[n:], pool.y[n:], None if weights is None else weights[n:])
+    fold = torch.cat([torch.from_numpy(np.array(splits[0].folds)), torch.zeros(len(val.y), dtype=torch.int64)])
+    return TrainingData(meta, train, val, Folds(pool, fold.to(device)))
 
 
 def steps_per_epoch(params: Params, data: TrainingData) -> int:

@@ -1,6 +1,7 @@
 """The leading trials of a study: trained again with other seeds, and kept as candidates for an ensemble."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -8,8 +9,8 @@ from typing import NamedTuple
 from wellfit.settings.params import Params
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoints
 from wellfit.training.cores import Cores
-from wellfit.training.finish import Finished, finish
-from wellfit.training.record import CHECKPOINT
+from wellfit.training.finish import Finished, checkpoints_of, finish_folds, mean_best
+from wellfit.training.record import checkpoint_name
 from wellfit.training.setup import TrainingData
 from wellfit.training.size import Size
 from wellfit.tuning.report import Repeats, Row
@@ -25,12 +26,13 @@ class Leader(NamedTuple):
     Attributes:
         number: in the study.
         params: its configuration.
-        outcomes: seed to what it came to, without the seeds with which it blew up.
+        outcomes: seed to what the training of each fold came to, without the seeds with which one blew up; without
+            folds, there is one.
     """
 
     number: int
     params: Params
-    outcomes: dict[int, Finished]
+    outcomes: dict[int, list[Finished]]
 
 
 def repeat_leaders(rows: Sequence[Row], params: Params, data: TrainingData, size: Size, cores: Cores) -> list[Leader]:
@@ -48,54 +50,64 @@ def repeat_leaders(rows: Sequence[Row], params: Params, data: TrainingData, size
     numbers = [row.number for row in rows[: params.tune.leaders]]
     leading = [of_trial(params, Trial(row.number, dict(row.values)), data) for row in rows[: params.tune.leaders]]
     seeds = [(params.train.seed + 1 + i) % 2**32 for i in range(params.tune.repeats)]
-    outcomes = iter(finish([each.replace({"train.seed": seed}) for each in leading for seed in seeds], size, cores))
+    repeats = [each.replace({"train.seed": seed}) for each in leading for seed in seeds]
+    outcomes = iter(finish_folds(repeats, data, size, cores))
     by_seed = [zip(seeds, islice(outcomes, len(seeds)), strict=True) for _ in leading]
     return [
-        Leader(number, each, {seed: outcome for seed, outcome in found if outcome is not None})
+        Leader(number, each, {seed: models for seed, models in found if models is not None})
         for number, each, found in zip(numbers, leading, map(list, by_seed), strict=True)
     ]
 
 
 def scores_of(leaders: Sequence[Leader]) -> Repeats:
-    """Number of a trial to seed to the best value of ``train.monitor``."""
-    return {each.number: {seed: found.best for seed, found in each.outcomes.items()} for each in leaders}
+    """Number of a trial to seed to the best value of ``train.monitor``, with folds the mean over them."""
+    return {each.number: {seed: mean_best(models) for seed, models in each.outcomes.items()} for each in leaders}
 
 
 def save_candidates(
-    path: Path, rows: Sequence[Row], records: Path, leaders: Sequence[Leader], data_sha256: str, *, higher: bool
+    path: Path, rows: Sequence[Row], records: Path, leaders: Sequence[Leader], data: TrainingData, *, higher: bool
 ) -> None:
     """Writes the checkpoints of trials and repeats, the best ones, as many as 256 MB hold.
+
+    With folds, a candidate is a checkpoint for each, one after the other, with the same source.
 
     Args:
         path: the file.
         rows: completed trials.
         records: the folder of their records. Those of trials that ran on other machines are not there.
         leaders: with their repeats.
-        data_sha256: of the data they were trained on.
+        data: what they were trained on.
         higher: whether ``train.monitor`` is to rise.
     """
     sign, size = -1.0 if higher else 1.0, 0
     kept: list[Checkpoint] = []
-    for _, candidate in sorted(_candidates(rows, records, leaders, data_sha256), key=lambda each: sign * each[0]):
-        checkpoint = load_checkpoint(candidate, "tune") if isinstance(candidate, Path) else candidate
-        size += sum(tensor.nbytes for tensor in checkpoint.weights.values())
+    for candidate in sorted(_candidates(rows, records, leaders, data), key=lambda each: sign * each.value):
+        models = candidate.load()
+        size += sum(tensor.nbytes for model in models for tensor in model.weights.values())
         if size > CANDIDATE_BYTES:
             break
-        if isinstance(candidate, Path):
-            checkpoint.info["source"] = f"trial {candidate.parent.name}"
-        kept.append(checkpoint)
+        kept += models
     save_checkpoints(path, kept)
 
 
+class _Candidate(NamedTuple):
+    value: float
+    load: Callable[[], list[Checkpoint]]
+
+
 def _candidates(
-    rows: Sequence[Row], records: Path, leaders: Sequence[Leader], data_sha256: str
-) -> Iterator[tuple[float, Path | Checkpoint]]:
-    """The value of each candidate, and its checkpoint or where that is."""
+    rows: Sequence[Row], records: Path, leaders: Sequence[Leader], data: TrainingData
+) -> Iterator[_Candidate]:
     for row in rows:
-        file = records / str(row.number) / CHECKPOINT
-        if row.value is not None and file.is_file():
-            yield row.value, file
+        files = [records / str(row.number) / checkpoint_name(fold) for fold in range(data.n_folds)]
+        if row.value is not None and all(file.is_file() for file in files):
+            yield _Candidate(row.value, partial(_of_trial, files, f"trial {row.number}"))
     for leader in leaders:
-        for seed, found in leader.outcomes.items():
+        for seed, models in leader.outcomes.items():
             params, source = leader.params.replace({"train.seed": seed}), f"trial {leader.number} with seed {seed}"
-            yield found.best, found.checkpoint(params, data_sha256, source)
+            yield _Candidate(mean_best(models), partial(checkpoints_of, models, params, data, source))
+
+
+def _of_trial(files: Sequence[Path], source: str) -> list[Checkpoint]:
+    found = [load_checkpoint(file, "tune") for file in files]
+    return [Checkpoint(weights, info | {"source": source}) for weights, info in found]

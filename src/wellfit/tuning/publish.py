@@ -20,7 +20,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.settings.params import Params, flatten
 from wellfit.tracking.publication import Publication, run
-from wellfit.training.record import CHECKPOINT, HISTORY
+from wellfit.training.record import HISTORY
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.report import Row
 
@@ -84,8 +84,7 @@ class StudyPublication(Publication):
         scores = {name: value for name, value in best.items() if name.startswith("val/")}
         metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
         files = [(folder / HISTORY, "")]
-        if (folder / CHECKPOINT).exists():
-            files.append((folder / CHECKPOINT, "checkpoint"))
+        files += [(file, "checkpoint") for file in sorted(folder.glob("*.safetensors"))]
         tags = {
             "wellfit.trial": str(record.number),
             "wellfit.trial_state": record.state,

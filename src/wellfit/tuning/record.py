@@ -1,6 +1,6 @@
 """What is kept of a trial that has ended: three files in a folder of its own, before anybody else hears of it."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,7 @@ from wellfit.errors import WellfitError
 from wellfit.training.record import read_training, write_training
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from wellfit.training.finish import Finished
 
 TRIAL = "trial.json"
 
@@ -23,9 +23,10 @@ class TrialRecord:
         state: ``complete``, ``pruned`` or ``failed``.
         values: dotted key of ``params.yaml`` to the value that was tried.
         config: all that decides what the model became, in sections.
-        history: the metrics of each epoch, by their names in MLflow; NaN where one is not a number.
-        best: the best value of ``train.monitor``; None where there is none.
-        best_epoch: its epoch, from 1; 0 where there is none.
+        history: the metrics of each epoch, by their names in MLflow; NaN where one is not a number. With folds, their
+            means over the folds; a fold that has stopped counts with those of its best epoch.
+        best: the best value of ``train.monitor``, or the mean of those of all folds; None where there is none.
+        best_epoch: its epoch, from 1, with folds that of fold 0; 0 where there is none.
         failure: what went wrong; empty where nothing did.
         started: in seconds since 1970.
         ended: likewise.
@@ -43,23 +44,29 @@ class TrialRecord:
     ended: float
 
 
-def write_record(
-    folder: Path, record: TrialRecord, weights: "Mapping[str, Tensor] | None" = None, data_sha256: str = ""
-) -> None:
+def write_record(folder: Path, record: TrialRecord, models: "Sequence[Finished]" = (), data_sha256: str = "") -> None:
     """Writes ``trial.json``, ``history.jsonl`` and, where there are weights, ``best.safetensors``, as a whole.
+
+    With folds, ``best.safetensors`` is of fold 0, ``fold1.safetensors`` of fold 1, and so on.
 
     Args:
         folder: to make; replaced where there is one.
         record: the trial.
-        weights: of its best epoch, by name.
-        data_sha256: of the data it was trained on, for the checkpoint.
+        models: what the training of each fold came to; without folds one; none where it has no best epoch.
+        data_sha256: of the data it was trained on, for the checkpoints.
     """
     trial = {name: value for name, value in vars(record).items() if name != "history"}
-    info: dict[str, Any] = {"config": record.config, "data_sha256": data_sha256, "epoch": record.best_epoch}
-    if record.best_epoch:
-        best = record.history[record.best_epoch - 1]
-        info["metrics"] = {name: value for name, value in best.items() if name.startswith("val/")}
-    write_training(folder, TRIAL, trial, record.history, weights, info)
+    checkpoints = []
+    for fold, model in enumerate(models):
+        if len(models) == 1:
+            best = record.history[record.best_epoch - 1]
+            config, metrics = record.config, {name: value for name, value in best.items() if name.startswith("val/")}
+        else:
+            section = record.config["train"]
+            config, metrics = record.config | {"train": section | {"fold": fold}}, {section["monitor"]: model.best}
+        info = {"config": config, "data_sha256": data_sha256, "epoch": model.epoch, "metrics": metrics}
+        checkpoints.append((model.weights, info))
+    write_training(folder, TRIAL, trial, record.history, checkpoints)
 
 
 def read_record(folder: Path) -> TrialRecord:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NOT_SEARCHED = {
     "train.monitor": "it is what trials are compared by",
     "train.seed": "the best of several seeds is luck; a seed is no setting",
+    "train.fold": "each trial is trained for all folds",
     "train.seeds": "it is of the final training, which follows the study",
     "train.ensemble": "an ensemble is selected among the trials",
     "train.device": "it decides where a model is trained, not what it becomes",

@@ -1,80 +1,121 @@
 """Trains the trials of a study: as packs where that pays, on all cores where that pays."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
 from wellfit.training.cores import Cores, SharedTraining
+from wellfit.training.finish import Finished
 from wellfit.training.members import Epoch, Members
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import TIMING, resolved_config
 from wellfit.training.setup import TrainingData, check_can_train, steps_per_epoch
-from wellfit.training.size import Size, sizes_up_to
+from wellfit.training.size import DOUBLED, Size, sizes_up_to
 from wellfit.tuning.record import TrialRecord, write_record
-from wellfit.tuning.space import TuneConfig
 from wellfit.tuning.study import Study, Trial
 
 ALONE = "alone"  # in place of a pack's key, of trials that are not packed
 
 
 class Ended(NamedTuple):
-    """What a trial brought, and the weights of its best epoch; None where there is none."""
+    """What a trial brought, and what the training of each of its folds came to; none where one has no best epoch."""
 
     record: TrialRecord
-    weights: dict[str, Tensor] | None
+    models: tuple[Finished, ...] = ()
 
 
 class Running:
-    """A trial under way.
+    """A trial under way: one member, or one for each fold of a cross-validation.
 
     Args:
         trial: from the study.
         params: its configuration.
+        n_folds: 1 without folds.
+
+    Attributes:
+        members: the configuration of each.
     """
 
-    def __init__(self, trial: Trial, params: Params) -> None:
-        self.trial, self.params = trial, params
+    def __init__(self, trial: Trial, params: Params, n_folds: int = 1) -> None:
+        self.trial = trial
+        self.members = [params.replace({"train.fold": fold}) for fold in range(n_folds)] if n_folds > 1 else [params]
         self._started = time.time()
         self._history: list[dict[str, float]] = []
+        self._of_folds: list[list[dict[str, float]]] = [[] for _ in self.members]  # as long as each trains
+        self._trains = [True] * len(self.members)
         self._is_pruned = False
 
-    def observe(self, epoch: Epoch, member: int, members: Members, study: Study) -> None:
-        """Takes an epoch in, and tells the study of it."""
-        self._history.append({k: v for k, v in epoch.of(member).items() if k not in TIMING})
-        if not members.failure[member]:
+    def observe(self, epoch: Epoch, places: Sequence[int], members: Members, study: Study) -> None:
+        """Takes an epoch in, and tells the study of the mean over folds.
+
+        A fold that has stopped counts with its best epoch. One that blows up stops the others.
+
+        Args:
+            epoch: of the pack.
+            places: of its members in the pack.
+            members: of the pack.
+            study: to be told.
+        """
+        now = []
+        for fold, place in enumerate(places):
+            history = self._of_folds[fold]
+            if self._trains[fold]:
+                history.append({k: v for k, v in epoch.of(place).items() if k not in TIMING})
+                now.append(history[-1])
+            else:
+                now.append(history[members.best_epoch[place] - 1])
+            self._trains[fold] = bool(members.active[place])
+        self._history.append(_means(now))
+        if any(members.failure[place] for place in places):
+            members.active[places] = False
+        else:
             study.report(self.trial.number, len(self._history), self._history[-1][members.monitor])
 
-    def prune(self, member: int, active: np.ndarray, study: Study) -> None:
-        """Stops the member if the study says so, which has to know how far the others have come."""
-        if active[member] and study.should_prune(self.trial.number):
+    def prune(self, places: Sequence[int], active: np.ndarray, study: Study) -> None:
+        """Stops its members if the study says so, which has to know how far the others have come."""
+        if active[places].any() and study.should_prune(self.trial.number):
             self._is_pruned = True
-            active[member] = False
+            active[places] = False
 
-    def end(self, training: SharedTraining, member: int) -> Ended:
-        """What it brought, once it has stopped."""
+    def end(self, training: SharedTraining, places: Sequence[int]) -> Ended:
+        """What it brought, once all of its members have stopped."""
         members = training.members
-        failure = members.failure[member] or ""
-        best_epoch = int(members.best_epoch[member])
+        failed = [(fold, members.failure[place]) for fold, place in enumerate(places) if members.failure[place]]
+        failure = "".join(text + (f" (fold {fold})" if len(places) > 1 else "") for fold, text in failed[:1])
+        best_epochs = members.best_epoch[places]
+        has_best = bool(best_epochs.all())
         record = TrialRecord(
             number=self.trial.number,
             state="failed" if failure else "pruned" if self._is_pruned else "complete",
             values=self.trial.values,
-            config=resolved_config(self.params),
+            config=resolved_config(self.members[0]),
             history=self._history,
-            best=float(members.best[member]) if best_epoch else None,
-            best_epoch=best_epoch,
+            best=float(members.best[places].mean()) if has_best else None,
+            best_epoch=int(best_epochs[0]) if has_best else 0,
             failure=failure,
             started=self._started,
             ended=time.time(),
         )
-        return Ended(record, training.weights(member))
+        models = []
+        for place in places if has_best else ():
+            weights = training.weights(place)
+            assert weights is not None  # as there is a best epoch
+            models.append(Finished(float(members.best[place]), int(members.best_epoch[place]), weights))
+        return Ended(record, tuple(models))
+
+
+def _means(metrics: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each metric that all have."""
+    if len(metrics) == 1:
+        return metrics[0]
+    names = [name for name in metrics[0] if all(name in each for each in metrics)]
+    return {name: sum(each[name] for each in metrics) / len(metrics) for name in names}
 
 
 class Waiting:
@@ -89,6 +130,8 @@ class Waiting:
 
     def __init__(self, study: Study, params: Params, data: TrainingData, size: Size) -> None:
         self._study, self._params, self._data, self._size = study, params, data, size
+        self._of_pack = max(1, size.members // data.n_folds)  # trials
+        self._at_once = self._of_pack if data.folds else size.at_once
         self._of_key: dict[str, list[Running]] = {}
         self._refused: list[Ended] = []
 
@@ -103,7 +146,7 @@ class Waiting:
 
     def take(self, key: str, under_way: int) -> list[Running]:
         """Trials of a key, as many as can join so many that are under way."""
-        count = (self._size.processes if key == ALONE else self._size.members) - under_way
+        count = (self._size.processes if key == ALONE else self._of_pack) - under_way
         while self._ask(min(count - len(self._of_key.get(key, ())), self._room())):
             pass
         trials = self._of_key.pop(key, [])
@@ -117,7 +160,7 @@ class Waiting:
         return refused
 
     def _room(self) -> int:
-        return self._size.at_once - sum(map(len, self._of_key.values()))
+        return self._at_once - sum(map(len, self._of_key.values()))
 
     def _ask(self, count: int) -> bool:
         """Lets more trials wait; False where none is wanted, or the study has no more."""
@@ -131,7 +174,7 @@ class Waiting:
             except WellfitError as error:
                 self._refused.append(_refused(trial, self._params, error))
                 continue
-            self._of_key.setdefault(key, []).append(Running(trial, params))
+            self._of_key.setdefault(key, []).append(Running(trial, params, self._data.n_folds))
         return bool(trials)
 
 
@@ -150,14 +193,20 @@ def shortened(params: Params, data: TrainingData) -> Params:
     return params.replace({"tune.space": {}, "train.epochs": epochs, "schedule.warmup_epochs": warmup})
 
 
-def sizes_of_study(tune: TuneConfig) -> list[int]:
-    """What may be packs of a study: no more than half of the trials, so that the sampler learns from the others."""
-    return sizes_up_to(tune.n_trials // 2) if tune.pack == "auto" else [tune.pack]
+def sizes_of_study(params: Params) -> list[int]:
+    """What may be packs of a study, in members: no more than half of the trials, so that the sampler learns from them.
+
+    With folds, a trial has as many members, all in one pack.
+    """
+    tune, n_folds = params.tune, params.data.folds or 1
+    if tune.pack != "auto":
+        return [max(tune.pack, n_folds)]
+    return [n_folds * trials for trials in sizes_up_to(min(tune.n_trials // 2, DOUBLED[-1] // n_folds))]
 
 
 def most_processes(params: Params) -> int:
     """Processes that may share the trials of a study: each has two of a pack, or a trial that is not packed."""
-    largest = sizes_of_study(params.tune)[-1]
+    largest = sizes_of_study(params)[-1]
     return largest // 2 if can_pack(params) and largest > 1 else params.tune.n_trials // 2
 
 
@@ -181,9 +230,9 @@ def record_trials(
         records: gets a folder for each trial, named by its number.
         cores: as many processes as the size says, at least.
     """
-    for record, weights in train_trials(study, params, data, size, cores):
+    for record, models in train_trials(study, params, data, size, cores):
         folder = records / str(record.number)
-        write_record(folder, record, weights, data.meta.sha256)
+        write_record(folder, record, models, data.meta.sha256)
         study.tell(record.number, record.state, record.best)
         yield folder, record
 
@@ -192,7 +241,8 @@ def train_trials(study: Study, params: Params, data: TrainingData, size: Size, c
     """Trains until the study has no more trials, and hands over each as it ends.
 
     A trial that has ended leaves the others, and the next one takes its place: the study has been told of the one
-    before it is asked for the other. Values that contradict each other, or the data, are a trial that failed.
+    before it is asked for the other. Values that contradict each other, or the data, are a trial that failed. With
+    folds, a trial has a member for each, all in one pack, and ends when all of them have.
 
     Args:
         study: asked, and told of every epoch; of the end it is told by whoever iterates.
@@ -208,26 +258,31 @@ def train_trials(study: Study, params: Params, data: TrainingData, size: Size, c
         if not pack:
             return
         try:
-            packed = key != ALONE and len(pack) > 1
-            training = cores.begin([running.params for running in pack], size, packed=packed)
+            members = [params for running in pack for params in running.members]
+            packed = key != ALONE and len(members) > 1
+            training = cores.begin(members, size, packed=packed)
         except WellfitError as error:
             for running in pack:  # they differ in nothing that could be at fault
-                yield _refused(running.trial, running.params, error)
+                yield _refused(running.trial, running.members[0], error)
             continue
         for epoch in training.epochs:
-            for k, running in enumerate(pack):
-                running.observe(epoch, k, training.members, study)
+            places = np.arange(len(members)).reshape(len(pack), data.n_folds).tolist()  # of each trial
+            for own, running in zip(places, pack, strict=True):
+                running.observe(epoch, own, training.members, study)
             active = training.members.active
-            for k, running in enumerate(pack):
-                running.prune(k, active, study)
-            for k in np.flatnonzero(~active).tolist():
-                yield pack[k].end(training, k)
-            kept = np.flatnonzero(active).tolist()
+            for own, running in zip(places, pack, strict=True):
+                running.prune(own, active, study)
+            goes_on = active[places].any(axis=1)
+            for k in np.flatnonzero(~goes_on).tolist():
+                yield pack[k].end(training, places[k])
+            kept = np.flatnonzero(goes_on).tolist()
             if kept and len(kept) < len(pack):
                 joining = waiting.take(key, under_way=len(kept))
                 yield from waiting.refused()
-                training.change(kept, [running.params for running in joining])
+                added = [params for running in joining for params in running.members]
+                training.change([place for k in kept for place in places[k]], added)
                 pack = [pack[k] for k in kept] + joining
+                members = [params for running in pack for params in running.members]
 
 
 def _refused(trial: Trial, params: Params, error: WellfitError) -> Ended:
@@ -237,4 +292,4 @@ def _refused(trial: Trial, params: Params, error: WellfitError) -> Ended:
         section, name = key.split(".")
         config[section][name] = value
     now = time.time()
-    return Ended(TrialRecord(trial.number, "failed", trial.values, config, [], None, 0, str(error), now, now), None)
+    return Ended(TrialRecord(trial.number, "failed", trial.values, config, [], None, 0, str(error), now, now))
