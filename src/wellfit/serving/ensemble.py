@@ -97,10 +97,10 @@ def model_of_fold(candidates: Sequence[Sequence[Checkpoint]], fold: int, meta: M
 
 
 def fit_of_rows(model: TrainedModel, rows: Split, meta: Meta) -> Floats:
-    """What the loss of a mean of models depends on, (n,): the probability of the true class, or the error, standardized.
+    """What the loss of a mean of models depends on, (n,): probabilities of the true class, or errors, standardized.
 
     Args:
-    """What the loss of a mean of models depends on, (n,): probabilities of the true class, or errors, standardized.
+        model: a model.
         rows: n rows.
         meta: of the data.
     """
