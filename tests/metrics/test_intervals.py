@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from wellfit.metrics.intervals import FloatArray, Scores, bootstrap_intervals, mean_interval, paired_difference
+from wellfit.metrics.intervals import (
+    FloatArray,
+    Scores,
+    bootstrap_intervals,
+    mean_interval,
+    paired_difference,
+    weighted_mean_interval,
+)
 
 
 def mean_of(x: FloatArray) -> Scores:
@@ -83,3 +90,21 @@ def test_equal_scores_have_an_interval_without_width() -> None:
 def test_whether_an_interval_excludes_zero(scores: list[float], excludes: bool) -> None:
     assert mean_interval(scores).excludes_zero == excludes
     assert not mean_interval(scores[:1]).excludes_zero  # it has none
+
+
+@pytest.mark.parametrize("weight", [1.0, 0.25])
+def test_the_interval_of_rows_of_equal_weight_is_that_of_their_mean(weight: float) -> None:
+    values = np.random.default_rng(0).normal(size=60)
+    expected = stats.norm.interval(0.95, values.mean(), values.std() / np.sqrt(60))
+    found = weighted_mean_interval(values, np.full(60, weight))
+    assert found == pytest.approx((values.mean(), *expected), rel=1e-6)
+
+
+def test_the_interval_of_weighted_rows_holds_their_mean() -> None:
+    held = []
+    for seed in range(300):
+        random = np.random.default_rng(seed)
+        weights = random.integers(0, 4, 200).astype(float)
+        found = weighted_mean_interval(random.exponential(size=200) - 1.0, weights)
+        held.append(found.low <= 0 <= found.high)
+    assert 0.9 < np.mean(held) < 0.98

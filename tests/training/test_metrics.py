@@ -4,6 +4,8 @@ import torch
 from sklearn import metrics
 from torch import Tensor
 
+from wellfit.data.store import Meta
+from wellfit.data.target import fit_transform
 from wellfit.metrics.names import is_higher_better
 from wellfit.training.members import TrainConfig
 from wellfit.training.metrics import classification_scores, regression_scores
@@ -21,6 +23,11 @@ def weights_of(kind: str, members: int, n: int) -> Tensor | None:
     random = torch.Generator().manual_seed(1)
     drawn = torch.rand(members, n, generator=random) + 0.01
     return {"none": None, "of each row": drawn[0], "of each member": drawn}[kind]
+
+
+def scaled(std: float, mean: float) -> Meta:
+    """Of a target that is standardized and not transformed."""
+    return Meta.model_construct(target_std=std, target_mean=mean, target_transform=None)
 
 
 def row_weights(weights: Tensor | None, member: int) -> np.ndarray | None:
@@ -145,7 +152,7 @@ def test_outputs_that_blew_up_are_scored_without_a_warning() -> None:
     for value in (float("nan"), float("inf")):
         for classes in (2, 3):
             classification_scores(torch.full((1, 6, classes), value), torch.tensor([[0, 1, 1, 0, 1, 0]]))
-        regression_scores(torch.full((1, 4, 1), value), torch.randn(1, 4), 1.0, 10.0)
+        regression_scores(torch.full((1, 4, 1), value), torch.randn(1, 4), scaled(1.0, 10.0))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -190,7 +197,7 @@ def test_number_scores_are_scikit_learns_in_the_targets_unit(
     targets = torch.randn(members, 200)
     outputs = (targets + 0.3 * torch.randn(members, 200) + 0.1)[..., None]
     weights = weights_of(weighting, members, 200)
-    scores = regression_scores(outputs, targets, std, mean, weights)
+    scores = regression_scores(outputs, targets, scaled(std, mean), weights)
     assert list(scores) == ["rmse", "mae", "r2", "msle"]
     for k in range(members):
         true, predicted = mean + std * targets[k].double().numpy(), mean + std * outputs[k, :, 0].double().numpy()
@@ -202,14 +209,34 @@ def test_number_scores_are_scikit_learns_in_the_targets_unit(
     assert all(values.shape == (members,) for values in scores.values())
 
 
+@pytest.mark.parametrize("name", ["log", "quantile"])
+def test_scores_of_a_transformed_target_are_in_its_own_unit(name: str) -> None:
+    own_unit = np.random.default_rng(0).lognormal(10, 1, (2, 100))
+    transform, _ = fit_transform(name, own_unit[0], 0.0)
+    assert transform is not None
+    meta = Meta.model_construct(target_std=0.7, target_mean=2.0, target_transform=transform)
+    targets = torch.from_numpy((transform.forward(own_unit) - 2.0) / 0.7)
+    outputs = (targets + 0.3 * torch.randn(2, 100))[..., None]
+    scores = regression_scores(outputs, targets, meta)
+    predicted = transform.inverse(outputs[..., 0].numpy() * 0.7 + 2.0)
+    for k in range(2):
+        known = own_unit[k].clip(own_unit[0].min(), own_unit[0].max()) if name == "quantile" else own_unit[k]
+        true = transform.inverse(transform.forward(known))
+        assert scores["rmse"][k] == pytest.approx(metrics.root_mean_squared_error(true, predicted[k]))
+        assert scores["mae"][k] == pytest.approx(metrics.mean_absolute_error(true, predicted[k]))
+        assert scores["r2"][k] == pytest.approx(metrics.r2_score(true, predicted[k]))
+        assert scores["msle"][k] == pytest.approx(metrics.mean_squared_log_error(true, predicted[k]))
+    assert (scores["rmse"] > 1000).all()
+
+
 def test_msle_takes_a_negative_prediction_for_zero_and_is_left_out_for_negative_targets() -> None:
     mean, std = 1000.0, 500.0
     own_unit = torch.tensor([0.0, 500.0, 2500.0], dtype=torch.float64)
     targets = ((own_unit - mean) / std).float()[None]
     outputs = targets[..., None].clone()
     outputs[0, 0] -= 3.0  # a prediction of -1500 for a target of 0
-    assert regression_scores(outputs, targets, std, mean)["msle"] == pytest.approx([0.0])
-    assert "msle" not in regression_scores(outputs, targets, std, mean - 1.0)
+    assert regression_scores(outputs, targets, scaled(std, mean))["msle"] == pytest.approx([0.0])
+    assert "msle" not in regression_scores(outputs, targets, scaled(std, mean - 1.0))
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -218,7 +245,7 @@ def test_rounding_of_the_standardized_target_makes_no_target_negative(seed: int)
     own_unit = np.append(random.gamma(2.0, 1e5 * random.random(), 50), 0.0)
     mean, std = own_unit.mean(), own_unit.std()
     targets = torch.from_numpy(((own_unit - mean) / std).astype(np.float32))[None]
-    assert "msle" in regression_scores(targets[..., None], targets, std, mean)
+    assert "msle" in regression_scores(targets[..., None], targets, scaled(std, mean))
 
 
 @pytest.mark.parametrize("value", [0.25, 0.1])
@@ -226,7 +253,7 @@ def test_rounding_of_the_standardized_target_makes_no_target_negative(seed: int)
 @pytest.mark.parametrize("error", [0.0, 0.5])
 def test_r2_of_a_constant_target_is_scikit_learns(error: float, weighting: str, value: float) -> None:
     targets = torch.full((1, 6), value)
-    scores = regression_scores((targets + error)[..., None], targets, 2.0, 0.0, weights_of(weighting, 1, 6))
+    scores = regression_scores((targets + error)[..., None], targets, scaled(2.0, 0.0), weights_of(weighting, 1, 6))
     expected = metrics.r2_score(targets[0].numpy(), (targets[0] + error).numpy())
     assert scores["r2"][0] == expected
     assert np.isfinite(scores["r2"]).all()  # or the loop would take it for a training that blew up
@@ -237,5 +264,6 @@ def test_every_metric_that_can_be_monitored_has_its_direction() -> None:
     higher = {monitor for monitor in monitors if is_higher_better(monitor)}
     errors = {"val/loss", "val/rmse", "val/mae", "val/msle"}
     assert set(monitors) - higher == errors
-    scores = {*classification_scores(*pack(1, 50, 3)), *regression_scores(torch.ones(1, 4, 1), torch.ones(1, 4), 1, 1)}
+    numbers = regression_scores(torch.ones(1, 4, 1), torch.ones(1, 4), scaled(1.0, 1.0))
+    scores = {*classification_scores(*pack(1, 50, 3)), *numbers}
     assert set(monitors) == {"val/loss", *(f"val/{name}" for name in scores)}

@@ -12,6 +12,7 @@ from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.split import assign_rows
 from wellfit.data.store import Meta, Split, save_meta, save_split
+from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
 
@@ -48,7 +49,13 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
     y = source.y[train]
-    target = None if source.class_names else column_statistics(y[:, np.newaxis])
+    target = transform = None
+    note = ""
+    if not source.class_names:
+        wanted = data.target_transform
+        check_targets(wanted, source.y, lambda row: f"data.name {data.name} row {row}", source.target_name)
+        transform, note = fit_transform(wanted, y, source.y.min())
+        target = column_statistics((y if transform is None else transform.forward(y))[:, np.newaxis])
     with replacing(out / data.name) as folder:
         manifest: dict[str, str] = {}
         for name, rows in assignment.rows.items():
@@ -70,6 +77,8 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             std=inputs.std,
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
+            target_transform=transform,
+            target_note=note,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
             warnings=source.warnings + assignment.warnings,
             settings=own_settings(data),
@@ -104,7 +113,8 @@ def describe(meta: Meta) -> list[str]:
         else:
             lines.append(f"  {_short(column.name)}: {len(column.categories)} categories, {_listed(column.categories)}")
     what = f"{len(meta.class_names)} classes, {_listed(meta.class_names)}" if meta.class_names else "numbers"
-    return [*lines, f"  to be predicted: {_short(meta.target_name)}: {what}"]
+    note = f"; data.target_transform {meta.target_note}" if meta.target_note else ""
+    return [*lines, f"  to be predicted: {_short(meta.target_name)}: {what}{note}"]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -117,7 +127,7 @@ def _short(name: str) -> str:
     return shown if len(shown) <= LONGEST_NAME else f"{shown[: LONGEST_NAME - 3]}..."
 
 
-def column_statistics(table: NDArray[np.float32]) -> Statistics:
+def column_statistics(table: NDArray[np.floating]) -> Statistics:
     """Statistics of each column of a table (n, features), computed in float64."""
     mean = table.mean(axis=0, dtype=np.float64)
     std = table.std(axis=0, dtype=np.float64)  # exactly 0 for a constant: float64 adds equal float32 without rounding

@@ -11,6 +11,7 @@ from wellfit.data.catalog import CATALOG
 from wellfit.data.raw import Entry
 from wellfit.data.readers.images import Channels
 from wellfit.data.readers.own_table import ROLES, SEPARATORS
+from wellfit.data.target import TRANSFORMS
 
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
 
@@ -25,6 +26,7 @@ class DataConfig(Config):
     name: Annotated[str, OneOf(CATALOG)]
     path: Name
     target: Name | None
+    target_transform: Annotated[str, OneOf(("none", *TRANSFORMS, "auto"))]
     task: Literal["auto", "classification", "regression", "binary"]
     separator: Annotated[str, OneOf(SEPARATORS)]
     decimal: Literal["point", "comma"]
@@ -106,6 +108,11 @@ RULES = [
         ("data.group", "data.time"),
         lambda p, _: p.data.group is not None and p.data.time is not None,
         "data.group and data.time exclude each other, got {data.group} and {data.time}; set one to null",
+    ),
+    Rule(
+        ("data.target_transform", "data.name", "data.task"),
+        lambda p, data: p.data.target_transform in TRANSFORMS and data.task == "classification",
+        "data.target_transform {data.target_transform} is for numbers, but data.name {data.name} has classes; use none",
     ),
     Rule(
         ("data.val_fraction", "data.test_fraction"),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
 
+from wellfit.data.target import TargetTransform
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
 
@@ -76,8 +77,10 @@ class Meta(BaseModel):
         split_sizes: rows of each split.
         mean: per column of numbers in x, or per channel in raw pixel units.
         std: likewise (population, not sample); 1.0 where a column is constant.
-        target_mean: of y; None for classes.
-        target_std: of y, 1.0 where it is constant; None for classes.
+        target_mean: of y, transformed where it is; None for classes.
+        target_std: likewise, 1.0 where it is constant; None for classes.
+        target_transform: of y before it is standardized; None for none.
+        target_note: what ``data.target_transform`` came to; empty for none.
         class_counts: rows of each class; empty for a regression.
         warnings: what a user should know of this data, one sentence each.
         settings: of the section ``data``, what the user's own data were prepared with; empty for data with a name.
@@ -100,6 +103,8 @@ class Meta(BaseModel):
     target_std: float | None
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
+    target_transform: TargetTransform | None = None
+    target_note: str = ""
     settings: dict[str, Any] = {}
     manifest: dict[str, str]
 

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from wellfit.config import Config
+from wellfit.config import Config, Rule
+from wellfit.metrics.folds import effective_rows
 from wellfit.metrics.scores import FloatArray, IntArray
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD, Threshold
 
 COVERAGE = 0.95
+Z = 1.959964  # half the width of a 95 % interval in standard errors
 
 Scores = Callable[[FloatArray], dict[str, float]]  # from the weights of the rows, (n,), to named scores
 
@@ -22,6 +25,24 @@ class EvaluateConfig(Config):
     resamples: int = Field(ge=100, le=100_000)
     seed: int = Field(ge=0, lt=2**32)
     calibration_bins: int = Field(ge=2, le=100)
+    calibration: Literal["auto", "none", "temperature"]
+    threshold: Threshold
+    coverage: float | None = Field(gt=0, lt=1)
+
+
+RULES = [
+    Rule(
+        ("evaluate.calibration", "data.name", "data.task"),
+        lambda p, data: p.evaluate.calibration == "temperature" and data.task == "regression",
+        "evaluate.calibration temperature is for classes, but data.name {data.name} is a regression; use auto or none",
+    ),
+    Rule(
+        ("evaluate.threshold", "data.name", "data.task"),
+        lambda p, data: p.evaluate.threshold != DEFAULT_THRESHOLD and data.task == "regression",
+        f"evaluate.threshold must be {DEFAULT_THRESHOLD} for a regression (data.name {{data.name}}), got "
+        "{evaluate.threshold}",
+    ),
+]
 
 
 class Estimate(NamedTuple):
@@ -49,8 +70,8 @@ def bootstrap_intervals(
     Resamples in which a score is undefined do not count for that score. An interval is stretched to hold its
     estimate: chance can only add to ``ece``, a sum of absolute values, so that resamples of it may all lie above.
     That of ``accuracy`` is stretched to hold Wilson's, too: no resample of rows that are all right has one that is
-    wrong, and an interval without width would say that none ever will be. With weights, Wilson's is that of as many
-    rows as Kish (1965) takes them for, (sum of w)^2 / sum of w^2.
+    wrong, and an interval without width would say that none ever will be. With weights, Wilson's is that of the
+    effective number of rows (Kish 1965).
 
     Args:
         scores: from weights (n_rows,) to named scores, such as a `wellfit.metrics.predictions.ClassificationScores`.
@@ -65,7 +86,7 @@ def bootstrap_intervals(
     estimates = _resampled(scores, n_rows, resamples, seed, weights)
     if "accuracy" in estimates:
         estimate = estimates["accuracy"]
-        rows = n_rows if weights is None else weights.sum(dtype=float) ** 2 / np.square(weights, dtype=float).sum()
+        rows = n_rows if weights is None else effective_rows(weights.astype(np.float64))
         (low,), (high,) = wilson_interval(np.array([estimate.mean]), np.array([rows]))
         estimates["accuracy"] = Estimate(estimate.mean, min(estimate.low, float(low)), max(estimate.high, float(high)))
     result: dict[str, float | None] = {}
@@ -138,9 +159,8 @@ def wilson_interval(share: FloatArray, rows: FloatArray | IntArray) -> tuple[Flo
         share: (n,) from 0 to 1.
         rows: (n,) that each is a share of, at least 1.
     """
-    z = 1.959964
-    center = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    center = (share + Z**2 / (2 * rows)) / (1 + Z**2 / rows)
+    half = Z / (1 + Z**2 / rows) * np.sqrt(share * (1 - share) / rows + Z**2 / (4 * rows**2))
     return center - half, center + half
 
 
@@ -159,4 +179,17 @@ def mean_interval(scores: Sequence[float]) -> Estimate:
         return Estimate(mean, math.nan, math.nan)
     deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / (n - 1))
     half = float(t.ppf(0.975, n - 1)) * deviation / math.sqrt(n)
+    return Estimate(mean, mean - half, mean + half)
+
+
+def weighted_mean_interval(values: FloatArray, weights: FloatArray) -> Estimate:
+    """A weighted mean over rows and its 95 % interval, by the normal distribution (Cochran 1977).
+
+    Args:
+        values: (n,).
+        weights: (n,) not negative, not all zero.
+    """
+    total = weights.sum()
+    mean = float(weights @ values / total)
+    half = Z * float(np.sqrt((weights**2) @ (values - mean) ** 2) / total)
     return Estimate(mean, mean - half, mean + half)

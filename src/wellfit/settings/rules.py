@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from wellfit import models
 from wellfit.config import Config, DataKind
 from wellfit.data import settings as data
+from wellfit.metrics import intervals
 from wellfit.settings.messages import known_keys, rule_of, shown, unknown_key
 from wellfit.training import loss, members, optim, regularize, schedule
 from wellfit.tuning.samplers import SAMPLERS
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from wellfit.settings.params import Params
 
 # In the order in which they are checked.
-RULES = [rule for section in (data, models, loss, members, regularize, optim, schedule) for rule in section.RULES]
+RULES = [
+    rule for section in (data, models, loss, members, regularize, optim, schedule, intervals) for rule in section.RULES
+]
 
 
 def faults(params: Params, kind: DataKind) -> Iterator[str]:

@@ -266,7 +266,7 @@ def scores(
     found = {"loss": loss(outputs, targets, weights).cpu().numpy()}
     if targets.dtype == torch.int64:
         return found | classification_scores(class_logits(outputs), targets, weights, ranked=ranked)
-    return found | regression_scores(outputs, targets, meta.target_std or 1.0, meta.target_mean or 0.0, weights)
+    return found | regression_scores(outputs, targets, meta, weights)
 
 
 def _unchanged(rows: Tensor) -> Tensor:

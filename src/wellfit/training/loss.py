@@ -186,6 +186,12 @@ RULES = [
         "loss.name {loss.name} is for classes, but data.name {data.name} is a regression; use mse or auto",
     ),
     Rule(
+        ("loss.name", "data.target_transform"),
+        lambda p, _: p.loss.name != "auto" and LOSSES[p.loss.name].in_own_unit and p.data.target_transform != "none",
+        "loss.name {loss.name} compares targets in their own unit, so data.target_transform must be none, got "
+        "{data.target_transform}; use mse with log",
+    ),
+    Rule(
         ("loss.label_smoothing", "data.name", "data.task"),
         lambda p, data: p.loss.label_smoothing > 0 and data.task == "regression",
         "loss.label_smoothing must be 0 for a regression (data.name {data.name}), got {loss.label_smoothing:g}",
@@ -258,7 +264,7 @@ class Loss:
         Returns:
             (K,) float32, the weighted mean of each member. Class weights weigh rows likewise, as
             ``torch.nn.CrossEntropyLoss`` has it; ``focal`` does not divide by them (Lin et al. 2017). Losses of numbers
-            are in standard deviations of the target, but for ``msle``.
+            are in standard deviations of the target, transformed where it is, but for ``msle``.
         """
         if outputs.ndim == 2 and self._weights is None and weights is None:
             return self._plain(outputs, targets, "mean")  # in one call: of a small network's step, 5 % less

@@ -4,6 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wellfit.data.store import Meta
+from wellfit.data.target import in_own_unit
 from wellfit.metrics.scores import (
     FloatArray,
     Rankings,
@@ -43,15 +45,14 @@ def classification_scores(
 
 
 def regression_scores(
-    outputs: Tensor, targets: Tensor, target_std: float, target_mean: float, weights: Tensor | None = None
+    outputs: Tensor, targets: Tensor, meta: Meta, weights: Tensor | None = None
 ) -> dict[str, FloatArray]:
     """Errors in the target's own unit.
 
     Args:
         outputs: (K, n, 1) predictions of the standardized target by K members.
         targets: (K, n) standardized targets.
-        target_std: standard deviation that the target was divided by.
-        target_mean: what was subtracted before.
+        meta: how they were transformed and standardized.
         weights: (n,) or (K, n) not negative, not all zero, or None for equal weights.
 
     Returns:
@@ -61,15 +62,18 @@ def regression_scores(
     target = _numpy(targets)
     error = _numpy(outputs.squeeze(-1)) - target
     row_weights = np.ones_like(target) if weights is None else _numpy(weights.expand_as(targets))
-    scores = error_scores(target, error, row_weights, unit=target_std)
+    own_target, own_prediction = in_own_unit(meta, target), in_own_unit(meta, target + error)
+    unit = meta.target_std or 1.0
+    if meta.target_transform is None:
+        scores = error_scores(target, error, row_weights, unit=unit)
+    else:
+        scores = error_scores(own_target, own_prediction - own_target, row_weights)
     # Of a constant target nothing can be explained: 1 for no error at all, else 0, as scikit-learn has it.
     rmse, r2 = scores["rmse"], scores["r2"]
     scores["r2"] = np.where(np.isnan(r2) & ~np.isnan(rmse), rmse == 0, r2)
-    own_unit = target * target_std + target_mean
-    rounding = 1e-6 * (target_std + abs(target_mean))  # of the standardized targets, which are float32
-    if own_unit.min() >= -rounding:
-        predicted = (target + error) * target_std + target_mean
-        scores["msle"] = mean_squared_log_error(own_unit.clip(0), predicted, row_weights)
+    rounding = 1e-6 * (unit + abs(meta.target_mean or 0.0))  # of the standardized targets, which are float32
+    if own_target.min() >= -rounding:
+        scores["msle"] = mean_squared_log_error(own_target.clip(0), own_prediction, row_weights)
     return scores
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wellfit.data.store import Meta, Split
+from wellfit.data.target import standardized
 
 
 class Tensors(NamedTuple):
@@ -34,9 +35,9 @@ class Tensors(NamedTuple):
 
 
 def to_tensors(split: Split, meta: Meta, device: torch.device) -> Tensors:
-    """Moves a split to the device, and standardizes the target by the statistics of the training rows."""
+    """Moves a split to the device, and transforms and standardizes the target as the training rows have it."""
     y = np.array(split.y)
-    if meta.target_mean is not None and meta.target_std is not None:
-        y = ((y - meta.target_mean) / meta.target_std).astype(np.float32)
+    if meta.task == "regression":
+        y = standardized(meta, y).astype(np.float32)
     weights = None if split.weights is None else torch.tensor(np.array(split.weights), device=device)
     return Tensors(torch.from_numpy(np.array(split.x)).to(device), torch.from_numpy(y).to(device), weights)

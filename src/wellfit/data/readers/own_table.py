@@ -15,6 +15,7 @@ from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.feature_checks import check_features
 from wellfit.data.readers.tables import FIRST_ROW, check_file, read_csv, read_parquet
 from wellfit.data.store import file_sha256
+from wellfit.data.target import check_targets
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def _target(columns: Columns, name: str, data: DataConfig, path: Path) -> tuple[
         )
     if np.ptp(y) == 0:
         raise WellfitError(f"{path} column {name!r}: the target is {y[0]:g} in every row")
+    check_targets(data.target_transform, y, columns.row, name)
     return y, ()
 
 
