@@ -144,7 +144,7 @@ def test_coverage_by_group_with_wilson_intervals():
     size = np.array([1.0, 2, 2, 1, 3, 3])
     found = measure_coverage(covered, size, np.array([0, 0, 0, 1, 1, 1]), ["a", "b", "none"], np.ones(6))
     assert [(each.group, each.rows, each.coverage, each.size) for each in found] == [
-        ("all", 6, 5 / 6, 2.0),
+        ("all rows", 6, 5 / 6, 2.0),
         ("a", 3, pytest.approx(2 / 3), pytest.approx(5 / 3)),
         ("b", 3, 1.0, pytest.approx(7 / 3)),
     ]
@@ -156,7 +156,7 @@ def test_coverage_counts_rows_by_their_weight():
     found = measure_coverage(
         np.array([True, False, True]), np.array([1.0, 2, np.inf]), np.zeros(3, int), ["a"], np.array([3.0, 1.0, 0.0])
     )
-    assert found[0][:3] == ("all", 2, 0.75)
+    assert found[0][:3] == ("all rows", 2, 0.75)
     assert found[0].size == 1.25
     expected = measure_coverage(np.array([True, False]), np.ones(2), np.zeros(2, int), [], np.array([9.0, 3.0]))[0]
     assert (found[0].low, found[0].high) == (expected.low, expected.high)  # whatever the unit of weights

@@ -40,6 +40,7 @@ def test_the_threshold_is_that_of_brute_force(wanted, weighted, decimals):
     np.testing.assert_allclose(sign * curve.values, [by_force(t) for t in curve.thresholds], atol=1e-12)
     grid = [by_force(t) for t in np.linspace(0.01, 0.99, 50)]
     assert by_force(curve.chosen) >= max(grid) - 1e-12
+    assert [sign * curve.at(t) for t in (0.2, 0.5, 0.77)] == pytest.approx([by_force(t) for t in (0.2, 0.5, 0.77)])
 
 
 def test_of_equally_good_thresholds_the_nearest_to_a_half_is_chosen():

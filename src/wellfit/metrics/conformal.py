@@ -169,7 +169,7 @@ def measure_coverage(
         names: of the groups.
         weights: (n,) not negative, not all zero.
     """
-    parts = [("all", weights), *((name, weights * (groups == i)) for i, name in enumerate(names))]
+    parts = [("all rows", weights), *((name, weights * (groups == i)) for i, name in enumerate(names))]
     found = []
     for name, own in parts:
         if own.any():

@@ -26,12 +26,14 @@ from wellfit.metrics.scores import (
     mean_squared_log_error,
     precision_recall_f1,
 )
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes
 
 # In the order of ``metrics.json``.
 CLASS_SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"),
     *("precision", "recall", "f1", "average_precision"),
 )
+FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 
 
 class ClassRow(NamedTuple):
@@ -51,20 +53,23 @@ class ClassificationScores:
 
     Args:
         y: (n,) true class indices.
-        probabilities: (n, C), each row sums to 1; the predicted class is the most probable one.
+        probabilities: (n, C), each row sums to 1.
         calibration_bins: bins of ``ece``.
+        threshold: of `wellfit.metrics.threshold.predicted_classes`.
 
     Raises:
         WellfitError: there are no rows, or a probability is NaN or infinite.
     """
 
-    def __init__(self, y: IntArray, probabilities: FloatArray, calibration_bins: int) -> None:
+    def __init__(
+        self, y: IntArray, probabilities: FloatArray, calibration_bins: int, threshold: float = DEFAULT_THRESHOLD
+    ) -> None:
         _check_finite(probabilities, "probabilities")
         self._classes = probabilities.shape[1]
-        self._y, self._predicted = y, probabilities.argmax(axis=1)
+        self._y, self._predicted = y, predicted_classes(probabilities, threshold)
         self._row_loss = _log_losses(y, probabilities)
         confidence, self._bin = confidence_bins(probabilities, calibration_bins)
-        self._overconfidence = confidence - (self._predicted == y)
+        self._overconfidence = confidence - (probabilities.argmax(axis=1) == y)
         ranked = np.array([1]) if self._classes == 2 else np.arange(self._classes)
         self._rankings = Rankings(probabilities.T[ranked], y == ranked[:, np.newaxis])
 
@@ -115,7 +120,13 @@ def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray
     return {name: float(values[0]) for name, values in scores.items()}
 
 
-def scores_of(task: Task, y: NDArray[Any], predictions: FloatArray, calibration_bins: int) -> Scores:
+def scores_of(
+    task: Task,
+    y: NDArray[Any],
+    predictions: FloatArray,
+    calibration_bins: int,
+    threshold: float = DEFAULT_THRESHOLD,
+) -> Scores:
     """The scores of predictions as a function of the rows' weights, (n,).
 
     Args:
@@ -123,12 +134,13 @@ def scores_of(task: Task, y: NDArray[Any], predictions: FloatArray, calibration_
         y: (n,) true class indices or values.
         predictions: (n, C) probabilities, or (n,) numbers.
         calibration_bins: bins of ``ece``.
+        threshold: of `wellfit.metrics.threshold.predicted_classes`.
 
     Raises:
         WellfitError: there are no rows, or a prediction is NaN or infinite.
     """
     if task == "classification":
-        return ClassificationScores(np.asarray(y), predictions, calibration_bins)
+        return ClassificationScores(np.asarray(y), predictions, calibration_bins, threshold)
     return partial(regression_scores, np.asarray(y, np.float64), predictions)
 
 
@@ -178,7 +190,11 @@ def confusion_counts(y: IntArray, predicted: IntArray, n_classes: int) -> IntArr
 
 
 def per_class_report(
-    y: IntArray, probabilities: FloatArray, class_names: Sequence[str], weights: NDArray[np.float32] | None = None
+    y: IntArray,
+    probabilities: FloatArray,
+    class_names: Sequence[str],
+    weights: NDArray[np.float32] | None = None,
+    threshold: float = DEFAULT_THRESHOLD,
 ) -> list[ClassRow]:
     """Precision, recall and F1 of each class, zero where undefined, and its number of rows.
 
@@ -187,13 +203,24 @@ def per_class_report(
         probabilities: (n, C).
         class_names: C names.
         weights: (n,) how much each row counts in the scores, or None where all count alike.
+        threshold: of `wellfit.metrics.threshold.predicted_classes`.
     """
-    classes, predicted = len(class_names), probabilities.argmax(axis=1)
+    classes, predicted = len(class_names), predicted_classes(probabilities, threshold)
     row_weights = None if weights is None else weights.astype(np.float64)
     confusion = confusion_matrices(y[np.newaxis], predicted[np.newaxis], classes, row_weights)
     columns = [scores[0].tolist() for scores in precision_recall_f1(confusion)]
     support = np.bincount(y, minlength=classes).tolist()
     return [ClassRow(*row) for row in zip(class_names, *columns, support, strict=True)]
+
+
+def fifths_of(y: FloatArray, values: FloatArray) -> IntArray:
+    """Which of `FIFTHS` of the true values each value lies in, (n,).
+
+    Args:
+        y: (m,) true values.
+        values: (n,) true or predicted ones.
+    """
+    return np.searchsorted(np.quantile(y, [0.2, 0.4, 0.6, 0.8]), values)
 
 
 def confidence_bins(probabilities: FloatArray, bins: int) -> tuple[FloatArray, IntArray]:

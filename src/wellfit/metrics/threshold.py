@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from wellfit.metrics.names import score_name
 from wellfit.metrics.scores import FloatArray, IntArray, class_scores, ratio
 
 DEFAULT_THRESHOLD = 0.5
@@ -49,16 +50,27 @@ class ThresholdCurve(NamedTuple):
     """A score of predicted classes over the threshold.
 
     Attributes:
-        thresholds: (m,) one between each two neighbouring probabilities, rising; above 0 and below 1.
+        starts: (m,) from here to the next one the score is the same; rising.
+        thresholds: (m,) the middle of each such stretch, above 0 and below 1.
         values: (m,) of the score.
         chosen: the one that is used.
         score: ``f1``, ``balanced_accuracy`` or ``mean_cost``, which is to fall.
     """
 
+    starts: FloatArray
     thresholds: FloatArray
     values: FloatArray
     chosen: float
     score: str
+
+    @property
+    def words(self) -> str:
+        """The score in print."""
+        return score_name(self.score)
+
+    def at(self, threshold: float) -> float:
+        """The score at a threshold."""
+        return float(self.values[np.searchsorted(self.starts, threshold, side="right") - 1])
 
 
 def predicted_classes(probabilities: FloatArray, threshold: float) -> IntArray:
@@ -91,7 +103,7 @@ def threshold_curve(
         chosen: the threshold that other rows have chosen; None for the best here, of equally good ones the nearest
             to 0.5.
     """
-    thresholds, confusion = _confusion_by_threshold(y, probability, weights)
+    starts, thresholds, confusion = _confusion_by_threshold(y, probability, weights)
     if isinstance(wanted, Costs):
         mistakes = confusion[:, 0, 1] * wanted.false_positive + confusion[:, 1, 0] * wanted.false_negative
         name, values = "mean_cost", ratio(mistakes, confusion.sum((1, 2)))
@@ -101,11 +113,13 @@ def threshold_curve(
         best = values.min() if name == "mean_cost" else values.max()
         good = thresholds[np.isclose(values, best, rtol=1e-12, atol=0)]
         chosen = float(good[np.abs(good - DEFAULT_THRESHOLD).argmin()])
-    return ThresholdCurve(thresholds, values, chosen, name)
+    return ThresholdCurve(starts, thresholds, values, chosen, name)
 
 
-def _confusion_by_threshold(y: IntArray, probability: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Thresholds (m,), rising, and the confusion matrix at each, (m, 2, 2)."""
+def _confusion_by_threshold(
+    y: IntArray, probability: FloatArray, weights: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Starts and thresholds, (m,) each, and the confusion matrix at each, (m, 2, 2)."""
     counted = weights > 0
     y, probability, weights = y[counted], probability[counted], weights[counted]
     values, place = np.unique(probability, return_inverse=True)
@@ -117,4 +131,4 @@ def _confusion_by_threshold(y: IntArray, probability: FloatArray, weights: Float
     missed, kept = (np.concatenate([[0.0], sums.cumsum()]) for sums in (positive, negative))
     confusion = np.stack([kept, negative.sum() - kept, missed, positive.sum() - missed], axis=1).reshape(-1, 2, 2)
     inside = (middles > 0) & (middles < 1)
-    return middles[inside], confusion[inside]
+    return ends[:-1][inside], middles[inside], confusion[inside]

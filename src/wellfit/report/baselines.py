@@ -4,7 +4,7 @@ from typing import Any
 
 from wellfit.baselines.comparison import conclusion, difference_in_words
 from wellfit.metrics.names import score_name
-from wellfit.report.content import MISSING, Table, cell, in_print, with_interval
+from wellfit.report.content import MISSING, Table, cell, in_print, score, with_interval
 from wellfit.report.records import Evaluated
 
 SAYS = (
@@ -30,7 +30,9 @@ def _table(run: Evaluated, name: str) -> Table:
     """The models by a score, the network first."""
     words = score_name(name)
     network = run.checkpoint.info["config"]["model"]["name"]
-    rows = [[f"the network ({network})", *with_interval(run.metrics, name), MISSING, MISSING]]
+    at_half = run.metrics.get(f"threshold/at_half/{name}")  # the baselines have no other threshold
+    known = with_interval(run.metrics, name) if at_half is None else (score(name, at_half), MISSING)
+    rows = [[f"the network ({network})", *known, MISSING, MISSING]]
     for one in run.baselines:
         gain = in_print(difference_in_words(name, one.gains[name]))
         setting = ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in one.fitted.setting.items())

@@ -9,6 +9,7 @@ from wellfit.metrics.intervals import wilson_interval
 from wellfit.metrics.names import score_name
 from wellfit.metrics.predictions import confusion_counts
 from wellfit.metrics.scores import FloatArray, IntArray
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes
 from wellfit.report.content import Chart, Share, Table, number, percent, rows_in_words, score, score_cell
 
 MANY_CELLS = 20  # classes above which a confusion matrix is not repeated as a table
@@ -50,7 +51,12 @@ def single_curve(history: Mapping[str, Sequence[float]], column: str) -> Chart:
 
 
 def of_classes(
-    y: IntArray, probabilities: FloatArray, class_names: Sequence[str], bins: int, ece: float | None
+    y: IntArray,
+    probabilities: FloatArray,
+    class_names: Sequence[str],
+    bins: int,
+    ece: float | None,
+    threshold: float = DEFAULT_THRESHOLD,
 ) -> dict[str, Chart]:
     """The charts of predicted classes by name, in the order of the page.
 
@@ -60,11 +66,11 @@ def of_classes(
         class_names: C names.
         bins: of the reliability diagram.
         ece: the expected calibration error.
+        threshold: of `wellfit.metrics.threshold.predicted_classes`.
     """
+    predicted = predicted_classes(probabilities, threshold)
     return {
-        "confusion_matrix": confusion_matrix(
-            confusion_counts(y, probabilities.argmax(axis=1), len(class_names)), class_names
-        ),
+        "confusion_matrix": confusion_matrix(confusion_counts(y, predicted, len(class_names)), class_names),
         "reliability": reliability(y, probabilities, bins, ece),
         "roc": roc(y, probabilities, class_names),
         "precision_recall": precision_recall(y, probabilities, class_names),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.store import Meta, Split
 from wellfit.metrics.scores import FloatArray
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes
 from wellfit.report.content import MISSING, Picture, Table, cell, number, percent, png
 
 IMAGES, ROWS = 24, 10  # the most that are shown
@@ -38,16 +39,19 @@ def samples(split: Split, meta: Meta) -> tuple[Sequence[Picture], Table | None]:
     return (), Table(f"Training rows, raw values{_left_out(meta)}", header, cells)
 
 
-def wrong_classes(split: Split, probabilities: FloatArray, meta: Meta) -> Mistakes:
+def wrong_classes(
+    split: Split, probabilities: FloatArray, meta: Meta, threshold: float = DEFAULT_THRESHOLD
+) -> Mistakes:
     """The rows that were predicted wrong with the highest probability.
 
     Args:
         split: test.
         probabilities: (n, C).
         meta: of the data.
+        threshold: of `wellfit.metrics.threshold.predicted_classes`.
     """
-    y, predicted = np.asarray(split.y), probabilities.argmax(axis=1)
-    confidence = probabilities.max(axis=1)
+    y, predicted = np.asarray(split.y), predicted_classes(probabilities, threshold)
+    confidence = probabilities[np.arange(len(y)), predicted]
     wrong = np.flatnonzero(predicted != y)
     if not len(wrong):
         return Mistakes("Not one test row was predicted wrong.")

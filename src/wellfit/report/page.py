@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from wellfit.charts.style import svg
 from wellfit.files import write_text
-from wellfit.report import origin, sections
+from wellfit.report import decision, origin, sections
 from wellfit.report.baselines import baselines
 from wellfit.report.content import cell, is_number
 from wellfit.report.records import Evaluated, read_training, read_tuning
@@ -38,6 +38,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "cards": sections.cards(run, trained),
         "results": sections.results(run),
         "baselines": baselines(run),
+        "decisions": decision.section(run.decided, run.metrics, run.meta.task),
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),
         "data": sections.data(run),

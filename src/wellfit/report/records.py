@@ -15,6 +15,7 @@ from wellfit.files import read_json
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import Chart
+from wellfit.report.decision import Decided
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.tuning.best import TRIAL_COLUMNS
@@ -36,6 +37,7 @@ class Evaluated(NamedTuple):
         charts: of the predictions, in the order of the page.
         per_class: the report of each class; empty for a regression.
         baselines: on the same rows; empty where there are none.
+        decided: by validation rows.
     """
 
     params: Params
@@ -49,6 +51,7 @@ class Evaluated(NamedTuple):
     charts: Sequence[Chart]
     per_class: Sequence[ClassRow]
     baselines: Sequence[Compared] = ()
+    decided: Decided = Decided()
 
     @property
     def is_classification(self) -> bool:

@@ -50,7 +50,7 @@ def headline(run: Evaluated) -> str:
 
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
-    names_of_scores = [name for name in run.metrics if not name.endswith(("_low", "_high"))]
+    names_of_scores = [name for name in run.metrics if name in MEANINGS]
     names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
@@ -59,7 +59,10 @@ def results(run: Evaluated) -> dict[str, Any]:
     ]
     header = ["score", "value", "95 % interval", *(["constant"] if run.baselines else []), "meaning"]
     classes = [[name, *map(Share, shares), support] for name, *shares, support in run.per_class]
-    wrong = examples.wrong_classes if run.is_classification else examples.wrong_numbers
+    if run.is_classification:
+        mistakes = examples.wrong_classes(run.test, run.predictions, run.meta, run.decided.decision.threshold)
+    else:
+        mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
     return {
         "scores": Table("Test scores, with bootstrap intervals over the rows", header, rows),
         "charts": run.charts,
@@ -67,7 +70,7 @@ def results(run: Evaluated) -> dict[str, Any]:
         if run.is_classification
         else None,
         "fold_classes": len(names) > MANY_PARTS,
-        "mistakes": wrong(run.test, run.predictions, run.meta),
+        "mistakes": mistakes,
     }
 
 

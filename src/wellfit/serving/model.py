@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from wellfit.data.store import Meta
+from wellfit.data.target import in_own_unit
 from wellfit.errors import WellfitError
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
@@ -55,14 +56,17 @@ class TrainedModel:
     def predict(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Probabilities of the classes, (n, C), or numbers in the target's unit, (n,).
 
+        They are those of the network alone: see `wellfit.metrics.decision.Decision.predictions` for what validation
+        rows make of them.
+
         Args:
             rows: as :meth:`outputs` takes them.
         """
         outputs = self.outputs(rows)
-        if self._meta.target_mean is None or self._meta.target_std is None:
-            probabilities: NDArray[np.float64] = softmax(outputs, axis=1)
-            return probabilities
-        return outputs * self._meta.target_std + self._meta.target_mean
+        if self._meta.task == "regression":
+            return in_own_unit(self._meta, outputs)
+        probabilities: NDArray[np.float64] = softmax(outputs, axis=1)
+        return probabilities
 
 
 def load_model(models: Path, meta: Meta) -> TrainedModel:

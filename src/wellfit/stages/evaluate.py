@@ -16,22 +16,24 @@ from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
-from wellfit.data.store import Meta, Split, load_meta, load_split
+from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
 from wellfit.files import read_json, write_csv, write_json
+from wellfit.metrics.conformal import Coverage
+from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
-from wellfit.metrics.predictions import ClassRow, per_class_report, scores_of
+from wellfit.metrics.predictions import FIFTHS, ClassRow, fifths_of, per_class_report, scores_of
+from wellfit.metrics.threshold import predicted_classes
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
+from wellfit.report.decision import Decided, charts_of, coverage_in_words
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
-from wellfit.serving.model import CHECKPOINT_FILE, load_model
+from wellfit.serving.model import CHECKPOINT_FILE, TrainedModel, load_model
 from wellfit.settings.params import Params
 
 Metrics = dict[str, float | None]
 
 BASELINE_TAG = "wellfit.baseline"
-FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
-
 
 def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> None:
     """Scores the trained model on the test split and logs to the run that trained it.
@@ -41,8 +43,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         data_folder: ``data/processed/<name>``.
         models: has ``best.safetensors`` and ``run.json``.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
-            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``predictions.csv``, ``confusion.csv``,
-            ``per_class.csv`` and ``plots/``.
+            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``decision.json``, ``predictions.csv``,
+            ``confusion.csv``, ``per_class.csv``, ``coverage.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -50,18 +52,41 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     report, page = reports / "evaluate", reports / "report.html"
     meta = load_meta(data_folder)
     model = load_model(models, meta)
-    test = load_split(data_folder, meta, "test")
+    splits = {name: load_split(data_folder, meta, name) for name in SPLIT_NAMES}
+    test = splits["test"]
 
-    predictions = model.predict(test.x)
-    metrics = _score(predictions, test, meta, params.evaluate)
+    val, outputs = _outputs(model, splits["val"]), _outputs(model, test)
+    train = _outputs(model, splits["train"]) if meta.task == "regression" and params.evaluate.coverage else None
+    decision = decide(val, train, meta, params.evaluate)
+    predictions = decision.predictions(outputs.outputs, meta)
+    held = hold(decision, predictions, outputs, meta)
+
+    metrics = _score(predictions, test, meta, params.evaluate, decision.threshold)
+    metrics |= other_scores(decision, outputs, meta, params.evaluate.calibration_bins)
+    metrics |= held.metrics(decision.coverage)
     compared = compare(predictions, load_baselines(reports / "baseline", meta), test, meta, params.evaluate)
     _print(metrics, compared)
+    _print_decision(decision, held.coverage, meta)
 
-    per_class = _write_predictions(predictions, test, meta, report)
-    charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots")
-    file = models / CHECKPOINT_FILE
+    per_class = _write_predictions(predictions, test, meta, report, decision.threshold, held)
+    write_json(report / "decision.json", decision.model_dump(mode="json"))
+    charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots", decision.threshold)
+    decided = Decided(decision, held.coverage, charts_of(decision, held.coverage, val, outputs, meta, params.evaluate))
+    for name, chart in decided.charts.items():
+        save(chart.figure, report / "plots" / f"{name}.png")
     run = Evaluated(
-        params, meta, data_folder, test, model.checkpoint, file, predictions, metrics, charts, per_class, compared
+        params,
+        meta,
+        data_folder,
+        test,
+        model.checkpoint,
+        models / CHECKPOINT_FILE,
+        predictions,
+        metrics,
+        charts,
+        per_class,
+        compared,
+        decided,
     )
     write_json(report / "metrics.json", run.all_metrics)
     write_page(page, run, reports)
@@ -69,9 +94,15 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     _publish(models / "run.json", run, report, page)
 
 
-def _score(predictions: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig) -> Metrics:
+def _outputs(model: TrainedModel, split: Split) -> Outputs:
+    return Outputs(model.outputs(split.x), split.y, split.weights)
+
+
+def _score(
+    predictions: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, threshold: float
+) -> Metrics:
     """The scores of the test split with the ends of their intervals."""
-    scores = scores_of(meta.task, test.y, predictions, config.calibration_bins)
+    scores = scores_of(meta.task, test.y, predictions, config.calibration_bins, threshold)
     return bootstrap_intervals(scores, len(test.y), config.resamples, config.seed, test.weights)
 
 
@@ -84,42 +115,60 @@ def _print(metrics: Metrics, compared: Sequence[Compared]) -> None:
         print("\nreports/baseline has no baselines of these data to compare with")
 
 
-def _write_predictions(predictions: NDArray[np.float64], test: Split, meta: Meta, report: Path) -> list[ClassRow]:
-    """Writes a line for each row, for a confusion matrix, and for each class; returns the last."""
+def _print_decision(decision: Decision, coverage: Sequence[Coverage], meta: Meta) -> None:
+    for note in decision.notes:
+        print(note)
+    if coverage:
+        print(coverage_in_words(coverage[0], decision.coverage or 0.0, meta.task))
+
+
+def _write_predictions(
+    predictions: NDArray[np.float64], test: Split, meta: Meta, report: Path, threshold: float, held: Held
+) -> list[ClassRow]:
+    """Writes a line for each row, for a confusion matrix, each class and each coverage; returns the classes."""
     if meta.task == "classification":
         y, names = np.asarray(test.y), meta.class_names
         rows: list[list[Any]] = [
             [row, names[true], names[guess], *(round(p, 6) for p in chances)]
             for row, true, guess, chances in zip(
-                test.ids.tolist(), y, predictions.argmax(1), predictions.tolist(), strict=True
+                test.ids.tolist(), y, predicted_classes(predictions, threshold), predictions.tolist(), strict=True
             )
         ]
         columns = ["id", "actual", "predicted", *(f"p_{name}" for name in names)]
         confusion = [row[1:3] for row in rows]
-        per_class = per_class_report(y, predictions, names, test.weights)
+        per_class = per_class_report(y, predictions, names, test.weights, threshold)
     else:
         y = np.asarray(test.y, np.float64)
         rows = [list(row) for row in zip(test.ids.tolist(), y.tolist(), predictions.tolist(), strict=True)]
         columns = ["id", "actual", "predicted"]
         # A confusion matrix of numbers: was a high value predicted high?
-        edges = np.quantile(y, [0.2, 0.4, 0.6, 0.8])
-        fifths = ([FIFTHS[i] for i in np.searchsorted(edges, values)] for values in (y, predictions))
+        fifths = ([FIFTHS[i] for i in fifths_of(y, values)] for values in (y, predictions))
         confusion = [list(pair) for pair in zip(*fifths, strict=True)]
         per_class = []
+    for name, cells in held.columns.items():
+        columns = [*columns, name]
+        rows = [[*row, each] for row, each in zip(rows, cells, strict=True)]
     write_csv(report / "predictions.csv", columns, rows)
+    write_csv(report / "coverage.csv", Coverage._fields, held.coverage)
     write_csv(report / "confusion.csv", ["actual", "predicted"], confusion)
     write_csv(report / "per_class.csv", ClassRow._fields, per_class)
     return per_class
 
 
 def _draw(
-    predictions: NDArray[np.float64], test: Split, meta: Meta, config: EvaluateConfig, metrics: Metrics, plots: Path
+    predictions: NDArray[np.float64],
+    test: Split,
+    meta: Meta,
+    config: EvaluateConfig,
+    metrics: Metrics,
+    plots: Path,
+    threshold: float,
 ) -> list[Chart]:
     """The charts of the page, which are saved as pictures, too."""
     shutil.rmtree(plots, ignore_errors=True)  # of another task
     if meta.task == "classification":
         y = np.asarray(test.y)
-        drawn = of_classes(y, predictions, meta.class_names, config.calibration_bins, metrics["ece"])
+        drawn = of_classes(y, predictions, meta.class_names, config.calibration_bins, metrics["ece"], threshold)
         for name, chart in drawn.items():
             save(chart.figure, plots / f"{name}.png")
         return list(drawn.values())
