@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.fetch import FetchConfig, fetch
-from wellfit.data.prepare import channel_statistics, column_statistics, prepare
+from wellfit.data.prepare import channel_statistics, column_statistics, describe, prepare
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.settings import DataConfig
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
@@ -82,6 +82,29 @@ def test_statistics_of_a_target(run: Callable[..., Any]) -> None:
     assert meta.target_std == pytest.approx(y.std(), rel=1e-12)
     assert meta.class_counts == ()
     assert meta.class_names == ()
+
+
+def test_statistics_of_a_transformed_target(run: Callable[..., Any]) -> None:
+    meta, splits = run("diabetes", target_transform="log")
+    y = splits["train"].y.astype(np.float64)
+    assert meta.target_transform is not None
+    logarithm = np.log1p(y / np.quantile(y, 0.05))
+    assert meta.target_mean == pytest.approx(logarithm.mean())
+    assert meta.target_std == pytest.approx(logarithm.std())
+    assert y.max() > 300  # it is stored in its own unit
+    assert describe(meta)[-1].startswith(
+        "  to be predicted: disease_progression: numbers; data.target_transform log, skewness of the training targets "
+    )
+    assert run("diabetes")[0].sha256 != meta.sha256
+
+
+def test_a_logarithm_of_negative_targets_is_refused(run: Callable[..., Any]) -> None:
+    with pytest.raises(
+        WellfitError,
+        match=r"^data\.name regression row \d+, column '.*': data\.target_transform log needs targets >= 0, got -",
+    ):
+        run("regression", target_transform="log")
+    assert run("regression", target_transform="auto")[0].target_note.startswith("auto: none")
 
 
 def test_statistics_of_images(run: Callable[..., Any]) -> None:

@@ -12,9 +12,11 @@ from sklearn import metrics
 from wellfit.errors import WellfitError
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import (
+    FIFTHS,
     ClassificationScores,
     confidence_bins,
     confusion_counts,
+    fifths_of,
     main_scores_of,
     per_class_report,
     regression_scores,
@@ -347,3 +349,33 @@ def test_the_per_class_report_weighs_rows_and_counts_them() -> None:
     for i, row in enumerate(report):
         assert (row.precision, row.recall, row.f1) == pytest.approx([column[i] for column in expected[:3]])
         assert row.support == 2
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.7])
+def test_a_threshold_moves_the_scores_of_predicted_classes_alone(threshold: float) -> None:
+    y, probabilities = predictions(0, classes=2)
+    predicted = probabilities[:, 1] > threshold
+    ones = np.ones(len(y))
+    found = ClassificationScores(y, probabilities, BINS, threshold)(ones)
+    before = ClassificationScores(y, probabilities, BINS)(ones)
+    expected = {
+        "accuracy": metrics.accuracy_score(y, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted),
+        "macro_f1": metrics.f1_score(y, predicted, average="macro"),
+        "weighted_f1": metrics.f1_score(y, predicted, average="weighted"),
+        "precision": metrics.precision_score(y, predicted),
+        "recall": metrics.recall_score(y, predicted),
+        "f1": metrics.f1_score(y, predicted),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    for name in ("log_loss", "roc_auc", "ece", "average_precision"):
+        assert found[name] == before[name]
+    assert found["recall"] != before["recall"]
+    report = per_class_report(y, probabilities, ["a", "b"], threshold=threshold)
+    assert report[1].recall == pytest.approx(expected["recall"])
+
+
+def test_fifths_of_numbers() -> None:
+    y = np.arange(10.0)
+    assert fifths_of(y, y).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    assert fifths_of(y, np.array([-9.0, 99.0])).tolist() == [0, len(FIFTHS) - 1]

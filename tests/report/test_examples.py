@@ -24,6 +24,16 @@ def test_the_most_confident_mistakes_come_first(tmp_path: Path) -> None:
     assert not found.pictures
 
 
+def test_mistakes_are_those_of_the_threshold(tmp_path: Path) -> None:
+    run = made_up(tmp_path)
+    found = wrong_classes(run.test, run.predictions, run.meta, threshold=0.9)
+    missed = np.sum((run.predictions[:, 1] < 0.9) & (np.asarray(run.test.y) == 1))
+    mistaken = np.sum((run.predictions[:, 1] > 0.9) & (np.asarray(run.test.y) == 0))
+    assert found.says.startswith(f"{missed + mistaken} of 120 test rows were predicted wrong")
+    assert found.table
+    assert {tuple(row[1:3]) for row in found.table.rows} == {("yes", "no")} | ({("no", "yes")} if mistaken else set())
+
+
 def test_a_model_without_mistakes_has_none(tmp_path: Path) -> None:
     run = made_up(tmp_path)
     found = wrong_classes(run.test, np.eye(2)[np.asarray(run.test.y)], run.meta)

@@ -22,6 +22,7 @@ from wellfit.stages.train import train
 
 from ..conftest import working_in
 
+FIFTHS = ("lowest", "second", "middle", "fourth", "highest")
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 Scores = dict[str, float]
 Take = Callable[[str], Scores]
@@ -41,6 +42,7 @@ SCORES = {
     ],
     "diabetes": ["rmse", "mae", "r2", "msle"],
 }
+COVERAGE = ["coverage/asked", "coverage/held", "coverage/held_low", "coverage/held_high", "coverage/mean_size"]
 
 
 def run(prepared: Path, data: str, *changes: str, folder: str | None = None, with_baselines: bool = False) -> Scores:
@@ -96,7 +98,7 @@ def take(
 @pytest.mark.parametrize("data", ["moons", "diabetes"])
 def test_metrics_are_those_of_the_contract(take: Take, data: str) -> None:
     metrics = take(data)
-    expected = [name + end for name in SCORES[data] for end in ("", "_low", "_high")]
+    expected = [name + end for name in SCORES[data] for end in ("", "_low", "_high")] + COVERAGE
     assert sorted(metrics) == sorted(expected)
     for name in SCORES[data]:
         assert metrics[f"{name}_low"] <= metrics[f"{name}_high"]
@@ -155,6 +157,7 @@ def test_scores_are_added_to_the_run_that_trained(project: Path, take: Take) -> 
         "roc.png",
         "precision_recall.png",
         "reliability.png",
+        "coverage.png",
     }
     assert (logged / "report.html").read_bytes() == (project / "reports/report.html").read_bytes()
     assert len(client.search_runs([found.info.experiment_id])) == 1
@@ -287,3 +290,107 @@ def test_baselines_of_other_data_are_left_out(prepared: Path, take: Take, capsys
     metrics = run(prepared, "moons")
     assert not [name for name in metrics if name.startswith("baseline/")]
     assert "reports/baseline has no baselines of these data to compare with" in capsys.readouterr().out
+
+
+def test_a_threshold_decides_what_is_predicted(project: Path, prepared: Path, take: Take) -> None:
+    at_half = take("moons")
+    metrics = run(prepared, "moons", "evaluate.threshold={false_positive: 1, false_negative: 20}")
+    threshold = metrics["threshold/chosen"]
+    assert threshold < 0.4
+    rows = predictions(project)
+    first, second = load_meta(prepared / "moons").class_names
+    expected = [second if float(row[f"p_{second}"]) > threshold else first for row in rows]
+    assert [row["predicted"] for row in rows] == expected
+    actual = [row["actual"] for row in rows]
+    assert metrics["accuracy"] == pytest.approx(sk.accuracy_score(actual, expected))
+    assert metrics["recall"] == pytest.approx(sk.recall_score(actual, expected, pos_label=second))
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "precision", "recall", "f1"):
+        assert metrics[f"threshold/at_half/{name}"] == at_half[name]
+    for name in ("log_loss", "roc_auc", "ece", "average_precision"):
+        assert metrics[name] == at_half[name]
+    per_class = list(csv.DictReader((project / "reports/evaluate/per_class.csv").read_text().splitlines()))
+    assert float(per_class[1]["recall"]) == pytest.approx(metrics["recall"])
+    plots = {path.name for path in (project / "reports/evaluate/plots").iterdir()}
+    assert {"threshold.png", "confusion_matrix_at_half.png"} <= plots
+    assert json.loads((project / "reports/evaluate/decision.json").read_text())["threshold"] == threshold
+
+
+def test_a_threshold_of_ten_classes_is_refused(project: Path, prepared: Path, take: Take) -> None:
+    take("moons")
+    shutil.rmtree(project / "models")
+    with pytest.raises(WellfitError, match=r"^evaluate\.threshold f1 is for two classes, but digits has 10; use 0\.5"):
+        run(prepared, "digits", "evaluate.threshold=f1", "train.epochs=1", "schedule.warmup_epochs=0")
+
+
+def test_a_temperature_changes_probabilities_and_no_class(project: Path, prepared: Path, take: Take) -> None:
+    before = take("moons")
+    rows = predictions(project)
+    metrics = run(prepared, "moons", "evaluate.calibration=temperature")
+    assert metrics["calibration/temperature"] != 1.0
+    assert metrics["calibration/none/log_loss"] == before["log_loss"] != metrics["log_loss"]
+    assert metrics["accuracy"] == before["accuracy"]
+    changed = predictions(project)
+    assert [row["predicted"] for row in changed] == [row["predicted"] for row in rows]
+    assert [row["p_upper"] for row in changed] != [row["p_upper"] for row in rows]
+    assert (project / "reports/evaluate/plots/reliability_without_temperature.png").exists()
+
+
+def test_sets_of_classes_hold_the_truth_as_often_as_it_is_said(project: Path, take: Take) -> None:
+    metrics = take("moons")
+    rows = predictions(project)
+    sets = [json.loads(row["set"]) for row in rows]
+    held = [row["actual"] in each for row, each in zip(rows, sets, strict=True)]
+    assert metrics["coverage/held"] == pytest.approx(np.mean(held))
+    assert metrics["coverage/mean_size"] == pytest.approx(np.mean([len(each) for each in sets]))
+    assert all(row["predicted"] in each for row, each in zip(rows, sets, strict=True))
+    coverage = list(csv.DictReader((project / "reports/evaluate/coverage.csv").read_text().splitlines()))
+    assert [row["group"] for row in coverage] == ["all rows", "upper", "lower"]
+
+
+def test_intervals_hold_the_truth_as_often_as_it_is_said(project: Path, take: Take) -> None:
+    metrics = take("diabetes")
+    rows = predictions(project)
+    low, high, actual = (np.array([float(row[name]) for row in rows]) for name in ("low", "high", "actual"))
+    assert metrics["coverage/held"] == pytest.approx(((low <= actual) & (actual <= high)).mean())
+    assert metrics["coverage/mean_size"] == pytest.approx((high - low).mean())
+    assert 0.75 < metrics["coverage/held"] < 1
+    coverage = list(csv.DictReader((project / "reports/evaluate/coverage.csv").read_text().splitlines()))
+    assert [row["group"] for row in coverage][1:] == [f"{which} fifth" for which in FIFTHS]
+
+
+def test_without_coverage_there_are_no_sets(project: Path, prepared: Path, take: Take) -> None:
+    take("moons")
+    assert not set(run(prepared, "moons", "evaluate.coverage=null")) & set(COVERAGE)
+    assert list(predictions(project)[0]) == ["id", "actual", "predicted", "p_upper", "p_lower"]
+    assert (project / "reports/evaluate/coverage.csv").read_text() == "group,rows,coverage,low,high,size\n"
+
+
+def test_too_few_validation_rows_give_intervals_without_ends(
+    project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take("diabetes")
+    metrics = run(prepared, "diabetes", "evaluate.coverage=0.999")
+    assert metrics["coverage/held"] == 1.0
+    assert metrics["coverage/mean_size"] is None
+    assert {(row["low"], row["high"]) for row in predictions(project)} == {("", "")}
+    assert "validation rows are too few for evaluate.coverage 0.999: intervals are infinite" in capsys.readouterr().out
+
+
+def test_a_transformed_target_is_scored_in_its_own_unit(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    size = random.normal(size=400)
+    price = np.exp(6 + size + 0.4 * random.normal(size=400))
+    (project / "t.csv").write_text("\n".join(["size,price", *(f"{s},{p}" for s, p in zip(size, price, strict=True))]))
+    own = ["data.path=t.csv", "data.target=price", "data.target_transform=auto", "optim.lr=0.01", "train.epochs=30"]
+    params = load_params(PARAMS_FILE, ["data.name=csv", *own])
+    meta = prepare(params.data, project / "raw", project / "processed")
+    assert meta.target_transform is not None
+    assert meta.target_transform.name == "log"
+    metrics = run(project / "processed", "csv", *own)
+    rows = predictions(project)
+    actual, predicted = (np.array([float(row[name]) for row in rows]) for name in ("actual", "predicted"))
+    assert metrics["rmse"] == pytest.approx(sk.root_mean_squared_error(actual, predicted))
+    assert np.abs(np.log(predicted / actual)).mean() < 0.5
+    trained = json.loads((project / "reports/train/metrics.json").read_text())
+    assert 50 < trained["val/rmse"] < price.std()
+    assert "smeared" in capsys.readouterr().out

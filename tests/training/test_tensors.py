@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from wellfit.data.store import SplitName, load_meta, load_split
+from wellfit.data.target import fit_transform
 from wellfit.models.inputs import Inputs
 from wellfit.training.tensors import to_tensors
 
@@ -32,6 +33,17 @@ def test_weights_come_along(processed: Callable[..., Path]) -> None:
     weights = to_tensors(split, meta, CPU).weights
     assert weights is not None
     assert weights.tolist() == list(range(20))
+
+
+def test_a_transformed_target_is_standardized(processed: Callable[..., Path]) -> None:
+    folder = processed("regression")
+    meta, split = load_meta(folder), load_split(folder, load_meta(folder), "train")
+    transform, _ = fit_transform("quantile", split.y, 0.0)
+    assert transform is not None
+    meta = meta.model_copy(update={"target_transform": transform, "target_mean": 0.5, "target_std": 2.0})
+    y = to_tensors(split, meta, CPU).y
+    assert y.dtype == torch.float32
+    np.testing.assert_allclose(y, (transform.forward(split.y) - 0.5) / 2.0, rtol=1e-6)
 
 
 def test_training_rows_get_mean_0_and_deviation_1_where_they_vary(processed: Callable[..., Path]) -> None:

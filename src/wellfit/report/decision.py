@@ -57,7 +57,7 @@ def section(decided: Decided, metrics: Mapping[str, float | None], task: Task) -
         for name, value in metrics.items()
         if name.startswith(f"{place}/")
     ]
-    header = ["score", "as decided", "otherwise", "that is"]
+    header = ["score", "as decided", "otherwise", "otherwise means"]
     return {
         "says": says,
         "scores": Table("Scores of the test split without what was decided", header, others) if others else None,
@@ -74,7 +74,7 @@ def coverage_in_words(found: Coverage, asked: float, task: Task) -> str:
         f"{what} hold the truth in {percent(found.coverage)} of the test rows, "
         f"95\N{NO-BREAK SPACE}% interval {percent(found.low)} to {percent(found.high)}, where {percent(asked)} was "
         f"asked for; their {SIZES[task]} is {number(found.size)}. The validation rows that they come from also "
-        "chose the epoch and the trial, so the coverage may lie slightly below."
+        "chose the epoch and the trial, so the coverage of new rows may lie slightly below what was asked for."
     )
 
 

@@ -200,6 +200,16 @@ def test_a_csv_file_as_a_german_spreadsheet_writes_it(read: Read) -> None:
         read(rows.replace("1.1", "1"), target="Preis", separator="semicolon", task="classification")
 
 
+def test_a_target_without_a_logarithm_is_refused_by_its_row(read: Read) -> None:
+    rows = "x,price\n" + "".join(f"{i},{i - 2.5}\n" for i in range(9))
+    with pytest.raises(WellfitError) as caught:
+        read(rows, target_transform="log")
+    assert str(caught.value) == (
+        "t.csv row 2, column 'price': data.target_transform log needs targets >= 0, got -2.5; use quantile or none "
+        "(params.yaml)"
+    )
+
+
 def test_a_target_keeps_its_digits(read: Read) -> None:
     rows = "a,price\n" + "".join(f"{i * i % 7},{1_000_000_000 + i / 8}\n" for i in range(30))
     assert read(rows).y.tolist() == [1_000_000_000 + i / 8 for i in range(30)]
