@@ -46,6 +46,8 @@ def test_the_threshold_is_that_of_brute_force(wanted, weighted, decimals):
 def test_of_equally_good_thresholds_the_nearest_to_a_half_is_chosen():
     y, probability = np.array([0, 0, 1, 1]), np.array([0.1, 0.2, 0.6, 0.9])
     assert threshold_curve(y, probability, np.ones(4), "f1").chosen == pytest.approx(0.4)
+    y, probability = np.array([0, 1, 0, 1]), np.array([0.1, 0.3, 0.5, 0.9])  # 0.2 is as good
+    assert threshold_curve(y, probability, np.ones(4), "balanced_accuracy").chosen == pytest.approx(0.7)
     y, probability = np.array([1, 1, 1, 1]), np.array([0.2, 0.3, 0.6, 0.9])  # the lower, the better
     assert threshold_curve(y, probability, np.ones(4), "f1").chosen == pytest.approx(0.1)
 

@@ -35,6 +35,7 @@ Metrics = dict[str, float | None]
 
 BASELINE_TAG = "wellfit.baseline"
 
+
 def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> None:
     """Scores the trained model on the test split and logs to the run that trained it.
 
