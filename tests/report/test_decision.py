@@ -80,3 +80,9 @@ def test_a_threshold_that_is_a_number_has_no_curve(tmp_path: Path) -> None:
     assert list(charts_of(decision, [], logits(0), logits(1), run.meta, config)) == ["confusion_matrix_at_half"]
     (lowest,) = charts_of(Decision(coverage=0.9), COVERAGE, logits(0), logits(1), run.meta, config).values()
     assert "Lowest for yes: 80.0" in lowest.says
+
+
+def test_the_page_says_what_the_network_learns_of_the_target(tmp_path: Path, reports: Path) -> None:
+    run = made_up(tmp_path, classes=())
+    noted = run.meta.model_copy(update={"target_note": "auto: log, skewness 3.41 before and 0.12 after"})
+    assert "Target: auto: log, skewness 3.41 before and 0.12 after." in read(run._replace(meta=noted), reports).words

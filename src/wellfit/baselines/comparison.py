@@ -43,7 +43,7 @@ class Compared(NamedTuple):
 def compare(
     predictions: FloatArray, baselines: Sequence[Fitted], test: Split, meta: Meta, config: EvaluateConfig
 ) -> list[Compared]:
-    """Scores baselines on the test rows, beside the network.
+    """Scores baselines on the test rows, beside the network, at a threshold of 0.5 whatever ``evaluate.threshold`` is.
 
     Args:
         predictions: of the network: (n, C) probabilities, or (n,) numbers.
