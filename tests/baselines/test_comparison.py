@@ -13,7 +13,7 @@ from wellfit.metrics.predictions import main_scores_of
 
 from .conftest import table
 
-CONFIG = EvaluateConfig(resamples=200, seed=3, calibration_bins=10)
+CONFIG = EvaluateConfig(resamples=200, seed=3, calibration_bins=10, calibration="none", threshold=0.5, coverage=None)
 ROWS = 400
 
 

@@ -15,7 +15,7 @@ from wellfit.metrics.names import score_name
 from wellfit.metrics.predictions import ClassificationScores, confusion_counts
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD, ThresholdCurve, threshold_curve
 from wellfit.report.charts import confusion_matrix, reliability
-from wellfit.report.content import Chart, Share, Table, number, percent, score_cell
+from wellfit.report.content import Chart, Share, Table, in_print, number, percent, score_cell
 
 MANY_GROUPS = 20  # above which the table of groups is folded
 # What stands beside a score of the decision, by where `metrics.json` has it.
@@ -46,7 +46,7 @@ def section(decided: Decided, metrics: Mapping[str, float | None], task: Task) -
         metrics: as in ``metrics.json``.
         task: classification or regression.
     """
-    says = [f"{note[0].upper()}{note[1:]}." for note in decided.decision.notes]
+    says = [in_print(f"{note[0].upper()}{note[1:]}.") for note in decided.decision.notes]
     if decided.coverage:
         says.append(coverage_in_words(decided.coverage[0], decided.decision.coverage or 0.0, task))
     if not says:
