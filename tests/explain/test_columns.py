@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.store import Column, Meta
+from wellfit.data.store import Column, Meta, Source
 from wellfit.explain.columns import OTHER, features_of, places_of
 
 TABLE = pd.DataFrame(
@@ -66,3 +66,18 @@ def test_each_column_is_a_feature() -> None:
     assert sorted(index for feature in features for index in feature.stored) == list(range(6))
     row = encode(fit_columns(TABLE, 10), TABLE)[0]
     assert [feature.cell(row) for feature in features] == [1.0, None, 8.0, "red"]
+
+
+def test_what_was_made_of_one_column_is_one_feature() -> None:
+    sources = (
+        Source(name="sold", kind="dates", parts=("year", "days")),
+        Source(name="sepal.year", kind="numbers"),
+        Source(name="note", kind="text"),
+    )
+    names = ["sold.year", "sepal.year", "sold.days", *(f"note.words{i}" for i in range(16))]
+    columns = tuple(Column(name=name, fill=0.0, flags_missing=name == "sold.days", categories=()) for name in names)
+    features = features_of(meta_of(columns, sources=sources))
+    assert [feature.name for feature in features] == ["sold", "sepal.year", "note"]
+    assert features[0].stored == [0, 2, 19]
+    assert len(features[2].stored) == 16
+    assert features[0].cell(np.zeros(20, np.float32)) is None

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wellfit.data.store import Column, Meta, Split
+from wellfit.data.store import Column, Meta, Source, Split
 from wellfit.explain import explanation
 from wellfit.explain.explanation import (
     ExplainConfig,
@@ -61,6 +61,18 @@ def test_the_strongest_column_is_found_in_every_part() -> None:
     np.testing.assert_allclose(found.dependence[0].mean[:, 0], 3 * found.dependence[0].values, rtol=1e-5)
     assert np.all(found.contributions.values[:, 1:] == 0)
     assert found.permutations == 20
+
+
+def test_parts_of_a_date_are_drawn_and_counts_of_words_are_not() -> None:
+    names = ["t.words0", "d.year", "d.days", "n"]
+    columns = tuple(Column(name=name, fill=0.0, flags_missing=False, categories=()) for name in names)
+    sources = (Source(name="t", kind="text"), Source(name="d", kind="dates", parts=("year", "days")))
+    test, predict = table(4), Counted()
+    found = explain(predict, test, test, predict(test.x), meta_of(columns, sources=sources), CONFIG)
+    assert isinstance(found, TableExplanation)
+    assert found.importance.names == ("t", "d", "n")
+    assert found.importance.order[0] == 0
+    assert [each.name for each in found.dependence] == ["d.year", "d.days"]
 
 
 @pytest.mark.parametrize(("columns", "rows", "permutations"), [(4, 400, 400), (20, 200, 87), (200, 100, 10)])

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.sources import input_names
 from wellfit.data.store import Column, Meta
 
 OTHER = "(other)"  # a category that is not told apart
@@ -72,5 +73,9 @@ def places_of(meta: Meta) -> list[Place]:
 
 
 def features_of(meta: Meta) -> list[Feature]:
-    """The columns of a table that are explained, in the order of ``Meta.columns``."""
-    return [Feature(place.column.name, (place,)) for place in places_of(meta)]
+    """The columns that are explained: what was made of one column of the file, such as parts of a date, is one."""
+    made_of = {name: source.name for source in meta.sources for name in input_names(source)}
+    places: dict[str, list[Place]] = {}
+    for place in places_of(meta):
+        places.setdefault(made_of.get(place.column.name, place.column.name), []).append(place)
+    return [Feature(name, tuple(them)) for name, them in places.items()]

@@ -116,7 +116,9 @@ def explain(
     sample = _rows(test, _drawn(test, rows, seed))
     importance = permutation_importance(predict, sample, meta.task, features, config.repeats, seed)
 
-    places = [place for i in importance.order[: config.columns] for place in features[i].places][: config.columns]
+    text = {source.name for source in meta.sources if source.kind == "text"}  # its counts of words are not drawn
+    ranked = [features[i] for i in importance.order if features[i].name not in text]
+    places = [place for feature in ranked for place in feature.places][: config.columns]
     outputs = _drawn_outputs(meta)
     x = np.asarray(train.x)
     dependence = partial_dependence(predict, sample.x[:DEPENDENCE_ROWS], x, places, outputs, CURVES)
