@@ -77,14 +77,17 @@ class _Shown:
         return list(value) if type(value) is tuple else value
 
 
-def auto_or_at_least(low: int, high: int | None = None) -> PlainValidator:
-    """Takes ``auto`` or a whole number from low to high."""
+def auto_or_at_least(low: int, high: int | None = None, *, or_null: bool = False) -> PlainValidator:
+    """Takes ``auto`` or a whole number from low to high, or null where that has a meaning."""
+    limit = f">= {low}" if high is None else f"from {low} to {high}"
+    text = f"must be {'null, ' * or_null}auto or a whole number {limit}"
 
     def check(value: Any) -> Any:
-        if value == "auto" or (type(value) is int and low <= value <= (high or value)):
+        if value == "auto" or (value is None and or_null):
             return value
-        limit = f">= {low}" if high is None else f"from {low} to {high}"
-        raise PydanticCustomError("auto_or_number", f"must be auto or a whole number {limit}")
+        if type(value) is int and low <= value <= (high or value):
+            return value
+        raise PydanticCustomError("auto_or_number", text)
 
     return PlainValidator(check)
 

@@ -111,6 +111,8 @@ BAD_VALUES = [
     ("train.seed", "-1", "must be >= 0, got -1"),
     ("tune.n_trials", "0", "must be >= 1, got 0"),
     ("tune.timeout", "0", "must be > 0.0, got 0"),
+    ("tune.max_steps", "0", "must be null, auto or a whole number >= 1, got 0"),
+    ("model.embedding_size", "257", "must be auto or a whole number from 1 to 256, got 257"),
     ("tune.pack", "0", "must be auto or a whole number >= 1, got 0"),
     ("tune.pack", "true", "must be auto or a whole number >= 1, got True"),
     ("tune.pack", "all", "must be auto or a whole number >= 1, got 'all'"),

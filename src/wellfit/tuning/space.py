@@ -123,7 +123,7 @@ class TuneConfig(Config):
     enabled: bool
     n_trials: int = Field(ge=1)
     timeout: float | None = Field(gt=0)
-    max_steps: int | None = Field(ge=1)
+    max_steps: Annotated[Literal["auto"] | int | None, auto_or_at_least(1, or_null=True)]
     pack: Annotated[Literal["auto"] | int, auto_or_at_least(1)]
     space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
     sampler: Annotated[str, OneOf(SAMPLERS)]

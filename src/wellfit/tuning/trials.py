@@ -20,6 +20,7 @@ from wellfit.training.size import DOUBLED, Size, sizes_up_to
 from wellfit.tuning.record import TrialRecord, write_record
 from wellfit.tuning.study import Study, Trial
 
+STEPS_ON_IMAGES = 1000  # of a trial, where tune.max_steps is auto: tables train to their end
 ALONE = "alone"  # in place of a pack's key, of trials that are not packed
 
 
@@ -184,10 +185,16 @@ def of_trial(params: Params, trial: Trial, data: TrainingData) -> Params:
 
 
 def shortened(params: Params, data: TrainingData) -> Params:
-    """Params of at most ``tune.max_steps``, in whole epochs, in which nothing is searched any more."""
-    if params.tune.max_steps is None:
+    """Params of at most ``tune.max_steps``, in whole epochs, in which nothing is searched any more.
+
+    With auto, trials on tables train to their end, those on images for at most 1,000 steps.
+    """
+    most = params.tune.max_steps
+    if most == "auto":
+        most = STEPS_ON_IMAGES if data.meta.kind == "images" else None
+    if most is None:
         return params.replace({"tune.space": {}})
-    epochs = min(params.train.epochs, max(1, params.tune.max_steps // steps_per_epoch(params, data)))
+    epochs = min(params.train.epochs, max(1, most // steps_per_epoch(params, data)))
     warmup = min(params.schedule.warmup_epochs, epochs - 1)
     # A space that is fine with all epochs need not be with fewer.
     return params.replace({"tune.space": {}, "train.epochs": epochs, "schedule.warmup_epochs": warmup})
