@@ -84,19 +84,18 @@ def shared(models: Sequence[Checkpoint], share: float) -> list[Checkpoint]:
     return [Checkpoint(weights, info | {"share": share / len(models)}) for weights, info in models]
 
 
-def out_of_fold(candidates: Sequence[Sequence[Checkpoint]], rows: Split, fold: int, meta: Meta) -> Floats:
-    """What a mean of candidates predicts for rows of a fold, by the models that were not trained on them.
+def model_of_fold(candidates: Sequence[Sequence[Checkpoint]], fold: int, meta: Meta) -> TrainedModel:
+    """A mean of candidates for rows of a fold: of those of their models that were not trained on these rows.
 
     Args:
         candidates: in the mean, as :func:`shared` gives them.
-        rows: of the fold.
-        fold: its number.
+        fold: number of the fold; 0 without folds.
         meta: of the data.
     """
     models = [models[fold] for models in candidates]
     total = sum(model.info["share"] for model in models)
-    shares = [Checkpoint(model.weights, model.info | {"share": model.info["share"] / total}) for model in models]
-    return TrainedModel(shares, meta).predict(rows.x)
+    parts = [Checkpoint(weights, info | {"share": info["share"] / total}) for weights, info in models]
+    return TrainedModel(parts, meta)
 
 
 def fit_of_rows(predictions: NDArray[Any], split: Split, task: Task) -> Floats:

@@ -7,7 +7,7 @@ from typing import Any
 from wellfit.data.store import Split, load_folds
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
-from wellfit.serving.ensemble import candidates_of, out_of_fold, select_ensemble, shared
+from wellfit.serving.ensemble import candidates_of, model_of_fold, select_ensemble, shared
 from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
@@ -112,6 +112,7 @@ def _write_validation(
 ) -> None:
     lines: list[list[Any]] = []
     for fold, rows in enumerate(folds):
-        columns, table = prediction_table(out_of_fold(chosen, rows, fold, data.meta), rows, data.meta)
+        predictions = model_of_fold(chosen, fold, data.meta).predict(rows.x)
+        columns, table = prediction_table(predictions, rows, data.meta)
         lines += [[line[0], fold, *line[1:]] for line in table]
     write_csv(file, ["id", "fold", *columns[1:]], lines)
