@@ -322,8 +322,8 @@ def test_a_long_value_is_cut() -> None:
 
 OWN = ["data.name=csv", "data.target=price"]
 CONTRADICTIONS = [
-    (["train.fold=1"], "train.fold must be 0 to data.folds - 1, and 0 without folds, got 1 with data.folds None"),
-    (["data.folds=3", "train.fold=3"], "train.fold must be 0 to data.folds - 1, and 0 without folds, got 3 with"),
+    (["train.fold=1"], "train.fold must be 0 to data.folds - 1, and 0 where that is null, got 1"),
+    (["data.folds=3", "train.fold=3"], "train.fold must be 0 to data.folds - 1, and 0 where that is null, got 3"),
     (["data.folds=3", "model.name=cnn"], "data.folds trains the models of all folds as one pack, which model.name cnn"),
     (
         ["data.folds=3", "train.precision=bf16"],

@@ -181,7 +181,7 @@ def test_data_prepared_with_another_number_of_folds_are_refused(params: Params, 
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("train.fold=3", "train.fold must be 0 to data.folds - 1, and 0 without folds, got 3 with data.folds 3"),
+        ("train.fold=3", "train.fold must be 0 to data.folds - 1, and 0 where that is null, got 3"),
         ("model.name=cnn", "as one pack, which model.name cnn does not"),
         ("train.precision=bf16", "data.folds needs train.precision fp32 and train.compile false, got bf16 and False"),
     ],

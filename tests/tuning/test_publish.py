@@ -1,5 +1,6 @@
 """The publisher of a study: what MLflow and the storage have in the end, however the study ended."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -9,7 +10,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -410,3 +412,15 @@ def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path
         engine.open(publisher)
         engine.finish(publisher)
     assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]
+
+
+def test_the_best_value_of_several_folds_is_published_with_all_their_weights(tmp_path: Path) -> None:
+    """It is the mean of values of different epochs, so it stands in no epoch of the history."""
+    told = dataclasses.replace(record(3, {}, "pruned"), best=0.125)
+    models = [Finished(best, epoch, {"weight": torch.ones(2)}) for best, epoch in ((0.1, 3), (0.15, 2))]
+    write_record(tmp_path / "3", told, models, META.sha256)
+    publication = cast(StudyPublication, SimpleNamespace(meta=META))
+    ended = StudyPublication.ended_run(publication, tmp_path / "3")
+    assert ended.metrics == {"best/val/loss": 0.125, "best_epoch": 3}
+    names = ["history.jsonl", "best.safetensors", "fold1.safetensors"]
+    assert [file.name for file, _ in ended.files] == names

@@ -83,6 +83,22 @@ def test_pruning_stops_all_folds_and_the_next_trial_joins_with_all_of_its_own(da
     assert all(len(each.models) == FOLDS for each in ended.values())
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the fork of a process that has trained cannot train")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_processes_share_the_folds_of_a_trial(data: TrainingData) -> None:
+    params = folds_with("train.epochs=6", "train.patience=1").replace({"train.threads": None})
+    found = []
+    for processes in (1, 2):
+        with Cores(data, processes) as cores:
+            ended = trained(Script(rates(0.3, 0.01, 0.2), pruned={1: 2}), params, data, 6, cores)
+        found.append({each.record.number: each for each in ended})
+    assert [found[0][number].record.state for number in range(3)] == ["complete", "pruned", "complete"]
+    for number, one in found[0].items():
+        two = found[1][number]
+        assert two.record.best == pytest.approx(one.record.best, rel=1e-4)
+        assert [model.epoch for model in two.models] == [model.epoch for model in one.models]
+
+
 def test_a_fold_that_blows_up_ends_its_trial(data: TrainingData) -> None:
     by_time = in_folds(data, [-1, 2, 1])
     assert by_time.folds is not None

@@ -103,6 +103,9 @@ class Source(BaseModel):
 class Meta(BaseModel):
     """What ``meta.json`` says of a processed data set. All statistics are of the train split alone.
 
+    With folds, they are of the rows that the model of fold 0 is trained on, for the models of the other folds as well:
+    one encoding for all. Those of the inputs know of no target; mean and deviation of the target are a unit.
+
     Attributes:
         name: of the data set, as in ``data.name``.
         kind: images or table.

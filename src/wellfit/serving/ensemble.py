@@ -83,17 +83,17 @@ def shared(models: Sequence[Checkpoint], share: float) -> list[Checkpoint]:
 
 
 def model_of_fold(candidates: Sequence[Sequence[Checkpoint]], fold: int, meta: Meta) -> TrainedModel:
-    """The mean of those models of some candidates that were not trained on the rows of a fold.
+    """A mean of candidates for rows of a fold: of those of their models that were not trained on these rows.
 
     Args:
         candidates: in the mean, as :func:`shared` gives them.
-        fold: its number.
+        fold: number of the fold; 0 without folds.
         meta: of the data.
     """
     models = [models[fold] for models in candidates]
     total = sum(model.info["share"] for model in models)
-    shares = [Checkpoint(model.weights, model.info | {"share": model.info["share"] / total}) for model in models]
-    return TrainedModel(shares, meta)
+    parts = [Checkpoint(weights, info | {"share": info["share"] / total}) for weights, info in models]
+    return TrainedModel(parts, meta)
 
 
 def fit_of_rows(model: TrainedModel, rows: Split, meta: Meta) -> Floats:

@@ -112,6 +112,7 @@ def _write_validation(
 ) -> None:
     lines: list[list[Any]] = []
     for fold, rows in enumerate(folds):
-        columns, table = prediction_table(model_of_fold(chosen, fold, data.meta).predict(rows.x), rows, data.meta)
+        predictions = model_of_fold(chosen, fold, data.meta).predict(rows.x)
+        columns, table = prediction_table(predictions, rows, data.meta)
         lines += [[line[0], fold, *line[1:]] for line in table]
     write_csv(file, ["id", "fold", *columns[1:]], lines)

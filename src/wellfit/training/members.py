@@ -56,7 +56,7 @@ RULES = [
     Rule(
         ("train.fold", "data.folds"),
         lambda p, _: p.train.fold >= (p.data.folds or 1),
-        "train.fold must be 0 to data.folds - 1, and 0 without folds, got {train.fold} with data.folds {data.folds}",
+        "train.fold must be 0 to data.folds - 1, and 0 where that is null, got {train.fold}",
     ),
     Rule(
         ("data.folds", "model.name"),

@@ -80,7 +80,8 @@ class StudyPublication(Publication):
         """
         record = read_record(folder)
         monitor = record.config["train"]["monitor"]
-        best = record.history[record.best_epoch - 1] if record.best_epoch else {}
+        # With folds, the best value is the mean of those of the folds, whose best epochs differ.
+        best = {} if record.best is None else record.history[record.best_epoch - 1] | {monitor: record.best}
         scores = {name: value for name, value in best.items() if name.startswith("val/")}
         metrics = {f"best/{name}": scores[name] for name in sorted(scores, key=lambda name: name != monitor)}
         files = [(folder / HISTORY, "")]
