@@ -60,7 +60,7 @@ def test_a_table_is_encoded_as_scikit_learn_does(numbers: int, counts: list[int]
     if counts:
         encoder = OneHotEncoder(categories=[np.arange(c) for c in counts], handle_unknown="ignore", sparse_output=False)
         expected.append(encoder.fit(np.zeros((1, len(counts)))).transform(codes))
-    inputs = Inputs(meta("table", (numbers + len(counts),), mean, std, tuple(counts)), CPU)
+    inputs = Inputs(meta("table", (numbers + len(counts),), mean, std, tuple(counts)), "standard", CPU)
     encoded = inputs(torch.tensor(np.hstack([x, codes]), dtype=torch.float32))
     assert encoded.dtype == torch.float32
     assert encoded.shape[1:] == inputs.shape == (numbers + sum(counts),)
@@ -70,7 +70,7 @@ def test_a_table_is_encoded_as_scikit_learn_does(numbers: int, counts: list[int]
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_each_channel_of_images_is_standardized(dtype: torch.dtype) -> None:
     images = torch.randint(0, 256, (5, 2, 3, 4)).to(dtype)
-    inputs = Inputs(meta("images", (2, 3, 4), (100.0, 7.0), (50.0, 0.5)), CPU)
+    inputs = Inputs(meta("images", (2, 3, 4), (100.0, 7.0), (50.0, 0.5)), "standard", CPU)
     kept = images.clone()
     encoded = inputs(images)
     assert (encoded.dtype, inputs.shape) == (torch.float32, (2, 3, 4))

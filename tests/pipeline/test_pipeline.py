@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 
 from .conftest import Run
 
-STAGES = ["fetch", "preprocess", "baseline", "tune", "train", "evaluate"]
+STAGES = ["fetch", "preprocess", "tune", "train", "baseline", "evaluate"]
 TUNED = {"tune": 1, "trial": 2, "train": 1, "baseline": 3}  # runs in MLflow
 NOISE = re.compile(r"warn|deprecat|traceback", re.IGNORECASE)
 

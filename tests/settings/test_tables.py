@@ -11,6 +11,7 @@ from torch import nn
 
 from wellfit.config import Config
 from wellfit.models import MODELS
+from wellfit.models.embedding import TableColumns, column_embedding
 from wellfit.settings.params import load_params
 from wellfit.training.loss import LOSSES, LossConfig
 from wellfit.training.optim import OPTIMIZERS, ByMatrix, OptimConfig
@@ -64,7 +65,13 @@ def test_models(name: str) -> None:
     config = PARAMS.model.model_copy(update=changes)
     shape = (1, 8, 8) if entry.needs_images else (5,)
     build = resolve_name(f"wellfit.models.{entry.builder}")
-    assert keys_read(config, lambda recorded: build(recorded, shape, 3)) - {"name"} == set(entry.reads)
+    found = keys_read(config, lambda recorded: build(recorded, shape, 3))
+    if "embedding" in entry.reads:
+        columns = TableColumns(torch.arange(5.0).expand(2, 5), 0, (3,), 100)
+        for embedding in ("ple", "cosine"):
+            chosen = config.model_copy(update={"embedding": embedding, "category": "embedding"})
+            found |= keys_read(chosen, lambda recorded: column_embedding(recorded, columns))
+    assert found - {"name"} == set(entry.reads)
 
 
 @pytest.mark.parametrize(

@@ -224,10 +224,10 @@ def test_a_killed_comparison_goes_on(
         finally:
             os._exit(0)
     folder = project / ".wellfit" / "comparisons" / "small"
-    wait_until(lambda: len(list(folder.glob("*/outcome.json"))) == 2)
+    wait_until(lambda: len(list(folder.glob("[!.]*/outcome.json"))) == 2)
     os.kill(process, how)
     os.waitpid(process, 0)
-    assert len(list(folder.glob("*/outcome.json"))) == 2
+    assert len(list(folder.glob("[!.]*/outcome.json"))) == 2
     wait_until(lambda: [each.info.status for each in split(runs(project))[0]] == ["KILLED"])
     assert [each.info.status for each in split(runs(project))[1]] == ["FINISHED"] * 2
     trained.clear()

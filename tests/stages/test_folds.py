@@ -111,7 +111,8 @@ def test_candidates_are_judged_by_rows_they_have_not_seen_and_predict_as_the_mea
         actual = [meta.class_names.index(row["actual"]) for row in rows]
         loss = log_loss(actual, [[float(row[f"p_{each}"]) for each in meta.class_names] for row in rows])
     else:
-        loss = mean_squared_error([float(row["actual"]) for row in rows], [float(row["predicted"]) for row in rows])
+        error = mean_squared_error([float(row["actual"]) for row in rows], [float(row["predicted"]) for row in rows])
+        loss = error / meta.target_std**2
     is_kept = metrics["ensemble/cross_fitted"] < metrics["ensemble/final_val_loss"]
     assert loss == pytest.approx(metrics["ensemble/val_loss" if is_kept else "ensemble/final_val_loss"], rel=1e-4)
     final = [each for each in members if each.info["source"] == "the final model"]

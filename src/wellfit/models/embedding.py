@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pkgutil import resolve_name
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function
 
 from wellfit.errors import WellfitError
 from wellfit.models import EMBEDDINGS, ModelConfig
@@ -139,8 +140,7 @@ class LinearByColumn(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (..., N, features, B) to (..., N, width, B)."""
-        weights = self.weights.unflatten(-1, self._shape)
-        outputs: Tensor = weights @ x + _by_column(self.biases, self._shape[:2])
+        outputs: Tensor = _shaped(self.weights, self._shape) @ x + _by_column(self.biases, self._shape[:2])
         return outputs.relu()
 
 
@@ -162,7 +162,7 @@ class CategoryEmbedding(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """From one-hot (..., sum of counts, B) to (..., sum of widths, B)."""
         columns = zip(self.vectors, self.widths, self._counts, x.split(self._counts, -2), strict=True)
-        return torch.cat([vectors.unflatten(-1, (width, count)) @ part for vectors, width, count, part in columns], -2)
+        return torch.cat([_shaped(vectors, (width, count)) @ part for vectors, width, count, part in columns], -2)
 
 
 class ColumnEmbedding(nn.Module):
@@ -248,10 +248,29 @@ def cosine(config: ModelConfig, columns: TableColumns) -> Cosine:
     return Cosine(len(columns.steps), size, config.embedding_scale)
 
 
+class _Accumulated(Function):
+    """A packed parameter as it is. Its gradient is added here: autograd warns where members stand apart in memory."""
+
+    @staticmethod
+    def forward(ctx: Any, parameter: Tensor) -> Tensor:
+        ctx.parameter = parameter
+        return parameter.view_as(parameter)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> None:
+        ctx.parameter.grad.add_(gradient)
+
+
+def _shaped(parameter: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """From (..., numbers) to (..., *shape)."""
+    packs = parameter.ndim == 2 and parameter.requires_grad and torch.is_grad_enabled()
+    shaped: Tensor = (_Accumulated.apply(parameter) if packs else parameter).unflatten(-1, shape)
+    return shaped
+
+
 def _by_column(parameter: Tensor, shape: tuple[int, int]) -> Tensor:
     """From (..., N * features) to (..., N, features, 1)."""
-    columns: Tensor = parameter.unflatten(-1, shape)
-    return columns.unsqueeze(-1)
+    return _shaped(parameter, shape).unsqueeze(-1)
 
 
 def _truncated_normal(count: int, scale: float) -> Tensor:

@@ -37,7 +37,7 @@ class Inputs:
         self._transform = NUMERIC[numeric]
         if meta.kind == "table":
             n = self._n_numbers = len(meta.quantiles)
-            quantiles = torch.tensor(meta.quantiles, dtype=torch.float32, device=device).view(n, -1)
+            quantiles = torch.tensor(meta.quantiles, dtype=torch.float32, device=device)
             self._statistics = ColumnStatistics(self._mean[:n], self._std[:n], quantiles)
             steps = self._transform(quantiles.t(), self._statistics).t() if n else quantiles
             self.columns = TableColumns(steps, self._n_standard - n, counts, meta.split_sizes["train"])
@@ -55,7 +55,8 @@ class Inputs:
             return rows.sub(self._mean).div_(self._std)
         numbers, standard = rows[:, : self._n_numbers], slice(self._n_numbers, self._n_standard)
         encoded = torch.zeros(len(rows), *self.shape, device=rows.device)
-        encoded[:, : self._n_numbers] = self._transform(numbers, self._statistics)
+        if self._n_numbers:
+            encoded[:, : self._n_numbers] = self._transform(numbers, self._statistics)
         encoded[:, standard] = rows[:, standard].sub(self._mean[standard]).div_(self._std[standard])
         codes = rows[:, self._n_standard :].long()
         columns = self._n_standard + self._first + codes.clamp_min(0)
