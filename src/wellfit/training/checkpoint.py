@@ -13,6 +13,7 @@ from torch import Tensor
 
 from wellfit.errors import WellfitError
 from wellfit.files import write_bytes
+from wellfit.training.record import NO_CHECKPOINTS
 
 
 class Checkpoint(NamedTuple):
@@ -66,9 +67,9 @@ def load_checkpoint(path: Path, made_by: str = "train") -> Checkpoint:
 
 
 def save_checkpoints(path: Path, checkpoints: Sequence[Checkpoint]) -> None:
-    """Writes several checkpoints as one file that appears as a whole; of none a file without a byte."""
+    """Writes several checkpoints as one file that appears as a whole; of none a file that says so."""
     if not checkpoints:
-        write_bytes(path, b"")
+        write_bytes(path, NO_CHECKPOINTS)
         return
     tensors = {f"{number}/{name}": t for number, each in enumerate(checkpoints) for name, t in each.weights.items()}
     save_checkpoint(path, tensors, {"checkpoints": [each.info for each in checkpoints]})
@@ -76,7 +77,7 @@ def save_checkpoints(path: Path, checkpoints: Sequence[Checkpoint]) -> None:
 
 def load_checkpoints(path: Path, made_by: str = "train") -> list[Checkpoint]:
     """Reads what :func:`save_checkpoints` wrote; arguments and errors as of :func:`load_checkpoint`."""
-    if path.is_file() and not path.stat().st_size:
+    if path.is_file() and path.stat().st_size == len(NO_CHECKPOINTS) and path.read_bytes() == NO_CHECKPOINTS:
         return []
     together = load_checkpoint(path, made_by)
     weights: list[dict[str, Tensor]] = [{} for _ in together.info["checkpoints"]]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TIMING = ("seconds", "samples_per_second")
 SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
 HISTORY, CHECKPOINT = "history.jsonl", "best.safetensors"
+NO_CHECKPOINTS = b"no checkpoints\n"  # a file of several that holds none: DVC warns of an empty one
 
 _encoder = json.JSONEncoder(allow_nan=False)
 

@@ -10,6 +10,7 @@ from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_csv, write_yaml
 from wellfit.settings.params import Params, flatten
+from wellfit.training.record import NO_CHECKPOINTS
 from wellfit.tuning.space import shown
 
 CANDIDATES_FILE = "candidates.safetensors"  # in the folder of models: what an ensemble may be selected from
@@ -36,7 +37,7 @@ def write_best(path: Path, values: dict[str, Any], meta_sha256: str | None, comm
 
 def write_no_tuning(report: Path, models: Path) -> None:
     """The outputs of a tuning that is switched off, or that has nothing to search."""
-    write_bytes(models / CANDIDATES_FILE, b"")  # no checkpoints
+    write_bytes(models / CANDIDATES_FILE, NO_CHECKPOINTS)
     write_best(report / "best_params.yaml", {}, None, "tuning is off: params.yaml is used as it is")
     write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
     write_csv(report / "importance.csv", IMPORTANCE_COLUMNS, [])
