@@ -82,6 +82,12 @@ def test_a_model_may_count_several_times_and_a_bad_one_does_not() -> None:
     assert select(predicted - y, None, 1, "regression").shares.tolist() == [1, 0, 0]
 
 
+def test_the_best_mean_on_the_way_is_kept_and_not_the_last() -> None:
+    found = select(np.array([np.full(40, 1.0), np.full(40, -1.0)]), None, 3, "regression")
+    assert found.shares.tolist() == [0.5, 0.5]  # a third model could only move it away from zero
+    assert found.loss == 0
+
+
 def test_what_the_selection_gained_by_luck_is_not_in_the_cross_fitted_loss() -> None:
     gained, cross_fitted = [], []
     for seed in range(100, 220):

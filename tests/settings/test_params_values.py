@@ -324,6 +324,7 @@ OWN = ["data.name=csv", "data.target=price"]
 CONTRADICTIONS = [
     (["train.fold=1"], "train.fold must be 0 to data.folds - 1, and 0 where that is null, got 1"),
     (["data.folds=3", "train.fold=3"], "train.fold must be 0 to data.folds - 1, and 0 where that is null, got 3"),
+    (["train.seeds=3", "train.ensemble=0"], "train.seeds 3 needs train.ensemble >= 1"),
     (["data.folds=3", "model.name=cnn"], "data.folds trains the models of all folds as one pack, which model.name cnn"),
     (
         ["data.folds=3", "train.precision=bf16"],

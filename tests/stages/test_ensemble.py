@@ -9,6 +9,7 @@ import pytest
 
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
+from wellfit.serving.ensemble import Selection
 from wellfit.serving.model import TrainedModel, load_model
 from wellfit.settings.params import Params, load_params
 from wellfit.stages.train import train
@@ -68,6 +69,17 @@ def test_trials_repeats_and_the_final_model_are_candidates(
     save_checkpoints(models / "candidates.safetensors", old)
     with pytest.raises(WellfitError, match=r"train\.ensemble: trial \d.* was trained on other data"):
         run_train(project, prepared)
+
+
+@pytest.mark.parametrize("cross_fitted", [0.4, 0.6])
+def test_a_mean_that_is_better_only_on_the_rows_that_selected_it_is_not_delivered(
+    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, cross_fitted: float
+) -> None:
+    found = Selection(np.array([0.5, 0.5]), np.array([0.5, 0.7]), 0.3, cross_fitted, 0.5)
+    monkeypatch.setattr("wellfit.stages.ensemble.select_ensemble", lambda *_: found)
+    run_train(project, prepared, "tune.enabled=false", "train.seeds=2")
+    delivered = load_model(project / "models", load_meta(prepared / "diabetes"))
+    assert (delivered.ensemble is not None) == (cross_fitted < 0.5)
 
 
 def test_without_a_study_there_are_other_seeds(project: Path, prepared: Path) -> None:

@@ -238,14 +238,16 @@ def piecewise_linear(config: ModelConfig, columns: TableColumns) -> PiecewiseLin
 
 def periodic(config: ModelConfig, columns: TableColumns) -> Periodic:
     """Of ``model.embedding_size`` frequencies; auto: 16."""
-    size = FREQUENCIES if config.embedding_size == "auto" else config.embedding_size
-    return Periodic(len(columns.steps), size, config.embedding_scale)
+    return Periodic(len(columns.steps), _frequencies(config), config.embedding_scale)
 
 
 def cosine(config: ModelConfig, columns: TableColumns) -> Cosine:
     """Of ``model.embedding_size`` frequencies; auto: 16."""
-    size = FREQUENCIES if config.embedding_size == "auto" else config.embedding_size
-    return Cosine(len(columns.steps), size, config.embedding_scale)
+    return Cosine(len(columns.steps), _frequencies(config), config.embedding_scale)
+
+
+def _frequencies(config: ModelConfig) -> int:
+    return FREQUENCIES if config.embedding_size == "auto" else config.embedding_size
 
 
 class _Accumulated(Function):

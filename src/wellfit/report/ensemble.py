@@ -23,7 +23,8 @@ def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
     """
     rows = read_csv(report / "ensemble.csv")
     losses = read_json(report / "metrics.json") if (report / "metrics.json").is_file() else {}
-    if not rows or "ensemble/cross_fitted" not in losses or (run.ensemble and run.ensemble.keys() != names_of(rows)):
+    is_of_another_run = run.ensemble and run.ensemble.keys() != {row["model"] for row in rows}
+    if not rows or "ensemble/cross_fitted" not in losses or is_of_another_run:
         return None
     mean, honest, final = (
         number(losses[f"ensemble/{name}"]) for name in ("val_loss", "cross_fitted", "final_val_loss")
@@ -40,8 +41,3 @@ def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
         [[row["model"], Share(float(row["share"])), number(float(row["val_loss"]))] for row in rows],
     )
     return {"says": says, "table": table}
-
-
-def names_of(rows: list[dict[str, str]]) -> set[str]:
-    """The models in a table."""
-    return {row["model"] for row in rows}

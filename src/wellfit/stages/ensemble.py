@@ -79,7 +79,7 @@ def choose_ensemble(
 
 def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list[list[Checkpoint]]:
     """The models of each fold of the final configuration, with its own seed and with others."""
-    seeds = [(params.train.seed + i) % 2**32 for i in range(params.train.seeds if params.train.ensemble else 1)]
+    seeds = [(params.train.seed + i) % 2**32 for i in range(params.train.seeds)]
     shown = params.train.seed, params.train.fold
     others = [(seed, fold) for seed in seeds for fold in range(data.n_folds) if (seed, fold) != shown]
     found = {shown: Checkpoint(final.weights, final.info | {"source": FINAL})}

@@ -24,7 +24,7 @@ from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
-from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_folds, load_meta, load_split
+from wellfit.data.store import Meta, Split, load_folds, load_meta, load_split
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
@@ -65,11 +65,11 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     report, page = reports / "evaluate", reports / "report.html"
     meta = load_meta(data_folder)
     delivered = load_model(models, meta)
-    splits = {name: load_split(data_folder, meta, name) for name in SPLIT_NAMES}
-    model, test = delivered.model, splits["test"]
+    trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
+    model = delivered.model
 
     val, outputs = _unseen(delivered, load_folds(data_folder, meta), meta), _outputs(model, test)
-    train = _outputs(model, splits["train"]) if meta.task == "regression" and params.evaluate.coverage else None
+    train = _outputs(model, trained_on) if meta.task == "regression" and params.evaluate.coverage else None
     decision = decide(val, train, meta, params.evaluate)
     predictions = decision.predictions(outputs.outputs, meta)
     held = hold(decision, predictions, outputs, meta)
@@ -90,7 +90,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         save(chart.figure, report / "plots" / f"{name}.png")
     depends = _explain(
         lambda rows: decision.predictions(model.outputs(rows), meta),
-        splits["train"],
+        trained_on,
         test,
         predictions,
         meta,

@@ -59,6 +59,11 @@ RULES = [
         "train.fold must be 0 to data.folds - 1, and 0 where that is null, got {train.fold}",
     ),
     Rule(
+        ("train.seeds", "train.ensemble"),
+        lambda p, _: p.train.seeds > 1 and p.train.ensemble == 0,
+        "train.seeds {train.seeds} needs train.ensemble >= 1, for other seeds are models of the ensemble, got 0",
+    ),
+    Rule(
         ("data.folds", "model.name"),
         lambda p, _: p.data.folds is not None and not p.model.entry.packs,
         "data.folds trains the models of all folds as one pack, which model.name {model.name} does not; set it to null",
