@@ -13,6 +13,15 @@ import numpy as np
 import pytest
 
 PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
+# Set over params.yaml by tests that are about other things, so that its defaults may be chosen anew.
+PLAIN = [
+    "model.numeric=standard",
+    "model.embedding=none",
+    "model.embedding_width=null",
+    "train.batch_size=64",
+    "tune.space={optim: {lr: {low: 0.0003, high: 0.03, log: true}, weight_decay: {low: 0.0001, high: 0.3, log: true}}, "
+    "model: {dropout: {low: 0.0, high: 0.6}}}",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,7 @@ from wellfit.training.setup import begin, load_training_data
 
 ROWS = 10_000  # all of them in each step: their order does not matter
 BASE = ["train.epochs=3", f"train.batch_size={ROWS}", "train.threads=1", "train.device=cpu", "tune.space={}"]
+BASE += ["model.numeric=standard", "model.embedding=none"]
 BASE += ["schedule.name=constant", "schedule.warmup_epochs=0", "optim.weight_decay=0.0", "optim.lr=0.1"]
 
 

@@ -22,7 +22,9 @@ from wellfit.models.embedding import (
 from wellfit.models.packed import change_members, member_state, packed
 from wellfit.settings.params import load_params
 
-MODEL = load_params().model
+from ..conftest import PLAIN
+
+MODEL = load_params(overrides=PLAIN).model
 
 
 def config(**changes: Any) -> ModelConfig:

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from wellfit.report.records import Evaluated, read_training, read_tuning
+from wellfit.settings.params import load_params
 
-from .conftest import leave_no_tuning, leave_training, leave_tuning, made_up
+from .conftest import PARAMS_FILE, leave_no_tuning, leave_training, leave_tuning, made_up
 
 
 def test_a_training_is_read_as_it_was(complete: Evaluated, reports: Path) -> None:
@@ -44,7 +45,8 @@ def test_a_study_is_read_as_it_was(complete: Evaluated, reports: Path) -> None:
     assert [trial.number for trial in found.trials] == list(range(12))
     assert {trial.state for trial in found.trials} == {"complete", "pruned", "failed"}
     first = found.trials[0]
-    assert first.values == {"optim.lr": 0.003, "optim.weight_decay": 0.01, "model.dropout": 0.2}
+    shipped = load_params(PARAMS_FILE)
+    assert first.values == {key: shipped.flat()[key] for key in shipped.tune.searched}
     assert found.trials[5].value is None
     assert sum(found.importance.values()) == pytest.approx(1)
     assert found.repeats == {0: {1: 0.2, 2: 0.3}}

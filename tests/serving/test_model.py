@@ -24,8 +24,8 @@ Processed = Callable[..., Path]
 
 def leave_network(models: Path, params: Params, meta: Meta, width: int) -> nn.Module:
     """Saves an untrained network as ``train`` does, with its inputs in front of it."""
-    inputs = Inputs(meta, "standard", torch.device("cpu"))
-    network = build_model(params.model, inputs.shape, width).eval()
+    inputs = Inputs(meta, params.model.numeric, torch.device("cpu"))
+    network = build_model(params.model, inputs.shape, width, inputs.columns).eval()
     info = {"config": resolved_config(params), "data_sha256": meta.sha256, "epoch": 1, "metrics": {}}
     save_checkpoint(models / "best.safetensors", network.state_dict(), info)
     save_checkpoints(models / "ensemble.safetensors", [])

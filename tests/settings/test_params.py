@@ -310,16 +310,18 @@ def test_replace_validates_like_the_file(params: Params, changes: dict[str, Any]
 def test_flat_holds_what_json_holds(params: Params) -> None:
     flat = params.flat()
     assert flat["model.hidden"] == [128, 64]
-    assert flat["tune.space.optim.lr.low"] == 0.0003
+    assert flat["tune.space.optim.lr.low"] == 0.001
     assert flat["optim.clip_norm"] is None
     assert all(not isinstance(value, dict) for value in flat.values())
 
 
 def test_what_is_searched_by_dotted_key(params: Params) -> None:
     assert params.tune.searched == {
-        "optim.lr": Interval(low=0.0003, high=0.03, log=True),
+        "optim.lr": Interval(low=0.001, high=0.02, log=True),
         "optim.weight_decay": Interval(low=0.0001, high=0.3, log=True),
         "model.dropout": Interval(low=0.0, high=0.6),
+        "model.embedding": ["none", "periodic"],
+        "model.embedding_scale": Interval(low=0.02, high=10.0, log=True),
     }
 
 

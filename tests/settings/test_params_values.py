@@ -103,7 +103,7 @@ BAD_VALUES = [
     ("schedule.start_factor", "0", "must be > 0.0, got 0"),
     ("schedule.end_factor", "2", "must be <= 1.0, got 2"),
     ("train.epochs", "0", "must be >= 1, got 0"),
-    ("train.batch_size", "0", "must be >= 1, got 0"),
+    ("train.batch_size", "0", "must be auto or a whole number >= 1, got 0"),
     ("train.accumulate", "0", "must be >= 1, got 0"),
     ("train.precision", "fp16", "must be one of fp32, bf16 or auto, got 'fp16'; did you mean '"),
     ("train.compile", "1", "must be true or false, got 1"),
@@ -217,8 +217,8 @@ def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str)
         ("model.dropout.low", "-0.5", ".low must be >= 0.0, got -0.5"),
         ("optim.lr", "{low: -1.0, high: 0.1}", ".low must be > 0.0, got -1"),
         ("optim.clip_norm", "{low: 0, high: 5}", ".low must be > 0.0, got 0"),
-        ("train.batch_size", "{low: 8.5, high: 64}", ".low must be a whole number, got 8.5"),
-        ("train.batch_size", "[32, 64.0]", " must be a whole number, got 64.0"),
+        ("train.batch_size", "{low: 8.5, high: 64}", ".low must be auto or a whole number >= 1, got 8.5"),
+        ("train.batch_size", "[32, 64.0]", " must be auto or a whole number >= 1, got 64.0"),
         ("optim.name", "[adamw, sdg]", " must be one of adamw, adam, nadam"),
         ("model.hidden", "[[64], [32, 0]]", " must be > 0, got 0"),
         ("model.hidden", "[[64], 32]", " must be a list, got 32"),
@@ -467,7 +467,7 @@ CONTRADICTIONS = [
     ),
     (
         ["schedule.name=plateau", "schedule.min_lr=0.002"],
-        "tune.space.optim.lr.low 0.0003: schedule.min_lr must be <= optim.lr with schedule.name plateau, got 0.002 and",
+        "tune.space.optim.lr.low 0.001: schedule.min_lr must be <= optim.lr with schedule.name plateau, got 0.002 and",
     ),
     (["train.batch_size=1", "model.norm=batch"], "train.batch_size 1 "),
 ]

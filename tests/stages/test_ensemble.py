@@ -54,7 +54,9 @@ def test_trials_repeats_and_the_final_model_are_candidates(
     meta = load_meta(data)
     val = load_split(data, meta, "val")
     delivered = load_model(models, meta)
-    assert (delivered.ensemble is not None) == (metrics["ensemble/cross_fitted"] < metrics["ensemble/final_val_loss"])
+    assert (delivered.ensemble is not None) == (
+        metrics["ensemble/cross_fitted"] < metrics["ensemble/best_cross_fitted"]
+    )
     members = {f"{each.info['source']}": TrainedModel([each], meta).predict(val.x) for each in candidates}
     members["the final model"] = delivered.single.predict(val.x)
     mean = sum(float(row["share"]) * members[row["model"]] for row in table)
@@ -62,7 +64,7 @@ def test_trials_repeats_and_the_final_model_are_candidates(
     assert metrics["ensemble/final_val_loss"] == pytest.approx(metrics["val/loss"])
     if delivered.ensemble is not None:
         np.testing.assert_allclose(delivered.model.predict(val.x), mean, rtol=1e-5)
-    assert f"of {len(candidates) + 1} models: validation loss" in capsys.readouterr().out
+    assert f"from {len(candidates) + 1} models: validation loss" in capsys.readouterr().out
 
     # Of data that are no longer these.
     old = [each._replace(info=each.info | {"data_sha256": "old"}) for each in candidates]

@@ -24,12 +24,14 @@ from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.loss import head_width
 from wellfit.training.setup import load_training_data
 
+from ..conftest import PLAIN
+
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 BASE = ["data.name=moons", "tune.enabled=false", "train.epochs=8", "model.hidden=[16]", "train.threads=1"]
 
 
 def run(project: Path, prepared: Path, *changes: str) -> Params:
-    params = load_params(PARAMS_FILE, [*BASE, *changes])
+    params = load_params(PARAMS_FILE, [*PLAIN, *BASE, *changes])
     train(
         params,
         data_folder=prepared / params.data.name,

@@ -29,6 +29,8 @@ from wellfit.tuning.storage import open_saved
 from wellfit.tuning.study import Study
 from wellfit.tuning.trials import open_study
 
+from ..conftest import PLAIN
+
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = ROOT / "params.yaml"
 BASE = ["data.name=moons", "data.n_samples=240", "train.epochs=6", "model.hidden=[8]", "train.threads=1"]
@@ -41,7 +43,7 @@ WILD += ["tune.pruner_warmup_epochs=1"]
 
 
 def params_with(*changes: str) -> Params:
-    return load_params(PARAMS_FILE, [*BASE, *changes])
+    return load_params(PARAMS_FILE, [*PLAIN, *BASE, *changes])
 
 
 def run(project: Path, prepared: Path, *changes: str, report: str = "reports/tune") -> Path:
@@ -361,7 +363,7 @@ def start(project: Path, prepared: Path) -> Iterator[Callable[..., "subprocess.P
     started: list[subprocess.Popen[str]] = []
 
     def run_script(*changes: str) -> "subprocess.Popen[str]":
-        settings = [part for change in [*BASE, *changes] for part in ("--set", change)]
+        settings = [part for change in [*PLAIN, *BASE, *changes] for part in ("--set", change)]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "COV_"))}
         process = subprocess.Popen(
             [sys.executable, "pipelines/tune.py", *settings],
@@ -421,3 +423,19 @@ def test_the_seed_decides_what_comes_out(project: Path, prepared: Path) -> None:
     changes[1] = "tune.study=other"
     again = run(project, prepared, *changes, report="again")
     assert [(again / name).read_bytes() for name in files] == first
+
+
+@pytest.mark.usefixtures("publisher_here")
+def test_what_the_network_does_not_read_is_not_searched(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_tables = "tune.space.model.embedding_scale=[0.1, 0.2]"
+    trials = trials_of(run(project, prepared, "tune.n_trials=2", of_tables))
+    assert [key for key in trials[0] if "." in key] == ["optim.lr", "optim.weight_decay", "model.dropout"]
+    said = "tune.space.model.embedding_scale is left out: model.name mlp does not read it on tables\n"
+    assert said in capsys.readouterr().out
+    with pytest.raises(
+        WellfitError, match=r"^nothing is left to search: give tune\.space another key \(params\.yaml\)$"
+    ):
+        run(project, prepared, "tune.space={model: {embedding_scale: [0.1, 0.2]}}", report="reports/other")
+    assert not (project / "reports/other").exists()

@@ -11,6 +11,8 @@ from wellfit.data.prepare import column_quantiles
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, save_meta, save_split
 from wellfit.settings.params import Params, load_params
 
+from ..conftest import PLAIN
+
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 SMALL = [
     "model.hidden=[8]",
@@ -40,7 +42,7 @@ def make_params() -> Callable[..., Params]:
     """Params for a kind of data (table, regression or images), with other ``KEY=VALUE`` on top."""
 
     def make(kind: str = "table", *overrides: str) -> Params:
-        return load_params(SHIPPED, [*SMALL, f"data.name={DATA_NAMES[kind]}", *overrides])
+        return load_params(SHIPPED, [*PLAIN, *SMALL, f"data.name={DATA_NAMES[kind]}", *overrides])
 
     return make
 

@@ -1,13 +1,15 @@
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from wellfit.data.store import load_meta
 from wellfit.errors import WellfitError
-from wellfit.settings.params import load_params
+from wellfit.settings.params import Params, load_params
 from wellfit.training.members import Members, TrainConfig
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml")
@@ -47,3 +49,28 @@ def test_the_module_does_without_torch() -> None:
     """Settings may stand beside it, and stages that train nothing read them."""
     code = "import sys, wellfit.training.members; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows", "said", "batch"),
+    [
+        ("table", 100, "auto", 32),
+        ("table", 1_300, "auto", 32),
+        ("table", 3_000, "auto", 128),
+        ("table", 12_384, "auto", 256),
+        ("table", 26_000, "auto", 256),
+        ("table", 1_000_000, "auto", 256),
+        ("images", 100, "auto", 64),
+        ("images", 48_000, "auto", 64),
+        ("table", 12_384, "7", 7),
+        ("images", 100, "7", 7),
+    ],
+)
+def test_rows_of_a_batch(
+    make_params: Callable[..., Params], processed: Callable[..., Path], kind: str, rows: int, said: str, batch: int
+) -> None:
+    sizes = {"train": rows, "val": 1, "test": 1}
+    meta = load_meta(processed(kind)).model_copy(update={"split_sizes": sizes})
+    params = make_params(kind, f"train.batch_size={said}", "train.accumulate=3")
+    assert params.train.rows_per_batch(meta) == batch
+    assert params.train.rows_per_step(meta) == 3 * batch

@@ -13,6 +13,8 @@ from wellfit.training.layers import Layers, LayerStatistics
 from wellfit.training.setup import begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
 
+from ..conftest import PLAIN
+
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 EPOCHS = 40
 TIME = np.linspace(0, 1, EPOCHS)
@@ -202,7 +204,7 @@ def test_each_key_that_is_named_is_a_key() -> None:
 def train(prepared: Path, name: str, *overrides: str) -> list[Finding]:
     """The verdict on a real training."""
     base = [f"data.name={name}", "tune.enabled=false", "train.threads=1", "train.device=cpu"]
-    params = load_params(SHIPPED, [*base, *overrides])
+    params = load_params(SHIPPED, [*PLAIN, *base, *overrides])
     data = load_training_data(params, prepared / name)
     training = begin([params], data, packed=False)
     statistics = training.learner.layers = LayerStatistics(training.learner.model, data.val.x, training.learner.inputs)

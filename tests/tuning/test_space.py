@@ -7,7 +7,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from wellfit.settings.params import load_params
-from wellfit.tuning.space import Space, drawn
+from wellfit.tuning.space import Space, drawn, unread
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 
@@ -87,3 +87,26 @@ def test_all_that_a_grid_holds() -> None:
     grid = space_of(text).grid()
     assert grid == {"model.hidden": ["[64]", "[]"], "model.dropout": [0.0, 0.1, 0.2, 0.3], "model.groups": [1, 2, 3]}
     assert grid["model.dropout"][-1] == 0.3
+
+
+@pytest.mark.parametrize(
+    ("space", "overrides", "kind", "keys"),
+    [
+        ("{model: {dropout: [0.1, 0.2], embedding_scale: [0.1, 1.0]}}", [], "table", []),
+        ("{model: {dropout: [0.1, 0.2], embedding_scale: [0.1, 1.0]}}", [], "images", ["model.embedding_scale"]),
+        ("{model: {numeric: [standard, quantile]}}", [], "table", []),
+        ("{model: {numeric: [standard, quantile]}}", [], "images", ["model.numeric"]),
+        ("{model: {embedding_size: [8, 16]}}", ["model.embedding=none"], "table", ["model.embedding_size"]),
+        ("{model: {embedding_scale: [0.1, 1.0]}}", ["model.embedding=ple"], "table", ["model.embedding_scale"]),
+        ("{model: {embedding: [none, cosine], embedding_scale: [0.1, 1.0]}}", [], "table", []),
+        ("{model: {category: [one_hot, embedding], category_width: [2, 4]}}", [], "table", []),
+        ("{model: {category_width: [2, 4]}}", ["model.category=one_hot"], "table", ["model.category_width"]),
+        ("{optim: {lr: [0.1, 0.2]}, model: {dropout: [0.1, 0.2]}}", ["model.name=linear"], "table", ["model.dropout"]),
+        ("{model: {name: [linear, mlp], dropout: [0.1, 0.2]}}", [], "table", []),
+        ("{model: {channels: [[8], [16]]}}", [], "images", ["model.channels"]),
+        ("{model: {init_std: [0.1, 0.2]}}", [], "images", []),
+    ],
+)
+def test_what_makes_no_difference_to_the_network(space: str, overrides: list[str], kind: Any, keys: list[str]) -> None:
+    params = load_params(PARAMS_FILE, ["model.embedding=periodic", f"tune.space={space}", *overrides])
+    assert unread(params, kind) == keys

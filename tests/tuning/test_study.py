@@ -23,6 +23,8 @@ from wellfit.tuning.space import Interval
 from wellfit.tuning.storage import end_trial
 from wellfit.tuning.study import Study, Trial
 
+from ..conftest import PLAIN
+
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 CURRENT = {"optim.lr": 0.003, "optim.weight_decay": 0.01, "model.dropout": 0.2}
 JOURNAL, SQLITE = "tune.storage=.wellfit/studies", "tune.storage=sqlite:///studies.db"
@@ -49,7 +51,7 @@ def _root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def params_of(*overrides: str) -> Params:
-    return load_params(PARAMS_FILE, overrides)
+    return load_params(PARAMS_FILE, [*PLAIN, *overrides])
 
 
 def open_study(*overrides: str, data: str = "d1", higher_is_better: bool = False) -> Study:
@@ -509,8 +511,8 @@ def test_nothing_is_said_on_stderr(sampler: str, pruner: str, capfd: pytest.Capt
 
 WORKER = """
 import sys, time
-sys.path.insert(0, {tests!r})
-from test_study import Record, end, open_study
+sys.path.insert(0, {root!r})
+from tests.tuning.test_study import Record, end, open_study
 study = open_study(*{overrides!r})
 while trials := study.ask({count}):
     for trial in trials:
@@ -523,7 +525,7 @@ study.close()
 
 
 def start_worker(*overrides: str, lasts: bool = False, count: int = 1) -> subprocess.Popen[str]:
-    code = WORKER.format(tests=str(Path(__file__).parent), overrides=overrides, lasts=lasts, count=count)
+    code = WORKER.format(root=str(Path(__file__).parents[2]), overrides=overrides, lasts=lasts, count=count)
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 

@@ -18,6 +18,8 @@ from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.study import Trial
 from wellfit.tuning.trials import TIMING, Ended, of_trial, record_trials, shortened, train_trials
 
+from ..conftest import PLAIN
+
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 BASE = ["data.name=moons", "model.hidden=[8]", "train.epochs=4", "train.threads=1", "train.batch_size=32"]
 BASE += ["schedule.warmup_epochs=0"]
@@ -96,7 +98,7 @@ def data(prepared: Path) -> TrainingData:
 
 
 def params_with(*changes: str) -> Params:
-    return load_params(PARAMS_FILE, [*BASE, *changes])
+    return load_params(PARAMS_FILE, [*PLAIN, *BASE, *changes])
 
 
 def rates(*values: float) -> list[dict[str, float]]:

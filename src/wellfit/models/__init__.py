@@ -16,6 +16,7 @@ from wellfit.models.numeric import NUMERIC
 if TYPE_CHECKING:
     from torch import nn
 
+    from wellfit.data.store import Kind
     from wellfit.models.embedding import TableColumns
 
 
@@ -138,6 +139,23 @@ def build_model(
     model: nn.Sequential = build(config, input_shape if embedding is None else (embedding.width,), outputs)
     initialize(model, config)
     return model if embedding is None else type(model)(embedding, *model)
+
+
+def unread_keys(config: ModelConfig, kind: Kind) -> set[str]:
+    """Keys of the section that make no difference to the network.
+
+    Args:
+        config: the section ``model``.
+        kind: of the data, images or table.
+    """
+    unread = set(ModelConfig.model_fields) - {"name", "init", "init_std", "numeric", *config.entry.reads}
+    if kind == "images":
+        return unread | {"numeric", *EMBEDDING}
+    if config.embedding == "none":
+        unread |= {"embedding_size", "embedding_scale", "embedding_width", "embedding_input"}
+    elif config.embedding == "ple":
+        unread.add("embedding_scale")
+    return unread | ({"category_width"} if config.category == "one_hot" else set())
 
 
 def _names_reading(key: str) -> str:

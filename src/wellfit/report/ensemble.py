@@ -26,14 +26,14 @@ def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
     is_of_another_run = run.ensemble and run.ensemble.keys() != {row["model"] for row in rows}
     if not rows or "ensemble/cross_fitted" not in losses or is_of_another_run:
         return None
-    mean, honest, final = (
-        number(losses[f"ensemble/{name}"]) for name in ("val_loss", "cross_fitted", "final_val_loss")
+    mean, honest, single = (
+        number(losses[f"ensemble/{name}"]) for name in ("val_loss", "cross_fitted", "best_cross_fitted")
     )
     kept = "The mean is delivered" if run.ensemble else "The final model alone is delivered"
     says = (
         f"The best mean of models has a loss of {mean} on the validation rows that selected it, and {honest} on rows "
-        f"that did not; the final model alone has {final}. {kept}. Validation rows have chosen epochs, trials and "
-        "members, so the first of these numbers is too good; the test rows have chosen nothing."
+        f"that did not, where the best single model has {single}. {kept}. Validation rows have chosen epochs, trials "
+        "and members, so the first of these numbers is too good; the test rows have chosen nothing."
     )
     table = Table(
         "Models of the mean",

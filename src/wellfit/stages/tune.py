@@ -19,6 +19,7 @@ from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.record import read_record
 from wellfit.tuning.report import Row, best_row, ranked, write_report
+from wellfit.tuning.space import unread
 from wellfit.tuning.storage import STATES, end_trial, ended_trials
 from wellfit.tuning.study import Study
 from wellfit.tuning.trials import most_processes, open_study, record_trials, shortened, sizes_of_study
@@ -42,6 +43,7 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
         WellfitError: missing data, a storage that cannot be opened, or not one trial that ended well.
     """
     data = load_training_data(params, data_folder)
+    params = _without_unread(params, data)
     first = shortened(params, data)
     if first.train.epochs < params.train.epochs:
         params = _without_regularization(params, first.train.epochs)
@@ -105,6 +107,21 @@ def _nothing_found(params: Params, ended: int, failures: Collection[str]) -> str
     if not ended:
         return f"all {params.tune.n_trials} trials are under way in other processes; wait for them"
     return f"none of {ended} trials ended well: {'; '.join(sorted(failures)[:3])}"
+
+
+def _without_unread(params: Params, data: TrainingData) -> Params:
+    """Params with a space of which only what makes a difference to the network is left.
+
+    Raises:
+        WellfitError: nothing is left.
+    """
+    useless = unread(params, data.meta.kind)
+    for key in useless:
+        place = "images" if data.meta.kind == "images" else "tables"
+        print(f"tune.space.{key} is left out: model.name {params.model.name} does not read it on {place}")
+    if useless and len(useless) == len(params.tune.searched):
+        raise WellfitError(f"nothing is left to search: give tune.space another key ({PARAMS_FILE})")
+    return params.replace({f"tune.space.{key}": None for key in useless})
 
 
 def _without_regularization(params: Params, epochs: int) -> Params:

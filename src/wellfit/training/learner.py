@@ -90,7 +90,7 @@ class Learner:
         self.model = self._build(members)
         self._train_x, self._encode = self._encoded(train.x, is_augmented=first.data.augment != "none")
         self._val_x, self._encode_val = self._encoded(val.x, is_augmented=False)
-        self.multiply_adds = first.train.batch_size * multiply_adds(self.model, self.inputs, train.x[:1])
+        self.multiply_adds = first.train.rows_per_batch(meta) * multiply_adds(self.model, self.inputs, train.x[:1])
         self.precision = choose_precision(first.train.precision, device, self.multiply_adds)
         self._forward: Callable[[Tensor], Tensor] = compiled(self.model) if first.train.compile else self.model
         self._params: list[Params] = []
@@ -174,7 +174,7 @@ class Learner:
             self._backward(rows)
         else:
             weight_sum = self._loss.weight_sum(*self.train.targets_of(rows))
-            for batch in rows.split(batch_sizes(rows.shape[-1], config.batch_size), dim=-1):
+            for batch in rows.split(batch_sizes(rows.shape[-1], config.rows_per_batch(self._meta)), dim=-1):
                 self._backward(batch, weight_sum)
         if self.layers is not None:
             self.layers.after_backward()

@@ -1,12 +1,14 @@
 """The section ``train`` of ``params.yaml`` with its rules, and what the loop remembers of each member."""
 
+import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args
 
 import numpy as np
 from pydantic import Field
 
-from wellfit.config import Config, Rule
+from wellfit.config import Config, Rule, auto_or_at_least
+from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 
@@ -22,12 +24,15 @@ ClassMonitor = Literal[
 ]
 NumberMonitor = Literal["val/rmse", "val/mae", "val/r2", "val/msle"]
 Monitor = Literal["val/loss", ClassMonitor, NumberMonitor]
+# Where train.batch_size is auto.
+BATCH_OF_IMAGES = 64
+SMALLEST_BATCH, LARGEST_BATCH, STEPS_OF_EPOCH = 32, 256, 30
 MONITORS = {"classification": get_args(ClassMonitor), "regression": get_args(NumberMonitor)}
 
 
 class TrainConfig(Config):
     epochs: int = Field(ge=1)
-    batch_size: int = Field(ge=1)
+    batch_size: Annotated[Literal["auto"] | int, auto_or_at_least(1)]
     accumulate: int = Field(ge=1)
     patience: int | None = Field(ge=1)
     min_delta: float = Field(ge=0)
@@ -41,10 +46,18 @@ class TrainConfig(Config):
     precision: Literal["fp32", "bf16", "auto"]
     compile: bool
 
-    @property
-    def rows_per_step(self) -> int:
+    def rows_per_batch(self, meta: Meta) -> int:
+        """Rows of a forward pass; auto: the more, the more there are to train on, for about 30 steps in an epoch."""
+        if self.batch_size != "auto":
+            return self.batch_size
+        if meta.kind == "images":
+            return BATCH_OF_IMAGES
+        wanted = round(math.log2(max(1, meta.split_sizes["train"] / STEPS_OF_EPOCH)))
+        return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, 2**wanted)))
+
+    def rows_per_step(self, meta: Meta) -> int:
         """Rows whose gradients make an optimizer step."""
-        return self.batch_size * self.accumulate
+        return self.rows_per_batch(meta) * self.accumulate
 
 
 RULES = [

@@ -58,7 +58,7 @@ class Training:
         seeds = [params.train.seed for params in members]
         fold = [params.train.fold for params in members]
         rows, device = len(data.train.y), data.train.x.device
-        self.order = BatchOrder(rows, first.rows_per_step, seeds, device, data.folds, fold)
+        self.order = BatchOrder(rows, first.rows_per_step(data.meta), seeds, device, data.folds, fold)
         plans = [_plan(params) for params in members]
         self.schedule = Schedule(plans, self.order.steps, higher_is_better=is_higher_better(first.monitor))
         self.epochs: Iterator[Epoch] = fit(self.learner, self.order, self.schedule, self.members)
@@ -115,7 +115,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
 
 def steps_per_epoch(params: Params, data: TrainingData) -> int:
     """Optimizer steps of an epoch."""
-    return BatchOrder(len(data.train.y), params.train.rows_per_step, [], data.train.x.device).steps
+    return BatchOrder(len(data.train.y), params.train.rows_per_step(data.meta), [], data.train.x.device).steps
 
 
 def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Training:

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping
 from fractions import Fraction
+from itertools import product
 from pathlib import PurePath
 from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import (
     AfterValidator,
@@ -19,12 +20,14 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, OneOf, auto_or_at_least
+from wellfit.models import unread_keys
 from wellfit.tuning.pruners import PRUNERS
 from wellfit.tuning.samplers import SAMPLERS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+    from wellfit.data.store import Kind
     from wellfit.settings.params import Params
 
 # What a trial is and what it is compared by is settled before a study begins.
@@ -38,6 +41,7 @@ NOT_SEARCHED = {
     "train.threads": "it decides how fast a model is trained, not what it becomes",
     "train.compile": "it decides how fast a model is trained, not what it becomes",
 }
+DECIDING = ("name", "embedding", "category")  # keys of model on which it depends which others are read
 SEARCHED_SECTIONS = ("model", "loss", "regularize", "optim", "schedule", "train")
 
 
@@ -156,10 +160,20 @@ def ends(entry: Interval | list[Any]) -> list[tuple[str, Any]]:
     return [("", choice) for choice in entry]
 
 
+def unread(params: "Params", kind: "Kind") -> list[str]:
+    """Keys that are searched and make no difference to the network, whatever is chosen for the others."""
+    searched = params.tune.searched
+    deciding = {name: searched.get(f"model.{name}") or [getattr(params.model, name)] for name in DECIDING}
+    combinations = (dict(zip(deciding, values, strict=True)) for values in product(*map(list, deciding.values())))
+    of_each = [unread_keys(params.model.model_copy(update=chosen), kind) for chosen in combinations]
+    by_none = set.intersection(*of_each)
+    return [key for key in searched if key.startswith("model.") and key.removeprefix("model.") in by_none]
+
+
 def number_type(section: Config, name: str) -> type[int] | type[float] | None:
     """Whether a key takes whole numbers, numbers, or something else: then None."""
     annotation = type(section).model_fields[name].annotation
-    kinds = set(get_args(annotation) or (annotation,)) - {NoneType}
+    kinds = {kind for kind in get_args(annotation) or (annotation,) if get_origin(kind) is not Literal} - {NoneType}
     return float if kinds == {float} else int if kinds == {int} else None
 
 
