@@ -26,7 +26,7 @@ NumberMonitor = Literal["val/rmse", "val/mae", "val/r2", "val/msle"]
 Monitor = Literal["val/loss", ClassMonitor, NumberMonitor]
 # Where train.batch_size is auto.
 BATCH_OF_IMAGES = 64
-SMALLEST_BATCH, LARGEST_BATCH, STEPS_OF_EPOCH = 32, 256, 30
+SMALLEST_BATCH, LARGEST_BATCH = 32, 256  # on tables, powers of two
 MONITORS = {"classification": get_args(ClassMonitor), "regression": get_args(NumberMonitor)}
 
 
@@ -47,13 +47,13 @@ class TrainConfig(Config):
     compile: bool
 
     def rows_per_batch(self, meta: Meta) -> int:
-        """Rows of a forward pass; auto: the more, the more there are to train on, for about 30 steps in an epoch."""
+        """Rows of a forward pass; auto: on tables, about the square root of all training rows."""
         if self.batch_size != "auto":
             return self.batch_size
         if meta.kind == "images":
             return BATCH_OF_IMAGES
-        wanted = round(math.log2(max(1, meta.split_sizes["train"] / STEPS_OF_EPOCH)))
-        return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, 2**wanted)))
+        root = 2 ** round(math.log2(meta.split_sizes["train"]) / 2)
+        return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, root)))
 
     def rows_per_step(self, meta: Meta) -> int:
         """Rows whose gradients make an optimizer step."""
