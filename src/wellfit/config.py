@@ -40,10 +40,17 @@ class OneOf:
 
 
 class DataKind(NamedTuple):
-    """What the data are, and what is to be predicted: None as long as they have not told it."""
+    """What the data are, and what is to be predicted: None as long as they have not told it.
+
+    Attributes:
+        kind: images or table.
+        task: classification or regression.
+        classes: how many; 0 for a regression, and as long as the data have not told it.
+    """
 
     kind: Kind
     task: Task | None
+    classes: int = 0
 
 
 class Rule(NamedTuple):
@@ -53,7 +60,7 @@ class Rule(NamedTuple):
         keys: dotted, all on which the rule depends.
         is_broken: whether a configuration, `wellfit.settings.params.Params`, breaks it where the data are of this kind.
         text: what to say then: the rule, the values, the keys. ``{optim.lr:g}`` stands for a value or a property of a
-            section, ``{task}`` for that of the data.
+            section, ``{task}`` and ``{classes}`` for those of the data.
     """
 
     keys: tuple[str, ...]
@@ -63,7 +70,7 @@ class Rule(NamedTuple):
     def message(self, params: Config, kind: DataKind) -> str:
         """The text with the values of a configuration."""
         sections = {name: _Shown(getattr(params, name)) for name in type(params).model_fields}
-        return self.text.format(task=kind.task, **sections)
+        return self.text.format(task=kind.task, classes=kind.classes, **sections)
 
 
 class _Shown:

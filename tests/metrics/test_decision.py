@@ -8,7 +8,6 @@ from scipy.special import softmax
 
 from wellfit.data.store import Meta
 from wellfit.data.target import fit_transform
-from wellfit.errors import WellfitError
 from wellfit.metrics.conformal import Spread
 from wellfit.metrics.decision import Decision, Outputs, decide
 from wellfit.metrics.intervals import EvaluateConfig
@@ -78,12 +77,6 @@ def test_costs_move_the_threshold() -> None:
     decision = decide(classes(n=3000), None, meta_of(2), costs)
     assert decision.threshold == pytest.approx(0.1, abs=0.06)
     assert "has the best mean cost of validation rows" in decision.notes[1]
-
-
-def test_a_threshold_of_more_than_two_classes_is_refused() -> None:
-    with pytest.raises(WellfitError) as caught:
-        decide(classes(count=3), None, meta_of(3), config("threshold=f1"))
-    assert str(caught.value) == "evaluate.threshold f1 is for two classes, but x has 3; use 0.5 (params.yaml)"
 
 
 def test_numbers() -> None:

@@ -292,16 +292,17 @@ def test_choices_that_only_some_combinations_contradict_may_stand_there(override
             "tune.space.loss.name=[mse, cross_entropy]",
             r"tune\.space\.loss\.name 'mse': loss\.name mse is for regression",
         ),
+        ("evaluate.threshold=f1", r"evaluate\.threshold must be 0\.5 for more than two classes .* csv has 3\), got f1"),
     ],
 )
 def test_what_own_data_are_is_checked_once_they_are_known(override: str, fault: str) -> None:
     params = load_params(SHIPPED, ["data.name=csv", "data.target=price", override])
     with pytest.raises(WellfitError, match=rf"{fault}.*params\.yaml"):
-        params.check_task("table", "classification")
+        params.check_data("table", "classification", 3)
 
 
 def test_own_data_that_fit_the_settings() -> None:
-    load_params(SHIPPED, ["data.name=csv", "data.target=price", "loss.name=mse"]).check_task("table", "regression")
+    load_params(SHIPPED, ["data.name=csv", "data.target=price", "loss.name=mse"]).check_data("table", "regression", 0)
 
 
 def test_a_grid_needs_a_number_of_values() -> None:

@@ -27,7 +27,7 @@ class Recorder:
 
     def __getattr__(self, name: str) -> Any:
         if isinstance(self._value, DataKind):
-            self._read |= {"data.name", "data.task"} if name == "task" else {"data.name"}
+            self._read |= {"data.name", "data.task"} if name in ("task", "classes") else {"data.name"}
             return getattr(self._value, name)
         if not self._prefix:
             return Recorder(getattr(self._value, name), f"{name}.", self._read)
@@ -43,7 +43,7 @@ def keys_read(rule: Rule, params: Params, kind: DataKind) -> set[str]:
     recorded = cast(Params, Recorder(params, "", read)), cast(DataKind, Recorder(kind, "", read))
     rule.is_broken(*recorded)
     said = {name for _, name, *_ in Formatter().parse(rule.text) if name}
-    for section, _, name in (field.partition(".") for field in said - {"task"}):
+    for section, _, name in (field.partition(".") for field in said - {"task", "classes"}):
         attrgetter(name)(getattr(recorded[0], section))
     return read
 
@@ -60,7 +60,8 @@ def configurations() -> list[tuple[Params, DataKind]]:
             params = params.model_copy(
                 update={section: type(config).model_validate(config.model_dump() | values)}  # without rules of two keys
             )
-        found += [(params, DataKind(CATALOG[params.data.name].kind, cast(Any, task))) for task in TASKS]
+        kind = CATALOG[params.data.name].kind
+        found += [(params, DataKind(kind, cast(Any, task), 3 * (task == "classification"))) for task in TASKS]
     return found
 
 

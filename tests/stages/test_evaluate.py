@@ -277,7 +277,10 @@ def test_a_threshold_decides_what_is_predicted(project: Path, prepared: Path, ta
 def test_a_threshold_of_ten_classes_is_refused(project: Path, prepared: Path, take: Take) -> None:
     take("moons")
     shutil.rmtree(project / "models")
-    with pytest.raises(WellfitError, match=r"^evaluate\.threshold f1 is for two classes, but digits has 10; use 0\.5"):
+    with pytest.raises(
+        WellfitError,
+        match=r"^evaluate\.threshold must be 0\.5 for more than two classes \(data\.name digits has 10\), got f1",
+    ):
         run(prepared, "digits", "evaluate.threshold=f1", "train.epochs=1", "schedule.warmup_epochs=0")
 
 

@@ -190,7 +190,7 @@ def check_can_begin(named: NamedComparison, data: TrainingData) -> None:
     """
     for name, params in named.variants.items():
         try:
-            params.check_task(data.meta.kind, data.meta.task)
+            params.check_data(data.meta.kind, data.meta.task, len(data.meta.class_names))
             check_can_train(params, data)
         except WellfitError as error:
             raise WellfitError(f"variant {name}: {error}".replace(f"({PARAMS_FILE})", f"({named.path})")) from None

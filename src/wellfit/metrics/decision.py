@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import softmax
 
 from wellfit.data.store import Meta
-from wellfit.errors import WellfitError
 from wellfit.metrics.calibration import Calibration, calibrate
 from wellfit.metrics.conformal import (
     Coverage,
@@ -104,9 +103,6 @@ def decide(val: Outputs, train: Outputs | None, meta: Meta, config: EvaluateConf
         train: rows that it used, from which the spread of residuals of numbers is learned; None: all spread alike.
         meta: of the data.
         config: the section ``evaluate``.
-
-    Raises:
-        WellfitError: a threshold of more than two classes.
     """
     return _of_classes(val, meta, config) if meta.task == "classification" else _of_numbers(val, train, meta, config)
 
@@ -189,11 +185,6 @@ def other_scores(decision: Decision, test: Outputs, meta: Meta, calibration_bins
 
 
 def _of_classes(val: Outputs, meta: Meta, config: EvaluateConfig) -> Decision:
-    if config.threshold != DEFAULT_THRESHOLD and len(meta.class_names) != 2:
-        raise WellfitError(
-            f"evaluate.threshold {config.threshold} is for two classes, but {meta.name} has {len(meta.class_names)}; "
-            f"use {DEFAULT_THRESHOLD} (params.yaml)"
-        )
     y, weights = np.asarray(val.y), row_weights(val.weights, len(val.y))
     found = calibrate(val.outputs, y, weights, config.calibration, config.seed)
     decision = Decision(temperature=found.temperature)

@@ -42,6 +42,12 @@ RULES = [
         f"evaluate.threshold must be {DEFAULT_THRESHOLD} for a regression (data.name {{data.name}}), got "
         "{evaluate.threshold}",
     ),
+    Rule(
+        ("evaluate.threshold", "data.name", "data.task"),
+        lambda p, data: p.evaluate.threshold != DEFAULT_THRESHOLD and data.classes > 2,
+        f"evaluate.threshold must be {DEFAULT_THRESHOLD} for more than two classes (data.name {{data.name}} has "
+        "{classes}), got {evaluate.threshold}",
+    ),
 ]
 
 

@@ -64,17 +64,18 @@ class Params(Config):
             raise ValueError(fault)
         return self
 
-    def check_task(self, kind: Kind, task: Task) -> None:
-        """Checks what could not be checked before it was known what the user's own data are.
+    def check_data(self, kind: Kind, task: Task, classes: int) -> None:
+        """Checks what could not be checked before it was known what the data are.
 
         Args:
             kind: images or table.
             task: classification or regression.
+            classes: how many; 0 for a regression.
 
         Raises:
             WellfitError: a key that does not fit them.
         """
-        for fault in faults(self, DataKind(kind, task)):
+        for fault in faults(self, DataKind(kind, task, classes)):
             raise WellfitError(f"{fault} ({PARAMS_FILE})")
 
     def replace(

@@ -64,6 +64,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     """
     report, page = reports / "evaluate", reports / "report.html"
     meta = load_meta(data_folder)
+    params.check_data(meta.kind, meta.task, len(meta.class_names))
     delivered = load_model(models, meta)
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
     model = delivered.model

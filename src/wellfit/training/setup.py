@@ -94,7 +94,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
                 f"{folder} was prepared with data.{key} {meta.settings[key]}, which is {value} now: run `dvc repro "
                 "preprocess`"
             )
-    params.check_task(meta.kind, meta.task)
+    params.check_data(meta.kind, meta.task, len(meta.class_names))
     splits = [load_split(folder, meta, name) for name in ("train", "val")]
     n_folds = None if splits[0].folds is None else int(splits[0].folds.max()) + 1
     if n_folds != params.data.folds:
