@@ -20,7 +20,7 @@ from wellfit.stages.baseline import baseline
 from wellfit.stages.evaluate import evaluate
 from wellfit.stages.train import train
 
-from ..conftest import working_in
+from ..conftest import PLAIN, working_in
 
 FIFTHS = ("lowest", "second", "middle", "fourth", "highest")
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -48,7 +48,7 @@ COVERAGE = ["coverage/asked", "coverage/held", "coverage/held_low", "coverage/he
 def run(prepared: Path, data: str, *changes: str, folder: str | None = None, with_baselines: bool = False) -> Scores:
     """Trains in the working folder on one data set where that was not done, and evaluates on it or on another."""
     settings = [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"]
-    params = load_params(PARAMS_FILE, [*settings, *changes])
+    params = load_params(PARAMS_FILE, [*PLAIN, *settings, *changes])
     models, reports = Path("models"), Path("reports")
     if not models.exists():
         train(params, prepared / data, reports / "tune", models, reports / "train")

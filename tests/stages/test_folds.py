@@ -18,6 +18,8 @@ from wellfit.stages.tune import tune
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints
 from wellfit.training.setup import TrainingData, begin, load_training_data
 
+from ..conftest import PLAIN
+
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 BASE = [
     "data.folds=3",
@@ -38,14 +40,14 @@ def in_folds(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Processed moons and diabetes in three folds."""
     folder = tmp_path_factory.mktemp("folds")
     for name in ("moons", "diabetes"):
-        params = load_params(PARAMS_FILE, [*BASE, f"data.name={name}"])
+        params = load_params(PARAMS_FILE, [*PLAIN, *BASE, f"data.name={name}"])
         fetch(params.data, params.fetch, folder / "raw")
         prepare(params.data, folder / "raw", folder / "processed")
     return folder / "processed"
 
 
 def run_train(project: Path, data: Path, *changes: str) -> Params:
-    params = load_params(PARAMS_FILE, [*BASE, *changes])
+    params = load_params(PARAMS_FILE, [*PLAIN, *BASE, *changes])
     train(params, data / params.data.name, project / "reports/tune", project / "models", project / "reports/train")
     return params
 
@@ -89,7 +91,7 @@ def test_candidates_are_judged_by_rows_they_have_not_seen_and_predict_as_the_mea
     project: Path, in_folds: Path, name: str
 ) -> None:
     folder, models = in_folds / name, project / "models"
-    params = load_params(PARAMS_FILE, [*BASE, f"data.name={name}"])
+    params = load_params(PARAMS_FILE, [*PLAIN, *BASE, f"data.name={name}"])
     tune(params, folder, project / "reports/tune", models)
     run_train(project, in_folds, f"data.name={name}", "train.seeds=2")
     meta = load_meta(folder)
