@@ -46,7 +46,8 @@ def markdown(runs: Sequence[Run]) -> str:
 
 def line(run: Run) -> str:
     """A run in one line."""
-    return f"{arm_of(run)}: {score_name(run['main_score'])} {with_interval([run])}, {seconds([run])} s"
+    took = f", {seconds([run])} s" if run["seconds"] is not None else ""
+    return f"{arm_of(run)}: {score_name(run['main_score'])} {with_interval([run])}{took}"
 
 
 def matrix(runs: Sequence[Run], cell: Cell, *, has_main_score: bool = True) -> str:
@@ -110,5 +111,6 @@ def difference(runs: Sequence[Run], reference: Sequence[Run]) -> str:
 
 
 def seconds(runs: Sequence[Run]) -> str:
-    """The median over seeds."""
-    return format(statistics.median(run["seconds"] for run in runs), ".1f")
+    """The median over those seeds that were timed."""
+    timed = [run["seconds"] for run in runs if run["seconds"] is not None]
+    return format(statistics.median(timed), ".1f") if timed else ""

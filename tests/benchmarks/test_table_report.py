@@ -40,6 +40,15 @@ def test_medians_over_seeds_stand_below_their_arms(load: Load) -> None:
     assert row(text, "Seconds", "letter")[1:] == ["3.0", "3.0"]
 
 
+def test_seconds_are_those_of_the_runs_that_were_timed(load: Load) -> None:
+    untimed = {"seconds": None}
+    runs = [*RUNS, run("letter", "hgb", 9, 0.5) | untimed, run("wine", "hgb", 0, 0.5) | untimed]
+    text = load("table_report").markdown(runs)
+    assert row(text, "Seconds", "letter")[1:] == ["3.0", "3.0"]
+    assert "\n| wine |  |  |" in text
+    assert load("table_report").line(runs[-1]) == "hgb: accuracy 0.5 [0.4, 0.6]"
+
+
 def test_better_is_above_zero_whichever_way_the_score_goes(load: Load) -> None:
     text = load("table_report").markdown(RUNS)
     assert row(text, "Better than HistGradientBoosting", "letter")[2] == "+0.1 [+0.1, +0.1]"

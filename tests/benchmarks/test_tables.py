@@ -61,7 +61,7 @@ def asked(load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callab
     (tmp_path / "tables.json").write_text(json.dumps({"runs": [done]}))
     found: list[Any] = []
     monkeypatch.setattr(
-        tables, "run_all", lambda name, seed, todo, *_: found.extend((name, seed, *each) for each in todo)
+        tables, "run_all", lambda name, seed, todo, *_, **__: found.extend((name, seed, *each) for each in todo)
     )
 
     def ask(line: str) -> list[Any]:
@@ -102,7 +102,10 @@ def test_a_curve_runs_the_stages_with_each_number_of_trials(asked: Callable[[str
 def test_settings_of_data_are_refused(asked: Callable[[str], list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         asked("--set data.val_fraction=0.1")
-    assert "--set must leave data. alone" in capsys.readouterr().err
+    assert "--set must leave data. alone, but for data.folds" in capsys.readouterr().err
+    assert asked("--only wine --seeds 0 --arms wellfit --set data.folds=5") == [
+        ("wine", 0, "wellfit", ["data.folds=5"])
+    ]
 
 
 def test_an_arm_that_fails_is_said_and_the_others_are_kept_once(
@@ -113,13 +116,14 @@ def test_an_arm_that_fails_is_said_and_the_others_are_kept_once(
     def fail(*_: Any) -> Any:
         raise ValueError("out of luck")
 
-    found = {"main_score": "accuracy", "scores": {"accuracy": [0.5, 0.4, 0.6]}, "seconds": 1.0}
+    found = {"main_score": "accuracy", "scores": {"accuracy": [0.5, 0.4, 0.6]}, "seconds": 1.0, "stages": {}}
     monkeypatch.setattr(tables, "RESULTS", tmp_path / "tables.json")
     monkeypatch.setattr(tables, "prepare_table", lambda *_: None)
     monkeypatch.setattr(tables, "run_wellfit", fail)
     monkeypatch.setattr(tables, "run_peer", lambda *_: found)
-    for _ in range(2):
-        tables.run_all("wine", 0, [("wellfit", []), ("hgb", [])], tmp_path, None)
-    kept = json.loads((tmp_path / "tables.json").read_text())["runs"]
-    assert [(run["table"], run["seed"], run["arm"], run["settings"]) for run in kept] == [("wine", 0, "hgb", [])]
+    for is_timed in (True, False):
+        tables.run_all("wine", 0, [("wellfit", []), ("hgb", [])], tmp_path, None, is_timed=is_timed)
+        kept = json.loads((tmp_path / "tables.json").read_text())["runs"]
+        assert [(run["table"], run["seed"], run["arm"], run["settings"]) for run in kept] == [("wine", 0, "hgb", [])]
+        assert kept[0]["seconds"] == (1.0 if is_timed else None)
     assert "wine, seed 0, wellfit: ValueError, out of luck" in capsys.readouterr().err

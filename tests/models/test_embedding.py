@@ -82,6 +82,10 @@ def test_periodic_is_that_of_its_authors() -> None:
         linear.biases.copy_(theirs.linear.bias.flatten())
     torch.testing.assert_close(ours(x.t()), by_column(theirs.periodic(x)))
     torch.testing.assert_close(linear(ours(x.t())), by_column(theirs(x)))
+    toward = torch.randn(len(x), 3, 5)
+    (linear(ours(x.t())) * by_column(toward)).sum().backward()
+    (theirs(x) * toward).sum().backward()
+    torch.testing.assert_close(ours.frequencies.grad, theirs.periodic.weight.grad.flatten(), atol=1e-4, rtol=1e-4)
 
 
 def test_cosines_have_learned_frequencies_phases_and_weights() -> None:

@@ -14,8 +14,6 @@ SMALL = {
     "name: digits ": "name: moons ",
     "n_samples: 2000": "n_samples: 400",
     "epochs: 40": "epochs: 6",
-    "embedding: periodic": "embedding: none",  # which over-fits so few rows, and a warning says so
-    "embedding: [none, periodic]": "embedding: null",
     "n_trials: 64": "n_trials: 2",
     "resamples: 1000": "resamples: 100",
 }

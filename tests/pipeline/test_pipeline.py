@@ -17,7 +17,8 @@ from .conftest import Run
 
 STAGES = ["fetch", "preprocess", "tune", "train", "baseline", "evaluate"]
 TUNED = {"tune": 1, "trial": 2, "train": 1, "baseline": 3}  # runs in MLflow
-NOISE = re.compile(r"warn|deprecat|traceback", re.IGNORECASE)
+VERDICT = r"warning: over-fitting: "  # so few rows do over-fit
+NOISE = re.compile(rf"^(?!{VERDICT}).*(?:warn|deprecat|traceback)", re.IGNORECASE | re.MULTILINE)
 
 
 def ran(output: str) -> list[str]:

@@ -50,10 +50,8 @@ EMBEDDINGS = {
     "periodic": "embedding:periodic",
     "cosine": "embedding:cosine",
 }
-EMBEDDING = (
-    *("embedding", "embedding_size", "embedding_scale", "embedding_width", "embedding_input"),
-    *("category", "category_width"),
-)
+OF_EMBEDDING = ("embedding_size", "embedding_scale", "embedding_width", "embedding_input")  # read where there is one
+EMBEDDING = ("embedding", *OF_EMBEDDING, "category", "category_width")
 VISION = ("dropout", "input_dropout", "norm", "groups")
 NORMED = ("instance", "none")  # norms of networks that do not learn without any
 MODELS = {
@@ -152,7 +150,7 @@ def unread_keys(config: ModelConfig, kind: Kind) -> set[str]:
     if kind == "images":
         return unread | {"numeric", *EMBEDDING}
     if config.embedding == "none":
-        unread |= {"embedding_size", "embedding_scale", "embedding_width", "embedding_input"}
+        unread |= {*OF_EMBEDDING}
     elif config.embedding == "ple":
         unread.add("embedding_scale")
     return unread | ({"category_width"} if config.category == "one_hot" else set())

@@ -93,8 +93,8 @@ class Periodic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (..., N, B) to (..., N, features, B)."""
-        angles = 2 * math.pi * _by_column(self.frequencies, self._shape) * x.unsqueeze(-2)
-        return torch.cat([angles.cos(), angles.sin()], -2)
+        waves: Tensor = _Waves.apply(2 * math.pi * _by_column(self.frequencies, self._shape) * x.unsqueeze(-2))
+        return waves
 
 
 class Cosine(nn.Module):
@@ -248,6 +248,24 @@ def cosine(config: ModelConfig, columns: TableColumns) -> Cosine:
 
 def _frequencies(config: ModelConfig) -> int:
     return FREQUENCIES if config.embedding_size == "auto" else config.embedding_size
+
+
+class _Waves(Function):
+    """From angles (..., F, B) to cosines, then sines (..., 2 F, B). Each is the other's slope: none is taken twice."""
+
+    @staticmethod
+    def forward(ctx: Any, angles: Tensor) -> Tensor:
+        *others, n, rows = angles.shape
+        waves = angles.new_empty(*others, 2 * n, rows)
+        torch.cos(angles, out=waves[..., :n, :])
+        torch.sin(angles, out=waves[..., n:, :])
+        ctx.save_for_backward(waves)
+        return waves
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (cosines, sines), (of_cosines, of_sines) = (each.chunk(2, -2) for each in (*ctx.saved_tensors, gradient))
+        return torch.addcmul(cosines * of_sines, sines, of_cosines, value=-1)
 
 
 class _Accumulated(Function):

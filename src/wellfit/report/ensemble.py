@@ -31,7 +31,7 @@ def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
     )
     kept = "The mean is delivered" if run.ensemble else "The final model alone is delivered"
     says = (
-        f"The best mean of models has a loss of {mean} on the validation rows that selected it, and {honest} on rows "
+        f"The selected mean has a loss of {mean} on the validation rows that selected it, and {honest} on rows "
         f"that did not, where the best single model has {single}. {kept}. Validation rows have chosen epochs, trials "
         "and members, so the first of these numbers is too good; the test rows have chosen nothing."
     )
