@@ -233,6 +233,14 @@ def test_a_training_that_blows_up_fails_in_one_line(project: Path, prepared: Pat
     assert failed.info.status == "FAILED"
 
 
+def test_a_setting_that_does_not_fit_the_data_writes_and_registers_nothing(project: Path, prepared: Path) -> None:
+    before = (project / "mlflow.db").read_bytes()
+    with pytest.raises(WellfitError, match=r"model\.embedding_size must be at most \d+, .*, got 256"):
+        run(project, prepared, "model.embedding=ple", "model.embedding_size=256")
+    assert sorted(path.name for path in project.iterdir()) == ["mlflow.db"]
+    assert (project / "mlflow.db").read_bytes() == before
+
+
 def test_metrics_hold_no_nan_and_no_timing(project: Path, prepared: Path) -> None:
     run(project, prepared)
     metrics = json.loads((project / "reports/train/metrics.json").read_text())

@@ -20,7 +20,7 @@ from wellfit.tracking.tensorboard import event_files
 from wellfit.training.checkpoint import save_checkpoint
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
 from wellfit.training.record import TIMING, best_metrics, resolved_config
-from wellfit.training.setup import TrainingData, begin, load_training_data
+from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
 from wellfit.tuning.best import apply_best
 
@@ -56,10 +56,11 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     data = load_training_data(params, data_folder)
     params = apply_best(params, tune_report / "best_params.yaml", data.meta)
     config = resolved_config(params)
+    training = begin([params], data, packed=False)  # before anything is written: a setting may not fit the data
     with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")})
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
-        records = _run_epochs(params, data, config, models / CHECKPOINT_FILE, report, run)
+        records = _run_epochs(training, params, data, config, models / CHECKPOINT_FILE, report, run)
         usual = params.loss.is_usual(data.meta.task)
         findings = verdict(*records, params.train.epochs, len(data.meta.class_names), usual_loss=usual)
         for finding in findings:
@@ -78,10 +79,15 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
 
 
 def _run_epochs(
-    params: Params, data: TrainingData, config: dict[str, Any], checkpoint: Path, report: Path, run: tracking.Run
+    training: Training,
+    params: Params,
+    data: TrainingData,
+    config: dict[str, Any],
+    checkpoint: Path,
+    report: Path,
+    run: tracking.Run,
 ) -> Records:
     """Trains to the end, and keeps the checkpoint of the best epoch."""
-    training = begin([params], data, packed=False)
     learner = training.learner
     _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), report / "summary.txt", run)
     print(f"computes in {learner.precision} on {data.train.x.device.type}")
