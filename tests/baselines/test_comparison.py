@@ -105,6 +105,12 @@ def test_there_is_no_conclusion_without_baselines() -> None:
     assert conclusion([]) == ""
 
 
+def test_the_conclusion_names_the_threshold_that_the_scores_are_not_of() -> None:
+    compared = classes(0.9, 0.7, 0.8)
+    assert conclusion(compared, 0.5) == conclusion(compared)
+    assert conclusion(compared, 0.2) == f"{conclusion(compared)} (both at a threshold of 0.5)"
+
+
 @pytest.mark.parametrize(
     ("name", "difference", "words"),
     [

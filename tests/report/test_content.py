@@ -45,6 +45,8 @@ def test_a_cell_is_written_as_what_it_is(value: Any, text: str, numeric: bool) -
         (0.995, "99.5\u00a0%"),
         (0.9991, "99.91\u00a0%"),
         (0.0009, "0.09\u00a0%"),
+        (-0.00001, "0.00\u00a0%"),
+        (-0.02, "\u22122.0\u00a0%"),
     ],
 )
 def test_a_share_has_more_digits_near_the_ends(share: float, text: str) -> None:

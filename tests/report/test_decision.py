@@ -1,5 +1,6 @@
 """The section of what validation rows have decided."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -62,12 +63,16 @@ def test_scores_stand_beside_what_they_would_be_otherwise() -> None:
 
 
 def test_the_coverage_is_told_with_its_doubt() -> None:
-    words = coverage_in_words(COVERAGE[0], 0.95, "regression").replace("\N{NO-BREAK SPACE}", " ")
+    words = coverage_in_words(COVERAGE[0], Decision(coverage=0.95), "regression").replace("\N{NO-BREAK SPACE}", " ")
     assert words == (
         "Intervals hold the truth in 90.0 % of the test rows, 95 % interval 85.0 % to 94.0 %, where 95.0 % was asked "
         "for; their mean width is 1.2. The validation rows that they come from also chose the epoch and the trial, so "
         "the coverage of new rows may lie slightly below what was asked for."
     )
+    infinite = COVERAGE[0]._replace(size=math.inf)
+    assert "their mean width is infinite." in coverage_in_words(infinite, Decision(coverage=0.9), "regression")
+    moved = coverage_in_words(COVERAGE[0], Decision(coverage=0.9, threshold=0.2), "classification")
+    assert moved.endswith("so the class that the threshold predicts may not be in them.")
     found = section(Decided(Decision(coverage=0.9), COVERAGE), {}, "classification")
     assert found is not None
     assert [row[0] for row in found["coverage"].rows] == ["all rows", "yes"]

@@ -61,7 +61,7 @@ def section(run: Evaluated, explanation: TableExplanation | ImageExplanation) ->
 def test_the_columns_that_clearly_matter_are_named_by_their_rank(run: Evaluated) -> None:
     says = section(run, found(run, 0.2, 0.05, 0.4)).says
     assert says == (
-        "To shuffle a column over the rows raises the test log loss; most that of colour (by 0.4000) and age (by "
+        "Shuffling a column over the rows raises the test log loss, most of all colour (by 0.4000) and age (by "
         "0.2000). 1 of 3 columns matters no more than chance might."
     )
 

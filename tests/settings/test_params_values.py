@@ -335,8 +335,8 @@ CONTRADICTIONS = [
     (["data.name=csv"], "data.target must name the column to predict, as data.name is csv, got null"),
     (["data.task=binary"], "data.task binary is for fashion_mnist and mnist, not for data.name digits; use auto"),
     (["data.task=regression"], "data.task regression does not fit data.name digits, which is a classification"),
-    ([*OWN, "data.drop=[price]"], "a column has one part, but price has two among data.target, id, weight, group"),
-    ([*OWN, "data.id=n", "data.group=n"], "a column has one part, but n has two"),
+    ([*OWN, "data.drop=[price]"], "a column must be named once among data.target, id, weight, group"),
+    ([*OWN, "data.id=n", "data.group=n"], "a column must be named once among data.target"),
     (["data.target_transform=log"], "data.target_transform log is for numbers, but data.name digits has classes; use"),
     (
         [*TABLE_REGRESSION, "loss.name=msle", "data.target_transform=log"],

@@ -67,7 +67,7 @@ def test_trials_repeats_and_the_final_model_are_candidates(
     assert metrics["ensemble/final_val_loss"] == pytest.approx(metrics["val/loss"])
     if delivered.ensemble is not None:
         np.testing.assert_allclose(delivered.model.predict(val.x), mean, rtol=1e-5)
-    assert f"from {len(candidates) + 1} models: validation loss" in capsys.readouterr().out
+    assert f"from {len(candidates)} models: validation loss" in capsys.readouterr().out
 
     # Of data that are no longer these.
     old = [each._replace(info=each.info | {"data_sha256": "old"}) for each in candidates]
@@ -85,6 +85,16 @@ def test_a_mean_that_is_better_only_on_the_rows_that_selected_it_is_not_delivere
     run_train(project, prepared, "tune.enabled=false", "train.seeds=2")
     delivered = load_model(project / "models", load_meta(prepared / "diabetes"))
     assert (delivered.ensemble is not None) == (cross_fitted < 0.5)
+
+
+def test_no_model_is_a_candidate_twice(project: Path, prepared: Path) -> None:
+    params = load_params(PARAMS_FILE, [*PLAIN, *BASE])
+    tune(params, prepared / params.data.name, project / "reports/tune", project / "models")
+    run_train(project, prepared, "train.ensemble=99", "train.seeds=3")
+    table = list(csv.DictReader((project / "reports/train/ensemble.csv").read_text().splitlines()))
+    assert len({row["val_loss"] for row in table}) == len(table)
+    final = [row["model"] for row in table if row["model"].startswith("the final model with")]
+    assert set(final) <= {"the final model with seed 3", "the final model with seed 4"}, "0 to 2 are of the study"
 
 
 def test_without_a_study_there_are_other_seeds(project: Path, prepared: Path) -> None:

@@ -432,7 +432,7 @@ def test_what_the_network_does_not_read_is_not_searched(
     of_tables = "tune.space.model.embedding_scale=[0.1, 0.2]"
     trials = trials_of(run(project, prepared, "tune.n_trials=2", of_tables))
     assert [key for key in trials[0] if "." in key] == ["optim.lr", "optim.weight_decay", "model.dropout"]
-    said = "tune.space.model.embedding_scale is left out: model.name mlp does not read it on tables\n"
+    said = "tune.space.model.embedding_scale is left out: model.embedding none does not read it\n"
     assert said in capsys.readouterr().out
     with pytest.raises(
         WellfitError, match=r"^nothing is left to search: give tune\.space another key \(params\.yaml\)$"

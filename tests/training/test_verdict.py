@@ -88,6 +88,13 @@ def test_under_fitting_when_it_ends_while_it_still_falls(decay: float) -> None:
     assert judge(slow, slow + 0.1, epochs=100) == []  # early stopping has ended it
 
 
+def test_a_loss_that_rose_in_the_last_of_a_few_epochs_is_not_still_falling() -> None:
+    lr = np.array([0.5, 1.0, 0.01])
+    falling, rising = np.array([2.0, 1.5, 1.4]), np.array([2.0, 1.5, 1.6])
+    assert kinds(judge(falling, falling, lr=lr, epochs=3)) == ["under-fitting"]
+    assert judge(falling, rising, lr=lr, epochs=3) == []
+
+
 def test_a_schedule_that_goes_to_zero_does_not_hide_that_the_loss_was_still_falling() -> None:
     cosine = 0.5 + 0.5 * np.cos(np.pi * TIME)
     moved = np.cumsum(cosine) / cosine.sum()

@@ -12,6 +12,7 @@ from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_interv
 from wellfit.metrics.names import is_higher_better, is_share, score_name
 from wellfit.metrics.predictions import main_scores_of, scores_of
 from wellfit.metrics.scores import FloatArray
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD
 
 
 class Compared(NamedTuple):
@@ -95,16 +96,21 @@ def base_rate(compared: Sequence[Compared]) -> Mapping[str, float | None]:
     return next((one.scores for one in compared if one.fitted.name == CONSTANT), {})
 
 
-def conclusion(compared: Sequence[Compared]) -> str:
+def conclusion(compared: Sequence[Compared], threshold: float = DEFAULT_THRESHOLD) -> str:
     """Whether the network is worth having, in a sentence.
 
     It is compared with the baseline that was the best on the validation rows, so that the choice owes nothing to the
     test rows, by the main score, and where that leaves it open by the other one. Empty where there is no baseline.
+
+    Args:
+        compared: the baselines.
+        threshold: of the network; where it is another than that of the comparison, this is said.
     """
     if not compared:
         return ""
     rival = _best_on_validation(compared)
-    return gain_in_words(rival.gains, "the network", rival.title, advice=" here; use it")
+    said = gain_in_words(rival.gains, "the network", rival.title, advice=" here; use it")
+    return said if threshold == DEFAULT_THRESHOLD else f"{said} (both at a threshold of {DEFAULT_THRESHOLD})"
 
 
 def gain_in_words(gains: Mapping[str, Estimate], one: str, other: str, advice: str = "") -> str:

@@ -105,8 +105,8 @@ RULES = [
     Rule(
         tuple(f"data.{key}" for key in (*ROLES, "drop", "numeric", "categorical")),
         lambda p, _: p.data.named_twice is not None,
-        "a column has one part, but {data.named_twice} has two among data.target, id, weight, group, time, drop, "
-        "numeric and categorical",
+        "a column must be named once among data.target, id, weight, group, time, drop, numeric and categorical, but "
+        "{data.named_twice} is named twice",
     ),
     Rule(
         ("data.group", "data.time"),

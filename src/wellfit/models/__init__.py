@@ -156,6 +156,21 @@ def unread_keys(config: ModelConfig, kind: Kind) -> set[str]:
     return unread | ({"category_width"} if config.category == "one_hot" else set())
 
 
+def why_unread(config: ModelConfig, kind: Kind, key: str) -> str:
+    """Which setting makes one of the :func:`unread_keys` idle.
+
+    Args:
+        config: the section ``model``.
+        kind: of the data, images or table.
+        key: such as ``model.dropout``.
+    """
+    name = key.removeprefix("model.")
+    if kind == "images" or name not in config.entry.reads:
+        return f"model.name {config.name} does not read it on {'images' if kind == 'images' else 'tables'}"
+    idle = "category" if name == "category_width" else "embedding"
+    return f"model.{idle} {getattr(config, idle)} does not read it"
+
+
 def _names_reading(key: str) -> str:
     """Names of the models that read a key, for a message."""
     return " and ".join(name for name, model in MODELS.items() if key in model.reads)

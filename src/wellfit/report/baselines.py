@@ -6,6 +6,7 @@ from typing import Any
 from wellfit.baselines.comparison import conclusion, difference_in_words
 from wellfit.metrics.intervals import Estimate
 from wellfit.metrics.names import score_name
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD
 from wellfit.report.content import MISSING, Table, cell, in_print, score, with_interval
 from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated
@@ -21,7 +22,7 @@ def baselines(run: Evaluated) -> dict[str, Any] | None:
     """A sentence, and a table for each of the two scores that models are compared by; None without baselines."""
     if not run.baselines:
         return None
-    sentence = in_print(conclusion(run.baselines))
+    sentence = in_print(conclusion(run.baselines, run.decided.decision.threshold))
     return {
         "conclusion": f"{sentence[0].upper()}{sentence[1:]}.",
         "says": SAYS,
@@ -46,4 +47,5 @@ def _table(run: Evaluated, name: str) -> Table:
         setting = ", ".join(f"{key.replace('_', ' ')} {cell(value)}" for key, value in one.fitted.setting.items())
         rows.append([one.title, *with_interval(one.scores, name), gain, setting])
     header = ["model", words, "95 % interval", "the network is better by", "chosen on validation rows"]
-    return Table(f"Test {words} of the network and of the baselines", header, rows)
+    at = "" if at_half is None else f", all at a threshold of {DEFAULT_THRESHOLD}"
+    return Table(f"Test {words} of the network and of the baselines{at}", header, rows)

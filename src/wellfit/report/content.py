@@ -82,8 +82,10 @@ def number(value: float | None) -> str:
 
 
 def _minus(text: str) -> str:
-    """A number with the sign that a negative one has in print."""
-    return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
+    """A number with the sign that a negative one has in print; none before zero."""
+    if not text.startswith("-"):
+        return text
+    return f"\N{MINUS SIGN}{text[1:]}" if text.strip("-0.,") else text[1:]
 
 
 def in_print(text: str) -> str:

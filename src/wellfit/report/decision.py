@@ -1,5 +1,6 @@
 """The section of what was decided on validation rows: probabilities, threshold, sets and intervals."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -48,7 +49,7 @@ def section(decided: Decided, metrics: Mapping[str, float | None], task: Task) -
     """
     says = [in_print(f"{note[0].upper()}{note[1:]}.") for note in decided.decision.notes]
     if decided.coverage:
-        says.append(coverage_in_words(decided.coverage[0], decided.decision.coverage or 0.0, task))
+        says.append(coverage_in_words(decided.coverage[0], decided.decision, task))
     if not says:
         return None
     others = [
@@ -67,14 +68,17 @@ def section(decided: Decided, metrics: Mapping[str, float | None], task: Task) -
     }
 
 
-def coverage_in_words(found: Coverage, asked: float, task: Task) -> str:
+def coverage_in_words(found: Coverage, decision: Decision, task: Task) -> str:
     """How often the truth was held, how often that was asked, and why it may be a little less."""
     what = "Sets of classes" if task == "classification" else "Intervals"
+    size = number(found.size) if math.isfinite(found.size) else "infinite"
+    by = " Sets go by the probabilities, so the class that the threshold predicts may not be in them."
     return (
         f"{what} hold the truth in {percent(found.coverage)} of the test rows, "
-        f"95\N{NO-BREAK SPACE}% interval {percent(found.low)} to {percent(found.high)}, where {percent(asked)} was "
-        f"asked for; their {SIZES[task]} is {number(found.size)}. The validation rows that they come from also "
-        "chose the epoch and the trial, so the coverage of new rows may lie slightly below what was asked for."
+        f"95\N{NO-BREAK SPACE}% interval {percent(found.low)} to {percent(found.high)}, where "
+        f"{percent(decision.coverage or 0.0)} was asked for; their {SIZES[task]} is {size}. The validation rows that "
+        "they come from also chose the epoch and the trial, so the coverage of new rows may lie slightly below what "
+        f"was asked for.{by * (decision.threshold != DEFAULT_THRESHOLD)}"
     )
 
 

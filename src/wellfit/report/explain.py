@@ -58,10 +58,10 @@ def _most_important(found: TableExplanation) -> str:
     clear = [i for i in importance.order if worse.low[i] > 0]
     change = f"{'lowers' if is_higher_better(name) else 'raises'} the test {score_name(name)}"
     if not clear:
-        return f"No column matters clearly: to shuffle one {change} by no more than chance might."
+        return f"No column matters clearly: shuffling one {change} by no more than chance might."
     by = [f"{importance.names[i]} (by {scores(name, [worse.mean[i]])[0]})" for i in clear[:NAMED]]
     rest = len(importance.names) - len(clear)
-    says = f"To shuffle a column over the rows {change}; most that of {_listed(by)}."
+    says = f"Shuffling a column over the rows {change}, most of all {_listed(by)}."
     if rest:
         says += f" {rest:,} of {len(importance.names):,} columns matter{'s' * (rest == 1)} no more than chance might."
     return says

@@ -30,8 +30,9 @@ def choose_ensemble(
     is too good to compare with.
 
     Candidates are the final model, the same configuration with other seeds (``train.seeds``), and the best trials and
-    repeats of the study. With folds, each candidate is the mean of the models of all folds, and is judged by what each
-    model predicts for the rows of its fold; where the final model is the best, its models are the ensemble.
+    repeats of the study that have not the settings and the seed of one of these. With folds, each candidate is the mean
+    of the models of all folds, and is judged by what each model predicts for the rows of its fold; where the final
+    model is the best, its models are the ensemble.
 
     Args:
         params: the configuration of the final model.
@@ -47,7 +48,9 @@ def choose_ensemble(
     size, meta, folds = params.train.ensemble, data.meta, load_folds(data_folder, data.meta)
     candidates = _final_models(params, data, load_checkpoint(models / CHECKPOINT_FILE))
     if size and params.tune.enabled and params.tune.searched:
-        candidates += candidates_of(load_checkpoints(models / CANDIDATES_FILE, "tune"))
+        configs = [each[0].info["config"] for each in candidates]
+        of_study = candidates_of(load_checkpoints(models / CANDIDATES_FILE, "tune"))
+        candidates += [each for each in of_study if each[0].info["config"] not in configs]
     chosen = [shared(candidates[0], 1.0)]
     metrics: dict[str, float] = {}
     table: list[list[Any]] = []
@@ -81,12 +84,14 @@ def choose_ensemble(
 
 
 def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list[list[Checkpoint]]:
-    """The models of each fold of the final configuration, with its own seed and with others."""
-    seeds = [(params.train.seed + i) % 2**32 for i in range(params.train.seeds)]
+    """The models of each fold of the final configuration, with its own seed and with those after the study's."""
+    first = 1 + params.tune.repeats if params.tune.enabled and params.tune.searched else 1
+    others = range(first, first + params.train.seeds - 1)
+    seeds = [params.train.seed, *((params.train.seed + i) % 2**32 for i in others)]
     shown = params.train.seed, params.train.fold
-    others = [(seed, fold) for seed in seeds for fold in range(data.n_folds) if (seed, fold) != shown]
+    missing = [(seed, fold) for seed in seeds for fold in range(data.n_folds) if (seed, fold) != shown]
     found = {shown: Checkpoint(final.weights, final.info | {"source": FINAL})}
-    for (seed, fold), model in zip(others, _train(params, others, data), strict=True):
+    for (seed, fold), model in zip(missing, _train(params, missing, data), strict=True):
         if model is not None:
             found[seed, fold] = model
         elif seed == params.train.seed:

@@ -30,7 +30,9 @@ from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
+from wellfit.metrics.names import score_name
 from wellfit.metrics.predictions import FIFTHS, ClassRow, fifths_of, per_class_report, scores_of
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
 from wellfit.report.decision import Decided, charts_of, coverage_in_words
@@ -156,15 +158,18 @@ def _print(
     metrics: Metrics, compared: Sequence[Compared], decision: Decision, coverage: Sequence[Coverage], meta: Meta
 ) -> None:
     first = next(iter(metrics))
-    print(f"test {first} {metrics[first]:.4g} [{metrics[f'{first}_low']:.4g}, {metrics[f'{first}_high']:.4g}]", end="")
+    value, low, high = (f"{metrics[f'{first}{end}']:.4g}" for end in ("", "_low", "_high"))
+    at = "" if decision.threshold == DEFAULT_THRESHOLD else f" at the threshold {decision.threshold:.4g}"
+    print(f"test {score_name(first)} {value} [{low}, {high}]{at}", end="")
     if compared:
-        print(f", of {BASELINES[CONSTANT].title} {base_rate(compared)[first]:.4g}\n{conclusion(compared)}")
+        rate, said = base_rate(compared)[first], conclusion(compared, decision.threshold)
+        print(f", of {BASELINES[CONSTANT].title} {rate:.4g}\n{said}")
     else:
         print("\nreports/baseline has no baselines of these data to compare with")
     for note in decision.notes:
         print(note)
     if coverage:
-        print(coverage_in_words(coverage[0], decision.coverage or 0.0, meta.task))
+        print(coverage_in_words(coverage[0], decision, meta.task))
 
 
 def _write_predictions(
@@ -253,7 +258,7 @@ def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path) -> N
     run.log_files(report, "evaluate")
     run.log_file(page, "evaluate")
     if evaluated.baselines:
-        run.tag("wellfit.baselines", conclusion(evaluated.baselines))
+        run.tag("wellfit.baselines", conclusion(evaluated.baselines, evaluated.decided.decision.threshold))
         _add_baselines(run, evaluated.baselines, evaluated.meta)
 
 

@@ -7,6 +7,7 @@ from optuna.trial import FrozenTrial
 
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
+from wellfit.models import why_unread
 from wellfit.progress import Progress
 from wellfit.settings.params import PARAMS_FILE, Params, flatten
 from wellfit.tracking import Publisher
@@ -117,8 +118,7 @@ def _without_unread(params: Params, data: TrainingData) -> Params:
     """
     useless = unread(params, data.meta.kind)
     for key in useless:
-        place = "images" if data.meta.kind == "images" else "tables"
-        print(f"tune.space.{key} is left out: model.name {params.model.name} does not read it on {place}")
+        print(f"tune.space.{key} is left out: {why_unread(params.model, data.meta.kind, key)}")
     if useless and len(useless) == len(params.tune.searched):
         raise WellfitError(f"nothing is left to search: give tune.space another key ({PARAMS_FILE})")
     return params.replace({f"tune.space.{key}": None for key in useless})

@@ -266,4 +266,6 @@ def _last_speed(losses: np.ndarray, lr: np.ndarray) -> float:
         return 0.0
     moved = np.concatenate([[0.0], np.cumsum(lr[1:]) / lr[1:].sum()])  # 0 to 1, when each epoch has ended
     start = int(np.flatnonzero(moved <= 1 - LAST_PART)[-1])
+    if start == 0 and losses[-1] >= losses[-2]:  # of a few epochs, the last part is all
+        return 0.0
     return float((losses[start] - losses[-1]) / fallen / (1 - moved[start]))

@@ -177,7 +177,8 @@ def _write_repeats(file: Path, repeats: Repeats, best: int) -> dict[str, float]:
     mean, low, high = mean_interval(list(repeats[best].values()))
     between = "" if math.isnan(low) else f", 95 % interval {low:.4g} to {high:.4g}"
     others = f", the best of the {len(repeats)} leading trials" if len(repeats) > 1 else ""
-    print(f"trial {best} with {len(repeats[best])} other seeds: mean {mean:.4g}{between}{others}", flush=True)
+    seeds = f"{len(repeats[best])} other seed{'s' * (len(repeats[best]) != 1)}"
+    print(f"trial {best} with {seeds}: mean {mean:.4g}{between}{others}", flush=True)
     found = {"repeats/mean": mean, "repeats/low": low, "repeats/high": high}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 

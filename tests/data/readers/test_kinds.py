@@ -49,6 +49,8 @@ def infer(columns: Callable[..., Columns]) -> Infer:
         (NAMES[:100] * 2, "categories"),
         ([f"{i % 28 + 1:02}.01.{1900 + i}" for i in range(250)], "dates"),
         ([f"192.168.1.{i}" for i in range(250)], "text"),
+        (NAMES[:60], "text"),
+        (NAMES[:20], "categories"),
         (["1.2.3", "2.0.1", "now"], "categories"),
     ],
 )
@@ -71,7 +73,7 @@ def test_params_overrule_it(infer: Infer) -> None:
         (["1", "2"], ""),
         (["Yes", "no", "YES", "Yes"], "'YES' is 'Yes'"),
         (["Yes", "no"], ""),
-        ([f"{i}{'kM'[i % 2]}" for i in range(30)], "numbers such as '0k' that are not written alike"),
+        ([f"{i}{'kM'[i % 2]}" for i in range(30)] * 2, "numbers such as '0k' that are not written alike"),
         ([f"{i}{'kM'[i % 2]}" for i in range(6)], ""),
     ],
 )
@@ -81,6 +83,8 @@ def test_what_is_not_read_as_it_stands_is_told(cells: list[str], note: str, infe
 
 
 def test_many_numbers_that_are_not_written_alike_are_no_text(columns: Callable[..., Columns], infer: Infer) -> None:
+    for few in ([f"{'$€'[i % 2]}{i}" for i in range(60)], [(f"{i}%", f"0.{i:02}")[i % 2] for i in range(60)]):
+        assert infer(few).kind == "numbers"
     cells = [f"{i}{'kM'[i % 3 // 2]}" for i in range(300)]
     source = infer(cells)
     assert source.kind == "numbers"

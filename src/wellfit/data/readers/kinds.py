@@ -59,7 +59,7 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray) -> Source:
     if source := _yes_or_no(name, texts):
         return source
     resemble = len(distinct) > MANY and resemble_numbers(texts) > MOSTLY
-    if len(distinct) > max(data.max_categories, len(columns) / 2):
+    if len(distinct) > max(min(MANY, data.max_categories), len(columns) / 2):
         return _numbers(columns, name, texts, spelling) if resemble else Source(name=name, kind="text")
     unlike = f"numbers such as {distinct[0].as_py()!r} that are not written alike"
     return Source(name=name, kind="categories", note=unlike if resemble else "")
