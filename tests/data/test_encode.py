@@ -9,7 +9,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder
 
-from wellfit.data.encode import MISSING, encode, fit_columns, restore
+from wellfit.data.encode import MISSING, encode, fit_columns
 from wellfit.data.store import Column
 
 CELLS = st.tuples(
@@ -53,12 +53,12 @@ def test_it_is_what_scikit_learn_makes_of_the_training_rows(train: list[Any], ne
     assert columns[0].flags_missing == bool(old["gaps"].isna().any())
 
 
-def test_what_is_kept_as_json_gives_the_same_transformer() -> None:
+def test_what_is_kept_as_json_encodes_the_same() -> None:
     rows = frame([(1.0, "a", 0.1, "x"), (None, None, 0.3, "y"), (4.0, "b", 0.2, "x")])
     columns = fit_columns(rows, 100)
     again = tuple(Column.model_validate_json(column.model_dump_json()) for column in columns)
     assert again == columns
-    np.testing.assert_allclose(restore(again).transform(rows), encode(columns, rows), rtol=1e-6)
+    np.testing.assert_array_equal(encode(again, rows), encode(columns, rows))
     # gaps, whole, gap?, letter, side
     np.testing.assert_allclose(encode(columns, rows)[1], [2.5, 0.3, 1.0, 0.0, 1.0])
 

@@ -1,7 +1,7 @@
-"""Encodes tables as arrays with a scikit-learn ColumnTransformer fitted on the training rows only.
+"""Encodes tables as arrays: medians in place of missing numbers, a code for each category.
 
-The transformer is stored as the `wellfit.data.store.Column` entries of ``meta.json`` instead of a pickle: all that it
-has learned is a median for each column of numbers and a list of categories for each other one.
+It computes what scikit-learn's SimpleImputer and OrdinalEncoder do. All that is learned of the training rows are the
+`wellfit.data.store.Column` entries of ``meta.json``, so that new rows need neither a pickle nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from wellfit.data.store import Column
 
 if TYPE_CHECKING:
     import pandas as pd
-    from sklearn.compose import ColumnTransformer
 
 MISSING = "(missing)"  # the category of missing cells
 OTHER = -1  # code of categories that are absent or too rare in the training rows
@@ -34,38 +33,17 @@ def fit_columns(train: pd.DataFrame, max_categories: int) -> tuple[Column, ...]:
     """
     import pandas as pd
 
-    texts = [name for name in train.columns if isinstance(train[name].dtype, pd.CategoricalDtype)]
-    numbers = [name for name in train.columns if name not in texts]
-    kept = [_most_frequent(train[name], max_categories) for name in texts]
-    fitted = _transformer(numbers, texts, kept).fit(train).named_transformers_
-    columns = []
-    if numbers:
-        imputer = fitted["numbers"]
-        flagged = set(imputer.indicator_.features_.tolist())
-        for i, (name, median) in enumerate(zip(numbers, imputer.statistics_.tolist(), strict=True)):
-            columns.append(Column(name=name, fill=median, flags_missing=i in flagged, categories=()))
-    if texts:
-        for name, found in zip(texts, fitted["categories"]["encode"].categories_, strict=True):
-            columns.append(Column(name=name, fill=None, flags_missing=False, categories=tuple(found.tolist())))
-    return tuple(columns)
-
-
-def restore(columns: Sequence[Column]) -> ColumnTransformer:
-    """The ColumnTransformer that `fit_columns` has fitted; its ``transform`` takes raw rows as a DataFrame.
-
-    It is fitted again on two rows that hold the medians to learn and the gaps to flag.
-
-    Args:
-        columns: of a `wellfit.data.store.Meta`.
-    """
-    import pandas as pd
-
-    numbers = [column for column in columns if column.fill is not None]
-    texts = [column for column in columns if column.fill is None]
-    rows: dict[str, Any] = {c.name: [c.fill, np.nan if c.flags_missing else c.fill] for c in numbers}
-    rows |= {c.name: pd.Categorical([c.categories[0]] * 2) for c in texts}
-    transformer = _transformer([c.name for c in numbers], [c.name for c in texts], [list(c.categories) for c in texts])
-    return transformer.fit(pd.DataFrame(rows))
+    numbers, others = [], []
+    for name in train.columns:
+        cells = train[name]
+        if isinstance(cells.dtype, pd.CategoricalDtype):
+            kept = _most_frequent(cells, max_categories)
+            others.append(Column(name=name, fill=None, flags_missing=False, categories=tuple(kept)))
+        else:
+            there = cells.dropna().to_numpy()
+            fill = float(np.median(there)) if len(there) else 0.0
+            numbers.append(Column(name=name, fill=fill, flags_missing=len(there) < len(cells), categories=()))
+    return (*numbers, *others)
 
 
 def encode(columns: Sequence[Column], rows: pd.DataFrame) -> NDArray[np.float32]:
@@ -79,26 +57,22 @@ def encode(columns: Sequence[Column], rows: pd.DataFrame) -> NDArray[np.float32]
         (n, columns) numbers with medians in place of missing ones, then 1.0 or 0.0 for each column that flags them,
         then the code of each category.
     """
-    wanted = rows[[column.name for column in columns]]
-    encoded: NDArray[np.float32] = np.asarray(restore(columns).transform(wanted), dtype=np.float32)
-    return encoded
+    numbers = [column for column in columns if column.fill is not None]
+    others = [column for column in columns if column.fill is None]
+    values = rows[[column.name for column in numbers]].to_numpy(np.float64)
+    missing = np.isnan(values)
+    filled = np.where(missing, np.array([column.fill for column in numbers], np.float64), values)
+    flags = missing[:, [column.flags_missing for column in numbers]]
+    codes = [_codes(column, rows[column.name]) for column in others]
+    return np.column_stack([filled, flags, *codes]).astype(np.float32)
 
 
-def _transformer(numbers: list[str], texts: list[str], categories: list[list[str]]) -> ColumnTransformer:
-    from sklearn.compose import ColumnTransformer
-    from sklearn.impute import SimpleImputer
-    from sklearn.pipeline import Pipeline
-    from sklearn.preprocessing import OrdinalEncoder
-
-    fill = SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True)
-    name_missing = SimpleImputer(strategy="constant", fill_value=MISSING, keep_empty_features=True)
-    number = OrdinalEncoder(categories=categories, handle_unknown="use_encoded_value", unknown_value=OTHER)
-    return ColumnTransformer(
-        [
-            ("numbers", fill, numbers),
-            ("categories", Pipeline([("name_missing", name_missing), ("encode", number)]), texts),
-        ]
-    )
+def _codes(column: Column, cells: pd.Series[Any]) -> NDArray[np.int64]:
+    """The code of each cell of a categorical."""
+    known = {category: code for code, category in enumerate(column.categories)}
+    texts = [*cells.cat.categories, MISSING]  # the code of missing cells is -1, the last
+    codes: NDArray[np.int64] = np.array([known.get(text, OTHER) for text in texts])[cells.cat.codes]
+    return codes
 
 
 def _most_frequent(column: pd.Series[Any], limit: int) -> list[str]:

@@ -121,8 +121,15 @@ def _as_arrays(
     warnings: tuple[str, ...] = ()
     if sources:
         sources, left_out = fit_sources(sources, table.iloc[train], data.day_first, row)
-        table, unreadable = expand(sources, table)
-        warnings = left_out + unreadable
+        table, unread = expand(sources, table)
+        warnings = (
+            *left_out,
+            *(
+                f"column {each.column!r}: cells that are not dates as in the training rows count as missing: "
+                f"{each.cells}, such as {each.example!r}"
+                for each in unread
+            ),
+        )
     columns = fit_columns(table.iloc[train], data.max_categories)
     return encode(columns, table), sources, columns, warnings
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.dates import PARTS, find_format, parse
-from wellfit.data.store import Source
+from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def fit_sources(
     return tuple(fitted), tuple(warnings)
 
 
-def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame, list[Unread]]:
     """Puts numbers in place of dates and text.
 
     Args:
@@ -63,29 +63,26 @@ def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame
         table: (n, ...) these rows or new ones, as `wellfit.data.readers.own_table.read_features` reads them.
 
     Returns:
-        A table as `wellfit.data.encode.encode` takes it; and warnings, one sentence each.
+        A table as `wellfit.data.encode.encode` takes it; and what is no date as in the training rows, which is missing.
     """
     import pandas as pd
 
     inputs: dict[str, Any] = {}
-    warnings = []
+    unread = []
     for source in sources:
         cells = table[source.name]
         if source.kind == "dates":
             values = _date_parts(source, cells)
-            unreadable = np.isnan(values[:, 0]) & cells.notna().to_numpy()
-            if unreadable.any():
-                warnings.append(
-                    f"column {source.name!r}: cells that are not dates as in the training rows count as missing: "
-                    f"{unreadable.sum()}, such as {cells[unreadable].iloc[0]!r}"
-                )
+            wrong = np.isnan(values[:, 0]) & cells.notna().to_numpy()
+            if wrong.any():
+                unread.append(Unread(source.name, int(wrong.sum()), str(cells[wrong].iloc[0])))
         elif source.kind == "text":
             values = _word_counts(cells)
         else:
             inputs[source.name] = cells
             continue
         inputs |= dict(zip(input_names(source), values.T, strict=True))
-    return pd.DataFrame(inputs, index=table.index), tuple(warnings)
+    return pd.DataFrame(inputs, index=table.index), unread
 
 
 def input_names(source: Source) -> list[str]:

@@ -100,6 +100,14 @@ class Source(BaseModel):
     parts: tuple[str, ...] = ()
 
 
+class Unread(NamedTuple):
+    """Cells of a column that cannot be read as those of the training rows: how many, and the first one."""
+
+    column: str
+    cells: int
+    example: str
+
+
 class Meta(BaseModel):
     """What ``meta.json`` says of a processed data set. All statistics are of the train split alone.
 
@@ -157,6 +165,14 @@ class Meta(BaseModel):
     def sha256(self) -> str:
         """One hash for the whole data set: of all that is said here, the manifest included."""
         return hashlib.sha256(_json(self.model_dump(exclude={"sha256"})).encode()).hexdigest()
+
+    @property
+    def inputs(self) -> tuple[Source, ...]:
+        """The columns of a table from which the inputs are made, also of data that are known by name."""
+        if self.sources:
+            return self.sources
+        kinds = {True: "categories", False: "numbers"}
+        return tuple(Source.model_validate({"name": c.name, "kind": kinds[c.fill is None]}) for c in self.columns)
 
     @property
     def category_counts(self) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.kinds import infer_source
 from wellfit.data.settings import DataConfig
+from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 PATH = Path("t.csv")
@@ -25,8 +26,9 @@ def read(data_config: Callable[..., DataConfig]) -> Read:
 
     def run(cells: list[Any], type_: pa.DataType | None = None, **changes: Any) -> pd.Series:
         table = pa.table({"c": pa.chunked_array([cells], type_)})
-        columns = Columns(table, data_config("csv", target="y", **changes), PATH, 2)
-        return columns.read(infer_source(columns, "c"))
+        data = data_config("csv", target="y", **changes)
+        columns = Columns(table, data.missing, PATH, 2)
+        return columns.read(infer_source(columns, "c", data))
 
     return run
 
@@ -45,8 +47,8 @@ def test_numbers_come_back_as_they_were_written(numbers: list[float]) -> None:
     from wellfit.settings.params import load_params
 
     data = load_params(Path(__file__).parents[3] / "params.yaml").data
-    columns = Columns(pa.table({"c": [repr(number) for number in numbers]}), data, PATH, 2)
-    column = columns.read(infer_source(columns, "c"))
+    columns = Columns(pa.table({"c": [repr(number) for number in numbers]}), data.missing, PATH, 2)
+    column = columns.read(infer_source(columns, "c", data))
     assert column.tolist() == numbers
     assert not np.signbit(column[column == 0]).any(), "no -0.0, which would not be the twin of 0.0"
 
@@ -128,9 +130,18 @@ def test_infinity_in_a_parquet_file(read: Read) -> None:
         read([1.0, None, float("inf")])
 
 
-def test_categories_of_several_chunks(data_config: Callable[..., DataConfig]) -> None:
+def test_what_is_no_number_is_missing_and_told_on_request() -> None:
+    cells = pa.chunked_array([["1", "x", "", "2.5"], ["1e40", "y"]])
+    unread: list[Unread] = []
+    columns = Columns(pa.table({"c": cells}), [""], PATH, 2)
+    read = columns.read(Source(name="c", kind="numbers"), unread)
+    np.testing.assert_array_equal(read, [1, np.nan, np.nan, 2.5, np.nan, np.nan])
+    assert unread == [("c", 2, "x"), ("c", 1, "1e+40")]
+
+
+def test_categories_of_several_chunks() -> None:
     table = pa.table({"c": pa.chunked_array([["b", "a"], ["a", None, "c"]])})
-    column = Columns(table, data_config("csv", target="y"), PATH, 2).categories("c")
+    column = Columns(table, [], PATH, 2).categories("c")
     assert list(column.categories) == ["b", "a", "c"]
     assert column.codes.tolist() == [0, 1, 1, -1, 2]
 

@@ -20,15 +20,19 @@ NAMES = [f"customer {i}" for i in range(250)]
 def columns(data_config: Callable[..., DataConfig]) -> Callable[..., Columns]:
     def make(cells: Any, **changes: Any) -> Columns:
         table = pa.table({"c": pa.chunked_array([cells])})
-        return Columns(table, data_config("csv", target="y", **changes), Path("t.csv"), 2)
+        return Columns(table, data_config("csv", target="y", **changes).missing, Path("t.csv"), 2)
 
     return make
 
 
 @pytest.fixture
-def infer(columns: Callable[..., Columns]) -> Infer:
+def infer(columns: Callable[..., Columns], data_config: Callable[..., DataConfig]) -> Infer:
     """What a column named c of these cells holds."""
-    return lambda cells, **changes: infer_source(columns(cells, **changes), "c")
+
+    def run(cells: Any, **changes: Any) -> Source:
+        return infer_source(columns(cells, **changes), "c", data_config("csv", target="y", **changes))
+
+    return run
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ def read(data_config: Callable[..., DataConfig]) -> Read:
 
     def run(cells: list[Any], **changes: Any) -> Target:
         table = pa.table({"y": pa.chunked_array([cells])})
-        return read_target(Columns(table, data_config("csv", target="y", **changes), Path("t.csv"), 2), "y")
+        data = data_config("csv", target="y", **changes)
+        return read_target(Columns(table, data.missing, Path("t.csv"), 2), "y", data)
 
     return run
 

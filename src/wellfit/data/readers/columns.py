@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.numerals import Spelling, as_computers_write, find_spelling, spelled
-from wellfit.data.store import Source
+from wellfit.data.readers.numerals import PLAIN, Decimal, Spelling, as_computers_write, find_spelling, spelled
+from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    from wellfit.data.settings import DataConfig
 
 WORDS = {"no": False, "n": False, "false": False, "yes": True, "y": True, "true": True}
 
@@ -27,15 +26,15 @@ class Columns:
 
     Args:
         table: as `wellfit.data.readers.tables` read it.
-        data: the section ``data``: which texts are missing values, and what is to be read as numbers or categories.
+        missing: texts that stand for missing values: ``data.missing``.
         path: of the file, for messages.
         first_row: number of the first row, for messages.
     """
 
-    def __init__(self, table: pa.Table, data: DataConfig, path: Path, first_row: int) -> None:
+    def __init__(self, table: pa.Table, missing: Sequence[str], path: Path, first_row: int) -> None:
         self.names: list[str] = table.column_names
-        self.data, self.path, self.first_row = data, path, first_row
-        self._table = table
+        self.path, self.first_row = path, first_row
+        self._table, self._missing = table, list(missing)
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -59,7 +58,7 @@ class Columns:
         if pa.types.is_floating(column.type):
             missing = pc.is_nan(column)
         elif pa.types.is_string(column.type):
-            missing = pc.is_in(column, value_set=pa.array(self.data.missing, pa.string()))
+            missing = pc.is_in(column, value_set=pa.array(self._missing, pa.string()))
         else:
             return column
         return pc.if_else(missing, pa.scalar(None, column.type), column)
@@ -81,8 +80,12 @@ class Columns:
             )
         return column
 
-    def read(self, source: Source) -> pd.Series[Any]:
+    def read(self, source: Source, unread: list[Unread] | None = None) -> pd.Series[Any]:
         """A column as float64 numbers, NaN where missing, or else as a categorical of texts.
+
+        Args:
+            source: how its cells are read.
+            unread: gets what is no number among numbers, which then is missing; None: it is refused.
 
         Raises:
             WellfitError: infinity, or a cell that is no number among numbers.
@@ -90,15 +93,19 @@ class Columns:
         import pandas as pd
 
         if source.kind == "numbers":
-            return pd.Series(self.numbers(source.name, Spelling(source.decimal, source.unit, source.currency)))
+            spelling = Spelling(source.decimal, source.unit, source.currency)
+            return pd.Series(self.numbers(source.name, spelling, unread))
         return pd.Series(self.categories(source.name, source.words))
 
-    def numbers(self, name: str, spelling: Spelling | None = None) -> NDArray[np.float64]:
+    def numbers(
+        self, name: str, spelling: Spelling | Decimal = PLAIN, unread: list[Unread] | None = None
+    ) -> NDArray[np.float64]:
         """A column as float64 numbers, NaN where missing.
 
         Args:
             name: of the column.
-            spelling: of numbers in text; None: the one that fits most cells.
+            spelling: of numbers in text; of a decimal mark, the spelling that fits most cells.
+            unread: as of `read`.
 
         Raises:
             WellfitError: a cell is not a number, or none that float32 can hold.
@@ -108,13 +115,19 @@ class Columns:
 
         column = self.cells(name)
         if pa.types.is_string(column.type):
-            spelling = spelling or find_spelling(column.drop_null(), self.data.decimal)[0]
-            if (wrong := pc.index(spelled(column, spelling), False).as_py()) >= 0:
-                unit = f" of {spelling.unit}" if spelling.unit else ""
-                raise WellfitError(
-                    f"{self.row(wrong)}, column {name!r}: {column[wrong].as_py()!r} is not a number{unit}; mend it, "
-                    "add it to data.missing, or, if it is an input, list the column in data.categorical"
-                )
+            if isinstance(spelling, str):
+                spelling = find_spelling(column.drop_null(), spelling)[0]
+            fits = spelled(column, spelling)
+            if (wrong := pc.index(fits, False).as_py()) >= 0:
+                example = column[wrong].as_py()
+                if unread is None:
+                    unit = f" of {spelling.unit}" if spelling.unit else ""
+                    raise WellfitError(
+                        f"{self.row(wrong)}, column {name!r}: {example!r} is not a number{unit}; mend it, add it to "
+                        "data.missing, or, if it is an input, list the column in data.categorical"
+                    )
+                unread.append(Unread(name, pc.sum(pc.invert(fits)).as_py(), example))
+                column = pc.if_else(fits, column, pa.scalar(None, column.type))
             column = as_computers_write(column, spelling)
         try:
             values = column.cast(pa.float64(), safe=False).to_numpy()
@@ -123,11 +136,14 @@ class Columns:
         too_large = np.flatnonzero(np.abs(values) > np.finfo(np.float32).max)
         if too_large.size:
             value = values[too_large[0]]
-            fault = "is infinite" if np.isinf(value) else "float32 cannot hold this number"
-            raise WellfitError(
-                f"{self.row(too_large[0])}, column {name!r}: {fault} ({value:g}); mend it, or add its text to "
-                "data.missing"
-            )
+            if unread is None:
+                fault = "is infinite" if np.isinf(value) else "float32 cannot hold this number"
+                raise WellfitError(
+                    f"{self.row(too_large[0])}, column {name!r}: {fault} ({value:g}); mend it, or add its text to "
+                    "data.missing"
+                )
+            unread.append(Unread(name, too_large.size, f"{value:g}"))
+            values = np.where(np.abs(values) > np.finfo(np.float32).max, np.nan, values)
         numbers: NDArray[np.float64] = values + 0.0  # makes -0.0 the 0.0 that it equals
         return numbers
 

@@ -13,12 +13,14 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from wellfit.data.settings import DataConfig
+
 # Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
 MOSTLY = 0.95
 MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
 
 
-def infer_source(columns: Columns, name: str) -> Source:
+def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     """What a column holds, and how its cells are read. ``data.numeric`` and ``data.categorical`` override that.
 
     Text is read as numbers if all of its cells are, in one spelling; as dates if most are; and as categories if it has
@@ -29,13 +31,13 @@ def infer_source(columns: Columns, name: str) -> Source:
     """
     from pyarrow import types
 
-    if name in columns.data.categorical:
+    if name in data.categorical:
         return Source(name=name, kind="categories")
     cells = columns.cells(name)
     kind = cells.type
     if types.is_string(kind):
-        return _infer_text(columns, name, cells.drop_null())
-    if name in columns.data.numeric or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return _infer_text(columns, name, cells.drop_null(), data)
+    if name in data.numeric or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return Source(name=name, kind="numbers")
     if types.is_timestamp(kind) or types.is_date(kind):
         return Source(name=name, kind="dates")
@@ -46,13 +48,12 @@ def infer_source(columns: Columns, name: str) -> Source:
     raise WellfitError(f"{columns.path} column {name!r}: {kind} is neither numbers nor text; list it in data.drop")
 
 
-def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray) -> Source:
-    data = columns.data
+def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataConfig) -> Source:
     if not len(texts):
         return Source(name=name, kind="numbers" if name in data.numeric else "categories")
     spelling, share = find_spelling(texts, data.decimal)
     if name in data.numeric or share > MOSTLY:
-        return _numbers(columns, name, texts, spelling)
+        return _numbers(columns, name, texts, spelling, data)
     distinct = texts.unique()
     if are_dates(distinct[:SAMPLE].to_pylist()):
         return Source(name=name, kind="dates")
@@ -60,15 +61,14 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray) -> Source:
         return source
     resemble = len(distinct) > MANY and resemble_numbers(texts) > MOSTLY
     if len(distinct) > max(min(MANY, data.max_categories), len(columns) / 2):
-        return _numbers(columns, name, texts, spelling) if resemble else Source(name=name, kind="text")
+        return _numbers(columns, name, texts, spelling, data) if resemble else Source(name=name, kind="text")
     unlike = f"numbers such as {distinct[0].as_py()!r} that are not written alike"
     return Source(name=name, kind="categories", note=unlike if resemble else "")
 
 
-def _numbers(columns: Columns, name: str, texts: pa.ChunkedArray, spelling: Spelling) -> Source:
-    data = columns.data
+def _numbers(columns: Columns, name: str, texts: pa.ChunkedArray, spelling: Spelling, data: DataConfig) -> Source:
     if spelling.decimal == "comma" and data.decimal == "point":
-        _refuse_in_a_table_of_decimal_commas(columns, name, texts)
+        _refuse_in_a_table_of_decimal_commas(columns, name, texts, data)
     note = _example(texts, spelling)
     if note and data.decimal == "comma":
         other, share = find_spelling(texts, "point")
@@ -76,11 +76,11 @@ def _numbers(columns: Columns, name: str, texts: pa.ChunkedArray, spelling: Spel
     return Source(name=name, kind="numbers", note=note, **spelling._asdict())
 
 
-def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.ChunkedArray) -> None:
+def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataConfig) -> None:
     """Where commas do not separate cells, all columns are likely to have them."""
     import pyarrow.compute as pc
 
-    if columns.data.name == "csv" and columns.data.separator != "comma":
+    if data.name == "csv" and data.separator != "comma":
         example = texts[pc.index(pc.match_substring(texts, ","), True).as_py()]
         raise WellfitError(
             f"{columns.path} column {name!r}: {example.as_py()!r} looks like a number with a decimal comma; set "

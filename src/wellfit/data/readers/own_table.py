@@ -15,6 +15,7 @@ from wellfit.data.raw import Entry, RawData
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.feature_checks import check_features
 from wellfit.data.readers.kinds import infer_source
+from wellfit.data.readers.numerals import Decimal
 from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, read_csv, read_parquet
 from wellfit.data.readers.target import read_target
 from wellfit.data.store import Source, file_sha256
@@ -39,7 +40,9 @@ def describe_file(path: Path) -> dict[str, Any]:
 def read_own_csv(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
     """Reads the CSV file at ``data.path``; see `read_own_parquet`."""
     path = Path(data.path)
-    return _assign_columns(Columns(read_csv(path, SEPARATORS[data.separator]), data, path, FIRST_ROW), data, path)
+    return _assign_columns(
+        Columns(read_csv(path, SEPARATORS[data.separator]), data.missing, path, FIRST_ROW), data, path
+    )
 
 
 def read_own_parquet(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
@@ -52,20 +55,20 @@ def read_own_parquet(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
         WellfitError: the file, a column or a row is not as it must be.
     """
     path = Path(data.path)
-    return _assign_columns(Columns(read_parquet(path), data, path, first_row=1), data, path)
+    return _assign_columns(Columns(read_parquet(path), data.missing, path, first_row=1), data, path)
 
 
 def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
     _check_columns(columns.names, data, path)
     if not len(columns):
         raise WellfitError(f"{path} has a header and no rows")
-    target = read_target(columns, str(data.target))
+    target = read_target(columns, str(data.target), data)
     ids = _ids(columns, data.id) if data.id else None
-    weights = _weights(columns, data.weight) if data.weight else None
+    weights = _weights(columns, data.weight, data.decimal) if data.weight else None
     groups = _groups(columns, data.group) if data.group else None
-    times = _times(columns, data.time) if data.time else None
+    times = _times(columns, data.time, data) if data.time else None
     taken = {data.target, data.id, data.weight, data.group, data.time, *data.drop}
-    sources = [infer_source(columns, name) for name in columns.names if name not in taken]
+    sources = [infer_source(columns, name, data) for name in columns.names if name not in taken]
     texts = [source.name for source in sources if source.kind == "text" and data.text == "leave_out"]
     features = read_features(columns, [source for source in sources if source.name not in texts])
     later = [source.name for source in sources if source.kind in ("dates", "text")]
@@ -130,9 +133,9 @@ def _ids(columns: Columns, name: str) -> NDArray[Any]:
     return np.array(texts, dtype=np.str_)
 
 
-def _weights(columns: Columns, name: str) -> NDArray[np.float32]:
+def _weights(columns: Columns, name: str, decimal: Decimal) -> NDArray[np.float32]:
     columns.complete(name, f"data.weight {name!r}")
-    weights = columns.numbers(name)
+    weights = columns.numbers(name, decimal)
     wrong = np.flatnonzero(~(weights >= 0))
     if wrong.size:
         raise WellfitError(f"{columns.row(wrong[0])}, data.weight {name!r}: must be >= 0, got {weights[wrong[0]]:g}")
@@ -144,7 +147,7 @@ def _groups(columns: Columns, name: str) -> NDArray[np.int64]:
     return columns.categories(name).codes.astype(np.int64)
 
 
-def _times(columns: Columns, name: str) -> NDArray[np.float64]:
+def _times(columns: Columns, name: str, data: DataConfig) -> NDArray[np.float64]:
     """The time of each row, as numbers that rise with it."""
     import pandas as pd
     from pyarrow import types
@@ -152,7 +155,7 @@ def _times(columns: Columns, name: str) -> NDArray[np.float64]:
     cells = columns.complete(name, f"data.time {name!r}")
     is_date = types.is_timestamp(cells.type) or types.is_date(cells.type)
     if not (is_date or types.is_string(cells.type)):
-        return columns.numbers(name)
+        return columns.numbers(name, data.decimal)
     if not is_date:
         numbers = pd.to_numeric(cells.to_pandas(), errors="coerce")
         if not numbers.isna().any():
@@ -164,7 +167,7 @@ def _times(columns: Columns, name: str) -> NDArray[np.float64]:
                 f"{cells[index].as_py()!r}"
             )
     dates = columns.categories(name)
-    date_format = find_format(pd.Series(dates, name=name), columns.data.day_first, columns.row)
+    date_format = find_format(pd.Series(dates, name=name), data.day_first, columns.row)
     seconds = np.asarray((parse(dates.categories, date_format) - pd.Timestamp(0)).total_seconds(), np.float64)
     times: NDArray[np.float64] = seconds[dates.codes]
     return times

@@ -66,8 +66,8 @@ def read_adult(entry: Entry, folder: Path, data: DataConfig) -> RawData:
     files = {"adult.data": 0, "adult.test": 1}  # and the lines before the first row
     parts = [read_csv(folder / name, ",", [*ADULT_COLUMNS, "income"], skip_rows) for name, skip_rows in files.items()]
     table = pa.concat_tables(parts)
-    columns = Columns(table, data, folder, FIRST_ROW)
-    features = pd.DataFrame({name: columns.read(infer_source(columns, name)) for name in ADULT_COLUMNS})
+    columns = Columns(table, data.missing, folder, FIRST_ROW)
+    features = pd.DataFrame({name: columns.read(infer_source(columns, name, data)) for name in ADULT_COLUMNS})
     labels = table.column("income").to_pandas().str.removesuffix(".")
     y = pd.Categorical(labels, categories=list(entry.class_names)).codes.astype(np.int64)
     splits = published_splits(len(parts[0]), len(parts[1]))
@@ -86,7 +86,7 @@ def read_california(entry: Entry, folder: Path, data: DataConfig) -> RawData:
     import pandas as pd
 
     path = folder / "cal_housing.data"
-    columns = Columns(read_csv(path, ",", CALIFORNIA_COLUMNS), data, path, first_row=1)
+    columns = Columns(read_csv(path, ",", CALIFORNIA_COLUMNS), data.missing, path, first_row=1)
     raw = {name: columns.numbers(name) for name in CALIFORNIA_COLUMNS}
     features = {
         "MedInc": raw["MedInc"],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+PART_BYTES = 2**24  # of a CSV file that are parsed at once; a row must fit
 FIRST_ROW = 2  # number of the first row after the header
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip or Excel", b"PAR1": "Parquet (data.name parquet)"}
@@ -23,6 +24,13 @@ UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, skip_rows: int = 0) -> pa.Table:
+    """Reads every cell of a CSV file as text, as `csv_parts` does it."""
+    from pyarrow import concat_tables
+
+    return concat_tables(csv_parts(path, separator, names, skip_rows))
+
+
+def csv_parts(path: Path, separator: str, names: Sequence[str] | None = None, skip_rows: int = 0) -> Iterator[pa.Table]:
     """Reads every cell of a CSV file as text, without leading and trailing blanks.
 
     No type is inferred here: that takes the whole column.
@@ -33,15 +41,19 @@ def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, ski
         names: of the columns, where the file has no header.
         skip_rows: lines before the first row, or before the header.
 
+    Yields:
+        The rows in parts of a few megabytes; at least one part, be it without rows.
+
     Raises:
         WellfitError: the file is missing, empty, not UTF-8, or has rows of another length than its header, or the
             header leaves a column without a name or names two alike.
     """
     import pyarrow.compute as pc
-    from pyarrow import ArrowInvalid, string, table
+    from pyarrow import ArrowInvalid, Table, string
     from pyarrow import csv as arrow_csv
 
     header = list(names) if names else _header(path, separator, skip_rows)
+    titles = [name.strip() for name in header]
     ragged: list[Any] = []
 
     def refuse(row: Any) -> str:
@@ -49,15 +61,20 @@ def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, ski
         return "error"
 
     try:
-        text = arrow_csv.read_csv(
+        with arrow_csv.open_csv(
             path,
             # One thread: only then does it know the number of a row.
-            read_options=arrow_csv.ReadOptions(column_names=names, skip_rows=skip_rows, use_threads=False),
+            read_options=arrow_csv.ReadOptions(
+                column_names=names, skip_rows=skip_rows, use_threads=False, block_size=PART_BYTES
+            ),
             parse_options=arrow_csv.ParseOptions(
                 delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
             ),
             convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, string())),
-        )
+        ) as reader:
+            yield Table.from_batches([], reader.schema).rename_columns(titles)
+            for batch in reader:
+                yield Table.from_arrays([pc.utf8_trim_whitespace(column) for column in batch.columns], titles)
     except ArrowInvalid as error:
         if ragged:
             row = ragged[0]
@@ -68,8 +85,6 @@ def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, ski
         if "UTF8" in str(error):
             raise _not_utf8(path) from None
         raise WellfitError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
-    trimmed = [pc.utf8_trim_whitespace(column) for column in text.columns]
-    return table(trimmed, names=[name.strip() for name in header])
 
 
 def read_parquet(path: Path) -> pa.Table:

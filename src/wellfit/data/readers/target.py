@@ -36,7 +36,7 @@ class Target(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def read_target(columns: Columns, name: str) -> Target:
+def read_target(columns: Columns, name: str, data: DataConfig) -> Target:
     """Reads the column ``data.target``.
 
     Labels that are the same number, or the same word for yes or no, are one class.
@@ -44,9 +44,9 @@ def read_target(columns: Columns, name: str) -> Target:
     Raises:
         WellfitError: a row has no target, all have the same, or it is not as ``data.task`` wants it.
     """
-    data, path = columns.data, columns.path
+    path = columns.path
     columns.complete(name, f"data.target {name!r}")
-    source = infer_source(columns, name)
+    source = infer_source(columns, name, data)
     if source.kind == "dates" and data.task != "classification":
         raise WellfitError(
             f"{path} column {name!r}: holds dates, which cannot be predicted; make numbers of them (days since a day)"
@@ -54,7 +54,7 @@ def read_target(columns: Columns, name: str) -> Target:
     warnings = (f"target {name!r}: {source.note}",) if source.note else ()
     if _is_classification(columns, source, data):
         return _read_classes(columns, source, warnings)
-    y = columns.numbers(name)
+    y = columns.numbers(name, data.decimal)
     if np.isnan(y).any():
         raise WellfitError(
             f"{columns.row(np.flatnonzero(np.isnan(y))[0])}, column {name!r}: the target must be a number"
