@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ruamel.yaml import YAML
 
@@ -29,11 +29,23 @@ def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
         data: its contents.
         durable: whether to wait until the disk has it, so that a power cut counts as a crash, too.
     """
+    with replacing_file(path, durable=durable) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
+    """Gives a file to write, which takes the place of ``path`` when the block ends without an exception.
+
+    Args:
+        path: the file to make or replace; the folder is made.
+        durable: whether to wait until the disk has it, so that a power cut counts as a crash, too.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())

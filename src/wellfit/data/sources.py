@@ -127,7 +127,8 @@ def _word_counts(cells: pd.Series[Any]) -> NDArray[np.float64]:
     from sklearn.feature_extraction.text import HashingVectorizer
 
     words = HashingVectorizer(n_features=N_HASHED, alternate_sign=False, norm=None)
-    counts = words.transform(cells.cat.categories.astype(object)).toarray()
+    texts = ["", *cells.cat.categories]  # never none, which it cannot count
+    counts = words.transform(texts).toarray()[1:]
     rows: NDArray[np.float64] = _with_missing(counts, 0.0)[cells.cat.codes]
     return rows
 

@@ -68,13 +68,18 @@ def run_stage(main: Callable[[T], None], description: str | None, named: Named[T
         description: for ``--help``; the script's docstring.
         named: what the script reads; None: ``params.yaml``.
     """
+    leave(lambda: call_stage(main, description, sys.argv[1:], named))
+
+
+def leave(call: Callable[[], int]) -> NoReturn:
+    """Ends the process with the exit status that a call returns."""
     # Importing torch and mlflow makes a million objects that live as long as the process. Searching them for garbage
     # over and over, and freeing them one by one at the end, took 3 of the 14 seconds of the train stage on digits.
     gc.set_threshold(100_000)
     # Threads of torch that wait for each other shall sleep, not spin: beside another busy process they would burn the
     # time that the one they wait for needs, and a pack trained 2 to 10 times as slowly.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    status = call_stage(main, description, sys.argv[1:], named)
+    status = call()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -99,17 +104,26 @@ def call_stage(
     is_help = bool({"-h", "--help"} & set(arguments))
     args = _parser(script, description, named, with_epilog=is_help).parse_args(arguments)
     overrides = args.set + [f"{key}={value}" for name, key in SHORT_NAMES.items() if (value := getattr(args, name))]
+
+    def work() -> None:
+        read: Any = named.load(args.name, overrides) if named else load_params(PARAMS_FILE, overrides)
+        with _only_one(f"{script} {args.name}" if named else script):
+            main(read)
+
+    return guarded(script, work, debug=args.debug)
+
+
+def guarded(script: str, work: Callable[[], None], *, debug: bool) -> int:
+    """Does the work of a script, whose errors are one line on standard error, and returns the exit status."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has made it ignored
         signal.signal(signal.SIGINT, _interrupt)
     if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
         end_with_parent()
     try:
-        read: Any = named.load(args.name, overrides) if named else load_params(PARAMS_FILE, overrides)
-        with _only_one(f"{script} {args.name}" if named else script):
-            main(read)
+        work()
     except (Exception, KeyboardInterrupt) as error:
-        if args.debug:
+        if debug:
             traceback.print_exception(error)
         status, text = _explain(error)
         print(f"{script}: {' '.join(text.split())}", file=sys.stderr)
@@ -126,13 +140,28 @@ def _explain(error: BaseException) -> tuple[int, str]:
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
-class _Parser(argparse.ArgumentParser):
+def yes_or_no(help_text: str) -> dict[str, Any]:
+    """An option that is given as ``--proba``, or with a value, as ``mlflow run -P proba=true`` does."""
+    words = {"true": True, "false": False, "": False}
+
+    def parse(text: str) -> bool:
+        if (value := words.get(text.casefold())) is None:
+            raise argparse.ArgumentTypeError(f"must be true or false, got {text}")
+        return value
+
+    return {"nargs": "?", "type": parse, "const": True, "default": False, "metavar": "true|false", "help": help_text}
+
+
+class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
+    hint = "--help lists the options"
+
     def error(self, message: str) -> NoReturn:
-        hint = "--help lists the options, and any key of params.yaml is one: --optim.lr 0.01"
+        hint = self.hint
         if found := re.search(r"unrecognized arguments: --([^\s=]+)", message):
-            meant = difflib.get_close_matches(found[1], [*SHORT_NAMES, "set", "debug"], n=1)
+            options = [name.removeprefix("--") for name in self._option_string_actions if name.startswith("--")]
+            meant = difflib.get_close_matches(found[1], options, n=1)
             hint = f"did you mean --{meant[0]}?" if meant else hint
         self.exit(2, f"{Path(sys.argv[0]).stem}: {message}; {hint}\n")
 
@@ -143,13 +172,14 @@ def _parser(
     epilog = None
     if with_epilog:
         epilog = _listed(named.titles()) if named else _sections_read_by(script)
-    parser = _Parser(
+    parser = Parser(
         prog=f"python pipelines/{script}.py",
         description=description,
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.hint += ", and any key of params.yaml is one: --optim.lr 0.01"
     if named:
         parser.add_argument("--name", required=True, help="which one; they are listed below")
     parser.add_argument(

@@ -33,6 +33,7 @@ from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
 from wellfit.metrics.names import score_name
 from wellfit.metrics.predictions import FIFTHS, ClassRow, fifths_of, per_class_report, scores_of
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD
+from wellfit.report.card import card
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
 from wellfit.report.decision import Decided, charts_of, coverage_in_words
@@ -40,6 +41,7 @@ from wellfit.report.explain import Explained, explained
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.serving.ensemble import candidates_of, model_of_fold
+from wellfit.serving.folder import describe_reading, model_name, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
@@ -55,7 +57,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     Args:
         params: the configuration.
         data_folder: ``data/processed/<name>``.
-        models: has ``best.safetensors`` and ``run.json``.
+        models: has ``best.safetensors`` and ``run.json``; gets ``<name>/``, the model that takes new rows.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
             ``report.html``, and in ``evaluate/`` ``metrics.json``, ``decision.json``, ``predictions.csv``,
             ``confusion.csv``, ``per_class.csv``, ``coverage.csv``, ``importance.csv``, ``contributions.csv`` and
@@ -118,7 +120,10 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     )
     write_json(report / "metrics.json", run.all_metrics)
     write_page(page, run, reports)
-    print(f"the run as one page: {page}")
+    name = model_name(params.data)
+    members = delivered.members or [delivered.checkpoint]
+    save_model(models / meta.name, name, members, meta, decision, describe_reading(params.data, meta), card(run, name))
+    print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
     _publish(models / "run.json", run, report, page)
 
 

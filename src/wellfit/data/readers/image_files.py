@@ -103,6 +103,20 @@ def list_images(folder: Path) -> ImageFiles:
     )
 
 
+def images_below(folder: Path) -> list[str]:
+    """The images in a folder, at any depth: paths relative to it, by folder and then by name.
+
+    Raises:
+        WellfitError: no folder, no images, or a name that cannot be written into a table.
+    """
+    if not folder.is_dir():
+        raise WellfitError(f"{folder} is no folder")
+    found = [file.removeprefix("./") for file in _files_below(folder, ".") if _is_image(file)]
+    if not found:
+        raise WellfitError(f"{folder} holds no images ({', '.join(EXTENSIONS)})")
+    return found
+
+
 def describe_folder(folder: Path) -> dict[str, Any]:
     """Finds the images, and says how many of which classes there are, for ``source.json``."""
     found = list_images(folder)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.raw import Entry, RawData
 from wellfit.data.readers.image_files import ImageFiles, list_images
-from wellfit.data.readers.pixels import ImageError, Note, decode, is_grey
+from wellfit.data.readers.pixels import ImageError, Note, Picture, decode, is_grey
 from wellfit.errors import WellfitError
 from wellfit.progress import Progress
 
@@ -99,6 +99,30 @@ def read_image_folder(
     )
 
 
+def read_images(
+    pictures: Sequence[Picture], names: Sequence[str], shape: tuple[int, ...], workers: int | None = None
+) -> NDArray[np.uint8]:
+    """Decodes images that a model is to predict, scaled and cropped to its size.
+
+    Args:
+        pictures: files, or what stands in them.
+        names: of each, for messages.
+        shape: (channels, height, width).
+        workers: threads, by default one for each core.
+
+    Raises:
+        WellfitError: a file gives no pixels.
+    """
+    images = np.empty((len(pictures), *shape), np.uint8)
+    size = (shape[1], shape[2])
+    with _collected_warnings(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+        outcomes = list(pool.map(lambda picture, target: _decode_one(picture, target, size), pictures, images))
+    for name, outcome in zip(names, outcomes, strict=True):
+        if outcome.fault:
+            raise WellfitError(f"{name} {outcome.fault}")
+    return images
+
+
 @contextmanager
 def _collected_warnings() -> Iterator[dict[int, str]]:
     """Keeps the last warning of each thread, by its number, instead of printing it."""
@@ -160,9 +184,9 @@ def _decode_all(
     return outcomes
 
 
-def _decode_one(path: Path, target: NDArray[np.uint8], image_size: tuple[int, int] | None) -> _Outcome:
+def _decode_one(picture: Picture, target: NDArray[np.uint8], image_size: tuple[int, int] | None) -> _Outcome:
     try:
-        pixels, notes, brightest = decode(path, image_size, grey=len(target) == 1)
+        pixels, notes, brightest = decode(picture, image_size, grey=len(target) == 1)
     except ImageError as fault:
         return _Outcome(fault=str(fault))
     if pixels.shape != target.shape:

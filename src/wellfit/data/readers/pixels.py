@@ -1,9 +1,10 @@
 """Decodes one image file into uint8 pixels: upright, opaque, grey or RGB, and of the wanted size."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from wellfit.data.readers.image_files import EXTENSIONS
 # it would have another program run.
 FORMATS = ("JPEG", "PNG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")
+Picture = Path | bytes  # a file, or what stands in one
 Note = Literal["frames", "exif", "transparent", "enlarged", "cropped"]
 
 
@@ -38,7 +40,7 @@ class Decoded(NamedTuple):
     brightest: int | None
 
 
-def decode(path: Path, image_size: tuple[int, int] | None, *, grey: bool) -> Decoded:
+def decode(picture: Picture, image_size: tuple[int, int] | None, *, grey: bool) -> Decoded:
     """Reads the first frame of an image file.
 
     It is turned as its EXIF data say; 16 bits a channel become 8 by leaving out the lower ones; transparent parts are
@@ -48,7 +50,7 @@ def decode(path: Path, image_size: tuple[int, int] | None, *, grey: bool) -> Dec
     half, quarter or eighth of its size, but at no less than twice ``image_size``.
 
     Args:
-        path: the file.
+        picture: the file, or what stands in it.
         image_size: (height, width) in pixels; None keeps the image's own.
         grey: one channel; else three, RGB.
 
@@ -56,7 +58,7 @@ def decode(path: Path, image_size: tuple[int, int] | None, *, grey: bool) -> Dec
         ImageError: the file is damaged, of another format, too large, or has values of no known range.
     """
     notes: set[Note] = set()
-    with _opened(path) as image:
+    with _opened(picture) as image:
         if image.format != "MPO" and getattr(image, "is_animated", False):  # an MPO is a JPEG with a preview
             notes.add("frames")
         if image_size:
@@ -64,10 +66,10 @@ def decode(path: Path, image_size: tuple[int, int] | None, *, grey: bool) -> Dec
         image.load()
         _turn_upright(image, notes)
         shallow, brightest = _eight_bits(image)
-        picture = _opaque(shallow, notes).convert("L" if grey else "RGB")
+        opaque = _opaque(shallow, notes).convert("L" if grey else "RGB")
         if image_size:
-            picture = _fitted(picture, image_size, notes)
-        pixels = np.asarray(picture)
+            opaque = _fitted(opaque, image_size, notes)
+        pixels = np.asarray(opaque)
     return Decoded(pixels[np.newaxis] if grey else pixels.transpose(2, 0, 1), frozenset(notes), brightest)
 
 
@@ -88,25 +90,30 @@ def is_grey(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Opens a file and turns what Pillow raises, now or in the block, into an `ImageError`."""
-    if not path.is_file():  # to open a pipe would wait for ever
+def _opened(picture: Picture) -> Iterator[Image.Image]:
+    """Opens an image and turns what Pillow raises, now or in the block, into an `ImageError`."""
+    if isinstance(picture, Path) and not picture.is_file():  # to open a pipe would wait for ever
         raise ImageError("is not a file, nor a link to one; remove it")
     try:
         # Given the path, Pillow 13.0 maps an uncompressed TIFF into memory and then takes height for width where its
         # orientation is one of those that exchange them.
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        with _stream(picture) as file, Image.open(file, formats=FORMATS) as image:
             yield image
     except ImageError:
         raise
     except UnidentifiedImageError:
-        fault = "is not an image that can be read" if path.stat().st_size else "is empty"
+        size = picture.stat().st_size if isinstance(picture, Path) else len(picture)
+        fault = "is not an image that can be read" if size else "is empty"
         raise ImageError(f"{fault}; save it anew as one of {', '.join(EXTENSIONS)}, or remove it") from None
     except Image.DecompressionBombError:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(f"has more than {limit} pixels; make it smaller, or remove it") from None
     except Exception as error:  # a damaged file makes Pillow raise all kinds
         raise ImageError(f"{_reason(error)}; get it anew, or remove it") from None
+
+
+def _stream(picture: Picture) -> BinaryIO:
+    return picture.open("rb") if isinstance(picture, Path) else io.BytesIO(picture)
 
 
 def _reason(error: Exception) -> str:

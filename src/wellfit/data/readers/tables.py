@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_BYTES = 2**24  # of a CSV file that are parsed at once; a row must fit
+PART_ROWS = 2**16  # of a Parquet file that are read at once
 FIRST_ROW = 2  # number of the first row after the header
 SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip or Excel", b"PAR1": "Parquet (data.name parquet)"}
@@ -88,35 +89,47 @@ def csv_parts(path: Path, separator: str, names: Sequence[str] | None = None, sk
 
 
 def read_parquet(path: Path) -> pa.Table:
+    """Reads a Parquet file, as `parquet_parts` does it."""
+    from pyarrow import concat_tables
+
+    return concat_tables(parquet_parts(path))
+
+
+def parquet_parts(path: Path) -> Iterator[pa.Table]:
     """Reads a Parquet file, with the types that it declares.
+
+    Yields:
+        Its rows in parts; at least one part, be it without rows.
 
     Raises:
         WellfitError: the file is missing, damaged, or names two columns alike.
     """
-    from pyarrow import ArrowException
+    from pyarrow import ArrowException, Table
     from pyarrow import parquet as arrow_parquet
 
     check_file(path)
     try:
         with arrow_parquet.ParquetFile(path) as file:
-            table = file.read()
+            _check_names(path, file.schema_arrow.names)
+            # Where pandas keeps the numbers of the rows of a table that was shuffled or filtered.
+            names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
+            yield Table.from_batches([], file.schema_arrow).select(names)
+            for batch in file.iter_batches(PART_ROWS, columns=names):
+                yield Table.from_batches([batch])
     except (ArrowException, OSError) as error:
         raise WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}") from None
-    _check_names(path, table.column_names)
-    # Where pandas keeps the numbers of the rows of a table that was shuffled or filtered.
-    return table.select([name for name in table.column_names if not name.startswith("__index_level_")])
 
 
-def check_file(path: Path) -> None:
-    """Checks that ``data.path`` is a file.
+def check_file(path: Path, key: str = "data.path", origin: str = " (params.yaml)") -> None:
+    """Checks that ``data.path``, or what else names it, is a file.
 
     Raises:
         WellfitError: there is nothing, or a folder.
     """
     if path.is_dir():
-        raise WellfitError(f"data.path {path} is a folder, not a file (params.yaml)")
+        raise WellfitError(f"{key} {path} is a folder, not a file{origin}")
     if not path.is_file():
-        raise WellfitError(f"data.path {path} not found in {Path.cwd()} (params.yaml)")
+        raise WellfitError(f"{key} {path} not found in {Path.cwd()}{origin}")
 
 
 def _header(path: Path, separator: str, skip_rows: int) -> list[str]:

@@ -1,0 +1,180 @@
+"""A model as one folder that holds all it needs to take new rows: ``models/<name>/``.
+
+``weights.safetensors`` has one network or several, ``model.json`` all else that is computed with, ``card.md`` what
+people should know, ``requirements.txt`` the packages. Nothing is a pickle, and each file's sha256 is checked when it is
+read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+import wellfit
+from wellfit.data.readers.tables import SEPARATORS
+from wellfit.data.settings import DataConfig
+from wellfit.data.store import Meta, file_sha256
+from wellfit.errors import WellfitError
+from wellfit.files import replacing, write_text
+from wellfit.metrics.decision import Decision
+from wellfit.serving.model import TrainedModel
+from wellfit.serving.predictor import Predictor
+from wellfit.serving.rows import Reading
+from wellfit.training.checkpoint import Checkpoint, load_checkpoints, save_checkpoints
+
+DESCRIPTION, WEIGHTS, CARD, REQUIREMENTS = "model.json", "weights.safetensors", "card.md", "requirements.txt"
+# What wellfit.load imports, and predicting with it; nothing of training, tuning and tracking.
+PACKAGES = (
+    *("filelock", "numpy", "pandas", "pillow", "pyarrow", "pydantic"),
+    *("ruamel.yaml", "safetensors", "scipy", "torch", "tqdm"),
+)
+
+
+class Description(BaseModel):
+    """What ``model.json`` says.
+
+    Attributes:
+        format: of the folder; rises when older versions cannot read it any more.
+        name: of the data: as in ``data.name``, or that of the user's file or folder.
+        wellfit: the version that wrote it.
+        reading: how new rows are read; None for images.
+        decision: how outputs become predictions.
+        meta: of the data that the model was trained on.
+        files: sha256 of each other file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[1]
+    name: str
+    wellfit: str
+    reading: Reading | None
+    decision: Decision
+    meta: Meta
+    files: dict[str, str]
+
+
+def describe_reading(data: DataConfig, meta: Meta) -> Reading | None:
+    """How new rows are read that look like those of the training.
+
+    Args:
+        data: the section ``data``.
+        meta: of the data.
+    """
+    if meta.kind == "images":
+        return None
+    own = data.entry.is_own_table
+    named = [data.target, data.weight, data.group, data.time, *data.drop] if own else []
+    return Reading(
+        missing=data.missing,
+        separator=SEPARATORS[data.separator if own else "comma"],
+        id=data.id if own else None,
+        others=tuple(dict.fromkeys([meta.target_name, *filter(None, named)])),
+    )
+
+
+def model_name(data: DataConfig) -> str:
+    """What a model of these data is called: by the data set, or by the user's file or folder."""
+    return Path(data.path).stem if data.entry.is_own else data.name
+
+
+def save_model(
+    folder: Path,
+    name: str,
+    models: Sequence[Checkpoint],
+    meta: Meta,
+    decision: Decision,
+    reading: Reading | None,
+    card: str,
+) -> None:
+    """Writes a model so that a reader, or a crash, finds the old folder or the new one.
+
+    Args:
+        folder: such as ``models/digits``.
+        name: of the data.
+        models: what predicts; where there are several, ``share`` of their info is how much each counts.
+        meta: of the data that they were trained on.
+        decision: how their outputs become predictions.
+        reading: how new rows are read; None for images.
+        card: Markdown.
+    """
+    with replacing(folder) as new:
+        save_checkpoints(new / WEIGHTS, models)
+        write_text(new / CARD, card)
+        write_text(new / REQUIREMENTS, requirements(models, meta))
+        files = {path.name: file_sha256(path) for path in sorted(new.iterdir())}
+        description = Description(
+            format=1,
+            name=name,
+            wellfit=wellfit.__version__,
+            reading=reading,
+            decision=decision,
+            meta=meta,
+            files=files,
+        )
+        write_text(new / DESCRIPTION, _sealed(description))
+
+
+def load_model_folder(folder: Path) -> Predictor:
+    """Reads a model and checks it.
+
+    Args:
+        folder: as `save_model` wrote it, wherever it lies now.
+
+    Raises:
+        WellfitError: a file is missing, damaged or of another version.
+    """
+    path = folder / DESCRIPTION
+    description = _read(path)
+    for name, sha256 in description.files.items():
+        if not (folder / name).is_file():
+            raise WellfitError(f"{folder / name} not found, though {DESCRIPTION} names it: get the whole folder anew")
+        if file_sha256(folder / name) != sha256:
+            raise WellfitError(f"{folder / name} is damaged (its sha256 is not the one of {DESCRIPTION}): get it anew")
+    model = TrainedModel(load_checkpoints(folder / WEIGHTS), description.meta)
+    return Predictor(model, description.name, description.meta, description.decision, description.reading)
+
+
+def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:
+    """The packages that predict, pinned, a line each as pip takes them."""
+    extra = ["scikit-learn"] if any(source.kind == "text" for source in meta.sources) else []
+    names = {checkpoint.info["config"]["model"]["name"] for checkpoint in models}
+    extra += ["torchvision"] if any(_is_of_torchvision(name) for name in names) else []
+    pins = [f"{package}=={version(package).partition('+')[0]}" for package in (*PACKAGES, *extra)]
+    return "\n".join(sorted(pins)) + "\n"
+
+
+def _is_of_torchvision(name: str) -> bool:
+    from wellfit.models import MODELS
+
+    return MODELS[name].builder.startswith("vision:")
+
+
+def _sealed(description: Description) -> str:
+    """The text of ``model.json``, whose last line is the sha256 of the others."""
+    text = json.dumps(description.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f'{text[:-2]},\n "sha256": "{digest}"\n}}\n'
+
+
+def _read(path: Path) -> Description:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        sha256 = content.pop("sha256")
+        if content.get("format") != 1:
+            raise WellfitError(f"{path} is of another version ({content['wellfit']}): use that one to read it")
+        description = Description.model_validate_json(json.dumps(content))
+    except (FileNotFoundError, NotADirectoryError):
+        raise WellfitError(f"{path.parent} holds no model: {path.name} not found; `dvc repro` makes it") from None
+    except (ValueError, KeyError, AttributeError, TypeError, ValidationError):
+        raise WellfitError(f"{path} is damaged: get the folder anew, or make it with `dvc repro`") from None
+    text = json.dumps(description.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
+    if hashlib.sha256(text.encode()).hexdigest() != sha256:
+        raise WellfitError(f"{path} is damaged (its sha256 does not fit its content): get it anew")
+    return description

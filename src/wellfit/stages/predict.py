@@ -1,0 +1,151 @@
+"""The predict stage: new rows of a file, or images of a folder, to a CSV file of predictions."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.readers.image_files import images_below
+from wellfit.data.readers.tables import FIRST_ROW, check_file, csv_parts, parquet_parts
+from wellfit.errors import WellfitError
+from wellfit.files import replacing_file
+from wellfit.serving.folder import load_model_folder
+from wellfit.serving.predictor import Predictions, Predictor
+from wellfit.serving.rows import Reading, Summary, encode_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+IMAGES_AT_ONCE = 1024
+DIGITS = 6  # of a probability, as in reports/evaluate/predictions.csv
+# What a spreadsheet takes for the begin of a formula, where no number follows.
+FORMULA = re.compile(r"[=+\-@\t\r](?!\d*\.?\d+(?:[eE][+-]?\d+)?$)")
+
+
+class Options(NamedTuple):
+    """What is to be predicted.
+
+    Attributes:
+        input: a CSV or Parquet file, or a folder of images.
+        output: the CSV file to make.
+        model: the folder of the model.
+        proba: whether the probability of each class is wanted.
+        interval: whether the interval of each number is wanted, or the set of classes of each row.
+        formulas: whether text may begin as a formula does; else an apostrophe stands before it.
+    """
+
+    input: Path
+    output: Path
+    model: Path
+    proba: bool
+    interval: bool
+    formulas: bool
+
+
+class Part(NamedTuple):
+    """Some of the rows.
+
+    Attributes:
+        ids: (n,) what they are called.
+        rows: (n, ...) as the model takes them.
+    """
+
+    ids: NDArray[Any]
+    rows: NDArray[Any]
+
+
+def predict(options: Options) -> None:
+    """Predicts all rows; the output appears as a whole, or not at all.
+
+    Raises:
+        WellfitError: the model or the input is missing or damaged, there are no rows, or what is asked for is not for
+            this model.
+    """
+    model = load_model_folder(options.model)
+    _check(options, model)
+    summary, n = Summary(), 0
+    with replacing_file(options.output) as file:
+        for part in _parts(model, options.input, summary):
+            table = _table(part.ids, model.predictions(part.rows), model, options)
+            table.to_csv(file, header=n == 0, index=False, lineterminator="\n", encoding="utf-8")
+            n += len(table)
+        if not n:
+            raise WellfitError(f"{options.input} has a header and no rows")
+    for sentence in summary.sentences(model.meta):
+        print(f"note: {sentence}")
+    what = "images" if model.meta.kind == "images" else "rows"
+    print(f"predicted {model.meta.target_name!r} of {n:,} {what} with {options.model}: {options.output}")
+
+
+def _check(options: Options, model: Predictor) -> None:
+    if options.output.resolve() == options.input.resolve():
+        raise WellfitError(f"--output must be another file than --input, got {options.output}")
+    if options.proba and model.task == "regression":
+        raise WellfitError(f"--proba is for classes, and {options.model} predicts numbers; --interval has intervals")
+    if options.interval and model.decision.coverage is None:
+        raise WellfitError(
+            f"--interval needs a model with intervals: set evaluate.coverage (params.yaml) and run `dvc repro`; "
+            f"{options.model} was made with null"
+        )
+
+
+def _parts(model: Predictor, path: Path, summary: Summary) -> Iterator[Part]:
+    if model.meta.kind == "images":
+        yield from _image_parts(model, path)
+        return
+    assert model.reading is not None
+    check_file(path, "--input", "")
+    is_parquet = path.suffix.casefold() in (".parquet", ".pq")
+    tables = parquet_parts(path) if is_parquet else csv_parts(path, model.reading.separator)
+    first_row, seen = (1 if is_parquet else FIRST_ROW), 0
+    for table in tables:
+        if seen == 0 and model.reading.id is not None and model.reading.id not in table.column_names:
+            print(f"note: column {model.reading.id!r} is not there: rows are counted from 0")
+        if len(table):
+            rows = encode_table(model.meta, model.reading, table, path, first_row + seen, summary)
+            yield Part(_ids(table, model.reading, seen), rows)
+        seen += len(table)
+
+
+def _image_parts(model: Predictor, folder: Path) -> Iterator[Part]:
+    files = images_below(folder)
+    for start in range(0, len(files), IMAGES_AT_ONCE):
+        names = files[start : start + IMAGES_AT_ONCE]
+        yield Part(np.array(names, object), model.encode([folder / name for name in names]))
+
+
+def _ids(table: pa.Table, reading: Reading, seen: int) -> NDArray[Any]:
+    """What ``data.id`` calls the rows, or their numbers from 0."""
+    if reading.id is None or reading.id not in table.column_names:
+        return np.arange(seen, seen + len(table))
+    return np.array(table.column(reading.id).cast("string").to_pylist(), object)
+
+
+def _table(ids: NDArray[Any], found: Predictions, model: Predictor, options: Options) -> pd.DataFrame:
+    """Lines of the output: ``id``, ``predicted``, then ``p_<class>``, and ``low`` and ``high`` or ``set``."""
+    import pandas as pd
+
+    columns: dict[str, Any] = {"id": ids, "predicted": found.predicted}
+    if options.proba and found.probabilities is not None:
+        chances = zip(model.classes_, found.probabilities.T.round(DIGITS), strict=True)
+        columns |= {f"p_{name}": each for name, each in chances}
+    if options.interval and found.low is not None:
+        columns |= {"low": found.low, "high": found.high}
+    if options.interval and found.sets is not None:
+        columns["set"] = [json.dumps(model.classes_[row].tolist(), ensure_ascii=False) for row in found.sets]
+    table = pd.DataFrame(columns)
+    if options.formulas:
+        return table
+    texts = [name for name in table.columns if table[name].dtype.kind not in "iuf"]
+    return table.assign(**{name: table[name].map(_harmless) for name in texts})
+
+
+def _harmless(text: Any) -> Any:
+    return f"'{text}" if isinstance(text, str) and FORMULA.match(text) else text

@@ -1,0 +1,157 @@
+"""The predict stage: files in, a file out as a whole or not at all, and what a spreadsheet would run."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from wellfit.data.readers import tables
+from wellfit.errors import WellfitError
+from wellfit.metrics.decision import Decision
+from wellfit.serving.folder import load_model_folder
+from wellfit.stages import predict as stage
+from wellfit.stages.predict import Options, predict
+
+from ..serving.own import HEADER, csv_file, image_folder, leave_model, lines
+from ..serving.test_predictor import NUMBERS, PICTURES
+from ..serving.test_rows import frame
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("own")
+    csv_file(root / "own.csv")
+    return leave_model(root)[0]
+
+
+def run(folder: Path, path: Path, *, proba: bool = False, interval: bool = False, formulas: bool = False) -> Path:
+    output = path.parent / "out" / "predictions.csv"
+    predict(Options(path, output, folder, proba, interval, formulas))
+    return output
+
+
+def test_each_row_gets_a_line_with_its_id(folder: Path, tmp_path: Path) -> None:
+    out = pd.read_csv(run(folder, csv_file(tmp_path / "new.csv"), proba=True, interval=True))
+    model = load_model_folder(folder)
+    assert list(out) == ["id", "predicted", "p_bad", "p_good", "set"]
+    assert out["id"].tolist() == [f"r{i}" for i in range(120)]
+    chances = model.predict_proba(frame())
+    np.testing.assert_allclose(out[["p_bad", "p_good"]], chances, atol=5e-7)
+    assert out["predicted"].tolist() == model.predict(frame()).tolist()
+    assert [json.loads(text) for text in out["set"]] == [
+        model.classes_[row].tolist() for row in model.predict_set(frame())
+    ]
+
+
+def test_numbers_have_intervals(tmp_path: Path) -> None:
+    frame()[frame()["age"] != ""].to_csv(tmp_path / "own.csv", index=False)
+    folder, _, _ = leave_model(tmp_path, *NUMBERS, decision=Decision(coverage=0.9, bound=2.0))
+    out = pd.read_csv(run(folder, csv_file(tmp_path / "new.csv"), interval=True))
+    assert list(out) == ["id", "predicted", "low", "high"]
+    np.testing.assert_allclose(out["high"] - out["low"], 4)
+    with pytest.raises(WellfitError, match=r"--proba is for classes, .* predicts numbers"):
+        run(folder, tmp_path / "new.csv", proba=True)
+
+
+def test_a_model_without_coverage_has_no_sets(tmp_path: Path) -> None:
+    csv_file(tmp_path / "own.csv")
+    folder, _, _ = leave_model(tmp_path, decision=Decision())
+    with pytest.raises(WellfitError, match=r"--interval needs a model with intervals: set evaluate\.coverage"):
+        run(folder, tmp_path / "own.csv", interval=True)
+
+
+def test_parts_make_no_difference(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [line.replace("Rome", "Paris") for line in lines()]
+    path = csv_file(tmp_path / "new.csv", odd)
+    whole = run(folder, path, proba=True).read_text()
+    said = capsys.readouterr().out
+    assert "note: column 'city': 'Paris' (29 more like it) is no category of the training rows, or a rare one" in said
+    monkeypatch.setattr(tables, "PART_BYTES", 1000)
+    again = pd.read_csv(run(folder, path, proba=True))
+    assert capsys.readouterr().out == said
+    expected = pd.read_csv(path.parent / "out" / "predictions.csv")
+    pd.testing.assert_frame_equal(again, expected)
+    assert whole.splitlines()[0] == "id,predicted,p_bad,p_good"
+
+
+def test_parquet_gives_what_csv_gives(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "PART_ROWS", 50)
+    from_csv = pd.read_csv(run(folder, csv_file(tmp_path / "new.csv"), proba=True))
+    frame().to_parquet(tmp_path / "new.parquet", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(run(folder, tmp_path / "new.parquet", proba=True)), from_csv)
+
+
+def test_rows_without_ids_are_counted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new.csv"
+    frame().drop(columns=["id", "sold"]).to_csv(path, index=False)
+    assert pd.read_csv(run(folder, path))["id"].tolist() == list(range(120))
+    assert "note: column 'id' is not there: rows are counted from 0" in capsys.readouterr().out
+
+
+def test_images_are_called_by_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage, "IMAGES_AT_ONCE", 7)
+    pictures = image_folder(tmp_path / "pictures", 30)
+    images = ["data.name=images", f"data.path={pictures}", "data.target=null", "data.id=null"]
+    folder, _, _ = leave_model(tmp_path, *images, *PICTURES)
+    out = pd.read_csv(run(folder, pictures, proba=True))
+    files = sorted(pictures.rglob("*.png"))
+    assert sorted(out["id"]) == sorted(str(file.relative_to(pictures)) for file in files)
+    chances = load_model_folder(folder).predict_proba([pictures / name for name in out["id"]])
+    np.testing.assert_allclose(out[["p_cat", "p_dog"]], chances, atol=1e-6)
+    (pictures / "cat" / "1.png").write_bytes(b"no picture")
+    with pytest.raises(WellfitError, match=r"cat/1\.png is not an image that can be read"):
+        run(folder, pictures)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd", "'+cmd"),
+        ("-2+3", "'-2+3"),
+        ("@sum", "'@sum"),
+        ("-2.5", "-2.5"),
+        ("+1e5", "+1e5"),
+        ("a=b", "a=b"),
+    ],
+)
+def test_no_text_is_a_formula(folder: Path, tmp_path: Path, text: str, written: str) -> None:
+    path = csv_file(tmp_path / "new.csv", [line.replace(f"r{i},", f"{text},", 1) for i, line in enumerate(lines(3))])
+    assert pd.read_csv(run(folder, path), dtype=str)["id"].tolist() == [written] * 3
+    assert pd.read_csv(run(folder, path, formulas=True), dtype=str)["id"].tolist() == [text] * 3
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (HEADER + "".join(lines(3)) + "1,2\n", r"new\.csv row 5: 2 cells, but 9 columns"),
+        (HEADER, r"new\.csv has a header and no rows"),
+        ("", r"new\.csv is empty"),
+        ("a,b\n1,2\n", r"new\.csv has none of the columns that the model takes"),
+        ("when;income\n1;2\n", r"new\.csv row 1: its only column is 'when;income'; set data\.separator to semicolon"),
+    ],
+)
+def test_what_cannot_be_predicted_leaves_the_output_as_it_was(
+    folder: Path, tmp_path: Path, content: str, fault: str
+) -> None:
+    path = tmp_path / "new.csv"
+    path.write_text(content)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "predictions.csv").write_text("earlier\n")
+    with pytest.raises(WellfitError, match=fault):
+        run(folder, path)
+    assert [each.name for each in (tmp_path / "out").iterdir()] == ["predictions.csv"]
+    assert (tmp_path / "out" / "predictions.csv").read_text() == "earlier\n"
+
+
+def test_the_input_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "new.csv")
+    with pytest.raises(WellfitError, match="--output must be another file than --input"):
+        predict(Options(path, path, folder, False, False, False))
+    with pytest.raises(WellfitError, match=r"--input .*nowhere\.csv not found"):
+        predict(Options(tmp_path / "nowhere.csv", path, folder, False, False, False))
+    assert path.read_text().startswith(HEADER)
