@@ -27,7 +27,7 @@ def card(run: Evaluated, name: str) -> str:
     what = f"one of {len(meta.class_names)} classes" if meta.class_names else "a number"
     of = f"a row of {len(meta.inputs)} columns" if meta.kind == "table" else f"an image of {_size(meta)} pixels"
     parts = [
-        f"# {name}: {model_in_words(run)}",
+        f"# {_plain(name)}: {model_in_words(run)}",
         f"Predicts {_code(meta.target_name)}, {what}, from {of}.",
         _scores(run),
         _data(run),
@@ -63,7 +63,7 @@ def _data(run: Evaluated) -> str:
     )
     if meta.class_names:
         counts = zip(meta.class_names[:MOST_CLASSES], meta.class_counts[:MOST_CLASSES], strict=True)
-        text += "\n\n" + _table(["class", "training rows"], [[_plain(name), f"{count:,}"] for name, count in counts])
+        text += "\n\n" + _table(["class", "training rows"], [[_code(name), f"{count:,}"] for name, count in counts])
     return text
 
 
@@ -112,12 +112,19 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _code(name: str) -> str:
-    return f"`{_plain(name)}`"
+    """A name as it is, in which Markdown and HTML mean nothing."""
+    text = _one_line(name).replace("`", "'")
+    return f"`{text}`"
 
 
 def _plain(text: str) -> str:
-    """Text in a cell of a table: in one line, with bars that do not end the cell."""
-    return " ".join(text.split()).replace("|", "\\|").replace("`", "'")
+    """A sentence, or a cell of a table, that holds what users have named."""
+    return _one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace("`", "'")
+
+
+def _one_line(text: str) -> str:
+    """Without line breaks and bars, which end a cell."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _size(meta: Meta) -> str:
