@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,14 +14,18 @@ from pydantic import BaseModel, ConfigDict
 
 from wellfit.data.encode import MISSING, encode
 from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.tables import SEPARATORS, csv_parts, parquet_parts
 from wellfit.data.sources import expand, input_names
-from wellfit.data.store import Column, Meta, Unread
+from wellfit.data.store import Column, Meta, Split, Unread
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from wellfit.data.settings import DataConfig
+
+EXAMPLES = 3  # rows
 MOST_NAMED = 10  # columns of a kind, in a sentence
 
 
@@ -128,6 +134,33 @@ def encode_table(
     return encode(meta.columns, frame)
 
 
+def example_rows(data: DataConfig, meta: Meta, split: Split) -> pd.DataFrame:
+    """A few rows as their owner has them: of the user's file, or made from stored ones; images as base64 of a PNG.
+
+    Args:
+        data: the section ``data``.
+        meta: of the data.
+        split: stored rows, for data that are known by name.
+    """
+    import pandas as pd
+
+    names = [source.name for source in meta.inputs]
+    if meta.kind == "images":
+        return pd.DataFrame({"image": [_as_base64(np.array(image)) for image in split.x[:EXAMPLES]]})
+    if data.entry.is_own:
+        path = Path(data.path)
+        parts = csv_parts(path, SEPARATORS[data.separator]) if data.name == "csv" else parquet_parts(path)
+        rows: pd.DataFrame = next(part for part in parts if len(part)).slice(0, EXAMPLES).select(names).to_pandas()
+        return rows
+    numbers = [column.name for column in meta.columns if column.fill is not None]
+    others = [column for column in meta.columns if column.fill is None]
+    stored = np.array(split.x[:EXAMPLES])
+    values: dict[str, Any] = {name: stored[:, i].astype(np.float64) for i, name in enumerate(numbers)}
+    for column, codes in zip(others, stored[:, stored.shape[1] - len(others) :].T.astype(int), strict=True):
+        values[column.name] = [column.categories[code] if code >= 0 else None for code in codes]
+    return pd.DataFrame(values)[names].replace(MISSING, None)
+
+
 def as_arrow(frame: pd.DataFrame) -> pa.Table:
     """A table from pandas. Columns of mixed objects become text; names become text, too."""
     import pyarrow as pa
@@ -139,6 +172,15 @@ def as_arrow(frame: pd.DataFrame) -> pa.Table:
             return pa.array(cells.astype("string"), from_pandas=True)
 
     return pa.table([column(frame.iloc[:, i]) for i in range(frame.shape[1])], [str(name) for name in frame.columns])
+
+
+def _as_base64(pixels: NDArray[np.uint8]) -> str:
+    """A PNG of an image (channels, height, width)."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _count(meta: Meta, frame: pd.DataFrame, unread: Sequence[Unread], summary: Summary) -> None:

@@ -43,6 +43,7 @@ from wellfit.report.records import Evaluated
 from wellfit.serving.ensemble import candidates_of, model_of_fold
 from wellfit.serving.folder import describe_reading, model_name, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
+from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
 
@@ -124,7 +125,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     members = delivered.members or [delivered.checkpoint]
     save_model(models / meta.name, name, members, meta, decision, describe_reading(params.data, meta), card(run, name))
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
-    _publish(models / "run.json", run, report, page)
+    _publish(models, run, report, page)
 
 
 def _outputs(model: TrainedModel, split: Split) -> Outputs:
@@ -243,25 +244,28 @@ def _explain(
     return section
 
 
-def _publish(run_file: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
-    """Adds the test scores to the run that trained the model; without it, to a run of their own."""
-    meta = evaluated.meta
+def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
+    """Adds the test scores and the model to the run that trained it; without it, to a run of their own."""
+    meta, run_file = evaluated.meta, models / "run.json"
     run_id = read_json(run_file)["run_id"] if run_file.is_file() else None
     run = tracking.reopen_run(run_id) if run_id else None
     if run:
-        _add(run, evaluated, report, page)
-        run.flush()
+        _add(run, evaluated, report, page, models)
     else:
         print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
     if not run or tracking.is_project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as own:
-            _add(own, evaluated, report, page)
+            _add(own, evaluated, report, page, models)
 
 
-def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path) -> None:
+def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path, models: Path) -> None:
     run.log_metrics({f"test/{name}": value for name, value in evaluated.all_metrics.items()})
     run.log_files(report, "evaluate")
     run.log_file(page, "evaluate")
+    run.flush()  # the model takes over the scores that the store has
+    meta, has_coverage = evaluated.meta, evaluated.decided.decision.coverage is not None
+    example = example_rows(evaluated.params.data, meta, evaluated.test)
+    tracking.log_model(run, models / meta.name, meta, example, has_coverage=has_coverage)
     if evaluated.baselines:
         run.tag("wellfit.baselines", conclusion(evaluated.baselines, evaluated.decided.decision.threshold))
         _add_baselines(run, evaluated.baselines, evaluated.meta)

@@ -5,6 +5,7 @@ metrics in batches every few seconds: a server that is slow or gone costs a trai
 """
 
 from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
+from wellfit.tracking.model import log_model
 from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
@@ -28,6 +29,7 @@ __all__ = [
     "has_children",
     "is_held",
     "is_project_run",
+    "log_model",
     "open_store",
     "reopen_run",
     "start_parent_run",
