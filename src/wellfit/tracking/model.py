@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]  # the code that loads the model, which goes with it
 SERVED = Path(__file__).with_name("served.py")
-QUIET = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "mlflow.utils.requirements_utils")
+NOISY = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "mlflow.utils.requirements_utils")
 
 
 def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_coverage: bool) -> str:
@@ -33,41 +35,60 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
         example: a few rows as their owner has them, without what is no input.
         has_coverage: whether it gives intervals or sets.
     """
-    import mlflow
-    from mlflow.models import Model, ModelSignature
+    with unreachable_in_one_line(), _quiet(), _at(store_uri()):
+        import mlflow.pyfunc
+        from mlflow.models import Model, ModelSignature
 
-    uri = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(store_uri())
+        client, earlier = open_client(), _models_of(run)
+        params = client.get_run(run.id).data.params
+        # Made here, as MLflow would put it into the experiment that is called Default.
+        made = client.create_logged_model(run.experiment_id, NAME, run.id, params=params, model_type=meta.task)
+        requirements = (folder / "requirements.txt").read_text(encoding="utf-8").split()
+        Model.log(
+            None,
+            flavor=mlflow.pyfunc,
+            model_id=made.model_id,
+            run_id=run.id,
+            python_model=str(SERVED),
+            artifacts={"model": str(folder)},
+            code_paths=[str(PACKAGE)],
+            pip_requirements=[f"mlflow=={mlflow.__version__}", *requirements],
+            signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage)),
+            input_example=example,
+        )
+        for model_id in earlier:  # of an evaluation before
+            client.delete_logged_model(model_id)
+    return str(made.model_id)
+
+
+@contextmanager
+def _at(uri: str) -> Iterator[None]:
+    """Tells the parts of MLflow that take no client which store is meant, and no longer than needed."""
+    name = "MLFLOW_TRACKING_URI"
+    before = os.environ.get(name)
+    os.environ[name] = uri
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without progress bars, and what MLflow says of type hints and environments that are not the user's."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    levels = {name: logging.getLogger(name).level for name in QUIET}
-    for name in QUIET:  # they talk of environments and type hints that are not ours
+    levels = {name: logging.getLogger(name).level for name in NOISY}
+    for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)
     try:
-        with unreachable_in_one_line(), warnings.catch_warnings(action="ignore"):
-            client, earlier = open_client(), _models_of(run)
-            params = client.get_run(run.id).data.params
-            # Made here, as MLflow would put it into the experiment that is called Default.
-            made = client.create_logged_model(run.experiment_id, NAME, run.id, params=params, model_type=meta.task)
-            Model.log(
-                None,
-                flavor=mlflow.pyfunc,
-                model_id=made.model_id,
-                run_id=run.id,
-                python_model=str(SERVED),
-                artifacts={"model": str(folder)},
-                code_paths=[str(PACKAGE)],
-                pip_requirements=["mlflow==" + mlflow.__version__, *(folder / "requirements.txt").read_text().split()],
-                signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage)),
-                input_example=example,
-                metadata={"wellfit": "card.md in artifacts/ says what it is for"},
-            )
-            for model_id in earlier:  # of an evaluation before
-                client.delete_logged_model(model_id)
+        with warnings.catch_warnings(action="ignore"):
+            yield
     finally:
-        mlflow.set_tracking_uri(uri)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-    return str(made.model_id)
 
 
 def _models_of(run: Run) -> list[str]:
