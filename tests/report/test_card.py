@@ -17,8 +17,8 @@ ATTACK = "<img src=x onerror=alert(1)>|`#`"
 def test_it_says_what_it_predicts_how_well_and_from_what(tmp_path: Path, classes: tuple[str, ...]) -> None:
     run = with_baselines(made_up(tmp_path, classes=classes, warnings=["column 'a' is odd"]))
     run = run._replace(decided=Decided(Decision(coverage=0.9, notes=("logits are divided by 2",))))
-    text = card(run, "houses")
-    assert text.startswith("# houses: mlp\n")
+    text = card(run)
+    assert text.startswith("# csv: mlp\n")
     for heading in (
         "How good it is",
         "What it was trained on",
@@ -40,14 +40,14 @@ def test_it_says_what_it_predicts_how_well_and_from_what(tmp_path: Path, classes
 
 
 def test_images_have_a_size_and_no_columns(tmp_path: Path) -> None:
-    text = card(made_up(tmp_path, images=True), "pets")
+    text = card(made_up(tmp_path, images=True))
     assert "from an image of 8 x 8 grey pixels" in text
     assert "## What it takes" not in text
 
 
 def test_names_are_neither_html_nor_markdown(tmp_path: Path) -> None:
     run = made_up(tmp_path, classes=(ATTACK, "b"), columns=(ATTACK, "c"), warnings=[ATTACK])
-    lines = card(run, ATTACK).splitlines()
+    lines = card(run).splitlines()
     outside_code = "".join("".join(line.split("`")[::2]) for line in lines)
     assert "<img" not in outside_code
     table = [line for line in lines if line.startswith("| `<img")]

@@ -12,7 +12,7 @@ from wellfit.data.store import Meta
 from wellfit.metrics.decision import Decision
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
-from wellfit.serving.folder import describe_reading, model_name, save_model
+from wellfit.serving.folder import describe_reading, save_model
 from wellfit.settings.params import Params, load_params
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.training.loss import head_width
@@ -63,7 +63,7 @@ def leave_model(
     decision = decision or Decision(coverage=0.9, bound=0.8, temperature=1.5)
     models = [_untrained(params, meta, seed, 1 / members) for seed in range(members)]
     folder = root / "models" / meta.name
-    save_model(folder, model_name(params.data), models, meta, decision, describe_reading(params.data, meta), card)
+    save_model(folder, models, meta, decision, describe_reading(params.data, meta), card)
     return folder, meta, params
 
 

@@ -38,7 +38,7 @@ def test_a_loaded_model_predicts_what_the_one_that_was_saved_does(tmp_path: Path
     found = model.predictions(np.array(split.x))
     expected = model.decision.predictions(saved.outputs(split.x), meta)
     np.testing.assert_array_equal(found.probabilities, expected)
-    assert model.name == "own"
+    assert model.meta.title == "own"
 
 
 def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -64,6 +64,7 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     (kept,) = open_client().search_logged_models([run.experiment_id])
     assert (kept.name, kept.model_id, kept.source_run_id, str(kept.status)) == ("model", model_id, run.id, "READY")
     assert kept.params["optim.lr"] == "0.1"
+    assert kept.tags["mlflow.note.content"] == "# card\n"
     assert {metric.key: metric.value for metric in kept.metrics or []} == {"test/accuracy": 0.75}
     files = [path.name for path in (project / "mlartifacts").rglob("*") if path.is_file()]
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pyc"))]
@@ -78,6 +79,17 @@ def test_an_evaluation_anew_takes_the_place_of_the_model_before(project: Path) -
     second = tracking.log_model(again, folder, meta, frame().drop(columns=["id", "sold"]).head(2), has_coverage=True)
     assert [model.model_id for model in open_client().search_logged_models([run.experiment_id])] == [second]
     assert first != second
+
+
+def test_a_long_card_is_cut_at_the_end_of_a_line(project: Path) -> None:
+    csv_file(project / "own.csv")
+    folder, meta, _ = leave_model(project, card="a line of the card\n" * 1000)
+    with tracking.start_run("train", "train own mlp", meta) as run:
+        tracking.log_model(run, folder, meta, frame().drop(columns=["id", "sold"]).head(2), has_coverage=True)
+    (kept,) = open_client().search_logged_models([run.experiment_id])
+    note = kept.tags["mlflow.note.content"]
+    assert len(note) < 5100
+    assert note.endswith("a line of the card\n\nThe rest is in artifacts/model/card.md.")
 
 
 def test_numbers_have_their_interval(project: Path) -> None:

@@ -1,6 +1,7 @@
 """The section ``data`` of ``params.yaml``, and its rules."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
@@ -59,6 +60,11 @@ class DataConfig(Config):
     def entry(self) -> Entry:
         """What is known of the data set by its name."""
         return CATALOG[self.name]
+
+    @property
+    def title(self) -> str:
+        """What people call the data: the name of the data set, or of their own file or folder."""
+        return Path(self.path).stem if self.entry.is_own else self.name
 
     @property
     def held_out(self) -> float:

@@ -167,6 +167,11 @@ class Meta(BaseModel):
         return hashlib.sha256(_json(self.model_dump(exclude={"sha256"})).encode()).hexdigest()
 
     @property
+    def title(self) -> str:
+        """What people call the data: the name of the data set, or of their own file or folder."""
+        return Path(self.settings["path"]).stem if "path" in self.settings else self.name
+
+    @property
     def inputs(self) -> tuple[Source, ...]:
         """The columns of a table from which the inputs are made, also of data that are known by name."""
         if self.sources:

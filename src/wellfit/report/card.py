@@ -16,18 +16,13 @@ MOST_CLASSES = 100
 KINDS = {"numbers": "numbers", "categories": "categories", "dates": "dates", "text": "text, by its words"}
 
 
-def card(run: Evaluated, name: str) -> str:
-    """What people should know of a model.
-
-    Args:
-        run: what was evaluated.
-        name: of the data, as its owner calls them.
-    """
+def card(run: Evaluated) -> str:
+    """What people should know of a model that was evaluated."""
     meta = run.meta
     what = f"one of {len(meta.class_names)} classes" if meta.class_names else "a number"
     of = f"a row of {len(meta.inputs)} columns" if meta.kind == "table" else f"an image of {_size(meta)} pixels"
     parts = [
-        f"# {_plain(name)}: {model_in_words(run)}",
+        f"# {_plain(meta.title)}: {model_in_words(run)}",
         f"Predicts {_code(meta.target_name)}, {what}, from {of}.",
         _scores(run),
         _data(run),

@@ -34,7 +34,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
     trained = read_training(reports / "train", run.checkpoint)
     tuned = read_tuning(reports / "tune")
     content = {
-        "name": run.meta.name,
+        "name": run.meta.title,
         "headline": sections.headline(run),
         "cards": sections.cards(run, trained),
         "results": sections.results(run),

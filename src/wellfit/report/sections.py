@@ -195,7 +195,7 @@ def data(run: Evaluated) -> dict[str, Any]:
     pictures, table = examples.samples(splits["train"], meta)
     return {
         "says": (
-            f"{meta.name}: {_shape(meta)}, to predict {meta.target_name}. Source: {entry.source}; licence: "
+            f"{meta.title}: {_shape(meta)}, to predict {meta.target_name}. Source: {entry.source}; licence: "
             f"{entry.licence}.{f' Target: {meta.target_note}.' if meta.target_note else ''}"
         ),
         "sizes": Table("Splits", ["split", "rows", "share"], sizes),

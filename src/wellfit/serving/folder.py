@@ -41,7 +41,6 @@ class Description(BaseModel):
 
     Attributes:
         format: of the folder; rises when older versions cannot read it any more.
-        name: of the data: as in ``data.name``, or that of the user's file or folder.
         wellfit: the version that wrote it.
         reading: how new rows are read; None for images.
         decision: how outputs become predictions.
@@ -52,7 +51,6 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     format: Literal[1]
-    name: str
     wellfit: str
     reading: Reading | None
     decision: Decision
@@ -79,14 +77,8 @@ def describe_reading(data: DataConfig, meta: Meta) -> Reading | None:
     )
 
 
-def model_name(data: DataConfig) -> str:
-    """What a model of these data is called: by the data set, or by the user's file or folder."""
-    return Path(data.path).stem if data.entry.is_own else data.name
-
-
 def save_model(
     folder: Path,
-    name: str,
     models: Sequence[Checkpoint],
     meta: Meta,
     decision: Decision,
@@ -97,7 +89,6 @@ def save_model(
 
     Args:
         folder: such as ``models/digits``.
-        name: of the data.
         models: what predicts; where there are several, ``share`` of their info is how much each counts.
         meta: of the data that they were trained on.
         decision: how their outputs become predictions.
@@ -111,7 +102,6 @@ def save_model(
         files = {path.name: file_sha256(path) for path in sorted(new.iterdir())}
         description = Description(
             format=1,
-            name=name,
             wellfit=wellfit.__version__,
             reading=reading,
             decision=decision,
@@ -138,7 +128,7 @@ def load_model_folder(folder: Path) -> Predictor:
         if file_sha256(folder / name) != sha256:
             raise WellfitError(f"{folder / name} is damaged (its sha256 is not the one of {DESCRIPTION}): get it anew")
     model = TrainedModel(load_checkpoints(folder / WEIGHTS), description.meta)
-    return Predictor(model, description.name, description.meta, description.decision, description.reading)
+    return Predictor(model, description.meta, description.decision, description.reading)
 
 
 def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:

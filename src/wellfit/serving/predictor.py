@@ -51,7 +51,6 @@ class Predictor:
 
     Args:
         model: from encoded rows to outputs.
-        name: of the data.
         meta: of the data that the model was trained on.
         decision: how outputs become predictions.
         reading: how rows of a table are read; None for images.
@@ -63,8 +62,8 @@ class Predictor:
         n_features_in_: how many; of images pixels in all channels.
     """
 
-    def __init__(self, model: TrainedModel, name: str, meta: Meta, decision: Decision, reading: Reading | None) -> None:
-        self.name, self.meta, self.decision, self.reading = name, meta, decision, reading
+    def __init__(self, model: TrainedModel, meta: Meta, decision: Decision, reading: Reading | None) -> None:
+        self.meta, self.decision, self.reading = meta, decision, reading
         self.task = meta.task
         self._model = model
         if meta.class_names:

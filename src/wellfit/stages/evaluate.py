@@ -41,7 +41,7 @@ from wellfit.report.explain import Explained, explained
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.serving.ensemble import candidates_of, model_of_fold
-from wellfit.serving.folder import describe_reading, model_name, save_model
+from wellfit.serving.folder import describe_reading, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
 from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
@@ -121,9 +121,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     )
     write_json(report / "metrics.json", run.all_metrics)
     write_page(page, run, reports)
-    name = model_name(params.data)
     members = delivered.members or [delivered.checkpoint]
-    save_model(models / meta.name, name, members, meta, decision, describe_reading(params.data, meta), card(run, name))
+    save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), card(run))
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
     _publish(models, run, report, page)
 
@@ -254,7 +253,7 @@ def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> No
     else:
         print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
     if not run or tracking.is_project_run():
-        with tracking.start_run("evaluate", f"evaluate {meta.name}", meta) as own:
+        with tracking.start_run("evaluate", f"evaluate {meta.title}", meta) as own:
             _add(own, evaluated, report, page, models)
 
 
@@ -284,7 +283,7 @@ def _add_baselines(run: tracking.Run, compared: Sequence[Compared], meta: Meta) 
         params = {"model.name": name} | {f"baseline.{key}": value for key, value in setting.items()}
         scores = {f"val/{key}": value for key, value in one.fitted.validation.items()}
         scores |= {f"test/{key}": value for key, value in one.scores.items() if value is not None}
-        title = f"baseline {meta.name} {name}"
+        title = f"baseline {meta.title} {name}"
         ended = tracking.EndedRun("baseline", title, "FINISHED", now, now, tags, params, scores, [], 0, [])
         run_id = there.get(tags[BASELINE_TAG]) or tracking.create_ended_run(ended, meta, run)
         tracking.fill_ended_run(run_id, ended)

@@ -29,7 +29,7 @@ def lr_find(params: Params, data_folder: Path, report: Path) -> None:
     rows_per_step = params.train.rows_per_step(data.meta)
     order = BatchOrder(len(data.train.y), rows_per_step, [params.train.seed], data.train.x.device)
     config = resolved_config(params) | {"lr_find": params.lr_find.model_dump()}
-    with tracking.start_run("lr_find", f"lr_find {data.meta.name} {params.model.name}", data.meta) as run:
+    with tracking.start_run("lr_find", f"lr_find {data.meta.title} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config))
         curve = range_test(learner, order, params.lr_find)
         (report / "lr_find.png").unlink(missing_ok=True)  # of a curve before

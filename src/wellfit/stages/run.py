@@ -34,7 +34,7 @@ def run_pipeline(params: Params) -> None:
         WellfitError: a stage failed.
     """
     changes = _changes(load_params(), params)
-    with tracking.start_parent_run(f"pipeline {params.data.name} {params.model.name}", params.data.name) as run:
+    with tracking.start_parent_run(f"pipeline {params.data.title} {params.model.name}", params.data.title) as run:
         run.tag("mlflow.note.content", f"The whole pipeline on `{params.data.name}`: its stages are nested below.")
         revision = None
         command = [sys.executable, "-m", "dvc", "repro"]

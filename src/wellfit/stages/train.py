@@ -57,7 +57,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     params = apply_best(params, tune_report / "best_params.yaml", data.meta)
     config = resolved_config(params)
     training = begin([params], data, packed=False)  # before anything is written: a setting may not fit the data
-    with tracking.start_run("train", f"train {data.meta.name} {params.model.name}", data.meta) as run:
+    with tracking.start_run("train", f"train {data.meta.title} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")})
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
         records = _run_epochs(training, params, data, config, models / CHECKPOINT_FILE, report, run)
@@ -69,7 +69,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse", ensemble)
 
         run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch} | ensemble)
-        run.tag("mlflow.note.content", _description(params, data.meta.name, records, findings))
+        run.tag("mlflow.note.content", _description(params, data.meta.title, records, findings))
         run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
         run.log_history()
         for name in (CHECKPOINT_FILE, "config.yaml", *([ENSEMBLE_FILE] if ensemble else [])):

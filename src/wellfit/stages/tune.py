@@ -98,7 +98,7 @@ def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData
         "mlflow.note.content": describe_study(params, data.meta),
     }
     details = {"folder": str(study.folder.absolute()), "storage": params.tune.storage}
-    name = f"tune {data.meta.name} {params.model.name}"
+    name = f"tune {data.meta.title} {params.model.name}"
     publisher.open("tune", name, data.meta, flatten(study_config(params)), tags, details)
 
 

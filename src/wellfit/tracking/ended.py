@@ -61,7 +61,7 @@ def create_ended_run(run: EndedRun, meta: Meta, parent: Run) -> str:
     Raises:
         WellfitError: MLflow did not take it.
     """
-    tags = {**run_tags(run.stage, meta.name, meta), "mlflow.parentRunId": parent.id, **run.tags}
+    tags = {**run_tags(run.stage, meta.title, meta), "mlflow.parentRunId": parent.id, **run.tags}
     with unreachable_in_one_line():
         created = open_client().create_run(parent.experiment_id, int(run.started * 1000), tags, run.name)
     return str(created.info.run_id)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]  # the code that loads the model, which goes with it
 SERVED = Path(__file__).with_name("served.py")
+LONGEST_NOTE = 5000  # characters: MLflow's stores take 5,000 at least
 NOISY = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "mlflow.utils.requirements_utils")
 
 
@@ -56,9 +57,19 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
             signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage)),
             input_example=example,
         )
+        card = (folder / "card.md").read_text(encoding="utf-8")
+        client.set_logged_model_tags(made.model_id, {"mlflow.note.content": _shortened(card)})
         for model_id in earlier:  # of an evaluation before
             client.delete_logged_model(model_id)
     return str(made.model_id)
+
+
+def _shortened(card: str) -> str:
+    """As much of the card as MLflow keeps of a description, in whole lines."""
+    if len(card) <= LONGEST_NOTE:
+        return card
+    kept = card[: card.rindex("\n", 0, LONGEST_NOTE)]
+    return f"{kept}\n\nThe rest is in artifacts/model/card.md."
 
 
 @contextmanager

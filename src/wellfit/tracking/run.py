@@ -159,7 +159,7 @@ def start_run(
         adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() else None
         if again and not adopted and _is_in_place(client, again, parent_id):
             adopted = again
-        tags = run_tags(stage, meta.name, meta)
+        tags = run_tags(stage, meta.title, meta)
         if adopted:
             _tag(client, adopted, tags)
             client.update_run(adopted, status="RUNNING")
@@ -300,7 +300,7 @@ def _dataset_input(meta: Meta) -> DatasetInput:
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     dataset = Dataset(
-        name=meta.name,
+        name=meta.title,
         digest=meta.sha256[:8],
         source_type="wellfit",
         source=json.dumps({"source": CATALOG[meta.name].source}),

@@ -95,7 +95,7 @@ class StudyPublication(Publication):
             tags["wellfit.failure"] = record.failure
         return tracking.EndedRun(
             stage="trial",
-            name=f"trial {record.number} {self.meta.name} {record.config['model']['name']}",
+            name=f"trial {record.number} {self.meta.title} {record.config['model']['name']}",
             status=STATUS[record.state],
             started=record.started,
             ended=record.ended,
@@ -190,7 +190,7 @@ def describe_study(params: Params, meta: Meta, best: Row | None = None) -> str:
     tune, monitor = params.tune, params.train.monitor
     space = params.model_dump(mode="json")["tune"]["space"]
     lines = [
-        f"A study of {tune.n_trials} trials: each trains `{params.model.name}` on `{meta.name}` with "
+        f"A study of {tune.n_trials} trials: each trains `{params.model.name}` on `{meta.title}` with "
         f"other values of {len(tune.searched)} keys, and is judged by its best `{monitor}`. The trials are nested "
         "below, each with its curves and its best checkpoint; `tune/` among the artifacts is the report.",
         "",
