@@ -183,9 +183,8 @@ def test_an_own_table_is_run_like_the_others(clone: Path, call: Run, reproduced:
     assert {run.data.tags["wellfit.dataset"] for run in new} == {"own"}, "as the file is called"
     assert "train own mlp" in {run.info.run_name for run in new}
     assert all(is_in_the_store_of(clone, run) for run in new)
-    (model,) = MlflowClient(f"sqlite:///{clone}/mlflow.db").search_logged_models(
-        ["1"], f"source_run_id = '{by_stage(new)['train'][0].info.run_id}'"
-    )
+    train, client = by_stage(new)["train"][0].info, MlflowClient(f"sqlite:///{clone}/mlflow.db")
+    (model,) = client.search_logged_models([train.experiment_id], f"source_run_id = '{train.run_id}'")
     assert model.name == "model"
     read = "import dvc.api; print(dvc.api.read('reports/evaluate/metrics.json', rev='own'))"
     assert json.loads(call("python", "-c", read).stdout)["accuracy"] > 0.9
