@@ -7,6 +7,14 @@ metrics in batches every few seconds: a server that is slow or gone costs a trai
 from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
 from wellfit.tracking.model import log_model
 from wellfit.tracking.publisher import Publisher
+from wellfit.tracking.registry import (
+    CHALLENGER,
+    CHAMPION,
+    add_version,
+    champion_of,
+    download_version,
+    logged_model,
+)
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
     Run,
@@ -19,17 +27,23 @@ from wellfit.tracking.run import (
 from wellfit.tracking.store import is_held, open_store, store_uri, write_ahead
 
 __all__ = [
+    "CHALLENGER",
+    "CHAMPION",
     "PARENT_RUN_VARIABLE",
     "EndedRun",
     "Publisher",
     "Run",
+    "add_version",
+    "champion_of",
     "children_by_tag",
     "create_ended_run",
+    "download_version",
     "fill_ended_run",
     "has_children",
     "is_held",
     "is_project_run",
     "log_model",
+    "logged_model",
     "open_store",
     "reopen_run",
     "start_parent_run",

@@ -40,7 +40,7 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
         import mlflow.pyfunc
         from mlflow.models import Model, ModelSignature
 
-        client, earlier = open_client(), _models_of(run)
+        client, earlier = open_client(), models_of(run)
         params = client.get_run(run.id).data.params
         # Made here, as MLflow would put it into the experiment that is called Default.
         made = client.create_logged_model(run.experiment_id, NAME, run.id, params=params, model_type=meta.task)
@@ -102,7 +102,7 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def _models_of(run: Run) -> list[str]:
+def models_of(run: Run) -> list[str]:
     """The ids of the models that a run has logged."""
     query = f"source_run_id = '{run.id}'"
     found = open_client().search_logged_models([run.experiment_id], filter_string=query)

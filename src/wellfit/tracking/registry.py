@@ -1,0 +1,88 @@
+"""MLflow's registry of models: versions of `wellfit-<data set>`, one of which is the champion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from wellfit.tracking.model import models_of
+from wellfit.tracking.run import reopen_run
+from wellfit.tracking.store import open_client, store_uri, unreachable_in_one_line
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+class Version(NamedTuple):
+    """A version of a registered model.
+
+    Attributes:
+        number: from 1.
+        run_id: of the run that trained it.
+        data_sha256: of the data it was trained on.
+    """
+
+    number: str
+    run_id: str
+    data_sha256: str
+
+
+def logged_model(run_id: str) -> str | None:
+    """The id of the model that a run has logged; None where there is none."""
+    run = reopen_run(run_id)
+    found = models_of(run) if run else []
+    return found[0] if found else None
+
+
+def champion_of(name: str) -> Version | None:
+    """The version with the alias champion; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    client = open_client()
+    with unreachable_in_one_line():
+        try:
+            found = client.get_model_version_by_alias(name, CHAMPION)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+    return Version(str(found.version), str(found.run_id), found.tags.get("wellfit.data_sha256", ""))
+
+
+def download_version(name: str, version: Version, folder: Path) -> Path:
+    """Gets the model folder of a version, below an empty one."""
+    from mlflow.artifacts import download_artifacts
+
+    with unreachable_in_one_line():
+        path = download_artifacts(
+            f"models:/{name}/{version.number}", dst_path=str(folder), tracking_uri=store_uri(), registry_uri=store_uri()
+        )
+    return next(Path(path).glob("artifacts/*/model.json")).parent
+
+
+def add_version(name: str, model_id: str, run_id: str, alias: str, tags: Mapping[str, str], description: str) -> str:
+    """Registers a logged model and returns the number of its version.
+
+    Args:
+        name: of the registered model, which is made where it is not there.
+        model_id: of the logged model.
+        run_id: that trained it.
+        alias: that the version gets; another version loses it.
+        tags: of the version.
+        description: of the version, Markdown.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = open_client()
+    with unreachable_in_one_line():
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = client.get_logged_model(model_id).artifact_location
+        made = client.create_model_version(
+            name, source, run_id, tags=dict(tags), description=description, model_id=model_id
+        )
+        client.set_registered_model_alias(name, alias, made.version)
+    return str(made.version)
