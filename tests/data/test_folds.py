@@ -54,9 +54,12 @@ def test_folds_are_those_of_scikit_learn_of_the_rows_beside_the_test_split(task:
     y = np.arange(n) % 3 if task == "classes" else np.linspace(0, 1, n)
     found = assign_rows(table(y), config(seed=5))
     strata = y if task == "classes" else None
-    pool, test = train_test_split(np.arange(n), test_size=21, stratify=strata, random_state=5)
+    rest, _ = train_test_split(np.arange(n), test_size=21, stratify=strata, random_state=5)
+    _, test = train_test_split(rest, test_size=21, stratify=y[rest] if task == "classes" else None, random_state=5)
     assert found.rows["test"].tolist() == sorted(test)
-    pool = np.sort(pool)
+    without = assign_rows(table(y), config(seed=5, folds=None))
+    np.testing.assert_array_equal(found.rows["test"], without.rows["test"], "so that scores can be compared")
+    pool = np.setdiff1d(np.arange(n), test)
     splitter = (StratifiedKFold if task == "classes" else KFold)(4, shuffle=True, random_state=5)
     assert fold_of_rows(found, n).tolist() == expected(splitter.split(pool, y[pool]), pool, n)
     assert not found.warnings

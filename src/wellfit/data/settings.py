@@ -68,8 +68,8 @@ class DataConfig(Config):
 
     @property
     def held_out(self) -> float:
-        """The share of rows that are not trained on; with folds, the share that no fold has."""
-        return self.test_fraction + (self.val_fraction if self.folds is None else 0)
+        """The share of rows that are not trained on."""
+        return self.val_fraction + self.test_fraction
 
     @property
     def named_twice(self) -> str | None:
@@ -125,7 +125,7 @@ RULES = [
         "data.target_transform {data.target_transform} is for numbers, but data.name {data.name} has classes; use none",
     ),
     Rule(
-        ("data.val_fraction", "data.test_fraction", "data.folds"),
+        ("data.val_fraction", "data.test_fraction"),
         lambda p, _: p.data.held_out >= 1,
         "data.val_fraction + data.test_fraction must be < 1, got {data.held_out:g}",
     ),

@@ -79,7 +79,8 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     for name in SPLIT_NAMES:
         if (given == name).any() and not len(rows[name]):
             raise WellfitError(f"data.name {data.name}: every row of the {name} split equals one of a later split")
-    wanted: tuple[SplitName, ...] = ("val", "test") if data.folds is None else ("test",)
+    # With folds a validation split is drawn, too, and given back: so the test rows are the same with and without.
+    wanted: tuple[SplitName, ...] = ("val", "test") if raw.times is None or data.folds is None else ("test",)
     pool, drawn = rows["train"], [name for name in wanted if not (given == name).any()]
     if drawn:
         units = (first_equal if raw.groups is None else raw.groups)[pool]
@@ -88,6 +89,7 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
         warnings.append(f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind")
     folds = None
     if data.folds is not None:
+        rows["train"] = np.sort(np.concatenate([rows["train"], rows["val"]]))
         pool, fold = cut_folds(rows["train"], first_equal, raw, data)
         if older := len(rows["train"]) - len(pool):
             warnings.append(f"{older} rows equal a newer row of another fold and are left out")
