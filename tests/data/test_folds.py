@@ -21,7 +21,7 @@ PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 SHIPPED = load_params(PARAMS_FILE).data
 
 
-def config(folds: int = 4, **changes: Any) -> DataConfig:
+def config(folds: int | None = 4, **changes: Any) -> DataConfig:
     return SHIPPED.model_copy(update={"folds": folds} | changes)
 
 
