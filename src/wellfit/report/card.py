@@ -44,8 +44,8 @@ def _scores(run: Evaluated) -> str:
     text += _table(["score", "value", "95 % interval", "a constant"], rows)
     if run.baselines:
         text += f"\n\nBeside what one would use instead: {in_print(conclusion(run.baselines))}."
-    notes = [*run.decided.decision.notes]
-    return text + "".join(f"\n\n{note[0].upper()}{note[1:]}." for note in notes)
+    notes = run.decided.decision.notes
+    return text + "".join(f"\n\n{in_print(f'{note[0].upper()}{note[1:]}.')}" for note in notes)
 
 
 def _data(run: Evaluated) -> str:
