@@ -1,6 +1,7 @@
 """Predicts new rows with a trained model: those of a CSV or Parquet file, or a folder of images.
 
-Columns may stand in any order; what is missing, unknown or cannot be read is dealt with as in training, and told.
+Columns may stand in any order; gaps and unknown categories are dealt with as in training, what cannot be read counts as
+missing, and all of it is told.
 """
 
 from pathlib import Path

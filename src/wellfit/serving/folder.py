@@ -23,6 +23,7 @@ from wellfit.data.store import Meta, file_sha256
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_text
 from wellfit.metrics.decision import Decision
+from wellfit.models import MODELS
 from wellfit.serving.model import TrainedModel
 from wellfit.serving.predictor import Predictor
 from wellfit.serving.rows import Reading
@@ -135,22 +136,23 @@ def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:
     """The packages that predict, pinned, a line each as pip takes them."""
     extra = ["scikit-learn"] if any(source.kind == "text" for source in meta.sources) else []
     names = {checkpoint.info["config"]["model"]["name"] for checkpoint in models}
-    extra += ["torchvision"] if any(_is_of_torchvision(name) for name in names) else []
+    extra += ["torchvision"] if any(MODELS[name].builder.startswith("vision:") for name in names) else []
     pins = [f"{package}=={version(package).partition('+')[0]}" for package in (*PACKAGES, *extra)]
     return "\n".join(sorted(pins)) + "\n"
 
 
-def _is_of_torchvision(name: str) -> bool:
-    from wellfit.models import MODELS
-
-    return MODELS[name].builder.startswith("vision:")
-
-
 def _sealed(description: Description) -> str:
     """The text of ``model.json``, whose last line is the sha256 of the others."""
-    text = json.dumps(description.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return f'{text[:-2]},\n "sha256": "{digest}"\n}}\n'
+    text = _text(description)
+    return f'{text[:-2]},\n "sha256": "{_digest(text)}"\n}}\n'
+
+
+def _text(description: Description) -> str:
+    return json.dumps(description.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _read(path: Path) -> Description:
@@ -164,7 +166,6 @@ def _read(path: Path) -> Description:
         raise WellfitError(f"{path.parent} holds no model: {path.name} not found; `dvc repro` makes it") from None
     except (ValueError, KeyError, AttributeError, TypeError, ValidationError):
         raise WellfitError(f"{path} is damaged: get the folder anew, or make it with `dvc repro`") from None
-    text = json.dumps(description.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
-    if hashlib.sha256(text.encode()).hexdigest() != sha256:
+    if _digest(_text(description)) != sha256:
         raise WellfitError(f"{path} is damaged (its sha256 does not fit its content): get it anew")
     return description

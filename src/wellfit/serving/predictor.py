@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -156,6 +157,25 @@ class Predictor:
             return Predictions(found, None, low, high, None)
         predicted = self.classes_[predicted_classes(found, self.decision.threshold)]
         return Predictions(predicted, found, None, None, self.decision.sets(found) if has_coverage else None)
+
+    def as_lines(self, found: Predictions, *, proba: bool = True, interval: bool = True) -> pd.DataFrame:
+        """Predictions as a table: ``predicted``, then ``p_<class>``, and ``low`` and ``high``, or ``set`` as JSON.
+
+        Args:
+            found: what `predictions` returned.
+            proba: whether the probabilities are wanted.
+            interval: whether intervals or sets are wanted, where there are any.
+        """
+        import pandas as pd
+
+        columns: dict[str, Any] = {"predicted": found.predicted}
+        if proba and found.probabilities is not None:
+            columns |= {f"p_{name}": each for name, each in zip(self.classes_, found.probabilities.T, strict=True)}
+        if interval and found.low is not None:
+            columns |= {"low": found.low, "high": found.high}
+        if interval and found.sets is not None:
+            columns["set"] = [json.dumps(self.classes_[row].tolist(), ensure_ascii=False) for row in found.sets]
+        return pd.DataFrame(columns)
 
     def _as_frame(self, rows: Any) -> pd.DataFrame:
         import pandas as pd

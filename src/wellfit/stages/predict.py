@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,18 +128,11 @@ def _ids(table: pa.Table, reading: Reading, seen: int) -> NDArray[Any]:
 
 
 def _table(ids: NDArray[Any], found: Predictions, model: Predictor, options: Options) -> pd.DataFrame:
-    """Lines of the output: ``id``, ``predicted``, then ``p_<class>``, and ``low`` and ``high`` or ``set``."""
-    import pandas as pd
-
-    columns: dict[str, Any] = {"id": ids, "predicted": found.predicted}
-    if options.proba and found.probabilities is not None:
-        chances = zip(model.classes_, found.probabilities.T.round(DIGITS), strict=True)
-        columns |= {f"p_{name}": each for name, each in chances}
-    if options.interval and found.low is not None:
-        columns |= {"low": found.low, "high": found.high}
-    if options.interval and found.sets is not None:
-        columns["set"] = [json.dumps(model.classes_[row].tolist(), ensure_ascii=False) for row in found.sets]
-    table = pd.DataFrame(columns)
+    """Lines of the output: ``id``, then what `Predictor.as_lines` has."""
+    if found.probabilities is not None:
+        found = found._replace(probabilities=found.probabilities.round(DIGITS))
+    table = model.as_lines(found, proba=options.proba, interval=options.interval)
+    table.insert(0, "id", ids)
     if options.formulas:
         return table
     texts = [name for name in table.columns if table[name].dtype.kind not in "iuf"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +28,9 @@ class ServedModel(PythonModel):
         model = self._model
         try:
             rows = _images(model_input) if model.meta.kind == "images" else model_input
-            found = model.predictions(model.encode(rows))
+            return model.as_lines(model.predictions(model.encode(rows)))
         except WellfitError as error:  # of the caller: the server answers 400, and not 500
             raise MlflowException.invalid_parameter_value(str(error)) from None
-        columns: dict[str, Any] = {"predicted": found.predicted}
-        if found.probabilities is not None:
-            columns |= {f"p_{name}": each for name, each in zip(model.classes_, found.probabilities.T, strict=True)}
-        if found.low is not None:
-            columns |= {"low": found.low, "high": found.high}
-        if found.sets is not None:
-            columns["set"] = [json.dumps(model.classes_[row].tolist(), ensure_ascii=False) for row in found.sets]
-        return pd.DataFrame(columns)
 
 
 def _images(rows: pd.DataFrame) -> Any:
