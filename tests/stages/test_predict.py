@@ -85,7 +85,10 @@ def test_parquet_gives_what_csv_gives(folder: Path, tmp_path: Path, monkeypatch:
     pd.testing.assert_frame_equal(pd.read_csv(run(folder, tmp_path / "new.parquet", proba=True)), from_csv)
 
 
-def test_rows_without_ids_are_counted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_without_ids_are_counted(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tables, "PART_BYTES", 1000)  # over all parts
     path = tmp_path / "new.csv"
     frame().drop(columns=["id", "sold"]).to_csv(path, index=False)
     assert pd.read_csv(run(folder, path))["id"].tolist() == list(range(120))
