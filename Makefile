@@ -8,7 +8,7 @@ BIN := $(CURDIR)/.venv/bin
 ACTIVE := env -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test check ui notebooks docs lock
+.PHONY: help setup repro test check ui notebooks findings docs lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1	/p' Makefile
@@ -38,8 +38,11 @@ notebooks: setup  ## notebooks/ in JupyterLab, which the first call adds to .ven
 	@test -x "$(BIN)/jupyter-lab" || $(ACTIVE) uv pip install --quiet --constraint requirements.lock jupyterlab
 	@$(ACTIVE) jupyter lab $(ARGS) notebooks
 
-docs: setup  ## write docs/comparisons/ from reports/comparisons/
+findings: setup  ## write docs/comparisons/ from reports/comparisons/
 	@$(ACTIVE) python -m wellfit.compare.docs
+
+docs: setup  ## make a site of docs/, into site/
+	@$(ACTIVE) zensical build --clean --config-file mkdocs.yml
 
 lock:  ## pin again what pyproject.toml asks for (ARGS=--upgrade for the newest versions)
 	@test -x "$(BIN)/uv" || sh setup.sh
