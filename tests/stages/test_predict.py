@@ -134,7 +134,7 @@ def test_no_text_is_a_formula(folder: Path, tmp_path: Path, text: str, written: 
         (HEADER + "".join(lines(3)) + "1,2\n", r"new\.csv row 5: 2 cells, but 9 columns"),
         (HEADER, r"new\.csv has a header and no rows"),
         ("", r"new\.csv is empty"),
-        ("a,b\n1,2\n", r"new\.csv has none of the columns that the model takes"),
+        ("a,b\n1,2\n", r"new\.csv: none of the columns that the model takes"),
         ("when;income\n1;2\n", r"new\.csv row 1: its only column is 'when;income'; set data\.separator to semicolon"),
     ],
 )

@@ -57,7 +57,7 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     ]
     typed = rows.assign(age=rows["age"].replace("", None).astype(float), share=3)
     assert len(model.predict(typed.drop(columns="city"))) == 120, "typed, and with a column missing"
-    with pytest.raises(MlflowException, match="has none of the columns that the model takes") as caught:
+    with pytest.raises(MlflowException, match="the rows: none of the columns that the model takes") as caught:
         model.predict(pd.DataFrame({"a": [1]}))
     assert caught.value.get_http_status_code() == 400
 

@@ -114,8 +114,8 @@ def encode_table(
     there = [source for source in inputs if source.name in columns.names]
     if not there:
         raise WellfitError(
-            f"{path} has none of the columns that the model takes ({_listed([s.name for s in inputs])}); it has "
-            f"{_listed(columns.names)}"
+            f"{path}: none of the columns that the model takes ({_listed([s.name for s in inputs])}) is there; "
+            f"there are {_listed(columns.names)}"
         )
     summary.rows += len(columns)
     summary.absent = [source.name for source in inputs if source not in there]
