@@ -150,7 +150,7 @@ def test_every_imported_package_is_declared(folder: str) -> None:
 
 
 def test_importing_wellfit_leaves_no_trace(tmp_path: Path) -> None:
-    assert probe(["wellfit", "wellfit.settings.params", "wellfit.stages.cli"], tmp_path) == ""
+    assert probe(["wellfit", "wellfit.settings.params", "wellfit.commands.program"], tmp_path) == ""
 
 
 def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:
