@@ -48,6 +48,14 @@ def test_another_pipe_that_breaks_is_an_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, "train: [Errno 32] Broken pipe\n")
 
 
+def test_a_package_that_is_not_installed_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body="import no_such.package")], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
+    assert done.stderr == "train: this needs the package no_such: install wellfit with all that it depends on\n"
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_disk_that_is_full_is_an_error(stream: str) -> None:
     if not Path("/dev/full").exists():

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import wellfit
 from wellfit.commands.cli import Parser, did_you_mean, run_command
-from wellfit.commands.process import leave
+from wellfit.commands.process import guarded, leave
 
 SHELLS = ("bash", "zsh", "tcsh")
 # What each command does, in a line. The name is that of its module in this folder.
@@ -56,11 +56,8 @@ def run(argv: Sequence[str]) -> int:
         parser.error(f"there is no command {argv[0]}")
     args = parser.parse_args(argv)
     if args.print_completion:
-        from wellfit.commands.completion import completion
-
-        print(completion(args.print_completion))
-    else:
-        parser.print_help()
+        return guarded("wellfit", lambda: _print_completion(args.print_completion), debug=False)
+    parser.print_help()
     return 0
 
 
@@ -77,6 +74,12 @@ def make_parser() -> Parser:
         help="print a script that completes the command line; for bash: source <(wellfit --print-completion bash)",
     )
     return parser
+
+
+def _print_completion(shell: str) -> None:
+    from wellfit.commands.completion import completion
+
+    print(completion(shell))
 
 
 def _listed() -> str:

@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 
 from wellfit.commands.cli import Command
 from wellfit.errors import WellfitError
@@ -16,7 +16,13 @@ VARIABLES = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "i
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=5000, help="default: %(default)s")
+    parser.add_argument("--port", type=_port, default=5000, help="default: %(default)s")
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) < 2**16:
+        return int(text)
+    raise ArgumentTypeError(f"must be a whole number from 1 to {2**16 - 1}, got {text}")
 
 
 def _ui(args: Namespace) -> None:
@@ -40,7 +46,7 @@ def _ui(args: Namespace) -> None:
 def _check_free(port: int) -> None:
     try:
         socket.create_server((HOST, port)).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise WellfitError(f"port {port} of {HOST} cannot be had: {error}; --port names another") from None
 
 
