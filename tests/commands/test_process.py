@@ -56,13 +56,15 @@ def test_a_package_that_is_not_installed_is_named() -> None:
     assert done.stderr == "train: this needs the package no_such: install wellfit with all that it depends on\n"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_disk_that_is_full_is_an_error(stream: str) -> None:
+def test_a_disk_that_is_full_is_an_error(stream: str, unbuffered: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     with open("/dev/full", "w") as full:
         body = f"print('a', file=sys.{stream})"
         other = subprocess.PIPE
         streams = {"stdout": full, "stderr": other} if stream == "stdout" else {"stdout": other, "stderr": full}
-        done = subprocess.run([sys.executable, "-c", SCRIPT.format(body=body)], timeout=60, **streams)
+        command = [sys.executable, "-c", SCRIPT.format(body=body)]
+        done = subprocess.run(command, timeout=60, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, **streams)
     assert done.returncode == 1

@@ -8,7 +8,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TextIO
@@ -56,10 +56,11 @@ def guarded(name: str, work: Callable[[], None], *, debug: bool) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads(sys.stdout):  # as of `wellfit train | head -1`
             return NOBODY_READS
-        if debug:
-            traceback.print_exception(error)
         status, text = _explain(error)
-        print(f"{name}: {' '.join(text.split())}", file=sys.stderr)
+        with suppress(OSError):  # of a full disk, or of `2>&1 | head -1`
+            if debug:
+                traceback.print_exception(error)
+            print(f"{name}: {' '.join(text.split())}", file=sys.stderr)
         return status
     return 0
 
