@@ -123,7 +123,9 @@ def test_set_up_takes_the_same_python_versions_as_pyproject() -> None:
     assert f"wellfit needs Python {asked}," in script
 
 
-@pytest.mark.parametrize("name", ["Makefile", "setup.sh", ".ci/run", ".pre-commit-config.yaml"])
+@pytest.mark.parametrize(
+    "name", ["Makefile", "setup.sh", ".ci/run", ".pre-commit-config.yaml", "Dockerfile", "Dockerfile.serve"]
+)
 def test_tools_have_their_versions_from_the_lock_alone(name: str) -> None:
     assert not re.search(r"==\s*\d|rev:|@\d", (ROOT / name).read_text())
 
