@@ -1,7 +1,6 @@
-"""Runs the whole pipeline as one MLflow run, its stages nested below it: what `mlflow run .` calls."""
+"""``wellfit run`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from wellfit.stages.cli import run_stage
-from wellfit.stages.run import run_pipeline
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(run_pipeline, __doc__)
+    run_script("run")
