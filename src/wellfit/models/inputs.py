@@ -54,7 +54,7 @@ class Inputs:
         if self.columns is None:
             return rows.sub(self._mean).div_(self._std)
         numbers, standard = rows[:, : self._n_numbers], slice(self._n_numbers, self._n_standard)
-        encoded = torch.zeros(len(rows), *self.shape, device=rows.device)
+        encoded = torch.zeros(rows.shape[0], *self.shape, device=rows.device)  # len() would be a constant in an export
         if self._n_numbers:
             encoded[:, : self._n_numbers] = self._transform(numbers, self._statistics)
         encoded[:, standard] = rows[:, standard].sub(self._mean[standard]).div_(self._std[standard])
