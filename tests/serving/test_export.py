@@ -121,7 +121,7 @@ def test_numbers_and_intervals_are_predicted_alike(tmp_path: Path) -> None:
     numbers_file(tmp_path)
     spread = Spread((1.0, 4.0, 6.0), (0.5, 2.0, 1.0))
     decision = Decision(coverage=0.9, bound=2.0, spread=spread, smearing=(-0.4, 0.1, 0.5))
-    settings = [*PLAIN, *NUMBERS, "data.target_transform=quantile"]
+    settings = [*PLAIN, *NUMBERS, "data.target_transform=quantile", "data.drop=[sold, member, city]"]
     model = wellfit.load(leave_model(tmp_path, *settings, decision=decision)[0])
     run = run_of(export_model(model, "onnx"), "onnx")
     for rows in (frame(), frame().iloc[[5]]):

@@ -32,7 +32,8 @@ class Inputs:
         self._std = torch.tensor(meta.std, dtype=torch.float32, device=device).view(axes)
         counts = meta.category_counts
         self._n_standard, self._n_categories = len(meta.mean), sum(counts)
-        self._first = torch.tensor(counts, device=device).cumsum(0) - torch.tensor(counts, device=device)
+        widths = torch.tensor(counts, dtype=torch.int64, device=device)
+        self._first = widths.cumsum(0) - widths
         self.shape = (self._n_standard + self._n_categories,) if counts else meta.input_shape
         self._transform = NUMERIC[numeric]
         if meta.kind == "table":
