@@ -61,13 +61,14 @@ def leave_model(
     params = load_params(PARAMS_FILE, [*given, *small, *settings])
     meta = prepare(params.data, root / "raw", root / "processed")
     decision = decision or Decision(coverage=0.9, bound=0.8, temperature=1.5)
-    models = [_untrained(params, meta, seed, 1 / members) for seed in range(members)]
+    models = [untrained(params, meta, seed, 1 / members) for seed in range(members)]
     folder = root / "models" / meta.name
     save_model(folder, models, meta, decision, describe_reading(params.data, meta), card)
     return folder, meta, params
 
 
-def _untrained(params: Params, meta: Meta, seed: int, share: float) -> Checkpoint:
+def untrained(params: Params, meta: Meta, seed: int, share: float) -> Checkpoint:
+    """A network with random weights, which counts so much in a mean."""
     torch.manual_seed(seed)
     inputs = Inputs(meta, params.model.numeric, torch.device("cpu"))
     network = build_model(params.model, inputs.shape, head_width(params.loss.name, meta), inputs.columns)

@@ -84,14 +84,15 @@ class Decision(BaseModel):
 
     def sets(self, probabilities: FloatArray) -> BoolArray:
         """Which classes the set of each row holds, (n, C); probabilities as `predictions` gives them."""
-        return class_sets(probabilities, self._reach)
+        return class_sets(probabilities, self.reach)
 
     def intervals(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Lower and upper ends, (n,) each; predictions as `predictions` gives them."""
-        return intervals(prediction, self._reach, self.spread)
+        return intervals(prediction, self.reach, self.spread)
 
     @property
-    def _reach(self) -> float:
+    def reach(self) -> float:
+        """The bound; infinity where there is none."""
         return np.inf if self.bound is None else self.bound
 
 

@@ -64,9 +64,8 @@ class Predictor:
     """
 
     def __init__(self, model: TrainedModel, meta: Meta, decision: Decision, reading: Reading | None) -> None:
-        self.meta, self.decision, self.reading = meta, decision, reading
+        self.model, self.meta, self.decision, self.reading = model, meta, decision, reading
         self.task = meta.task
-        self._model = model
         if meta.class_names:
             self.classes_ = np.array(meta.class_names, dtype=object)
         if meta.kind == "table":
@@ -150,7 +149,7 @@ class Predictor:
 
     def predictions(self, encoded: NDArray[Any]) -> Predictions:
         """Everything that is predicted of rows that have been encoded."""
-        found = self.decision.predictions(self._model.outputs(encoded), self.meta)
+        found = self.decision.predictions(self.model.outputs(encoded), self.meta)
         has_coverage = self.decision.coverage is not None
         if self.task == "regression":
             low, high = self.decision.intervals(found) if has_coverage else (None, None)
