@@ -27,7 +27,6 @@ class Drift(NamedTuple):
         labels: of the bins that have rows.
         trained: share of the training rows in each.
         new: share of the new rows.
-        parts: what each adds to the index.
     """
 
     name: str
@@ -36,7 +35,6 @@ class Drift(NamedTuple):
     labels: list[str]
     trained: Floats
     new: Floats
-    parts: Floats
 
     @property
     def moved(self) -> Literal["no", "some", "much"]:
@@ -46,12 +44,30 @@ class Drift(NamedTuple):
         return "much" if self.psi > MUCH else "some"
 
     @property
+    def differences(self) -> Floats:
+        """How much each bin differs, from 0 to 1: the square of the difference of its shares over their sum."""
+        differences: Floats = (self.new - self.trained) ** 2 / (self.new + self.trained)
+        return differences
+
+    @property
     def says(self) -> str:
         """The bin that differs most, in words."""
-        if not len(self.parts):
+        if not self.labels:
             return "no rows"
-        most = int(self.parts.argmax())
-        return f"{self.labels[most]!r} has {self.new[most]:.1%} of the rows, and had {self.trained[most]:.1%}"
+        most = max(range(len(self.labels)), key=lambda i: (self.differences[i], self.new[i]))
+        now, before = (f"{100 * shares[most]:.1f} %" for shares in (self.new, self.trained))
+        return f"{self.labels[most]!r} has {now} of the rows, and had {before} before"
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as JSON knows it."""
+        shares = zip(self.labels, self.trained.tolist(), self.new.tolist(), strict=True)
+        return {
+            "name": self.name,
+            "psi": self.psi,
+            "limit": self.limit,
+            "moved": self.moved,
+            "bins": [{"bin": label, "training": trained, "new": new} for label, trained, new in shares],
+        }
 
 
 class Comparison(NamedTuple):
@@ -74,12 +90,14 @@ class Comparison(NamedTuple):
         """The columns, and the predictions, that moved."""
         return [each for each in (*self.columns, self.predictions) if each.moved != "no"]
 
-    def records(self) -> list[dict[str, Any]]:
-        """A line for each column, and for the predictions, which come last."""
-        return [
-            {"column": each.name, "psi": each.psi, "limit": each.limit, "moved": each.moved, "most": each.says}
-            for each in (*self.columns, self.predictions)
-        ]
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as JSON knows it."""
+        return {
+            "rows": self.rows,
+            "training_rows": self.training_rows,
+            "columns": [each.as_json() for each in self.columns],
+            "predictions": self.predictions.as_json(),
+        }
 
 
 class Counted:
@@ -131,24 +149,17 @@ def drift_of(bins: Bins, counts: Counts, chance: float) -> Drift:
     """
     trained = np.array(bins.counts)
     used = (trained > 0) | (counts > 0)
-    before, now = _shares(trained[used]), _shares(counts[used])
-    parts = (now - before) * np.log(now / before)
-    noise = 0.0
+    # Half a row more in each bin, so that no share is 0, whose logarithm is infinite.
+    before, now = ((rows[used] + 0.5) / (rows.sum() + 0.5 * used.sum()) for rows in (trained, counts))
+    psi = noise = 0.0
     if trained.any() and counts.any() and used.sum() > 1:
+        psi = float(((now - before) * np.log(now / before)).sum())
         noise = (1 / trained.sum() + 1 / counts.sum()) * float(chdtri(used.sum() - 1, chance))
     return Drift(
         name=bins.name,
-        psi=float(parts.sum()),
+        psi=psi,
         limit=max(SOME, noise),
         labels=[label for label, keep in zip(bins.labels, used, strict=True) if keep],
         trained=trained[used] / max(1, trained.sum()),
         new=counts[used] / max(1, counts.sum()),
-        parts=parts,
     )
-
-
-def _shares(counts: Counts) -> Floats:
-    """Shares of rows with half a row more in each bin, so that none is 0, whose logarithm is infinite."""
-    more = counts + 0.5
-    shares: Floats = more / more.sum()
-    return shares

@@ -53,10 +53,10 @@ class Bins(BaseModel):
             return ["below", "a number", MISSING_CELLS]
         starts = [self.lowest, *self.uppers]
         inside = [
-            f"{end:.4g}" if start == end else f"{start:.4g} to {end:.4g}"
+            _label(end) if start == end else f"{_label(start)} to {_label(end)}"
             for start, end in zip(starts, self.uppers, strict=False)
         ]
-        return [f"below {self.lowest:.4g}", *inside, f"above {starts[-1]:.4g}", MISSING_CELLS]
+        return [f"below {_label(self.lowest)}", *inside, f"above {_label(starts[-1])}", MISSING_CELLS]
 
     def count(self, values: NDArray[Any]) -> Counts:
         """How many of (n,) values are in each bin.
@@ -132,6 +132,11 @@ def observe(meta: Meta, rows: NDArray[Any], gaps: NDArray[np.bool_] | None) -> N
     values = np.column_stack([rows[:, :numbers], rows[:, rows.shape[1] - others :]]).astype(np.float32)
     values[gaps] = np.nan
     return values
+
+
+def _label(number: float) -> str:
+    """A number to four digits, and large ones to the whole number."""
+    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e9 else f"{number:.4g}"
 
 
 def _of_images(meta: Meta) -> list[str]:

@@ -136,7 +136,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if interruption := interruption_behind(error):
         return (143 if interruption.args else 130), "interrupted"  # 128 + the number of SIGTERM, of SIGINT
     if isinstance(error, WellfitError | OSError):  # of a full disk or a missing right, the system's words say it all
-        return 1, str(error)
+        return getattr(error, "status", 1), str(error)
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 
