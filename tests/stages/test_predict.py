@@ -178,7 +178,9 @@ def test_rows_are_compared_with_the_training_rows(
     path = csv_file(tmp_path / "new.csv", odd)
     output = check(folder, path)
     said = capsys.readouterr().out.splitlines()
-    assert said[-2].startswith("moved much: column 'city': 'Rome' has 0.0 % of the rows, and had 29.2 % before (PSI ")
+    assert said[-2].startswith(
+        "note: column 'city' moved much: 'Rome' has 0.0 % of the rows, and had 29.2 % before (PSI "
+    )
     columns, page = len(load_model_folder(folder).meta.columns), output.with_suffix(".check.html")
     assert said[-1] == f"1 of {columns} columns moved from what the training rows were: {page}"
     assert sorted(each.name for each in output.parent.iterdir()) == CHECKED
@@ -229,5 +231,5 @@ def test_images_are_compared_by_brightness_and_contrast(
         dark.save(file)
     check(folder, pictures)
     said = capsys.readouterr().out
-    assert "moved much: column 'brightness of red': 'below " in said
+    assert "note: column 'brightness of red' moved much: 'below " in said
     assert "6 of 6 columns moved" in said

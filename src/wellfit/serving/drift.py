@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import chdtri
 
 from wellfit.serving.profile import Bins, Counts, Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SOME, MUCH = 0.1, 0.25  # population stability index; Siddiqi 2006, Credit Risk Scorecards
 CHANCE = 0.01  # that any column of unchanged rows is above its limit
@@ -90,6 +93,23 @@ class Comparison(NamedTuple):
         """The columns, and the predictions, that moved."""
         return [each for each in (*self.columns, self.predictions) if each.moved != "no"]
 
+    def sentences(self) -> list[str]:
+        """One for each column that moved, and for the predictions if they did."""
+        return [
+            f"{'the predictions' if each is self.predictions else f'column {each.name!r}'} moved"
+            f"{' much' if each.moved == 'much' else ''}: {each.says} (PSI {each.psi:.2g}, limit {each.limit:.2g})"
+            for each in self.moved
+        ]
+
+    def as_lines(self) -> pd.DataFrame:
+        """A line for each column, the one that moved most first, and then one for the predictions."""
+        import pandas as pd
+
+        names = ("name", "psi", "limit", "moved", "says")
+        return pd.DataFrame(
+            [[getattr(each, name) for name in names] for each in (*self.columns, self.predictions)], columns=list(names)
+        )
+
     def as_json(self) -> dict[str, Any]:
         """All of it, as JSON knows it."""
         return {
@@ -121,6 +141,17 @@ class Counted:
         """Adds predictions, (n,): indices of classes, or numbers."""
         self._predictions += self._profile.predictions.count(values)
 
+    def add(self, other: Counted) -> None:
+        """Adds what another one has counted."""
+        self._predictions += other._predictions
+        for counts, more in zip(self._columns, other._columns, strict=True):
+            counts += more
+
+    @property
+    def rows(self) -> int:
+        """How many were added."""
+        return int(self._columns[0].sum())
+
     def compare(self) -> Comparison:
         """Compares all rows so far with the training rows."""
         chance = CHANCE / (len(self._columns) + 1)  # Bonferroni
@@ -128,7 +159,7 @@ class Counted:
             drift_of(bins, counts, chance) for bins, counts in zip(self._profile.columns, self._columns, strict=True)
         ]
         return Comparison(
-            rows=int(self._columns[0].sum()),
+            rows=self.rows,
             training_rows=self._profile.rows,
             columns=sorted(drifts, key=lambda each: -each.psi / each.limit),
             predictions=drift_of(self._profile.predictions, self._predictions, chance),

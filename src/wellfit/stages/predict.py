@@ -101,9 +101,8 @@ def _compare(found: Comparison, model: Predictor, options: Options, notes: Seque
     write_drift_page(page, model.meta, options.input.name, found, notes)
     if few := few_rows_in_words(found.rows):
         print(f"note: {few}")
-    for each in found.moved:
-        what = "the predictions" if each is found.predictions else f"column {each.name!r}"
-        print(f"moved {each.moved}: {what}: {each.says} (PSI {each.psi:.2g}, limit {each.limit:.2g})")
+    for sentence in found.sentences():
+        print(f"note: {sentence}")
     columns = [each for each in found.columns if each.moved != "no"]
     print(f"{len(columns)} of {len(found.columns)} columns moved from what the training rows were: {page}")
     much = [each.name for each in found.moved if each.moved == "much"]
