@@ -47,9 +47,7 @@ def test_what_moved_is_shown(tmp_path: Path, meta: Meta) -> None:
         (2, "What is odd about the rows"),
         (2, "How to read it"),
     ]
-    assert (
-        "1 of 2 columns moved, and the predictions did: 200 rows of new.csv beside 1,000 training rows." in page.words
-    )
+    assert "1 of 2 columns and the predictions moved: 200 rows of new.csv beside 1,000 training rows." in page.words
     assert "Column 'city' is odd." in page.words
     assert "Look at how the file came about" in page.words
     assert f"city {found.columns[0].psi:.4g} 0.1 much 'a' has 5.0 % of the rows" in page.words

@@ -7,10 +7,15 @@ import pytest
 from scipy.stats import chi2, entropy
 
 import wellfit
-from wellfit.serving.drift import CHANCE, MUCH, SOME, Drift, drift_of
-from wellfit.serving.profile import Bins
+from wellfit.data.fetch import FetchConfig, fetch
+from wellfit.data.prepare import prepare
+from wellfit.data.store import load_split
+from wellfit.serving.drift import CHANCE, MUCH, SOME, Comparison, Counted, Drift, drift_of
+from wellfit.serving.profile import Bins, fit_profile, observe, stored_gaps
 from wellfit.serving.rows import Summary
+from wellfit.settings.params import load_params
 
+from ..conftest import PARAMS_FILE
 from .own import csv_file, leave_model
 from .test_profile import bins_of
 from .test_rows import frame
@@ -104,3 +109,29 @@ def test_parts_of_the_rows_add_up(tmp_path: Path) -> None:
         model.predictions(model.encode(rows.iloc[start : start + 50], summary), summary)
     assert summary.counted is not None
     assert summary.counted.compare().as_json() == model.compare(rows).as_json()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["digits", *(pytest.param(name, marks=pytest.mark.real_data) for name in ("adult", "california_housing"))],
+)
+def test_a_fifth_of_the_test_rows_is_no_alarm_and_shifted_ones_are(name: str, tmp_path: Path) -> None:
+    data = load_params(PARAMS_FILE, [f"data.name={name}"]).data
+    fetch(data, FetchConfig(timeout=30.0, retries=0), tmp_path / "raw")
+    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    train, test = (load_split(tmp_path / "processed" / name, meta, split) for split in ("train", "test"))
+    profile = fit_profile(meta, train.x, train.y)
+    rows = np.random.default_rng(0).permutation(np.array(test.x))[: len(test.x) // 5]
+
+    def compare(new: np.ndarray) -> Comparison:
+        counted = Counted(profile)
+        counted.add_rows(observe(meta, new, stored_gaps(meta, new)))
+        return counted.compare()
+
+    assert compare(rows).moved == []
+    shifted = rows.astype(np.float32)
+    if meta.kind == "images":
+        shifted *= 0.7
+    else:
+        shifted[:, 0] += meta.std[0]
+    assert compare(shifted).columns[0].moved == "much"

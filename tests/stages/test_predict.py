@@ -182,7 +182,7 @@ def test_rows_are_compared_with_the_training_rows(
         "note: column 'city' moved much: 'Rome' has 0.0 % of the rows, and had 29.2 % before (PSI "
     )
     columns, page = len(load_model_folder(folder).meta.columns), output.with_suffix(".check.html")
-    assert said[-1] == f"1 of {columns} columns moved from what the training rows were: {page}"
+    assert said[-1] == f"1 of {columns} columns moved from what the training rows had: {page}"
     assert sorted(each.name for each in output.parent.iterdir()) == CHECKED
     found = json.loads(output.with_suffix(".check.json").read_text())
     assert (found["rows"], found["columns"][0]["name"], found["columns"][0]["moved"]) == (120, "city", "much")
@@ -200,7 +200,7 @@ def test_a_failure_on_drift_comes_when_all_is_written(folder: Path, tmp_path: Pa
     path = csv_file(tmp_path / "new.csv", [line.replace("Rome", "Paris") for line in lines()])
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(
-        RowsChangedError, match=r"--fail-on-drift: 'city' moved much: see .*html; predictions are in"
+        RowsChangedError, match=r"--fail-on-drift: column 'city' moved much: see .*html; predictions are in"
     ) as caught:
         check(folder, path, fail=True)
     assert caught.value.status == 3
@@ -224,7 +224,7 @@ def test_images_are_compared_by_brightness_and_contrast(
     images = ["data.name=images", f"data.path={pictures}", "data.target=null", "data.id=null"]
     folder, _, _ = leave_model(tmp_path, *images, *PICTURES)
     check(folder, pictures)
-    assert "0 of 6 columns moved" in capsys.readouterr().out
+    assert "0 of 6 properties moved" in capsys.readouterr().out
     for file in pictures.rglob("*.png"):
         with Image.open(file) as image:
             dark = image.point(lambda value: value // 2)
@@ -232,4 +232,4 @@ def test_images_are_compared_by_brightness_and_contrast(
     check(folder, pictures)
     said = capsys.readouterr().out
     assert "note: column 'brightness of red' moved much: 'below " in said
-    assert "6 of 6 columns moved" in said
+    assert "6 of 6 properties" in said

@@ -43,18 +43,16 @@ def write_drift_page(page: Path, meta: Meta, rows_of: str, found: Comparison, no
     columns, predictions = found.columns, found.predictions
     moved = [each for each in columns if each.moved != "no"]
     much = sum(each.moved == "much" for each in moved)
-    what = "columns" if meta.kind == "table" else "properties of the images"
-    also = "" if predictions.moved == "no" else ", and the predictions did"
     content = {
         "name": meta.title,
         "headline": (
-            f"{len(moved)} of {len(columns)} {what} moved{also}: {rows_in_words(found.rows)} of {rows_of} beside "
-            f"{found.training_rows:,} training rows."
+            f"{moved_in_words(found, meta)}: {rows_in_words(found.rows)} of {rows_of} beside {found.training_rows:,} "
+            "training rows."
         ),
         "few": few_rows_in_words(found.rows),
         "cards": [
             ("new rows", f"{found.rows:,}", f"beside {found.training_rows:,}"),
-            ("columns that moved", f"{len(moved)}", f"of {len(columns)}, {much} much"),
+            (f"{_kind(meta)} that moved", f"{len(moved)}", f"of {len(columns)}, {much} much"),
             ("PSI of predictions", f"{predictions.psi:.3f}", f"limit {predictions.limit:.3g}"),
         ],
         "to_do": TO_DO if found.moved else (),
@@ -67,6 +65,18 @@ def write_drift_page(page: Path, meta: Meta, rows_of: str, found: Comparison, no
         "read": READ,
     }
     write_text(page, render("drift.html.j2", content))
+
+
+def moved_in_words(found: Comparison, meta: Meta) -> str:
+    """How many of the columns moved, and whether the predictions did."""
+    moved = sum(each.moved != "no" for each in found.columns)
+    also = "" if found.predictions.moved == "no" else " and the predictions"
+    return f"{moved} of {len(found.columns)} {_kind(meta)}{also} moved"
+
+
+def _kind(meta: Meta) -> str:
+    """What an image has in place of columns."""
+    return "columns" if meta.kind == "table" else "properties"
 
 
 def few_rows_in_words(rows: int) -> str:

@@ -93,11 +93,15 @@ class Comparison(NamedTuple):
         """The columns, and the predictions, that moved."""
         return [each for each in (*self.columns, self.predictions) if each.moved != "no"]
 
+    def called(self, each: Drift) -> str:
+        """What one of them is called in a sentence."""
+        return "the predictions" if each is self.predictions else f"column {each.name!r}"
+
     def sentences(self) -> list[str]:
         """One for each column that moved, and for the predictions if they did."""
         return [
-            f"{'the predictions' if each is self.predictions else f'column {each.name!r}'} moved"
-            f"{' much' if each.moved == 'much' else ''}: {each.says} (PSI {each.psi:.2g}, limit {each.limit:.2g})"
+            f"{self.called(each)} moved{' much' if each.moved == 'much' else ''}: {each.says} "
+            f"(PSI {each.psi:.2g}, limit {each.limit:.2g})"
             for each in self.moved
         ]
 

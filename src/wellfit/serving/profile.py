@@ -105,7 +105,7 @@ def fit_profile(meta: Meta, rows: NDArray[Any], predicted: NDArray[Any]) -> Prof
         predicted: (m,) what is predicted of rows that the training did not use: indices of classes, or numbers.
     """
     parts = (np.array(rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
-    values = np.concatenate([observe(meta, part, _stored_gaps(meta, part)) for part in parts])
+    values = np.concatenate([observe(meta, part, stored_gaps(meta, part)) for part in parts])
     if meta.kind == "images":
         columns = [_fit(name, column) for name, column in zip(_of_images(meta), values.T, strict=True)]
     else:
@@ -145,7 +145,7 @@ def _of_images(meta: Meta) -> list[str]:
     return [f"{what}{of}" for what in ("brightness", "contrast") for of in whose]
 
 
-def _stored_gaps(meta: Meta, rows: NDArray[Any]) -> NDArray[np.bool_] | None:
+def stored_gaps(meta: Meta, rows: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Which cells of stored rows were missing: flagged numbers, and a category of their own."""
     if meta.kind == "images":
         return None

@@ -121,8 +121,8 @@ def encode_table(
     there = [source for source in inputs if source.name in columns.names]
     if not there:
         raise WellfitError(
-            f"{path}: none of the columns that the model takes ({_listed([s.name for s in inputs])}) is there; "
-            f"there are {_listed(columns.names)}"
+            f"{path}: none of the columns that the model takes ({listed([s.name for s in inputs])}) is there; "
+            f"there are {listed(columns.names)}"
         )
     summary.rows += len(columns)
     summary.absent = [source.name for source in inputs if source not in there]
@@ -227,5 +227,6 @@ def _had_gaps(column: Column) -> bool:
     return column.flags_missing or MISSING in column.categories
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first ten, in a sentence."""
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")

@@ -17,7 +17,7 @@ from wellfit.files import replacing_file, write_json
 from wellfit.serving.drift import Comparison
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
-from wellfit.serving.rows import MOST_NAMED, Reading, Summary, encode_table
+from wellfit.serving.rows import Reading, Summary, encode_table, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,7 +94,7 @@ def predict(options: Options) -> None:
 
 def _compare(found: Comparison, model: Predictor, options: Options, notes: Sequence[str]) -> None:
     """Says what moved, and writes it as a page and as JSON beside the output."""
-    from wellfit.report.drift import few_rows_in_words, write_drift_page
+    from wellfit.report.drift import few_rows_in_words, moved_in_words, write_drift_page
 
     page, table = (options.output.with_suffix(f".check{end}") for end in (".html", ".json"))
     write_json(table, found.as_json())
@@ -103,13 +103,11 @@ def _compare(found: Comparison, model: Predictor, options: Options, notes: Seque
         print(f"note: {few}")
     for sentence in found.sentences():
         print(f"note: {sentence}")
-    columns = [each for each in found.columns if each.moved != "no"]
-    print(f"{len(columns)} of {len(found.columns)} columns moved from what the training rows were: {page}")
-    much = [each.name for each in found.moved if each.moved == "much"]
+    print(f"{moved_in_words(found, model.meta)} from what the training rows had: {page}")
+    much = [found.called(each) for each in found.moved if each.moved == "much"]
     if options.fail_on_drift and much:
         raise RowsChangedError(
-            f"--fail-on-drift: {', '.join(map(repr, much[:MOST_NAMED]))}{', ...' * (len(much) > MOST_NAMED)} moved "
-            f"much: see {page}; predictions are in {options.output}"
+            f"--fail-on-drift: {listed(much)} moved much: see {page}; predictions are in {options.output}"
         )
 
 
