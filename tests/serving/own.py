@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 
 from wellfit.data.prepare import prepare
-from wellfit.data.store import Meta
+from wellfit.data.store import Meta, Split, load_split
 from wellfit.metrics.decision import Decision
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.serving.folder import describe_reading, save_model
+from wellfit.serving.model import TrainedModel
+from wellfit.serving.profile import fit_profile
 from wellfit.settings.params import Params, load_params
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.training.loss import head_width
@@ -63,8 +65,14 @@ def leave_model(
     decision = decision or Decision(coverage=0.9, bound=0.8, temperature=1.5)
     models = [untrained(params, meta, seed, 1 / members) for seed in range(members)]
     folder = root / "models" / meta.name
-    save_model(folder, models, meta, decision, describe_reading(params.data, meta), card)
+    train, val = (load_split(root / "processed" / meta.name, meta, name) for name in ("train", "val"))
+    profile = fit_profile(meta, train.x, decision.predicted(_predict(models, meta, decision, val)))
+    save_model(folder, models, meta, decision, describe_reading(params.data, meta), profile, card)
     return folder, meta, params
+
+
+def _predict(models: list[Checkpoint], meta: Meta, decision: Decision, rows: Split) -> np.ndarray:
+    return decision.predictions(TrainedModel(models, meta).outputs(rows.x), meta)
 
 
 def untrained(params: Params, meta: Meta, seed: int, share: float) -> Checkpoint:

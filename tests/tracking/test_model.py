@@ -71,6 +71,26 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     assert {"card.md", "weights.safetensors", "served.py", "input_example.json"} <= set(files)
 
 
+def test_it_compares_rows_with_the_training_rows(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    csv_file(project / "own.csv")
+    folder, model_id, _, _ = logged(project)
+    model, own = load(model_id), wellfit.load(folder)
+    rows = frame().drop(columns=["id", "sold"])
+    moved = rows.assign(city="Paris")
+    found = model.predict(moved, params={"check": True})
+    pd.testing.assert_frame_equal(found, own.compare(moved).as_lines())
+    assert list(found) == ["name", "psi", "limit", "moved", "says"]
+    assert (found["name"].iloc[0], found["moved"].iloc[0], found["name"].iloc[-1]) == ("city", "much", "sold")
+    assert list(model.predict(moved, params={"check": False})) == ["predicted", "p_bad", "p_good", "set"]
+
+    many = pd.concat([moved] * 42, ignore_index=True)  # 5,040 rows, and 120 were counted above
+    for said in (0, 1, 1, 2):
+        model.predict(many)
+        lines = [record.getMessage() for record in caplog.records if record.name == "wellfit"]
+        assert len([line for line in lines if "column 'city' moved much: 'unseen or rare' has 100.0 %" in line]) == said
+    assert lines[0].startswith("of the last 10,200 rows, ")
+
+
 def test_an_evaluation_anew_takes_the_place_of_the_model_before(project: Path) -> None:
     csv_file(project / "own.csv")
     folder, first, run, meta = logged(project)
