@@ -8,8 +8,9 @@ from wellfit.stages.cli import run_stage
 
 def main(params: Params) -> None:
     from wellfit.stages.lr_find import lr_find
+    from wellfit.stages.preprocess import prepared
 
-    lr_find(params, Path("data/processed", params.data.name), report=Path("reports/lr_find"))
+    lr_find(params, prepared(params), report=Path("reports/lr_find"))
 
 
 if __name__ == "__main__":

@@ -7,10 +7,11 @@ from wellfit.stages.cli import run_stage
 
 
 def main(params: Params) -> None:
+    from wellfit.stages.preprocess import prepared
     from wellfit.stages.preview import preview
 
     out = Path("reports/preview.png")
-    preview(params, Path("data/processed", params.data.name), out)
+    preview(params, prepared(params), out)
     print(f"written to {out}")
 
 

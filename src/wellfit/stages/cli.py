@@ -54,10 +54,12 @@ class Named(NamedTuple, Generic[T]):
     Attributes:
         load: reads it, given the name and ``KEY=VALUE`` texts.
         titles: of all there are, by name, for ``--help``.
+        default: the name that is meant where none is given; None: one must be given.
     """
 
     load: Callable[[str, Sequence[str]], T]
     titles: Callable[[], Mapping[str, str]]
+    default: str | None = None
 
 
 def run_stage(main: Callable[[T], None], description: str | None, named: Named[T] | None = None) -> NoReturn:
@@ -181,7 +183,9 @@ def _parser(
     )
     parser.hint += ", and any key of params.yaml is one: --optim.lr 0.01"
     if named:
-        parser.add_argument("--name", required=True, help="which one; they are listed below")
+        parser.add_argument(
+            "--name", required=named.default is None, default=named.default, help="which one; they are listed below"
+        )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
