@@ -263,14 +263,18 @@ def test_mlflow_run_of_what_is_cached_says_so(clone: Path, call: Run, reproduced
 
 
 def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, reproduced: str) -> None:
-    before = len(runs(clone))
-    call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", "-P", "lr=0.02", "-P", "tune=false")
+    before, weights = len(runs(clone)), (clone / "models/best.safetensors").read_bytes()
+    given = ["-P", "lr=0.02", "-P", "tune=false", "-P", "data.n_samples=300"]
+    done = call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", *given)
+    assert ran(done.stdout) == ["fetch", "preprocess", "tune", "train"]
     (train,) = runs(clone)[before:]
     assert train.data.tags["wellfit.stage"] == "train"
     assert train.data.params["optim.lr"] == "0.02"
+    assert (clone / "models/best.safetensors").read_bytes() == weights
+    assert call("git", "status", "--short").stdout == ""
     failed = call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", "-P", "lr=-1", check=False)
     assert failed.returncode != 0
-    assert "train: optim.lr must be > 0.0, got -1 (--set)" in failed.stderr
+    assert "run: optim.lr must be > 0.0, got -1 (--set)" in failed.stderr
     assert runs(clone)[-1].info.status == "FAILED"
 
 

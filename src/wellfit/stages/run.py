@@ -147,7 +147,7 @@ def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
 def _tell(revision: str | None) -> None:
     if revision:
         print(f"the outcome is the experiment {revision}: `dvc exp apply {revision}` in {Path.cwd()} takes it over")
-    print(f"MLflow's runs, with report and model: {tracking.shown_store_uri()}")
+    print(f"the runs are in {tracking.shown_store_uri()}")
 
 
 def _changes(old: Params, new: Params) -> list[str]:
