@@ -80,7 +80,7 @@ def test_git_tracks_no_output_but_lock_and_metrics(clone: Path, call: Run, repro
     assert call("git", "status", "--short").stdout == ""
     tracked = call("git", "show", "--name-only", "--format=", "HEAD").stdout.split()
     metrics_of = [f"reports/{stage}/metrics.json" for stage in ("baseline", "evaluate", "train")]
-    assert sorted(tracked) == ["dvc.lock", *metrics_of]
+    assert sorted(tracked) == ["dvc.lock", *metrics_of[:2], "reports/evaluate/scores.json", metrics_of[2]]
 
 
 def test_a_second_repro_runs_nothing(call: Run, reproduced: str) -> None:
@@ -212,7 +212,9 @@ def test_experiments_are_queued_and_compared(clone: Path, call: Run, reproduced:
     shown = call("dvc", "exp", "show", "--csv").stdout
     assert "own" in shown
     assert "queued" in shown
-    assert json.loads(call("dvc", "metrics", "diff", "--json", "own", "queued").stdout)
+    diff = json.loads(call("dvc", "metrics", "diff", "--json", "own", "queued").stdout)
+    assert "reports/evaluate/scores.json" in diff
+    assert not [name for scores in diff.values() for name in scores if name.endswith(("_low", "_high"))]
     params = json.loads(call("dvc", "params", "diff", "--json", "own", "queued").stdout)["params.yaml"]
     assert params["schedule.name"] == {"old": "cosine", "new": "step"}
     call("dvc", "plots", "diff", "own", "queued")
