@@ -6,6 +6,7 @@ missing, and all of it is told.
 
 from pathlib import Path
 
+from wellfit.data.readers.tables import SEPARATORS
 from wellfit.settings.params import PARAMS_FILE, load_params
 from wellfit.stages.cli import Parser, guarded, leave, yes_or_no
 
@@ -20,6 +21,9 @@ def main() -> int:
     parser.add_argument("--proba", **yes_or_no("also the probability of each class"))
     parser.add_argument("--interval", **yes_or_no("also the interval of each number, or the set of classes"))
     parser.add_argument("--formulas", **yes_or_no("leave text alone that a spreadsheet would take for a formula"))
+    parser.add_argument(
+        "--separator", choices=SEPARATORS, help="between the cells of a CSV file; default: that of the training file"
+    )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args()
 
@@ -27,7 +31,7 @@ def main() -> int:
         from wellfit.stages.predict import Options, predict
 
         model = args.model or Path("models", load_params(PARAMS_FILE).data.name)
-        predict(Options(args.input, args.output, model, args.proba, args.interval, args.formulas))
+        predict(Options(args.input, args.output, model, args.proba, args.interval, args.formulas, args.separator))
 
     return guarded("predict", work, debug=args.debug)
 
