@@ -31,7 +31,7 @@ def _nothing_is_left_behind() -> Iterator[None]:
     """What tests make is in folders of their own, not at the project's root."""
     before = set(os.listdir(ROOT)) | CACHES
     yield
-    assert set(os.listdir(ROOT)) <= before, "a test has left something at the root"
+    assert sorted(set(os.listdir(ROOT)) - before) == [], "left at the project's root"
 
 
 @pytest.fixture(autouse=True)
