@@ -137,7 +137,7 @@ def test_no_text_is_a_formula(folder: Path, tmp_path: Path, text: str, written: 
         (HEADER, r"new\.csv has a header and no rows"),
         ("", r"new\.csv is empty"),
         ("a,b\n1,2\n", r"new\.csv: none of the columns that the model takes"),
-        ("when;income\n1;2\n", r"new\.csv row 1: its only column is 'when;income'; set data\.separator to semicolon"),
+        ("when;income\n1;2\n", r"new\.csv row 1: its only column is 'when;income'; set --separator to semicolon"),
     ],
 )
 def test_what_cannot_be_predicted_leaves_the_output_as_it_was(
@@ -151,6 +151,14 @@ def test_what_cannot_be_predicted_leaves_the_output_as_it_was(
         run(folder, path)
     assert [each.name for each in (tmp_path / "out").iterdir()] == ["predictions.csv"]
     assert (tmp_path / "out" / "predictions.csv").read_text() == "earlier\n"
+
+
+def test_cells_may_be_separated_otherwise_than_those_of_the_training_file(folder: Path, tmp_path: Path) -> None:
+    path = csv_file(tmp_path / "new.csv", lines(3))
+    predicted = run(folder, path).read_text()
+    path.write_text(path.read_text().replace(",", "|"))
+    predict(Options(path, tmp_path / "again.csv", folder, False, False, False, "pipe"))
+    assert (tmp_path / "again.csv").read_text() == predicted
 
 
 def test_the_input_is_not_overwritten(folder: Path, tmp_path: Path) -> None:

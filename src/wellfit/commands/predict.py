@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from wellfit.commands.cli import Command, yes_or_no
+from wellfit.data.readers.tables import SEPARATORS
 from wellfit.settings.params import PARAMS_FILE, load_params
 
 
@@ -20,6 +21,9 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--proba", **yes_or_no("also the probability of each class"))
     parser.add_argument("--interval", **yes_or_no("also the interval of each number, or the set of classes"))
     parser.add_argument("--formulas", **yes_or_no("leave text alone that a spreadsheet would take for a formula"))
+    parser.add_argument(
+        "--separator", choices=SEPARATORS, help="between the cells of a CSV file; default: that of the training file"
+    )
     parser.add_argument("--check", **yes_or_no("compare the rows with the training rows: have they changed?"))
     parser.add_argument(
         "--fail-on-drift",
@@ -42,6 +46,7 @@ def _predict(args: Namespace) -> None:
             formulas=args.formulas,
             check=args.check or args.fail_on_drift,
             fail_on_drift=args.fail_on_drift,
+            separator=args.separator,
         )
     )
 

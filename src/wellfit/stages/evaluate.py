@@ -30,7 +30,7 @@ from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
-from wellfit.metrics.names import score_name
+from wellfit.metrics.names import SCORES, score_name
 from wellfit.metrics.predictions import FIFTHS, ClassRow, fifths_of, per_class_report, scores_of
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD
 from wellfit.report.card import card
@@ -61,9 +61,9 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         data_folder: ``data/processed/<name>``.
         models: has ``best.safetensors`` and ``run.json``; gets ``<name>/``, the model that takes new rows.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
-            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``decision.json``, ``predictions.csv``,
-            ``confusion.csv``, ``per_class.csv``, ``coverage.csv``, ``importance.csv``, ``contributions.csv`` and
-            ``plots/``.
+            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``scores.json`` (what `dvc metrics diff` compares),
+            ``decision.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv``, ``coverage.csv``,
+            ``importance.csv``, ``contributions.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -121,6 +121,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         explained=depends,
     )
     write_json(report / "metrics.json", run.all_metrics)
+    write_json(report / "scores.json", {name: score for name, score in metrics.items() if name in SCORES})
     write_page(page, run, reports)
     members = delivered.members or [delivered.checkpoint]
     predicted = decision.predicted(decision.predictions(val.outputs, meta))
@@ -255,7 +256,7 @@ def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> No
         _add(run, evaluated, report, page, models)
     else:
         print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
-    if not run or tracking.is_project_run():
+    if not run or tracking.project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.title}", meta) as own:
             _add(own, evaluated, report, page, models)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.readers.image_files import images_below
-from wellfit.data.readers.tables import FIRST_ROW, check_file, csv_parts, parquet_parts
+from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, csv_parts, parquet_parts
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.files import replacing_file, write_json
 from wellfit.serving.drift import Comparison
@@ -41,6 +41,7 @@ class Options(NamedTuple):
         formulas: whether text may begin as a formula does; else an apostrophe stands before it.
         check: whether the rows are compared with the training rows.
         fail_on_drift: whether it is an error that a column, or the predictions, moved much.
+        separator: between two cells of a CSV file, one of ``SEPARATORS``; None: as in the training file.
     """
 
     input: Path
@@ -51,6 +52,7 @@ class Options(NamedTuple):
     formulas: bool
     check: bool = False
     fail_on_drift: bool = False
+    separator: str | None = None
 
 
 class Part(NamedTuple):
@@ -77,7 +79,7 @@ def predict(options: Options) -> None:
     _check(options, model)
     summary, n = Summary(model.profile if options.check else None), 0
     with replacing_file(options.output) as file:
-        for part in _parts(model, options.input, summary):
+        for part in _parts(model, options, summary):
             table = _table(part.ids, model.predictions(part.rows, summary), model, options)
             table.to_csv(file, header=n == 0, index=False, lineterminator="\n", encoding="utf-8")
             n += len(table)
@@ -123,14 +125,16 @@ def _check(options: Options, model: Predictor) -> None:
         )
 
 
-def _parts(model: Predictor, path: Path, summary: Summary) -> Iterator[Part]:
+def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Part]:
+    path = options.input
     if model.meta.kind == "images":
         yield from _image_parts(model, path, summary)
         return
     assert model.reading is not None
     check_file(path, "--input", "")
     is_parquet = path.suffix.casefold() in (".parquet", ".pq")
-    tables = parquet_parts(path) if is_parquet else csv_parts(path, model.reading.separator)
+    separator = SEPARATORS[options.separator] if options.separator else model.reading.separator
+    tables = parquet_parts(path) if is_parquet else csv_parts(path, separator, key="--separator", origin="")
     first_row, seen = (1 if is_parquet else FIRST_ROW), 0
     for table in tables:
         if seen == 0 and model.reading.id is not None and model.reading.id not in table.column_names:

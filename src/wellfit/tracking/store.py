@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -33,6 +34,11 @@ OPEN_LOCKS = "open*.lock"  # a shared run has one for each process
 def store_uri() -> str:
     """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the repository's root, where ``mlflow ui`` looks."""
     return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///" + quote(str(project_root() / "mlflow.db"))
+
+
+def shown_store_uri() -> str:
+    """Where the store is, for a message: without a password."""
+    return re.sub("//[^/]*@", "//", store_uri())
 
 
 def open_store() -> None:
