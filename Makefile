@@ -30,7 +30,7 @@ check: setup  ## lint, formatting and types
 	@$(ACTIVE) mypy
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000 (PORT=5001)
-	@echo 'The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning'
+	@echo 'The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=runs'
 	@test -f mlflow.db || $(ACTIVE) python -c 'from wellfit.tracking import open_store; open_store()'
 	@$(ACTIVE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore mlflow ui --host 127.0.0.1 --port $(PORT)
 

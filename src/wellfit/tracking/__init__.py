@@ -25,6 +25,7 @@ from wellfit.tracking.run import (
     start_run,
 )
 from wellfit.tracking.store import is_held, open_store, store_uri, write_ahead
+from wellfit.tracking.views import runs_view, trials_view
 
 __all__ = [
     "CHALLENGER",
@@ -46,8 +47,10 @@ __all__ = [
     "logged_model",
     "open_store",
     "reopen_run",
+    "runs_view",
     "start_parent_run",
     "start_run",
     "store_uri",
+    "trials_view",
     "write_ahead",
 ]
