@@ -80,6 +80,33 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     assert {"card.md", "weights.safetensors", "served.py", "input_example.json"} <= set(files)
 
 
+def test_the_study_and_the_trial_behind_a_model_have_it_as_an_output(project: Path) -> None:
+    csv_file(project / "own.csv")
+    folder, meta, _ = leave_model(project)
+
+    def trial(lr: float, parent: tracking.Run) -> str:
+        params = {"optim.lr": lr, "model.hidden": [8, 4], "model.activation": "relu"}
+        told = tracking.EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, params, {}, [], 0, [])
+        run_id = tracking.create_ended_run(told, meta, parent)
+        tracking.fill_ended_run(run_id, told)
+        return run_id
+
+    with tracking.start_run("tune", "tune own mlp", meta) as study:
+        other, chosen = trial(0.1, study), trial(0.01, study)
+    with tracking.start_run("train", "train own mlp", meta) as run:
+        run.log_params({"optim.lr": 0.01, "model.hidden": [8, 4], "model.activation": "relu"})
+        searched = ["optim.lr", "model.hidden", "model.activation"]
+        example = frame().drop(columns=["id", "sold"]).head(2)
+        model_id = tracking.log_model(run, folder, meta, example, searched, has_coverage=True)
+
+    def outputs(run_id: str) -> list[str]:
+        found = open_client().get_run(run_id).outputs
+        return [each.model_id for each in found.model_outputs] if found else []
+
+    assert outputs(run.id) == outputs(chosen) == outputs(study.id) == [model_id]
+    assert outputs(other) == []
+
+
 def test_an_evaluation_anew_takes_the_place_of_the_model_before(project: Path) -> None:
     csv_file(project / "own.csv")
     folder, first, run, meta = logged(project)

@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,9 @@ SCORE = re.compile(r"(test|best/val)/(?!.*_(low|high)$)[^/]+")
 NOISY = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "mlflow.utils.requirements_utils")
 
 
-def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_coverage: bool) -> str:
+def log_model(
+    run: Run, folder: Path, meta: Meta, example: pd.DataFrame, searched: Sequence[str] = (), *, has_coverage: bool
+) -> str:
     """Logs a model folder as the run's model, and returns its id in MLflow.
 
     Args:
@@ -38,6 +40,8 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
         folder: as `wellfit.serving.folder.save_model` wrote it.
         meta: of the data that it was trained on.
         example: a few rows as their owner has them, without what is no input.
+        searched: keys whose values a study chose. The model is an output of that study, too, and of its trial with
+            these values: to log another model for that trial would take as long, and predict no better.
         has_coverage: whether it gives intervals or sets.
     """
     with unreachable_in_one_line(), _quiet(), _at(store_uri()):
@@ -61,13 +65,26 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
             signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage)),
             input_example=example,
         )
-        client.log_outputs(run.id, [LoggedModelOutput(made.model_id, step=0)])
+        for run_id in (run.id, *_behind(client, run, searched, meta)):
+            client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
         _log_scores(client, run, made.model_id, meta)
         card = (folder / "card.md").read_text(encoding="utf-8")
         client.set_logged_model_tags(made.model_id, {"mlflow.note.content": _shortened(card)})
         for model_id in earlier:  # of an evaluation before
             client.delete_logged_model(model_id)
     return str(made.model_id)
+
+
+def _behind(client: MlflowClient, run: Run, searched: Sequence[str], meta: Meta) -> list[str]:
+    """The ids of the trial whose values the run has, the latest one, and of its study; none where there is none."""
+    if not searched:
+        return []
+    params = client.get_run(run.id).data.params
+    query = ["tags.`wellfit.stage` = 'trial'", f"tags.`wellfit.data_sha256` = '{meta.sha256}'"]
+    query += [f"params.`{key}` = '{params[key]}'" for key in searched if key in params]
+    latest = ["attributes.start_time DESC"]
+    found = client.search_runs([run.experiment_id], " and ".join(query), order_by=latest, max_results=1)
+    return [run_id for trial in found for run_id in (trial.info.run_id, trial.data.tags["mlflow.parentRunId"])]
 
 
 def _log_scores(client: MlflowClient, run: Run, model_id: str, meta: Meta) -> None:
