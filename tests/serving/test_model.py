@@ -106,7 +106,7 @@ def test_threads_that_predict_at_once_do_not_disturb_each_other(
             another.set()
             first.join()  # ends while this one computes
 
-    ((network, _),) = model._networks
+    ((network, _),) = model.networks
     network.register_forward_pre_hook(meet)
     first.start()
     computes.wait(10)
