@@ -67,7 +67,10 @@ def of_params(stage: Callable[[Params], None], reads: Sequence[str] | None = Non
 
 
 def of_file(
-    stage: Callable[[T], None], load: Callable[[str, Sequence[str]], T], titles: Callable[[], Mapping[str, str]]
+    stage: Callable[[T], None],
+    load: Callable[[str, Sequence[str]], T],
+    titles: Callable[[], Mapping[str, str]],
+    default: str | None = None,
 ) -> Command:
     """A command that reads one of several files, by ``--name``, in place of ``params.yaml``.
 
@@ -75,10 +78,13 @@ def of_file(
         stage: is given what was loaded.
         load: reads a file, given its name and ``KEY=VALUE`` texts.
         titles: of all there are, by name, for ``--help``.
+        default: the name that is meant where none is given; None: one must be given.
     """
 
     def add_options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--name", required=True, help="which one; they are listed below")
+        parser.add_argument(
+            "--name", required=default is None, default=default, help="which one; they are listed below"
+        )
         _add_settings(parser)
 
     def work(args: argparse.Namespace) -> None:
