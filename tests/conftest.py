@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-PARAMS_FILE = Path(__file__).parents[1] / "params.yaml"
+ROOT = Path(__file__).parents[1]
+PARAMS_FILE = ROOT / "params.yaml"
+CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache"}  # of tools, which another call may make
 # Set over params.yaml by tests that are about other things, so that its defaults may be chosen anew.
 PLAIN = [
     "model.numeric=standard",
@@ -22,6 +24,14 @@ PLAIN = [
     "tune.space={optim: {lr: {low: 0.0003, high: 0.03, log: true}, weight_decay: {low: 0.0001, high: 0.3, log: true}}, "
     "model: {dropout: {low: 0.0, high: 0.6}}}",
 ]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """What tests make is in folders of their own, not at the project's root."""
+    before = set(os.listdir(ROOT)) | CACHES
+    yield
+    assert sorted(set(os.listdir(ROOT)) - before) == [], "left at the project's root"
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +75,9 @@ def new_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow import MlflowClient  # here, so that a run without such tests does not wait for it
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path.parent)  # the experiment Default keeps its files where the store is made
+        MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
 
 

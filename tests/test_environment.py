@@ -166,6 +166,7 @@ def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:
     [
         ("reports/train/metrics.json", False),
         ("reports/evaluate/metrics.json", False),
+        ("reports/evaluate/scores.json", False),
         ("reports/baseline/metrics.json", False),
         ("reports/baseline/predictions.npz", True),
         ("reports/train/history.csv", True),

@@ -214,6 +214,31 @@ def test_make_repro_sets_up_and_runs_dvc_inside_venv(folder: Folder) -> None:
     )
 
 
+def test_make_repro_says_that_scores_may_differ(ready: Folder) -> None:
+    told = "Scores differ from the committed ones"
+    assert told not in ready.run("make repro").stdout, "there is no git repository"
+    scores = ready.path / "reports/evaluate/scores.json"
+    scores.parent.mkdir(parents=True)
+    scores.write_text("{}")
+    for command in (["init", "--quiet"], ["add", "reports"]):
+        subprocess.run(["git", *command], cwd=ready.path, check=True)
+    assert told not in ready.run("make repro").stdout
+    scores.write_text('{"accuracy": 1.0}')
+    assert told in ready.run("make repro").stdout
+
+
+def test_make_test_says_how_long_it_takes(ready: Folder) -> None:
+    ready.script(".venv/bin/pytest", '#!/bin/sh\necho "pytest $*"\n')
+    said, called = ready.run("make test").stdout.splitlines()
+    assert re.fullmatch(r"All tests take about \w+ minutes on two cores; make quick takes two\.", said)
+    assert called.startswith("pytest --numprocesses 2 ")
+    (called,) = ready.run("make test ARGS=-x").stdout.splitlines()
+    assert called.endswith(" -x")
+    (called,) = ready.run("make quick").stdout.splitlines()
+    chosen = [part.partition("::")[0] for part in called.split() if part.startswith("tests/")]
+    assert all((ROOT / path).exists() for path in chosen), chosen
+
+
 def test_make_repro_fails_with_the_pipeline(ready: Folder) -> None:
     ready.script(".venv/bin/dvc", "#!/bin/sh\nexit 3\n")
     done = ready.run("make repro")

@@ -12,7 +12,7 @@ import pytest
 
 from wellfit.commands.cli import SHORT_NAMES, of_file, of_params
 from wellfit.commands.cli import call as call_command
-from wellfit.errors import WellfitError
+from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.settings.params import Params, load_params
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
@@ -223,6 +223,10 @@ def test_any_error_is_one_line(call: Callable[..., Outcome], error: Exception, w
     assert words in err
     assert err.count("\n") == 1
     assert ("unexpected" in err) == (not isinstance(error, OSError))
+
+
+def test_an_error_may_have_a_status_of_its_own(call: Callable[..., Outcome]) -> None:
+    assert call(fails(RowsChangedError("they moved"))) == (3, "", "train: they moved\n")
 
 
 @pytest.mark.parametrize("error", [WellfitError("the rule"), OSError(28, "the rule"), ValueError("the rule")])

@@ -80,7 +80,7 @@ def test_git_tracks_no_output_but_lock_and_metrics(clone: Path, call: Run, repro
     assert call("git", "status", "--short").stdout == ""
     tracked = call("git", "show", "--name-only", "--format=", "HEAD").stdout.split()
     metrics_of = [f"reports/{stage}/metrics.json" for stage in ("baseline", "evaluate", "train")]
-    assert sorted(tracked) == ["dvc.lock", *metrics_of]
+    assert sorted(tracked) == ["dvc.lock", *metrics_of[:2], "reports/evaluate/scores.json", metrics_of[2]]
 
 
 def test_a_second_repro_runs_nothing(call: Run, reproduced: str) -> None:
@@ -212,7 +212,9 @@ def test_experiments_are_queued_and_compared(clone: Path, call: Run, reproduced:
     shown = call("dvc", "exp", "show", "--csv").stdout
     assert "own" in shown
     assert "queued" in shown
-    assert json.loads(call("dvc", "metrics", "diff", "--json", "own", "queued").stdout)
+    diff = json.loads(call("dvc", "metrics", "diff", "--json", "own", "queued").stdout)
+    assert "reports/evaluate/scores.json" in diff
+    assert not [name for scores in diff.values() for name in scores if name.endswith(("_low", "_high"))]
     params = json.loads(call("dvc", "params", "diff", "--json", "own", "queued").stdout)["params.yaml"]
     assert params["schedule.name"] == {"old": "cosine", "new": "step"}
     call("dvc", "plots", "diff", "own", "queued")
@@ -263,14 +265,18 @@ def test_mlflow_run_of_what_is_cached_says_so(clone: Path, call: Run, reproduced
 
 
 def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, reproduced: str) -> None:
-    before = len(runs(clone))
-    call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", "-P", "lr=0.02", "-P", "tune=false")
+    before, weights = len(runs(clone)), (clone / "models/best.safetensors").read_bytes()
+    given = ["-P", "lr=0.02", "-P", "tune=false", "-P", "data.n_samples=300"]
+    done = call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", *given)
+    assert ran(done.stdout) == ["fetch", "preprocess", "tune", "train"]
     (train,) = runs(clone)[before:]
     assert train.data.tags["wellfit.stage"] == "train"
     assert train.data.params["optim.lr"] == "0.02"
+    assert (clone / "models/best.safetensors").read_bytes() == weights
+    assert call("git", "status", "--short").stdout == ""
     failed = call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", "-P", "lr=-1", check=False)
     assert failed.returncode != 0
-    assert "train: optim.lr must be > 0.0, got -1 (--set)" in failed.stderr
+    assert "run: optim.lr must be > 0.0, got -1 (--set)" in failed.stderr
     assert runs(clone)[-1].info.status == "FAILED"
 
 

@@ -115,6 +115,14 @@ def test_no_score_is_cut_off_where_room_is_narrow(browser: Browser, pages: dict[
     assert browser.evaluate(overhang) == 0
 
 
+def test_a_shadow_says_where_a_table_goes_on(browser: Browser, pages: dict[str, Path]) -> None:
+    browser.open(pages["regression"], 1280)
+    wide = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth)"
+    assert browser.evaluate(f"{wide}.length") > 0
+    shadow = "getComputedStyle(box).backgroundImage.split('linear-gradient').length"
+    assert browser.evaluate(f"{wide}.every((box) => {shadow} === 5)")
+
+
 def test_what_the_policy_forbids_is_refused_and_would_be_seen(browser: Browser, pages: dict[str, Path]) -> None:
     browser.open(pages["two classes"])
     browser.complaints.clear()

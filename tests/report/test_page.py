@@ -162,7 +162,9 @@ def test_records_of_another_run_are_not_shown(tmp_path: Path, reports: Path) -> 
 
 @pytest.mark.usefixtures("undrawn")
 def test_the_verdict_is_told(complete: Evaluated, reports: Path) -> None:
-    assert "No warning" in read(complete, reports).words
+    words = read(complete, reports).words
+    assert "No warning: up to epoch" in words
+    assert "After it the validation loss rose, from" in words
     leave_training(reports, warnings=[("over-fitting", "raise model.dropout")])
     page = read(complete, reports)
     assert "Over-fitting : raise model.dropout" in page.words

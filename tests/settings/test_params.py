@@ -332,3 +332,11 @@ def test_a_misspelt_key_is_named_before_the_one_that_is_missing(edited: Edit) ->
 def test_the_keys_of_a_section_are_listed_where_none_is_near(edited: Edit) -> None:
     text = mistake(edited("fetch.retries", "  zzzzzz: 3"))
     assert "fetch.zzzzzz is not a key of params.yaml; fetch has fetch.timeout, fetch.retries" in text
+
+
+def test_what_is_changed_in_one_configuration_is_not_changed_in_the_next() -> None:
+    space = ["tune.space={optim: {lr: [0.1, 0.2]}}", "tune.space.optim.lr=null"]
+    for overrides in (["train.epochs=3", *space], []):
+        params = load_params(SHIPPED, overrides)
+        assert load_params(SHIPPED, overrides) == params
+        assert (params.train.epochs == 3) == bool(overrides)

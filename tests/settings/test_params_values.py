@@ -64,7 +64,9 @@ BAD_VALUES = [
     ("data.target", "''", "must not be empty, got ''"),
     ("data.image_size", "[32]", "must have at least 2 entries, got [32]"),
     ("data.image_size", "[32, 32, 3]", "must have at most 2 entries, got"),
-    ("data.image_size", "32", "must be a list, got 32"),
+    ("data.image_size", "true", "must be a list, got True"),
+    ("data.target", "true", "must be text, got True"),
+    ("data.target", "2.5", "must be text, got 2.5"),
     ("data.max_categories", "1", "must be >= 2, got 1"),
     ("data.name", "../x", "got '../x'"),
     ("tune.study", "a/b", "must be of letters, digits, -, _ and ., got 'a/b'"),
@@ -156,6 +158,24 @@ BAD_VALUES = [
     ("train.monitor", "test/loss", "got 'test/loss'"),
     ("train.device", "tpu", "must be one of auto, cpu, cuda or mps, got 'tpu'"),
 ]
+
+
+def test_a_column_may_be_named_by_a_number() -> None:
+    """YAML does not read it as text."""
+    columns = ["data.target=21", "data.id=0", "data.drop=[1, two]", "data.numeric=[3]", "data.categorical=[-4]"]
+    data = load_params(SHIPPED, ["data.name=csv", *columns]).data
+    assert (data.target, data.id, data.drop, data.numeric, data.categorical) == (
+        "21",
+        "0",
+        ("1", "two"),
+        ("3",),
+        ("-4",),
+    )
+
+
+def test_one_number_is_the_size_of_a_square() -> None:
+    for text in ("28", "[28, 28]"):
+        assert load_params(SHIPPED, [f"data.image_size={text}"]).data.image_size == (28, 28)
 
 
 @pytest.mark.parametrize(("key", "value", "rule"), BAD_VALUES)

@@ -96,12 +96,14 @@ def take(
 
 
 @pytest.mark.parametrize("data", ["moons", "diabetes"])
-def test_metrics_are_those_of_the_contract(take: Take, data: str) -> None:
+def test_metrics_are_those_of_the_contract(project: Path, take: Take, data: str) -> None:
     metrics = take(data)
     expected = [name + end for name in SCORES[data] for end in ("", "_low", "_high")] + COVERAGE
     assert sorted(metrics) == sorted(expected)
     for name in SCORES[data]:
         assert metrics[f"{name}_low"] <= metrics[f"{name}_high"]
+    alone = json.loads((project / "reports/evaluate/scores.json").read_text())
+    assert alone == {name: metrics[name] for name in SCORES[data]}, "what `dvc metrics diff` compares"
 
 
 def test_scores_agree_with_the_predictions_file(project: Path, prepared: Path, take: Take) -> None:

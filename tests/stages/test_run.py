@@ -1,16 +1,20 @@
 import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from dvc.utils.hydra import apply_overrides
 
+from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.interruptions import deferred
 from wellfit.settings.params import load_params
-from wellfit.stages.run import _call, _changes
+from wellfit.stages import run as stage
+from wellfit.stages.run import _call, _changes, load_project, run_pipeline, stage_titles
 
 from .conftest import PARAMS_FILE
 
@@ -63,3 +67,142 @@ def test_a_command_that_fails_is_one_line() -> None:
     _call([sys.executable, "-c", "import os; os.environ['GIVEN']"], {"GIVEN": "1"})
     with pytest.raises(WellfitError, match=r"ended with exit status 3"):
         _call([sys.executable, "-c", "raise SystemExit(3)"], {})
+
+
+def git(*arguments: str, folder: Path) -> None:
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments], cwd=folder, check=True)
+
+
+@pytest.fixture
+def clone(project: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working folder of a project with an MLflow store, cloned from a repository with two commits."""
+    origin = tmp_path_factory.mktemp("origin")
+    git("init", "--quiet", folder=origin)
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(PARAMS_FILE.with_name(name), origin)
+        git("add", name, folder=origin)
+        git("commit", "--quiet", "--message", name, folder=origin)
+    git("init", "--quiet", folder=project)
+    git("remote", "add", "origin", origin.as_uri(), folder=project)
+    git("pull", "--quiet", "--depth", "1", "origin", "HEAD", folder=project)
+    return project
+
+
+class Calls(list[tuple[list[str], dict[str, str]]]):
+    """What was called in place of DVC."""
+
+    def dvc(self, command: Sequence[str], variables: dict[str, str]) -> None:
+        self.append((list(command[2:]), variables))
+
+    def set(self) -> list[str]:
+        (command, _), flag = self[-1], "--set-param"
+        return [value for before, value in pairwise(command) if before == flag]
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    calls = Calls()
+    monkeypatch.setattr(stage, "_call", calls.dvc)
+    return calls
+
+
+def mlflow_run(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What `mlflow run` does before it calls us."""
+    from wellfit.tracking.store import open_client
+
+    run_id = str(open_client().create_run("0").info.run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    return run_id
+
+
+def test_a_single_stage_leaves_files_as_they_are_and_gets_the_run(
+    clone: Path, called: Calls, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = mlflow_run(monkeypatch)
+    run_pipeline(load_project("train", ["train.epochs=3"]))
+    name = f"mlflow-{run_id[:8]}"
+    variables = {tracking.PARENT_RUN_VARIABLE: run_id, tracking.STAGE_VARIABLE: "train"}
+    command = ["dvc", "exp", "run", "--temp", "--name", name, "--set-param", "train.epochs=3", "train"]
+    assert called == [(command, variables)]
+    told = capsys.readouterr().out
+    assert f"`dvc exp apply {name}` in {clone}" in told
+    assert f"the runs are in sqlite:///{clone}/mlflow.db" in told
+    run_pipeline(load_project("train", []))
+    assert called[1] == (["dvc", "repro", "train"], variables)
+
+
+@pytest.mark.parametrize(("asked", "stage_run", "is_adopted"), [("train", "train", True), ("train", "tune", False)])
+def test_the_stage_that_was_asked_for_is_the_run_and_others_are_its_children(
+    clone: Path,
+    called: Calls,
+    monkeypatch: pytest.MonkeyPatch,
+    prepared: Path,
+    asked: str,
+    stage_run: str,
+    is_adopted: bool,
+) -> None:
+    from wellfit.data.store import load_meta
+
+    run_id = mlflow_run(monkeypatch)
+
+    def dvc(command: Sequence[str], variables: dict[str, str]) -> None:
+        with monkeypatch.context() as patch:
+            patch.delenv("MLFLOW_RUN_ID")
+            for name, value in (variables | {"DVC_STAGE": stage_run}).items():
+                patch.setenv(name, value)
+            with tracking.start_run(stage_run, "a run", load_meta(prepared / "moons")) as run:
+                made.append(run.id)
+
+    made: list[str] = []
+    monkeypatch.setattr(stage, "_call", dvc)
+    run_pipeline(load_project(asked, []))
+    assert (made == [run_id]) == is_adopted
+    run = tracking.reopen_run(run_id)
+    assert run is not None
+    assert run.tags["wellfit.stage"] == "train"
+    assert ("records nothing" in run.tags.get("mlflow.note.content", "")) != is_adopted
+    assert tracking.has_children(run_id) != is_adopted
+
+
+def test_data_that_git_lacks_are_read_where_they_lie(clone: Path, called: Calls) -> None:
+    own = clone / "data/own/own.csv"
+    own.parent.mkdir(parents=True)
+    own.write_text("a,b\n1,2\n")
+    overrides = ["data.name=csv", "data.path=data/own/own.csv", "data.target=b"]
+    run_pipeline(load_project("fetch", overrides))
+    assert f"data.path='{own}'" in called.set()
+    git("add", "data/own/own.csv", folder=clone)
+    run_pipeline(load_project("fetch", overrides))
+    assert "data.path='data/own/own.csv'" in called.set()
+
+
+def test_experiments_outlive_a_shallow_clone(clone: Path, called: Calls) -> None:
+    """DVC says nothing and loses them: `mlflow run <git url>` makes such a clone."""
+    shallow = clone / ".git/shallow"
+    assert shallow.is_file()
+    run_pipeline(load_project("fetch", []))
+    assert shallow.is_file(), "there is no experiment"
+    git("remote", "set-url", "origin", str(clone / "nowhere"), folder=clone)
+    with pytest.raises(WellfitError, match=r"shallow clone.*`git fetch --unshallow` failed: fatal: .*nowhere"):
+        run_pipeline(load_project("fetch", ["data.seed=1"]))
+    assert len(called) == 1
+
+
+def test_a_shallow_clone_is_deepened(clone: Path, called: Calls) -> None:
+    run_pipeline(load_project("fetch", ["data.seed=1"]))
+    assert not (clone / ".git/shallow").exists()
+    assert "--temp" in called[0][0]
+
+
+def test_a_stage_that_is_not_there_is_one_line(clone: Path) -> None:
+    with pytest.raises(WellfitError, match=r"--name must be one of pipeline, fetch, preprocess, .*, got trian"):
+        load_project("trian", [])
+
+
+def test_mlflow_knows_every_stage_of_dvc() -> None:
+    from ruamel.yaml import YAML
+
+    entries = YAML(typ="safe", pure=True).load(PARAMS_FILE.with_name("MLproject"))["entry_points"]
+    for name in stage_titles():
+        if name != stage.WHOLE:
+            assert entries[name]["command"] == f"exec pipelines/python pipelines/run.py --name {name}"

@@ -8,8 +8,9 @@ from wellfit.settings.params import Params
 
 def _lr_find(params: Params) -> None:
     from wellfit.stages.lr_find import lr_find
+    from wellfit.stages.preprocess import prepared
 
-    lr_find(params, Path("data/processed", params.data.name), report=Path("reports/lr_find"))
+    lr_find(params, prepared(params), report=Path("reports/lr_find"))
 
 
 COMMAND = of_params(_lr_find, reads=("data", "model", "loss", "regularize", "optim", "train", "lr_find"))

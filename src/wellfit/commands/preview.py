@@ -7,10 +7,11 @@ from wellfit.settings.params import Params
 
 
 def _preview(params: Params) -> None:
+    from wellfit.stages.preprocess import prepared
     from wellfit.stages.preview import preview
 
     out = Path("reports/preview.png")
-    preview(params, Path("data/processed", params.data.name), out)
+    preview(params, prepared(params), out)
     print(f"written to {out}")
 
 

@@ -77,7 +77,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if interruption := interruption_behind(error):
         return (TERMINATED if interruption.args else INTERRUPTED), "interrupted"
     if isinstance(error, WellfitError | OSError):  # of a full disk or a missing right, the system's words say it all
-        return 1, str(error)
+        return getattr(error, "status", 1), str(error)
     if isinstance(error, ModuleNotFoundError):  # as where only the packages are that predict
         return 1, f"this needs the package {error.name}: install wellfit with all that it depends on"
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"

@@ -22,6 +22,7 @@ COMMANDS = {
     },
     "The model:": {
         "predict": "predict the rows of a file, or a folder of images",
+        "export": "write it as ONNX, or for torch.export.load, to run without wellfit",
         "register": "make it a version in MLflow's registry",
     },
     "To look at:": {

@@ -1,13 +1,6 @@
-"""Runs the whole pipeline as one MLflow run, its stages nested below it: what `mlflow run .` calls."""
+"""Runs the whole pipeline, or one stage with those it needs, as one MLflow run: what `mlflow run .` calls."""
 
-from wellfit.commands.cli import of_params
-from wellfit.settings.params import Params
+from wellfit.commands.cli import of_file
+from wellfit.stages.run import WHOLE, load_project, run_pipeline, stage_titles
 
-
-def _run(params: Params) -> None:
-    from wellfit.stages.run import run_pipeline
-
-    run_pipeline(params)
-
-
-COMMAND = of_params(_run)
+COMMAND = of_file(run_pipeline, load_project, stage_titles, default=WHOLE)

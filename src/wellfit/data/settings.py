@@ -17,7 +17,18 @@ from wellfit.data.target import TRANSFORMS
 
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
 
-Name = Annotated[str, Field(min_length=1)]
+
+def _as_text(value: Any) -> Any:
+    """A column that a number names, such as 21, which YAML does not read as text."""
+    return str(value) if type(value) is int else value
+
+
+def _as_square(value: Any) -> Any:
+    """32 is 32 x 32."""
+    return (value, value) if type(value) is int else value
+
+
+Name = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(as_tuple)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 
@@ -42,7 +53,7 @@ class DataConfig(Config):
     time: Name | None
     day_first: bool | None
     text: Literal["leave_out", "hash"]
-    image_size: Annotated[Widths, Field(min_length=2, max_length=2)] | None
+    image_size: Annotated[Widths, Field(min_length=2, max_length=2), BeforeValidator(_as_square)] | None
     channels: Channels
     max_categories: int = Field(ge=2, le=10_000)
     n_samples: int = Field(ge=20, le=10_000_000)

@@ -16,6 +16,7 @@ from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, s
 from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
+from wellfit.training.verdict import end_of
 from wellfit.tuning.report import chosen
 
 BEST_TRIALS = 10
@@ -96,9 +97,20 @@ def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
     return {
         "says": f"{ended}; the weights of epoch {found.best_epoch} were kept, the best by {monitor}.",
         "verdict": found.warnings,
+        "no_warning": _no_warning(found),
         "charts": drawn,
         "summary": found.summary,
     }
+
+
+def _no_warning(found: Training) -> str:
+    """What a verdict without warnings says: early stopping lets the validation loss rise after the best epoch."""
+    kept, val_loss = found.best_epoch, found.history["val/loss"]
+    at_best, at_end = val_loss[kept - 1], end_of(np.array(val_loss))
+    rises = at_end > at_best
+    whose = f"up to epoch {kept}, whose weights are kept, the curves" if rises else "the curves"
+    says = f"No warning: {whose} show neither over- nor under-fitting, and gradients, learning rate and units are in "
+    return says + "order." + f" After it the validation loss rose, from {at_best:.3g} to {at_end:.3g}." * rises
 
 
 def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Settings as texts: files of YAML, and ``KEY=VALUE`` of a command line."""
 
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ def read_yaml(path: Path, holds: str = "sections (`data:`, `model:`, ...)") -> d
     except (OSError, UnicodeDecodeError) as error:
         raise WellfitError(f"{path} cannot be read: {error}") from None
     try:
-        tree = YAML(typ="safe", pure=True).load(text)
+        tree = deepcopy(_parsed(text))
     except DuplicateKeyError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else "?"
         key = str(error.problem).split('"')[1] if '"' in str(error.problem) else "?"
@@ -43,6 +45,12 @@ def read_yaml(path: Path, holds: str = "sections (`data:`, `model:`, ...)") -> d
     return tree
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Any:
+    """What YAML says; a file of settings takes 50 ms, and comparisons and tests read it over and over."""
+    return YAML(typ="safe", pure=True).load(text)
+
+
 def parse_override(text: str) -> tuple[str, Any]:
     """Key and value of a ``KEY=VALUE`` text, whose VALUE is YAML; ``AS_IN_FILE`` where there is none.
 
@@ -53,7 +61,7 @@ def parse_override(text: str) -> tuple[str, Any]:
     if not equals or not key:
         raise WellfitError(f"--set takes KEY=VALUE, such as optim.lr=0.01, got {text!r}")
     try:
-        return key.strip(), YAML(typ="safe", pure=True).load(value) if value.strip() else AS_IN_FILE
+        return key.strip(), deepcopy(_parsed(value)) if value.strip() else AS_IN_FILE
     except (YAMLError, ValueError, RecursionError) as error:
         raise WellfitError(f"--set {key}: value {value!r}{_yaml_fault(error)}") from None
 

@@ -30,7 +30,7 @@ from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
-from wellfit.metrics.names import score_name
+from wellfit.metrics.names import SCORES, score_name
 from wellfit.metrics.predictions import FIFTHS, ClassRow, fifths_of, per_class_report, scores_of
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD
 from wellfit.report.card import card
@@ -43,6 +43,7 @@ from wellfit.report.records import Evaluated
 from wellfit.serving.ensemble import candidates_of, model_of_fold
 from wellfit.serving.folder import describe_reading, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
+from wellfit.serving.profile import fit_profile
 from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
@@ -60,9 +61,9 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         data_folder: ``data/processed/<name>``.
         models: has ``best.safetensors`` and ``run.json``; gets ``<name>/``, the model that takes new rows.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
-            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``decision.json``, ``predictions.csv``,
-            ``confusion.csv``, ``per_class.csv``, ``coverage.csv``, ``importance.csv``, ``contributions.csv`` and
-            ``plots/``.
+            ``report.html``, and in ``evaluate/`` ``metrics.json``, ``scores.json`` (what `dvc metrics diff` compares),
+            ``decision.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv``, ``coverage.csv``,
+            ``importance.csv``, ``contributions.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -120,9 +121,12 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         explained=depends,
     )
     write_json(report / "metrics.json", run.all_metrics)
+    write_json(report / "scores.json", {name: score for name, score in metrics.items() if name in SCORES})
     write_page(page, run, reports)
     members = delivered.members or [delivered.checkpoint]
-    save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), card(run))
+    predicted = decision.predicted(decision.predictions(val.outputs, meta))
+    profile = fit_profile(meta, trained_on.x, predicted)
+    save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), profile, card(run))
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
     _publish(models, run, report, page)
 
@@ -252,7 +256,7 @@ def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> No
         _add(run, evaluated, report, page, models)
     else:
         print(f"the run that trained the model ({run_id}) is not in {tracking.store_uri()}: logging to a new one")
-    if not run or tracking.is_project_run():
+    if not run or tracking.project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.title}", meta) as own:
             _add(own, evaluated, report, page, models)
 
@@ -264,7 +268,9 @@ def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path, mode
     run.flush()  # the model takes over the scores that the store has
     meta, has_coverage = evaluated.meta, evaluated.decided.decision.coverage is not None
     example = example_rows(evaluated.params.data, meta, evaluated.test)
-    tracking.log_model(run, models / meta.name, meta, example, has_coverage=has_coverage)
+    tune = evaluated.params.tune
+    searched = list(tune.searched) if tune.enabled else []
+    tracking.log_model(run, models / meta.name, meta, example, searched, has_coverage=has_coverage)
     if evaluated.baselines:
         run.tag("wellfit.baselines", conclusion(evaluated.baselines, evaluated.decided.decision.threshold))
         _add_baselines(run, evaluated.baselines, evaluated.meta)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from wellfit.data.fetch import fetch
 from wellfit.data.prepare import describe, prepare
 from wellfit.settings.params import Params
 
@@ -22,3 +23,22 @@ def preprocess(params: Params, raw: Path, out: Path) -> None:
     folds = f", train and val in {params.data.folds} folds" if params.data.folds else ""
     print(f"prepared {meta.name} in {out / meta.name}: {sizes} rows{folds}")
     print("\n".join([*describe(meta), *(f"warning: {sentence}" for sentence in meta.warnings)]))
+
+
+def prepared(params: Params) -> Path:
+    """The folder of the processed data, which are fetched and prepared first where there are none of that name.
+
+    For scripts that DVC does not run; for its stages it does as much.
+
+    Args:
+        params: the configuration.
+
+    Raises:
+        WellfitError: the data cannot be had, or not be split as asked.
+    """
+    raw, processed = Path("data/raw"), Path("data/processed")
+    folder = processed / params.data.name
+    if not folder.exists():
+        fetch(params.data, params.fetch, raw)
+        preprocess(params, raw, processed)
+    return folder

@@ -1,47 +1,79 @@
-"""The whole pipeline as one MLflow run: what ``mlflow run .`` calls."""
+"""The whole pipeline as one MLflow run, or a stage of it: what ``mlflow run`` calls."""
 
 import json
 import os
 import re
+import secrets
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from io import StringIO
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
 
 from wellfit import tracking
 from wellfit.errors import WellfitError
 from wellfit.interruptions import check
-from wellfit.settings.params import Params, load_params
+from wellfit.settings.params import PARAMS_FILE, Params, load_params
+from wellfit.settings.parse import read_yaml
 
+WHOLE = "pipeline"
 POLL_SECONDS = 0.1
 
 
-def run_pipeline(params: Params) -> None:
-    """Runs all stages below one parent run.
+class Project(NamedTuple):
+    """What ``mlflow run`` is to do.
+
+    Attributes:
+        stage: of ``dvc.yaml``, which is run with all that it needs; `WHOLE`: all of them.
+        params: the configuration, overrides included.
+    """
+
+    stage: str
+    params: Params
+
+
+def load_project(stage: str, overrides: Sequence[str]) -> Project:
+    """A stage by its name, with the settings of ``params.yaml`` and ``KEY=VALUE`` texts over them.
+
+    Raises:
+        WellfitError: there is no such stage, or a mistake in the settings.
+    """
+    if stage not in (known := stage_titles()):
+        raise WellfitError(f"--name must be one of {', '.join(known)}, got {stage}")
+    return Project(stage, load_params(PARAMS_FILE, overrides))
+
+
+def stage_titles() -> dict[str, str]:
+    """What can be run, with what it makes."""
+    stages = read_yaml(Path("dvc.yaml"))["stages"]
+    return {WHOLE: "the whole pipeline"} | {name: stage["desc"] for name, stage in stages.items()}
+
+
+def run_pipeline(project: Project) -> None:
+    """Runs all stages below one parent run, or a single one, with those it needs, as the run that MLflow made for it.
 
     Without overrides this is ``dvc repro``. With them it is ``dvc exp run --temp``: the values hold for this run alone,
     params.yaml and the workspace stay as they are, and the outcome is an experiment that ``dvc exp show`` lists.
 
     Args:
-        params: the configuration, overrides included.
+        project: what to do.
 
     Raises:
         WellfitError: a stage failed.
     """
-    changes = _changes(load_params(), params)
+    params = project.params
+    if project.stage != WHOLE:
+        _run_stage(project)
+        return
     with tracking.start_parent_run(f"pipeline {params.data.title} {params.model.name}", params.data.title) as run:
         run.tag("mlflow.note.content", f"The whole pipeline on `{params.data.name}`: its stages are nested below.")
-        revision = None
-        command = [sys.executable, "-m", "dvc", "repro"]
-        if changes:
-            revision = f"mlflow-{run.id[:8]}"
-            command = [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", revision]
-            command += [part for change in changes for part in ("--set-param", change)]
+        command, revision = _command(project, run.id)
+        if revision:
             run.tag("dvc.exp_name", revision)
         _call(command, {tracking.PARENT_RUN_VARIABLE: run.id})
         metrics = _read("reports/evaluate/metrics.json", revision)
@@ -51,6 +83,71 @@ def run_pipeline(params: Params) -> None:
             print(f"nothing had to run: all stages are cached, and run {trained_by} trained the model")
             run.tag("wellfit.cached", "true")
             run.tag("wellfit.trained_by", trained_by)
+    _tell(revision)
+
+
+def _run_stage(project: Project) -> None:
+    run_id = os.environ.get("MLFLOW_RUN_ID", "")
+    command, revision = _command(project, run_id or secrets.token_hex(4))
+    variables = {tracking.PARENT_RUN_VARIABLE: run_id, tracking.STAGE_VARIABLE: project.stage} if run_id else {}
+    _call(command, variables)
+    run = tracking.reopen_run(run_id) if run_id else None
+    if run and "wellfit.stage" not in run.tags:  # no process of the stage has written to it
+        run.tag("wellfit.stage", project.stage)
+        run.tag("wellfit.dataset", project.params.data.title)
+        note = f"`{project.stage}` had nothing to do, or records nothing in MLflow: DVC has its outcome."
+        run.tag("mlflow.note.content", note)
+    _tell(revision)
+
+
+def _command(project: Project, run_id: str) -> tuple[list[str], str | None]:
+    """What to call, and the name of the experiment that it makes, if it makes one."""
+    changes = _changes(load_params(), project.params)
+    stage = [] if project.stage == WHOLE else [project.stage]
+    if not changes:
+        return [sys.executable, "-m", "dvc", "repro", *stage], None
+    _deepen()
+    data = project.params.data
+    if data.entry.is_own and not _is_tracked(data.path):
+        # An experiment runs in a folder of its own, which has the files that git or DVC know.
+        path = str(Path(data.path).resolve())
+        print(f"{data.path} is in neither git nor DVC: the experiment reads it where it lies, {path}", flush=True)
+        changed = data.model_copy(update={"path": path})
+        changes = _changes(load_params(), project.params.model_copy(update={"data": changed}))
+    revision = f"mlflow-{run_id[:8]}"
+    settings = [part for change in changes for part in ("--set-param", change)]
+    return [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", revision, *settings, *stage], revision
+
+
+def _deepen() -> None:
+    """Gets the commits that a shallow clone lacks: DVC loses experiments in one, and `mlflow run <git url>` makes one.
+
+    Raises:
+        WellfitError: they cannot be had.
+    """
+    if _git("rev-parse", "--is-shallow-repository").stdout.strip() != "true":
+        return
+    fetched = _git("fetch", "--quiet", "--unshallow")
+    if fetched.returncode != 0:
+        raise WellfitError(
+            f"{Path.cwd()} is a shallow clone, in which DVC keeps no experiment, and `git fetch --unshallow` failed: "
+            f"{' '.join(fetched.stderr.split())}"
+        )
+
+
+def _is_tracked(path: str) -> bool:
+    """Whether git has some of a file or folder, or DVC has it (``dvc add``)."""
+    return bool(_git("ls-files", "--", path).stdout) or Path(f"{path}.dvc").is_file()
+
+
+def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+
+
+def _tell(revision: str | None) -> None:
+    if revision:
+        print(f"the outcome is the experiment {revision}: `dvc exp apply {revision}` in {Path.cwd()} takes it over")
+    print(f"the runs are in {tracking.shown_store_uri()}")
 
 
 def _changes(old: Params, new: Params) -> list[str]:

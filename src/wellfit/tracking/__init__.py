@@ -17,19 +17,22 @@ from wellfit.tracking.registry import (
 )
 from wellfit.tracking.run import (
     PARENT_RUN_VARIABLE,
+    STAGE_VARIABLE,
     Run,
     has_children,
-    is_project_run,
+    project_run,
     reopen_run,
     start_parent_run,
     start_run,
 )
-from wellfit.tracking.store import is_held, open_store, store_uri, write_ahead
+from wellfit.tracking.store import is_held, open_store, shown_store_uri, store_uri, write_ahead
+from wellfit.tracking.views import runs_view, trials_view
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "PARENT_RUN_VARIABLE",
+    "STAGE_VARIABLE",
     "EndedRun",
     "Publisher",
     "Run",
@@ -41,13 +44,16 @@ __all__ = [
     "fill_ended_run",
     "has_children",
     "is_held",
-    "is_project_run",
     "log_model",
     "logged_model",
     "open_store",
+    "project_run",
     "reopen_run",
+    "runs_view",
+    "shown_store_uri",
     "start_parent_run",
     "start_run",
     "store_uri",
+    "trials_view",
     "write_ahead",
 ]

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from wellfit.data.store import Meta
 
 PARENT_RUN_VARIABLE = "WELLFIT_PARENT_RUN_ID"  # set by pipelines/run.py for the stages below it
+STAGE_VARIABLE = "WELLFIT_PARENT_RUN_STAGE"  # likewise: the stage whose run that is, if it is a stage's
 FLUSH_SECONDS = 5.0
 
 
@@ -64,6 +65,12 @@ class Run:
     def experiment_id(self) -> str:
         """The id of its experiment."""
         return str(self._call(self._client.get_run).info.experiment_id)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Its tags, as MLflow has them now."""
+        tags: dict[str, str] = self._call(self._client.get_run).data.tags
+        return tags
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Logs dotted keys of ``params.yaml`` and their values."""
@@ -114,6 +121,12 @@ class Run:
         """Sets a tag."""
         self._call(self._client.set_tag, key, value)
 
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Sets tags of the run's experiment."""
+        with unreachable_in_one_line():
+            for key, value in tags.items():
+                self._client.set_experiment_tag(self.experiment_id, key, value)
+
     def log_input(self, meta: Meta) -> None:
         """Logs the data set as the run's input."""
         self._call(self._client.log_inputs, datasets=[_dataset_input(meta)])
@@ -142,7 +155,7 @@ def start_run(
     """Opens a run and closes it on every way out: FINISHED, FAILED after an error, KILLED when interrupted.
 
     Below ``mlflow run`` of the whole pipeline it is a child of that run; ``mlflow run -e`` of a single stage hands
-    over its own run, which is used as it is.
+    over its own run, which is used as it is, and the stages that it needs are children of it.
 
     Args:
         stage: the tag ``wellfit.stage``.
@@ -156,7 +169,7 @@ def start_run(
 
     def make(client: MlflowClient) -> str:
         parent_id = os.environ.get(PARENT_RUN_VARIABLE)
-        adopted = os.environ["MLFLOW_RUN_ID"] if is_project_run() else None
+        adopted = project_run()
         if again and not adopted and _is_in_place(client, again, parent_id):
             adopted = again
         tags = run_tags(stage, meta.title, meta)
@@ -248,9 +261,12 @@ def _check_artifacts(client: MlflowClient, run_id: str) -> None:
         )
 
 
-def is_project_run() -> bool:
-    """Whether ``mlflow run -e`` started this stage and so made a run for it."""
-    return "MLFLOW_RUN_ID" in os.environ and PARENT_RUN_VARIABLE not in os.environ
+def project_run() -> str | None:
+    """The run that ``mlflow run -e`` has made for this stage or script, if it did."""
+    if PARENT_RUN_VARIABLE not in os.environ:
+        return os.environ.get("MLFLOW_RUN_ID")
+    is_its_stage = os.environ.get(STAGE_VARIABLE, "") == os.environ.get("DVC_STAGE")
+    return os.environ[PARENT_RUN_VARIABLE] if is_its_stage else None
 
 
 def has_children(run_id: str) -> bool:

@@ -31,7 +31,14 @@ def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, ski
     return concat_tables(csv_parts(path, separator, names, skip_rows))
 
 
-def csv_parts(path: Path, separator: str, names: Sequence[str] | None = None, skip_rows: int = 0) -> Iterator[pa.Table]:
+def csv_parts(
+    path: Path,
+    separator: str,
+    names: Sequence[str] | None = None,
+    skip_rows: int = 0,
+    key: str = "data.separator",
+    origin: str = " (params.yaml)",
+) -> Iterator[pa.Table]:
     """Reads every cell of a CSV file as text, without leading and trailing blanks.
 
     No type is inferred here: that takes the whole column.
@@ -41,6 +48,8 @@ def csv_parts(path: Path, separator: str, names: Sequence[str] | None = None, sk
         separator: what stands between two cells, one character.
         names: of the columns, where the file has no header.
         skip_rows: lines before the first row, or before the header.
+        key: what says the separator, for messages.
+        origin: where that stands, likewise.
 
     Yields:
         The rows in parts of a few megabytes; at least one part, be it without rows.
@@ -53,7 +62,7 @@ def csv_parts(path: Path, separator: str, names: Sequence[str] | None = None, sk
     from pyarrow import ArrowInvalid, Table, string
     from pyarrow import csv as arrow_csv
 
-    header = list(names) if names else _header(path, separator, skip_rows)
+    header = list(names) if names else _header(path, separator, skip_rows, f"{key} to {{}}{origin}")
     titles = [name.strip() for name in header]
     ragged: list[Any] = []
 
@@ -81,7 +90,7 @@ def csv_parts(path: Path, separator: str, names: Sequence[str] | None = None, sk
             row = ragged[0]
             raise WellfitError(
                 f"{path} row {row.number}: {row.actual_columns} cells, but {row.expected_columns} columns; a cell that "
-                f"holds {separator!r} must be quoted (data.separator says what separates)"
+                f"holds {separator!r} must be quoted ({key} says what separates)"
             ) from None
         if "UTF8" in str(error):
             raise _not_utf8(path) from None
@@ -132,7 +141,7 @@ def check_file(path: Path, key: str = "data.path", origin: str = " (params.yaml)
         raise WellfitError(f"{key} {path} not found in {Path.cwd()}{origin}")
 
 
-def _header(path: Path, separator: str, skip_rows: int) -> list[str]:
+def _header(path: Path, separator: str, skip_rows: int, way_out: str) -> list[str]:
     check_file(path)
     with path.open("rb") as file:
         mark = file.read(4)
@@ -154,16 +163,14 @@ def _header(path: Path, separator: str, skip_rows: int) -> list[str]:
         raise WellfitError(f"{path} is empty: it needs a header and rows")
     _check_names(path, names)
     if len(names) == 1:
-        _check_separator(path, names[0])
+        _check_separator(path, names[0], way_out)
     return names
 
 
-def _check_separator(path: Path, only_name: str) -> None:
+def _check_separator(path: Path, only_name: str, way_out: str) -> None:
     for name, mark in SEPARATORS.items():
         if mark in only_name:
-            raise WellfitError(
-                f"{path} row 1: its only column is {only_name!r}; set data.separator to {name} (params.yaml)"
-            )
+            raise WellfitError(f"{path} row 1: its only column is {only_name!r}; set {way_out.format(name)}")
 
 
 def _check_names(path: Path, names: Sequence[str]) -> None:
