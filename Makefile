@@ -12,7 +12,7 @@ BIN := $(CURDIR)/.venv/bin
 ACTIVE := env -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(BIN):$$PATH"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test quick check ui notebooks docs lock
+.PHONY: help setup repro test quick check ui notebooks findings docs lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1	/p' Makefile
@@ -40,16 +40,17 @@ check: setup  ## lint, formatting and types
 	@$(ACTIVE) mypy
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000 (PORT=5001)
-	@echo 'The runs: http://127.0.0.1:$(PORT)/#/experiments/1/runs?workflowType=machine_learning'
-	@test -f mlflow.db || $(ACTIVE) python -c 'from wellfit.tracking import open_store; open_store()'
-	@$(ACTIVE) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false PYTHONWARNINGS=ignore mlflow ui --host 127.0.0.1 --port $(PORT)
+	@$(ACTIVE) wellfit ui --port $(PORT)
 
 notebooks: setup  ## notebooks/ in JupyterLab, which the first call adds to .venv
 	@test -x "$(BIN)/jupyter-lab" || $(ACTIVE) uv pip install --quiet --constraint requirements.lock jupyterlab
 	@$(ACTIVE) jupyter lab $(ARGS) notebooks
 
-docs: setup  ## write docs/comparisons/ from reports/comparisons/
+findings: setup  ## write docs/comparisons/ from reports/comparisons/
 	@$(ACTIVE) python -m wellfit.compare.docs
+
+docs: setup  ## make a site of docs/, into site/
+	@$(ACTIVE) zensical build --clean --config-file mkdocs.yml
 
 lock:  ## pin again what pyproject.toml asks for (ARGS=--upgrade for the newest versions)
 	@test -x "$(BIN)/uv" || sh setup.sh

@@ -24,7 +24,7 @@ STAGES = ("fetch", "preprocess", "baseline", "tune", "train", "evaluate")
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "startup.json"
 
-# Imports modules as a stage does (wellfit.stages.cli.run_stage); a few only exist inside others.
+# Imports modules as a stage does (wellfit.commands.process.leave); a few only exist inside others.
 IMPORT = """
 import contextlib, gc, importlib, os, sys, warnings
 gc.set_threshold(100_000)

@@ -20,7 +20,7 @@ their own, as they are not in the lock:
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run_stage of wellfit.stages.cli has it; torch reads it once
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as wellfit.commands.process has it; torch reads it once
 
 import argparse
 import contextlib

@@ -21,7 +21,7 @@ It needs two cores for itself, and the data sets of WELLFIT_MIRROR or the networ
 
 import os
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run_stage of wellfit.stages.cli has it; torch reads it once
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as wellfit.commands.process has it; torch reads it once
 
 import argparse
 import json

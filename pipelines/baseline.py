@@ -1,16 +1,6 @@
-"""Fits gradient boosting, a linear model and a constant to the training rows, to compare the network with."""
+"""``wellfit baseline`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from pathlib import Path
-
-from wellfit.settings.params import Params
-from wellfit.stages.cli import run_stage
-
-
-def main(params: Params) -> None:
-    from wellfit.stages.baseline import baseline
-
-    baseline(params, Path("data/processed", params.data.name), report=Path("reports/baseline"))
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    run_script("baseline")

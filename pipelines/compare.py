@@ -1,22 +1,6 @@
-"""Trains the variants of a comparison with several seeds; reports/comparisons/NAME/ tells what they differ in."""
+"""``wellfit compare`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-import os
-from pathlib import Path
-
-from wellfit.compare.comparison import NamedComparison, comparison_titles, load_comparison
-from wellfit.stages.cli import Named, run_stage
-from wellfit.stages.download import is_passed_over
-
-
-def main(named: NamedComparison) -> None:
-    # What DVC keeps is the comparison as its file says it.
-    report = Path("reports/comparisons" if not named.given else "reports/tried", named.name)
-    if "DVC_STAGE" in os.environ and is_passed_over(named, report):  # DVC stops at the first stage that fails
-        return
-    from wellfit.stages.compare import compare
-
-    compare(named, report)
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__, Named(load_comparison, comparison_titles))
+    run_script("compare")

@@ -1,15 +1,6 @@
-"""Fetches a data set for comparisons; data/comparisons/available/NAME.yaml tells whether it could be had."""
+"""``wellfit download`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from wellfit.settings.params import Params
-from wellfit.stages.cli import Named, run_stage
-from wellfit.stages.download import load_download, published
-
-
-def main(params: Params) -> None:
-    from wellfit.stages.download import try_download
-
-    try_download(params)
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__, Named(load_download, published))
+    run_script("download")

@@ -1,16 +1,6 @@
-"""Scores models/best.safetensors on the test split, which no other stage opens."""
+"""``wellfit evaluate`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from pathlib import Path
-
-from wellfit.settings.params import Params
-from wellfit.stages.cli import run_stage
-
-
-def main(params: Params) -> None:
-    from wellfit.stages.evaluate import evaluate
-
-    evaluate(params, Path("data/processed", params.data.name), models=Path("models"), reports=Path("reports"))
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    run_script("evaluate")

@@ -1,16 +1,6 @@
-"""Gets the raw data of data.name: from a mirror, the cache or its publisher, or from scikit-learn."""
+"""``wellfit fetch`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from pathlib import Path
-
-from wellfit.settings.params import Params
-from wellfit.stages.cli import run_stage
-
-
-def main(params: Params) -> None:
-    from wellfit.stages.fetch import fetch
-
-    fetch(params, out=Path("data/raw"))
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    run_script("fetch")

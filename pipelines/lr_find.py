@@ -1,17 +1,6 @@
-"""Finds which learning rates are worth trying: a short training whose rate rises from lr_find.low to lr_find.high."""
+"""``wellfit lr_find`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from pathlib import Path
-
-from wellfit.settings.params import Params
-from wellfit.stages.cli import run_stage
-
-
-def main(params: Params) -> None:
-    from wellfit.stages.lr_find import lr_find
-    from wellfit.stages.preprocess import prepared
-
-    lr_find(params, prepared(params), report=Path("reports/lr_find"))
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    run_script("lr_find")

@@ -1,7 +1,6 @@
-"""Runs the whole pipeline, or one stage with those it needs, as one MLflow run: what `mlflow run .` calls."""
+"""``wellfit run`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from wellfit.stages.cli import Named, run_stage
-from wellfit.stages.run import WHOLE, load_project, run_pipeline, stage_titles
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(run_pipeline, __doc__, Named(load_project, stage_titles, default=WHOLE))
+    run_script("run")

@@ -1,24 +1,6 @@
-"""Tunes what tune.space names: an Optuna study whose result is reports/tune/best_params.yaml."""
+"""``wellfit tune`` with the code of this checkout, for DVC and ``mlflow run``."""
 
-from pathlib import Path
-
-from wellfit.settings.params import Params
-from wellfit.stages.cli import run_stage
-
-
-def main(params: Params) -> None:
-    report, models = Path("reports/tune"), Path("models")
-    if not (params.tune.enabled and params.tune.searched):
-        from wellfit.tuning.best import write_no_tuning
-
-        why = "tune.space has no key that is not given" if params.tune.enabled else "tune.enabled is false"
-        print(f"nothing is tuned: {why}")
-        write_no_tuning(report, models)
-        return
-    from wellfit.stages.tune import tune
-
-    tune(params, Path("data/processed", params.data.name), report, models)
-
+from wellfit.commands.cli import run_script
 
 if __name__ == "__main__":
-    run_stage(main, __doc__)
+    run_script("tune")

@@ -123,7 +123,9 @@ def test_set_up_takes_the_same_python_versions_as_pyproject() -> None:
     assert f"wellfit needs Python {asked}," in script
 
 
-@pytest.mark.parametrize("name", ["Makefile", "setup.sh", ".ci/run", ".pre-commit-config.yaml"])
+@pytest.mark.parametrize(
+    "name", ["Makefile", "setup.sh", ".ci/run", ".pre-commit-config.yaml", "Dockerfile", "Dockerfile.serve"]
+)
 def test_tools_have_their_versions_from_the_lock_alone(name: str) -> None:
     assert not re.search(r"==\s*\d|rev:|@\d", (ROOT / name).read_text())
 
@@ -150,7 +152,7 @@ def test_every_imported_package_is_declared(folder: str) -> None:
 
 
 def test_importing_wellfit_leaves_no_trace(tmp_path: Path) -> None:
-    assert probe(["wellfit", "wellfit.settings.params", "wellfit.stages.cli"], tmp_path) == ""
+    assert probe(["wellfit", "wellfit.settings.params", "wellfit.commands.program"], tmp_path) == ""
 
 
 def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:

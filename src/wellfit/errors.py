@@ -2,7 +2,19 @@
 
 
 class WellfitError(Exception):
-    """Bad input or a missing file, said in one line that names what is at fault and what to do."""
+    """Bad input or a missing file, said in one line that names what is at fault and what to do.
+
+    Attributes:
+        status: exit status of the command that raises it.
+    """
+
+    status = 1
+
+
+class RowsChangedError(WellfitError):
+    """New rows are not as the training rows were, and ``--fail-on-drift`` asked for a failure."""
+
+    status = 3
 
 
 def one_line(error: Exception) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from wellfit.baselines.comparison import Compared, base_rate, compare, conclusion, difference_in_words
+from wellfit.baselines.comparison import Compared, base_rate, compare, conclusion, difference_in_words, gain_in_words
 from wellfit.baselines.fit import Fitted
 from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
 from wellfit.metrics.predictions import main_scores_of
@@ -125,3 +125,28 @@ def test_a_difference_has_two_digits_of_its_interval(
     name: str, difference: tuple[float, float, float], words: str
 ) -> None:
     assert difference_in_words(name, Estimate(*difference)) == words
+
+
+A, B = (
+    "A is 10.0 points [9.0, 11.0] better than B in accuracy",
+    "B is 10.0 points [9.0, 11.0] better than A in accuracy",
+)
+UNCLEAR = "no clear difference between A and B in accuracy: 0.0 points [-1.0, 1.0]"
+BY_LOSS = "A is 0.200 [0.190, 0.210] better than B in log loss"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "log_loss", "words"),
+    [
+        (0.1, 0.2, A),
+        (-0.1, -0.2, B),
+        (-0.1, 0.0, B),
+        (-0.1, 0.2, f"{B}; {BY_LOSS}"),
+        (0.0, 0.2, f"{UNCLEAR}; {BY_LOSS}"),
+        (0.0, 0.0, UNCLEAR),
+    ],
+)
+def test_the_second_score_is_told_where_it_disagrees_or_decides(accuracy: float, log_loss: float, words: str) -> None:
+    gains = {"accuracy": accuracy, "log_loss": log_loss}
+    estimates = {name: Estimate(gain, gain - 0.01, gain + 0.01) for name, gain in gains.items()}
+    assert gain_in_words(estimates, "A", "B") == words

@@ -32,7 +32,6 @@ def test_a_page_has_the_finding_and_pictures_that_are_there(written: Path, root:
     assert f"**Finding.** {finding}" in page
     assert "](small-curves.png)" in page
     assert "plots/" not in page
-    assert "](../../comparisons/base.yaml)" in page
     shown = sorted(path.name for path in written.glob("*.png"))
     assert shown == ["small-curves.png"], "traces and the forest are in the report only"
     assert "What explains them" not in page

@@ -136,14 +136,14 @@ def test_the_page_is_made_of_all_stages(clone: Path, reproduced: str) -> None:
 
 
 PASSIVE = (
-    *("settings", "tracking", "stages/cli.py", "config.py", "errors.py"),
+    *("settings", "tracking", "commands", "config.py", "errors.py"),
     *("interruptions.py", "progress.py", "provenance.py"),
 )
 
 
 def imported_by_settings(call: Run) -> set[str]:
     """The modules that reading ``params.yaml`` imports: its sections stand beside the code they configure."""
-    code = "import sys, wellfit.settings.params, wellfit.stages.cli; print(*sys.modules)"
+    code = "import sys, wellfit.settings.params, wellfit.commands.cli; print(*sys.modules)"
     return set(call("pipelines/python", "-c", code).stdout.split())
 
 

@@ -8,11 +8,13 @@ import torch
 from PIL import Image
 
 from wellfit.data.prepare import prepare
-from wellfit.data.store import Meta
+from wellfit.data.store import Meta, Split, load_split
 from wellfit.metrics.decision import Decision
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.serving.folder import describe_reading, save_model
+from wellfit.serving.model import TrainedModel
+from wellfit.serving.profile import fit_profile
 from wellfit.settings.params import Params, load_params
 from wellfit.training.checkpoint import Checkpoint
 from wellfit.training.loss import head_width
@@ -61,13 +63,20 @@ def leave_model(
     params = load_params(PARAMS_FILE, [*given, *small, *settings])
     meta = prepare(params.data, root / "raw", root / "processed")
     decision = decision or Decision(coverage=0.9, bound=0.8, temperature=1.5)
-    models = [_untrained(params, meta, seed, 1 / members) for seed in range(members)]
+    models = [untrained(params, meta, seed, 1 / members) for seed in range(members)]
     folder = root / "models" / meta.name
-    save_model(folder, models, meta, decision, describe_reading(params.data, meta), card)
+    train, val = (load_split(root / "processed" / meta.name, meta, name) for name in ("train", "val"))
+    profile = fit_profile(meta, train.x, decision.predicted(_predict(models, meta, decision, val)))
+    save_model(folder, models, meta, decision, describe_reading(params.data, meta), profile, card)
     return folder, meta, params
 
 
-def _untrained(params: Params, meta: Meta, seed: int, share: float) -> Checkpoint:
+def _predict(models: list[Checkpoint], meta: Meta, decision: Decision, rows: Split) -> np.ndarray:
+    return decision.predictions(TrainedModel(models, meta).outputs(rows.x), meta)
+
+
+def untrained(params: Params, meta: Meta, seed: int, share: float) -> Checkpoint:
+    """A network with random weights, which counts so much in a mean."""
     torch.manual_seed(seed)
     inputs = Inputs(meta, params.model.numeric, torch.device("cpu"))
     network = build_model(params.model, inputs.shape, head_width(params.loss.name, meta), inputs.columns)

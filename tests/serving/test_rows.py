@@ -83,7 +83,7 @@ def test_a_column_that_is_not_there_is_missing_in_each_row(made: tuple[Predictor
 
 def test_rows_without_any_input_are_refused(made: tuple[Predictor, Path, Meta]) -> None:
     model, _, _ = made
-    with pytest.raises(WellfitError, match=r"the rows has none of the columns that the model takes \(when, income"):
+    with pytest.raises(WellfitError, match=r"the rows: none of the columns that the model takes \(when, income"):
         model.encode(pd.DataFrame({"a": [1], "b": [2]}))
 
 

@@ -1,14 +1,16 @@
 """The predict stage: files in, a file out as a whole or not at all, and what a spreadsheet would run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from wellfit.data.readers import tables
-from wellfit.errors import WellfitError
+from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.metrics.decision import Decision
 from wellfit.serving.folder import load_model_folder
 from wellfit.stages import predict as stage
@@ -134,7 +136,7 @@ def test_no_text_is_a_formula(folder: Path, tmp_path: Path, text: str, written: 
         (HEADER + "".join(lines(3)) + "1,2\n", r"new\.csv row 5: 2 cells, but 9 columns"),
         (HEADER, r"new\.csv has a header and no rows"),
         ("", r"new\.csv is empty"),
-        ("a,b\n1,2\n", r"new\.csv has none of the columns that the model takes"),
+        ("a,b\n1,2\n", r"new\.csv: none of the columns that the model takes"),
         ("when;income\n1;2\n", r"new\.csv row 1: its only column is 'when;income'; set --separator to semicolon"),
     ],
 )
@@ -155,7 +157,7 @@ def test_cells_may_be_separated_otherwise_than_those_of_the_training_file(folder
     path = csv_file(tmp_path / "new.csv", lines(3))
     predicted = run(folder, path).read_text()
     path.write_text(path.read_text().replace(",", "|"))
-    predict(Options(path, tmp_path / "again.csv", folder, False, False, False, "pipe"))
+    predict(Options(path, tmp_path / "again.csv", folder, False, False, False, separator="pipe"))
     assert (tmp_path / "again.csv").read_text() == predicted
 
 
@@ -166,3 +168,76 @@ def test_the_input_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(WellfitError, match=r"--input .*nowhere\.csv not found"):
         predict(Options(tmp_path / "nowhere.csv", path, folder, False, False, False))
     assert path.read_text().startswith(HEADER)
+
+
+CHECKED = ["predictions.check.html", "predictions.check.json", "predictions.csv"]
+
+
+def check(folder: Path, path: Path, *, fail: bool = False) -> Path:
+    output = path.parent / "out" / "predictions.csv"
+    predict(Options(path, output, folder, False, False, False, check=True, fail_on_drift=fail))
+    return output
+
+
+def test_rows_are_compared_with_the_training_rows(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = [line.replace("Rome", "Paris") for line in lines()]
+    path = csv_file(tmp_path / "new.csv", odd)
+    output = check(folder, path)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-2].startswith(
+        "note: column 'city' moved much: 'Rome' has 0.0 % of the rows, and had 29.2 % before (PSI "
+    )
+    columns, page = len(load_model_folder(folder).meta.columns), output.with_suffix(".check.html")
+    assert said[-1] == f"1 of {columns} columns moved from what the training rows had: {page}"
+    assert sorted(each.name for each in output.parent.iterdir()) == CHECKED
+    found = json.loads(output.with_suffix(".check.json").read_text())
+    assert (found["rows"], found["columns"][0]["name"], found["columns"][0]["moved"]) == (120, "city", "much")
+    shares = {each["bin"]: each["new"] for each in found["columns"][0]["bins"]}
+    assert shares["unseen or rare"] == pytest.approx(0.25)
+    text = page.read_bytes()
+    monkeypatch.setattr(tables, "PART_BYTES", 1000)  # parts make no difference
+    check(folder, path)
+    assert page.read_bytes() == text
+    assert json.loads(output.with_suffix(".check.json").read_text()) == found
+
+
+def test_a_failure_on_drift_comes_when_all_is_written(folder: Path, tmp_path: Path) -> None:
+    check(folder, csv_file(tmp_path / "same.csv"), fail=True)
+    path = csv_file(tmp_path / "new.csv", [line.replace("Rome", "Paris") for line in lines()])
+    shutil.rmtree(tmp_path / "out")
+    with pytest.raises(
+        RowsChangedError, match=r"--fail-on-drift: column 'city' moved much: see .*html; predictions are in"
+    ) as caught:
+        check(folder, path, fail=True)
+    assert caught.value.status == 3
+    assert sorted(each.name for each in (tmp_path / "out").iterdir()) == CHECKED
+    assert len(pd.read_csv(tmp_path / "out" / "predictions.csv")) == 120
+
+
+def test_few_rows_are_no_alarm(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check(folder, csv_file(tmp_path / "new.csv", lines()[7:8]), fail=True)
+    said = capsys.readouterr().out
+    assert "note: 1 row is few to compare" in said
+    assert "moved much" not in said
+
+
+def test_images_are_compared_by_brightness_and_contrast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stage, "IMAGES_AT_ONCE", 25)
+    monkeypatch.setattr("wellfit.report.page.svg", lambda figure, name: "")
+    pictures = image_folder(tmp_path / "pictures", 60)
+    images = ["data.name=images", f"data.path={pictures}", "data.target=null", "data.id=null"]
+    folder, _, _ = leave_model(tmp_path, *images, *PICTURES)
+    check(folder, pictures)
+    assert "0 of 6 properties moved" in capsys.readouterr().out
+    for file in pictures.rglob("*.png"):
+        with Image.open(file) as image:
+            dark = image.point(lambda value: value // 2)
+        dark.save(file)
+    check(folder, pictures)
+    said = capsys.readouterr().out
+    assert "note: column 'brightness of red' moved much: 'below " in said
+    assert "6 of 6 properties" in said

@@ -57,7 +57,7 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     ]
     typed = rows.assign(age=rows["age"].replace("", None).astype(float), share=3)
     assert len(model.predict(typed.drop(columns="city"))) == 120, "typed, and with a column missing"
-    with pytest.raises(MlflowException, match="has none of the columns that the model takes") as caught:
+    with pytest.raises(MlflowException, match="the rows: none of the columns that the model takes") as caught:
         model.predict(pd.DataFrame({"a": [1]}))
     assert caught.value.get_http_status_code() == 400
 
@@ -69,6 +69,26 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     files = [path.name for path in (project / "mlartifacts").rglob("*") if path.is_file()]
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pyc"))]
     assert {"card.md", "weights.safetensors", "served.py", "input_example.json"} <= set(files)
+
+
+def test_it_compares_rows_with_the_training_rows(project: Path, caplog: pytest.LogCaptureFixture) -> None:
+    csv_file(project / "own.csv")
+    folder, model_id, _, _ = logged(project)
+    model, own = load(model_id), wellfit.load(folder)
+    rows = frame().drop(columns=["id", "sold"])
+    moved = rows.assign(city="Paris")
+    found = model.predict(moved, params={"check": True})
+    pd.testing.assert_frame_equal(found, own.compare(moved).as_lines())
+    assert list(found) == ["name", "psi", "limit", "moved", "says"]
+    assert (found["name"].iloc[0], found["moved"].iloc[0], found["name"].iloc[-1]) == ("city", "much", "sold")
+    assert list(model.predict(moved, params={"check": False})) == ["predicted", "p_bad", "p_good", "set"]
+
+    many = pd.concat([moved] * 42, ignore_index=True)  # 5,040 rows, and 120 were counted above
+    for said in (0, 1, 1, 2):
+        model.predict(many)
+        lines = [record.getMessage() for record in caplog.records if record.name == "wellfit"]
+        assert len([line for line in lines if "column 'city' moved much: 'unseen or rare' has 100.0 %" in line]) == said
+    assert lines[0].startswith("of the last 10,200 rows, ")
 
 
 def test_an_evaluation_anew_takes_the_place_of_the_model_before(project: Path) -> None:

@@ -114,7 +114,7 @@ def conclusion(compared: Sequence[Compared], threshold: float = DEFAULT_THRESHOL
 
 
 def gain_in_words(gains: Mapping[str, Estimate], one: str, other: str, advice: str = "") -> str:
-    """Which of two models is better, by the first of the gains, and where that leaves it open by the other one.
+    """Which of two models is better, by the first of the gains, and by the other one where that disagrees or decides.
 
     Args:
         gains: of the one over the other, for each of the main scores.
@@ -131,7 +131,8 @@ def gain_in_words(gains: Mapping[str, Estimate], one: str, other: str, advice: s
         return f"{other} is {difference_in_words(name, _negative(gain))} better than {one} in {score}{advice}"
 
     if gains[main].excludes_zero:
-        return better(main, advice)
+        disagree = gains[second].excludes_zero and gains[main].mean * gains[second].mean < 0
+        return better(main, advice) + (f"; {better(second)}" if disagree else "")
     unclear = f"no clear difference between {one} and {other} in {score_name(main)}: "
     unclear += difference_in_words(main, gains[main])
     return f"{unclear}; {better(second)}" if gains[second].excludes_zero else unclear

@@ -1,7 +1,7 @@
 """``docs/comparisons/``: the pages of all comparisons, with few and small pictures, and a list of what they found.
 
-``make docs`` runs it after the comparisons. Of one that was not run here, for its data could not be had, the page says
-what it asks and how it is run, and a page of before stays.
+``make findings`` runs it after the comparisons. Of one that was not run here, for its data could not be had, the page
+says what it asks and how it is run, and a page of before stays.
 """
 
 import re
@@ -58,7 +58,7 @@ def _with_few_pictures(report: Path, name: str, docs: Path) -> str:
     for picture in shown:
         write_bytes(docs / f"{name}-{picture}.png", _smaller(report / "plots" / f"{picture}.png"))
     page = _SECTION.sub(lambda found: found[0] if found[1] in shown else "", page)
-    return page.replace("](plots/", f"]({name}-").replace("](../../../", "](../../")
+    return page.replace("](plots/", f"]({name}-")
 
 
 def _smaller(file: Path) -> bytes:

@@ -136,7 +136,7 @@ def _settings(comparison: Comparison) -> list[str]:
         for variant, changes in comparison.variants.items()
     ]
     held = [[f"`{key}`", code(value)] for key, value in comparison.base.items()]
-    rest = "as in [`comparisons/base.yaml`](../../../comparisons/base.yaml)"
+    rest = "as in `comparisons/base.yaml`"
     return [
         "## Settings",
         "What differs between the variants:",

@@ -27,7 +27,7 @@ from wellfit.metrics.intervals import EvaluateConfig
 from wellfit.metrics.predictions import FIFTHS, ClassificationScores, fifths_of
 from wellfit.metrics.scores import BoolArray, FloatArray
 from wellfit.metrics.smearing import fit_smearing, smeared
-from wellfit.metrics.threshold import DEFAULT_THRESHOLD, threshold_curve
+from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes, threshold_curve
 
 # Scores that the threshold moves.
 OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "precision", "recall", "f1")
@@ -82,16 +82,21 @@ class Decision(BaseModel):
             return probabilities
         return smeared(meta, outputs, np.array(self.smearing))
 
+    def predicted(self, predictions: FloatArray) -> NDArray[Any]:
+        """Indices of classes, (n,), or the numbers themselves; predictions as `predictions` gives them."""
+        return predictions if predictions.ndim == 1 else predicted_classes(predictions, self.threshold)
+
     def sets(self, probabilities: FloatArray) -> BoolArray:
         """Which classes the set of each row holds, (n, C); probabilities as `predictions` gives them."""
-        return class_sets(probabilities, self._reach)
+        return class_sets(probabilities, self.reach)
 
     def intervals(self, prediction: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Lower and upper ends, (n,) each; predictions as `predictions` gives them."""
-        return intervals(prediction, self._reach, self.spread)
+        return intervals(prediction, self.reach, self.spread)
 
     @property
-    def _reach(self) -> float:
+    def reach(self) -> float:
+        """The bound; infinity where there is none."""
         return np.inf if self.bound is None else self.bound
 
 

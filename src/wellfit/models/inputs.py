@@ -32,7 +32,8 @@ class Inputs:
         self._std = torch.tensor(meta.std, dtype=torch.float32, device=device).view(axes)
         counts = meta.category_counts
         self._n_standard, self._n_categories = len(meta.mean), sum(counts)
-        self._first = torch.tensor(counts, device=device).cumsum(0) - torch.tensor(counts, device=device)
+        widths = torch.tensor(counts, dtype=torch.int64, device=device)
+        self._first = widths.cumsum(0) - widths
         self.shape = (self._n_standard + self._n_categories,) if counts else meta.input_shape
         self._transform = NUMERIC[numeric]
         if meta.kind == "table":
@@ -54,7 +55,7 @@ class Inputs:
         if self.columns is None:
             return rows.sub(self._mean).div_(self._std)
         numbers, standard = rows[:, : self._n_numbers], slice(self._n_numbers, self._n_standard)
-        encoded = torch.zeros(len(rows), *self.shape, device=rows.device)
+        encoded = torch.zeros(rows.shape[0], *self.shape, device=rows.device)  # len() would be a constant in an export
         if self._n_numbers:
             encoded[:, : self._n_numbers] = self._transform(numbers, self._statistics)
         encoded[:, standard] = rows[:, standard].sub(self._mean[standard]).div_(self._std[standard])

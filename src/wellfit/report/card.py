@@ -79,7 +79,7 @@ def _limits(run: Evaluated) -> str:
     meta = run.meta
     said = [
         "The scores hold for rows that come about as those of the data did: later ones, or those of another place, may "
-        "be predicted worse.",
+        "be predicted worse. `predict --check` compares new rows with the training rows.",
     ]
     if meta.kind == "table":
         said.append(

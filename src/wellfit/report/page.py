@@ -48,11 +48,16 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "configuration": origin.configuration(run, tuned),
         "reproduction": origin.reproduction(run),
     }
-    write_text(page, render(content))
+    write_text(page, render("page.html.j2", content))
 
 
-def render(content: dict[str, Any]) -> str:
-    """The page as HTML. What comes from the data is text there, whatever it holds."""
+def render(template: str, content: dict[str, Any]) -> str:
+    """A page as HTML. What comes from the data is text there, whatever it holds.
+
+    Args:
+        template: name of a file in ``templates/``.
+        content: what it shows.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -68,7 +73,7 @@ def render(content: dict[str, Any]) -> str:
         f"default-src 'none'; img-src data:; style-src {_source(style)}; script-src {_source(script)}; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template("page.html.j2").render(content, style=style, script=script, policy=policy)
+    return environment.get_template(template).render(content, style=style, script=script, policy=policy)
 
 
 def slug(text: str) -> str:

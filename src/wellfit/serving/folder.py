@@ -26,6 +26,7 @@ from wellfit.metrics.decision import Decision
 from wellfit.models import MODELS
 from wellfit.serving.model import TrainedModel
 from wellfit.serving.predictor import Predictor
+from wellfit.serving.profile import Profile
 from wellfit.serving.rows import Reading
 from wellfit.training.checkpoint import Checkpoint, load_checkpoints, save_checkpoints
 
@@ -46,6 +47,7 @@ class Description(BaseModel):
         reading: how new rows are read; None for images.
         decision: how outputs become predictions.
         meta: of the data that the model was trained on.
+        profile: what the training rows were.
         files: sha256 of each other file.
     """
 
@@ -56,6 +58,7 @@ class Description(BaseModel):
     reading: Reading | None
     decision: Decision
     meta: Meta
+    profile: Profile
     files: dict[str, str]
 
 
@@ -84,6 +87,7 @@ def save_model(
     meta: Meta,
     decision: Decision,
     reading: Reading | None,
+    profile: Profile,
     card: str,
 ) -> None:
     """Writes a model so that a reader, or a crash, finds the old folder or the new one.
@@ -94,6 +98,7 @@ def save_model(
         meta: of the data that they were trained on.
         decision: how their outputs become predictions.
         reading: how new rows are read; None for images.
+        profile: what the training rows were.
         card: Markdown.
     """
     with replacing(folder) as new:
@@ -107,6 +112,7 @@ def save_model(
             reading=reading,
             decision=decision,
             meta=meta,
+            profile=profile,
             files=files,
         )
         write_text(new / DESCRIPTION, _sealed(description))
@@ -129,7 +135,7 @@ def load_model_folder(folder: Path) -> Predictor:
         if file_sha256(folder / name) != sha256:
             raise WellfitError(f"{folder / name} is damaged (its sha256 is not the one of {DESCRIPTION}): get it anew")
     model = TrainedModel(load_checkpoints(folder / WEIGHTS), description.meta)
-    return Predictor(model, description.meta, description.decision, description.reading)
+    return Predictor(model, description.meta, description.decision, description.reading, description.profile)
 
 
 def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
-from torch import nn
+from torch import Tensor, nn
 
 from wellfit.data.store import Meta
 from wellfit.data.target import in_own_unit
@@ -35,11 +35,15 @@ class TrainedModel:
         checkpoints: the weights, and the configuration they were trained with. Where there are several, ``share`` of
             their info is how much each counts.
         meta: of the data they were trained on.
+
+    Attributes:
+        networks: each with what makes its inputs of stored rows.
     """
 
     def __init__(self, checkpoints: Sequence[Checkpoint], meta: Meta) -> None:
         self._meta = meta
-        self._networks = [_network(checkpoint, meta) for checkpoint in checkpoints]
+        inputs: dict[str, Inputs] = {}  # by how numbers are transformed; networks that do it alike share them
+        self.networks = [_network(checkpoint, meta, inputs) for checkpoint in checkpoints]
         self._shares = [1.0] if len(checkpoints) == 1 else [float(each.info["share"]) for each in checkpoints]
 
     def outputs(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -51,15 +55,19 @@ class TrainedModel:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
         stored = torch.from_numpy(np.array(rows))
-        outputs = [predict(network, inputs, stored).double() for network, inputs in self._networks]
+        return self.mean([predict(network, inputs, stored) for network, inputs in self.networks]).numpy()
+
+    def mean(self, outputs: Sequence[Tensor]) -> Tensor:
+        """What :meth:`outputs` returns, of what each of the networks puts out, (n, outputs)."""
+        doubles = [each.double() for each in outputs]
         if self._meta.task == "regression":
-            numbers = [each[:, 0] * share for each, share in zip(outputs, self._shares, strict=True)]
-            return torch.stack(numbers).sum(0).numpy()
-        logits = [class_logits(each) for each in outputs]
+            numbers = [each[:, 0] * share for each, share in zip(doubles, self._shares, strict=True)]
+            return torch.stack(numbers).sum(0)
+        logits = [class_logits(each) for each in doubles]
         if len(logits) == 1:
-            return logits[0].numpy()
+            return logits[0]
         parts = [each.log_softmax(1) + math.log(share) for each, share in zip(logits, self._shares, strict=True)]
-        return torch.stack(parts).logsumexp(0).numpy()
+        return torch.stack(parts).logsumexp(0)
 
     def predict(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Probabilities of the classes, (n, C), or numbers in the target's unit, (n,).
@@ -77,10 +85,12 @@ class TrainedModel:
         return probabilities
 
 
-def _network(checkpoint: Checkpoint, meta: Meta) -> tuple[nn.Module, Inputs]:
+def _network(checkpoint: Checkpoint, meta: Meta, known: dict[str, Inputs]) -> tuple[nn.Module, Inputs]:
     config = checkpoint.info["config"]
     settings, width = ModelConfig.model_validate(config["model"]), head_width(config["loss"]["name"], meta)
-    inputs = Inputs(meta, settings.numeric, torch.device("cpu"))
+    if settings.numeric not in known:
+        known[settings.numeric] = Inputs(meta, settings.numeric, torch.device("cpu"))
+    inputs = known[settings.numeric]
     network = build_model(settings, inputs.shape, width, inputs.columns)
     network.load_state_dict(checkpoint.weights)
     return network, inputs

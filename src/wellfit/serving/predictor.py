@@ -14,8 +14,9 @@ from wellfit.data.readers.images import read_images
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.decision import Decision
-from wellfit.metrics.threshold import predicted_classes
+from wellfit.serving.drift import Comparison
 from wellfit.serving.model import TrainedModel
+from wellfit.serving.profile import Profile, observe
 from wellfit.serving.rows import Reading, Summary, as_arrow, encode_table
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ class Predictor:
         meta: of the data that the model was trained on.
         decision: how outputs become predictions.
         reading: how rows of a table are read; None for images.
+        profile: what the training rows were.
 
     Attributes:
         task: classification or regression.
@@ -63,10 +65,12 @@ class Predictor:
         n_features_in_: how many; of images pixels in all channels.
     """
 
-    def __init__(self, model: TrainedModel, meta: Meta, decision: Decision, reading: Reading | None) -> None:
-        self.meta, self.decision, self.reading = meta, decision, reading
+    def __init__(
+        self, model: TrainedModel, meta: Meta, decision: Decision, reading: Reading | None, profile: Profile
+    ) -> None:
+        self.model, self.meta, self.decision = model, meta, decision
+        self.reading, self.profile = reading, profile
         self.task = meta.task
-        self._model = model
         if meta.class_names:
             self.classes_ = np.array(meta.class_names, dtype=object)
         if meta.kind == "table":
@@ -132,30 +136,51 @@ class Predictor:
             raise WellfitError("the model has no sets, as evaluate.coverage was null")
         return sets
 
+    def compare(self, rows: Any) -> Comparison:
+        """Compares rows, and what is predicted of them, with the training rows: have they changed?
+
+        Raises:
+            WellfitError: rows that cannot be read.
+        """
+        summary = Summary(self.profile)
+        self.predictions(self.encode(rows, summary), summary)
+        assert summary.counted is not None
+        return summary.counted.compare()
+
     def encode(self, rows: Any, summary: Summary | None = None) -> NDArray[Any]:
         """Rows as the training rows are stored: see `wellfit.data.store.Split.x`.
 
         Args:
             rows: a DataFrame or an array of a table; files, bytes or an array of images.
-            summary: gets what is odd about rows of a table.
+            summary: gets what is odd about rows of a table, and the counts of rows that are compared with the training.
 
         Raises:
             WellfitError: rows that cannot be read.
         """
         if self.meta.kind == "images":
-            return self._encode_images(rows)
+            pixels = self._encode_images(rows)
+            if summary is not None and summary.counted is not None:
+                summary.counted.add_rows(observe(self.meta, pixels, None))
+            return pixels
         assert self.reading is not None
         table = as_arrow(self._as_frame(rows))
         return encode_table(self.meta, self.reading, table, GIVEN, 0, summary or Summary())
 
-    def predictions(self, encoded: NDArray[Any]) -> Predictions:
-        """Everything that is predicted of rows that have been encoded."""
-        found = self.decision.predictions(self._model.outputs(encoded), self.meta)
+    def predictions(self, encoded: NDArray[Any], summary: Summary | None = None) -> Predictions:
+        """Everything that is predicted of rows that have been encoded.
+
+        Args:
+            encoded: as `encode` returned them.
+            summary: gets the counts of predictions that are compared with those of the validation rows.
+        """
+        found = self.decision.predictions(self.model.outputs(encoded), self.meta)
+        if summary is not None and summary.counted is not None:
+            summary.counted.add_predictions(self.decision.predicted(found))
         has_coverage = self.decision.coverage is not None
         if self.task == "regression":
             low, high = self.decision.intervals(found) if has_coverage else (None, None)
             return Predictions(found, None, low, high, None)
-        predicted = self.classes_[predicted_classes(found, self.decision.threshold)]
+        predicted = self.classes_[self.decision.predicted(found)]
         return Predictions(predicted, found, None, None, self.decision.sets(found) if has_coverage else None)
 
     def as_lines(self, found: Predictions, *, proba: bool = True, interval: bool = True) -> pd.DataFrame:

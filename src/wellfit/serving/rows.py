@@ -18,6 +18,8 @@ from wellfit.data.readers.tables import SEPARATORS, csv_parts, parquet_parts
 from wellfit.data.sources import expand, input_names
 from wellfit.data.store import Column, Meta, Split, Unread
 from wellfit.errors import WellfitError
+from wellfit.serving.drift import Counted
+from wellfit.serving.profile import Profile, observe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +52,9 @@ class Reading(BaseModel):
 class Summary:
     """What new rows have that the training rows had not, over all parts of a file.
 
+    Args:
+        profile: of the training rows; None: new rows are not compared with them.
+
     Attributes:
         rows: that were read.
         absent: inputs that are not there.
@@ -57,15 +62,17 @@ class Summary:
         missing: empty cells of inputs, by column.
         unread: cells that cannot be read as in the training rows, and count as missing.
         unseen: cells of categories that the model does not tell apart.
+        counted: the rows by the bins of the profile; None without one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, profile: Profile | None = None) -> None:
         self.rows = 0
         self.absent: list[str] = []
         self.unknown: list[str] = []
         self.missing: dict[str, int] = {}
         self.unread: dict[str, Unread] = {}
         self.unseen: dict[str, Unread] = {}
+        self.counted = Counted(profile) if profile else None
 
     def sentences(self, meta: Meta) -> list[str]:
         """One for each column that is odd, and one for those that are not known."""
@@ -114,8 +121,8 @@ def encode_table(
     there = [source for source in inputs if source.name in columns.names]
     if not there:
         raise WellfitError(
-            f"{path} has none of the columns that the model takes ({_listed([s.name for s in inputs])}); it has "
-            f"{_listed(columns.names)}"
+            f"{path}: none of the columns that the model takes ({listed([s.name for s in inputs])}) is there; "
+            f"there are {listed(columns.names)}"
         )
     summary.rows += len(columns)
     summary.absent = [source.name for source in inputs if source not in there]
@@ -131,7 +138,11 @@ def encode_table(
     unread += not_dates
     _add(summary.unread, unread)
     _count(meta, frame, unread, summary)
-    return encode(meta.columns, frame)
+    encoded = encode(meta.columns, frame)
+    if summary.counted is not None:
+        gaps = frame[[column.name for column in meta.columns]].isna().to_numpy()
+        summary.counted.add_rows(observe(meta, encoded, gaps))
+    return encoded
 
 
 def example_rows(data: DataConfig, meta: Meta, split: Split) -> pd.DataFrame:
@@ -216,5 +227,6 @@ def _had_gaps(column: Column) -> bool:
     return column.flags_missing or MISSING in column.categories
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first ten, in a sentence."""
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")

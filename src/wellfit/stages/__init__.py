@@ -1,1 +1,1 @@
-"""What each stage does, from top to bottom; each is a script in ``pipelines/``. No library imports from here."""
+"""What each stage does, from top to bottom; each is a command in ``commands/``. No library imports from here."""

@@ -43,6 +43,7 @@ from wellfit.report.records import Evaluated
 from wellfit.serving.ensemble import candidates_of, model_of_fold
 from wellfit.serving.folder import describe_reading, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
+from wellfit.serving.profile import fit_profile
 from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
@@ -123,7 +124,9 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     write_json(report / "scores.json", {name: score for name, score in metrics.items() if name in SCORES})
     write_page(page, run, reports)
     members = delivered.members or [delivered.checkpoint]
-    save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), card(run))
+    predicted = decision.predicted(decision.predictions(val.outputs, meta))
+    profile = fit_profile(meta, trained_on.x, predicted)
+    save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), profile, card(run))
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
     _publish(models, run, report, page)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from wellfit.data.readers.image_files import images_below
 from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, csv_parts, parquet_parts
-from wellfit.errors import WellfitError
-from wellfit.files import replacing_file
+from wellfit.errors import RowsChangedError, WellfitError
+from wellfit.files import replacing_file, write_json
+from wellfit.serving.drift import Comparison
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
-from wellfit.serving.rows import Reading, Summary, encode_table
+from wellfit.serving.rows import Reading, Summary, encode_table, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,6 +39,8 @@ class Options(NamedTuple):
         proba: whether the probability of each class is wanted.
         interval: whether the interval of each number is wanted, or the set of classes of each row.
         formulas: whether text may begin as a formula does; else an apostrophe stands before it.
+        check: whether the rows are compared with the training rows.
+        fail_on_drift: whether it is an error that a column, or the predictions, moved much.
         separator: between two cells of a CSV file, one of ``SEPARATORS``; None: as in the training file.
     """
 
@@ -47,6 +50,8 @@ class Options(NamedTuple):
     proba: bool
     interval: bool
     formulas: bool
+    check: bool = False
+    fail_on_drift: bool = False
     separator: str | None = None
 
 
@@ -68,21 +73,44 @@ def predict(options: Options) -> None:
     Raises:
         WellfitError: the model or the input is missing or damaged, there are no rows, or what is asked for is not for
             this model.
+        RowsChangedError: ``fail_on_drift`` is set, and rows changed; they are predicted all the same.
     """
     model = load_model_folder(options.model)
     _check(options, model)
-    summary, n = Summary(), 0
+    summary, n = Summary(model.profile if options.check else None), 0
     with replacing_file(options.output) as file:
         for part in _parts(model, options, summary):
-            table = _table(part.ids, model.predictions(part.rows), model, options)
+            table = _table(part.ids, model.predictions(part.rows, summary), model, options)
             table.to_csv(file, header=n == 0, index=False, lineterminator="\n", encoding="utf-8")
             n += len(table)
         if not n:
             raise WellfitError(f"{options.input} has a header and no rows")
-    for sentence in summary.sentences(model.meta):
+    notes = summary.sentences(model.meta)
+    for sentence in notes:
         print(f"note: {sentence}")
     what = "images" if model.meta.kind == "images" else "rows"
     print(f"predicted {model.meta.target_name!r} of {n:,} {what} with {options.model}: {options.output}")
+    if summary.counted is not None:
+        _compare(summary.counted.compare(), model, options, notes)
+
+
+def _compare(found: Comparison, model: Predictor, options: Options, notes: Sequence[str]) -> None:
+    """Says what moved, and writes it as a page and as JSON beside the output."""
+    from wellfit.report.drift import few_rows_in_words, moved_in_words, write_drift_page
+
+    page, table = (options.output.with_suffix(f".check{end}") for end in (".html", ".json"))
+    write_json(table, found.as_json())
+    write_drift_page(page, model.meta, options.input.name, found, notes)
+    if few := few_rows_in_words(found.rows):
+        print(f"note: {few}")
+    for sentence in found.sentences():
+        print(f"note: {sentence}")
+    print(f"{moved_in_words(found, model.meta)} from what the training rows had: {page}")
+    much = [found.called(each) for each in found.moved if each.moved == "much"]
+    if options.fail_on_drift and much:
+        raise RowsChangedError(
+            f"--fail-on-drift: {listed(much)} moved much: see {page}; predictions are in {options.output}"
+        )
 
 
 def _check(options: Options, model: Predictor) -> None:
@@ -100,7 +128,7 @@ def _check(options: Options, model: Predictor) -> None:
 def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Part]:
     path = options.input
     if model.meta.kind == "images":
-        yield from _image_parts(model, path)
+        yield from _image_parts(model, path, summary)
         return
     assert model.reading is not None
     check_file(path, "--input", "")
@@ -117,11 +145,11 @@ def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Par
         seen += len(table)
 
 
-def _image_parts(model: Predictor, folder: Path) -> Iterator[Part]:
+def _image_parts(model: Predictor, folder: Path, summary: Summary) -> Iterator[Part]:
     files = images_below(folder)
     for start in range(0, len(files), IMAGES_AT_ONCE):
         names = files[start : start + IMAGES_AT_ONCE]
-        yield Part(np.array(names, object), model.encode([folder / name for name in names]))
+        yield Part(np.array(names, object), model.encode([folder / name for name in names], summary))
 
 
 def _ids(table: pa.Table, reading: Reading, seen: int) -> NDArray[Any]:

@@ -87,8 +87,9 @@ def _compare(model: Predictor, other: Predictor, params: Params, data: Path, met
     if other.meta.task != meta.task:
         return Verdict(f"not compared with {title}, which is of a {other.meta.task}", is_worse=True)
     test = load_split(data / "processed" / meta.name, meta, "test")
-    ours = _as_scored(model.predictions(np.array(test.x)), model, meta)
-    theirs = _as_scored(_of_other(other, test, params, data, meta), other, meta)
+    # Classes are sorted by name, so that those of both models stand in one order.
+    ours = _as_scored(model.predictions(np.array(test.x)))
+    theirs = _as_scored(_of_other(other, test, params, data, meta))
     _, gains = beside(ours, theirs, test, meta, params.evaluate)
     says = gain_in_words(gains, "this model", title)
     if other.meta.sha256 != meta.sha256:
@@ -107,9 +108,7 @@ def _of_other(other: Predictor, test: Split, params: Params, data: Path, meta: M
     return other.predictions(other.encode(x[rows] if isinstance(x, np.ndarray) else x.iloc[rows]))
 
 
-def _as_scored(found: Predictions, model: Predictor, meta: Meta) -> FloatArray:
-    """(n, C) probabilities in the order of the data's classes, or (n,) numbers."""
-    if found.probabilities is None:
-        numbers: FloatArray = found.predicted
-        return numbers
-    return found.probabilities[:, [model.meta.class_names.index(name) for name in meta.class_names]]
+def _as_scored(found: Predictions) -> FloatArray:
+    """(n, C) probabilities, or (n,) numbers."""
+    scored: FloatArray = found.predicted if found.probabilities is None else found.probabilities
+    return scored

@@ -15,7 +15,7 @@ from wellfit.tracking.store import open_client, store_uri, unreachable_in_one_li
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow.types import Schema
+    from mlflow.types import ParamSchema, Schema
 
     from wellfit.data.store import Meta
 
@@ -54,7 +54,7 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
             artifacts={"model": str(folder)},
             code_paths=[str(PACKAGE)],
             pip_requirements=[f"mlflow=={mlflow.__version__}", *requirements],
-            signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage)),
+            signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage), _params()),
             input_example=example,
         )
         card = (folder / "card.md").read_text(encoding="utf-8")
@@ -117,6 +117,13 @@ def _inputs(meta: Meta) -> Schema:
     names = ["image"] if meta.kind == "images" else [source.name for source in meta.inputs]
     anything = AnyType()  # type: ignore[no-untyped-call]
     return Schema([ColSpec(anything, name, required=meta.kind == "images") for name in names])
+
+
+def _params() -> ParamSchema:
+    """What a request may ask for besides predictions."""
+    from mlflow.types import DataType, ParamSchema, ParamSpec
+
+    return ParamSchema([ParamSpec("check", DataType.boolean, default=False)])
 
 
 def _outputs(meta: Meta, *, has_coverage: bool) -> Schema:

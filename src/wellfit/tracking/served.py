@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import logging
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,11 @@ from mlflow.pyfunc.model import PythonModel
 
 import wellfit
 from wellfit.errors import WellfitError
+from wellfit.serving.drift import Counted
+from wellfit.serving.rows import Summary
+
+COMPARED_ROWS = 10_000  # after so many, what moved is logged
+LOG = logging.getLogger("wellfit")
 
 
 class ServedModel(PythonModel):
@@ -22,15 +29,35 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         self._model = wellfit.load(context.artifacts["model"])
+        self._counted, self._lock = Counted(self._model.profile), Lock()  # a server answers in several threads
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """A line for each row: ``predicted``, ``p_<class>``, and ``low`` and ``high``, or ``set``, as JSON."""
-        model = self._model
+        """A line for each row: ``predicted``, ``p_<class>``, and ``low`` and ``high``, or ``set``, as JSON.
+
+        With ``check`` in ``params``, a line for each column instead, and one for the predictions: how far these rows
+        are from the training rows.
+        """
+        model, summary = self._model, Summary(self._model.profile)
+        assert summary.counted is not None
         try:
             rows = _images(model_input) if model.meta.kind == "images" else model_input
-            return model.as_lines(model.predictions(model.encode(rows)))
+            found = model.predictions(model.encode(rows, summary), summary)
         except WellfitError as error:  # of the caller: the server answers 400, and not 500
             raise MlflowException.invalid_parameter_value(str(error)) from None
+        if params and params.get("check"):
+            return summary.counted.compare().as_lines()
+        self._watch(summary.counted)
+        return model.as_lines(found)
+
+    def _watch(self, counted: Counted) -> None:
+        """Adds up the rows of all requests, and logs what moved in the last 10,000."""
+        with self._lock:
+            self._counted.add(counted)
+            if self._counted.rows < COMPARED_ROWS:
+                return
+            found, self._counted = self._counted.compare(), Counted(self._model.profile)
+        for sentence in found.sentences():
+            LOG.warning("of the last %s rows, %s", f"{found.rows:,}", sentence)
 
 
 def _images(rows: pd.DataFrame) -> Any:

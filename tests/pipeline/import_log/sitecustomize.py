@@ -1,7 +1,7 @@
 """Python imports this at its start when its folder is on PYTHONPATH: a stage, with the
 processes it starts, writes down every module it imports.
 
-Each goes to ``$IMPORT_LOG/<stage>`` at once, as a stage ends without looking back (wellfit.stages.cli.run_stage).
+Each goes to ``$IMPORT_LOG/<stage>`` at once, as a stage ends without looking back (wellfit.commands.process.leave).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md says of additions: in a copy of the source, each is made and trained with."""
+"""What docs/extend.md says of additions: in a copy of the source, each is made and trained with."""
 
 import json
 import re
@@ -89,8 +89,8 @@ print(json.dumps(found))
 
 
 def diffs() -> dict[str, str]:
-    """The additions of CONTRIBUTING.md, in its order."""
-    blocks = re.findall(r"^```diff\n(.*?)^```$", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), re.M | re.S)
+    """The additions of docs/extend.md, in its order."""
+    blocks = re.findall(r"^```diff\n(.*?)^```$", (ROOT / "docs/extend.md").read_text(encoding="utf-8"), re.M | re.S)
     return dict(zip(FILES, blocks, strict=True))
 
 

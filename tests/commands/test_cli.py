@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from wellfit.errors import WellfitError
+from wellfit.commands.cli import SHORT_NAMES, of_file, of_params
+from wellfit.commands.cli import call as call_command
+from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.settings.params import Params, load_params
-from wellfit.stages.cli import SHORT_NAMES, Named, call_stage
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 # A shell that runs tests in the background makes its children ignore SIGINT.
 SCRIPT = """
 import signal, sys, time
 from pathlib import Path
-from wellfit.stages.cli import run_stage
+from wellfit.commands.cli import call, of_params
+from wellfit.commands.process import leave
 from wellfit.errors import WellfitError
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,7 +30,8 @@ def main(params):
     {body}
 
 if __name__ == "__main__":
-    run_stage(main, "Does what a test wants.")
+    program = "python pipelines/" + Path(__file__).name
+    leave(lambda: call(of_params(main), "Does what a test wants.", sys.argv[1:], program))
 """
 WAIT = 'print("ready", flush=True); time.sleep(60)'
 
@@ -78,16 +81,14 @@ def started(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
 
 
 @pytest.fixture
-def call(
-    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Callable[..., Outcome]]:
-    """Runs a stage inside this process."""
-    monkeypatch.setattr(sys, "argv", ["pipelines/train.py"])
+def call(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Outcome]]:
+    """Runs a stage inside this process, which reads ``params.yaml`` or one of the named files."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def run(main: Callable[[Any], None], argv: Sequence[str] = (), named: Named[Any] | None = None) -> Outcome:
+    def run(main: Callable[[Any], None], argv: Sequence[str] = (), *, is_named: bool = False) -> Outcome:
+        command = of_file(main, load_named, lambda: {"a": "First", "bbb": "Second"}) if is_named else of_params(main)
         try:
-            status = call_stage(main, "Does what a test wants.", argv, named)
+            status = call_command(command, "Does what a test wants.", argv, "python pipelines/train.py")
         except SystemExit as stop:  # argparse, on --help or a wrong option
             status = int(stop.code or 0)
         printed = capsys.readouterr()
@@ -218,6 +219,10 @@ def test_any_error_is_one_line(call: Callable[..., Outcome], error: Exception, w
     assert words in err
     assert err.count("\n") == 1
     assert ("unexpected" in err) == (not isinstance(error, OSError))
+
+
+def test_an_error_may_have_a_status_of_its_own(call: Callable[..., Outcome]) -> None:
+    assert call(fails(RowsChangedError("they moved"))) == (3, "", "train: they moved\n")
 
 
 @pytest.mark.parametrize("error", [WellfitError("the rule"), OSError(28, "the rule"), ValueError("the rule")])
@@ -391,20 +396,17 @@ def load_named(name: str, overrides: Sequence[str]) -> tuple[str, list[str]]:
     return name, list(overrides)
 
 
-NAMED = Named(load_named, lambda: {"a": "First", "bbb": "Second"})
-
-
 @pytest.mark.parametrize("argv", [["--name", "a", "--lr", "0.1"], ["--optim.lr", "0.1", "--name=a"]])
 def test_a_named_file_is_read_instead_of_params_yaml(call: Callable[..., Outcome], root: Path, argv: list[str]) -> None:
     (root / "params.yaml").unlink()
     got: list[tuple[str, list[str]]] = []
-    assert call(got.append, argv, NAMED) == (0, "", "")
+    assert call(got.append, argv, is_named=True) == (0, "", "")
     assert got == [("a", ["optim.lr=0.1"])]
     assert [path.name for path in (root / ".wellfit" / "locks").iterdir()] == ["train-a.lock"]
 
 
 def test_help_lists_the_named_files(call: Callable[..., Outcome]) -> None:
-    status, out, _ = call(never, ["--help"], NAMED)
+    status, out, _ = call(never, ["--help"], is_named=True)
     assert status == 0
     assert "what NAME can be:\n\n  a    First\n  bbb  Second\n" in out
 
@@ -419,7 +421,7 @@ def test_help_lists_the_named_files(call: Callable[..., Outcome]) -> None:
 def test_a_name_that_cannot_be_read_is_one_line(
     call: Callable[..., Outcome], root: Path, argv: list[str], status: int, said: str
 ) -> None:
-    done = call(never, argv, NAMED)
+    done = call(never, argv, is_named=True)
     assert (done[0], done[1]) == (status, "")
     assert done[2].startswith(said)
     assert done[2].count("\n") == 1
@@ -428,8 +430,10 @@ def test_a_name_that_cannot_be_read_is_one_line(
 
 def test_two_names_do_not_stand_in_each_others_way(call: Callable[..., Outcome], root: Path) -> None:
     inner: list[Outcome] = []
-    outcome = call(lambda _: inner.append(call(print, ["--name", "bbb"], NAMED)), ["--name", "a"], NAMED)
+    outcome = call(
+        lambda _: inner.append(call(print, ["--name", "bbb"], is_named=True)), ["--name", "a"], is_named=True
+    )
     assert outcome[0] == inner[0][0] == 0
-    outcome = call(lambda _: inner.append(call(never, ["--name", "a"], NAMED)), ["--name", "a"], NAMED)
+    outcome = call(lambda _: inner.append(call(never, ["--name", "a"], is_named=True)), ["--name", "a"], is_named=True)
     assert inner[1][0] == 1
     assert "another train a is running" in inner[1][2]

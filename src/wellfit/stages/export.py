@@ -1,0 +1,37 @@
+"""The export stage: a trained model as one file that runs without wellfit, with a JSON file beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from wellfit.data.store import file_sha256
+from wellfit.files import replacing_file
+from wellfit.serving.export import FORMATS, export_model
+from wellfit.serving.folder import DESCRIPTION, load_model_folder
+
+
+def export(folder: Path, format_name: str, output: Path | None) -> None:
+    """Writes the file and ``<file>.json``, both or neither.
+
+    Args:
+        folder: of the model.
+        format_name: of `wellfit.serving.export.FORMATS`.
+        output: the file to make; None: ``exports/<data>`` with the suffix of the format.
+
+    Raises:
+        WellfitError: the model is missing or damaged, or a package is missing.
+    """
+    model = load_model_folder(folder)
+    path = output or Path("exports", model.meta.title + FORMATS[format_name].suffix)
+    data, about = export_model(model, format_name)
+    hashes = {"sha256": hashlib.sha256(data).hexdigest(), "model_sha256": file_sha256(folder / DESCRIPTION)}
+    text = json.dumps({"file": path.name, "format": format_name} | hashes | about, indent=1, ensure_ascii=False)
+    with replacing_file(path) as file, replacing_file(path.with_name(f"{path.name}.json")) as beside:
+        file.write(data)
+        beside.write(f"{text}\n".encode())
+    for sentence in about["left_to_the_caller"]:
+        print(f"note: {sentence}")
+    inputs, outputs = (", ".join(each["name"] for each in about[key]) for key in ("inputs", "outputs"))
+    print(f"exported {folder} ({inputs} to {outputs}): {path}, with {path.name}.json")
