@@ -3,9 +3,11 @@
 PORT ?= 5000
 ARGS ?=
 TESTS = OMP_NUM_THREADS=1 pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
-# Of each layer what needs no other process; of what is above them, a training that is evaluated.
-QUICK := tests/test_architecture.py tests/settings tests/data tests/metrics tests/models tests/baselines tests/training \
-	'tests/stages/test_evaluate.py::test_metrics_are_those_of_the_contract[moons]'
+# Of the layers that need no other process what takes no minute; of those above, a training that is evaluated.
+QUICK := tests/test_architecture.py tests/settings tests/data tests/metrics tests/models tests/training \
+	'tests/stages/test_evaluate.py::test_metrics_are_those_of_the_contract[moons]' \
+	$(patsubst %,--ignore=tests/%.py,models/test_vision training/test_cores training/test_learner_pack \
+	training/test_learner_precision training/test_runtime)
 
 BIN := $(CURDIR)/.venv/bin
 # What activating .venv does; the stages that DVC and MLflow start find their Python by it.
@@ -31,7 +33,7 @@ test: setup  ## run the tests (ARGS="-k name", ARGS="-m slow")
 	@$(if $(ARGS),,echo 'All tests take about ten minutes on two cores; make quick takes two.')
 	@$(ACTIVE) $(TESTS) $(ARGS)
 
-quick: setup  ## the tests that need no other process, and one training (two minutes)
+quick: setup  ## tests of all but stages, tuning, serving and reports, and one training (about two minutes)
 	@$(ACTIVE) $(TESTS) $(QUICK) $(ARGS)
 
 check: setup  ## lint, formatting and types

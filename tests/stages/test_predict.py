@@ -157,7 +157,7 @@ def test_cells_may_be_separated_otherwise_than_those_of_the_training_file(folder
     path = csv_file(tmp_path / "new.csv", lines(3))
     predicted = run(folder, path).read_text()
     path.write_text(path.read_text().replace(",", "|"))
-    predict(Options(path, tmp_path / "again.csv", folder, False, False, False, "pipe"))
+    predict(Options(path, tmp_path / "again.csv", folder, False, False, False, separator="pipe"))
     assert (tmp_path / "again.csv").read_text() == predicted
 
 

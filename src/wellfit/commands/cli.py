@@ -72,11 +72,11 @@ def of_file(
     titles: Callable[[], Mapping[str, str]],
     default: str | None = None,
 ) -> Command:
-    """A command that reads one of several files, by ``--name``, in place of ``params.yaml``.
+    """A command that reads one of several things, by ``--name``, as a file in place of ``params.yaml``.
 
     Args:
         stage: is given what was loaded.
-        load: reads a file, given its name and ``KEY=VALUE`` texts.
+        load: reads it, given its name and ``KEY=VALUE`` texts.
         titles: of all there are, by name, for ``--help``.
         default: the name that is meant where none is given; None: one must be given.
     """

@@ -18,7 +18,7 @@ COMMANDS = {
         "train": "train a model with those values",
         "baseline": "fit models of scikit-learn to the same rows",
         "evaluate": "score them on the test rows, and pack the model into models/",
-        "run": "all of these with DVC, as one MLflow run",
+        "run": "all of these, or one, with DVC, as one MLflow run",
     },
     "The model:": {
         "predict": "predict the rows of a file, or a folder of images",
