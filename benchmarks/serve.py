@@ -89,7 +89,7 @@ def in_process(folder: Path, loaded: PyFuncModel) -> dict[str, Callable[[pd.Data
     def networks(rows: pd.DataFrame) -> object:
         if len(rows) not in encoded:  # in the warm-up
             encoded[len(rows)] = torch.from_numpy(model.encode(rows_of(rows)))
-        return model._model.outputs(encoded[len(rows)].numpy())
+        return model.model.outputs(encoded[len(rows)].numpy())
 
     return {
         "networks, of encoded rows": networks,

@@ -5,8 +5,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
@@ -227,6 +229,8 @@ def test_any_error_is_one_line(call: Callable[..., Outcome], error: Exception, w
 
 def test_an_error_may_have_a_status_of_its_own(call: Callable[..., Outcome]) -> None:
     assert call(fails(RowsChangedError("they moved"))) == (3, "", "train: they moved\n")
+    answer = HTTPError("http://127.0.0.1", 404, "Not Found", Message(), None)  # its `status` is no exit status
+    assert call(fails(answer))[0] == 1
 
 
 @pytest.mark.parametrize("error", [WellfitError("the rule"), OSError(28, "the rule"), ValueError("the rule")])

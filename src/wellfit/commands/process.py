@@ -76,8 +76,10 @@ def _explain(error: BaseException) -> tuple[int, str]:
     """Exit status and words for what ended a command."""
     if interruption := interruption_behind(error):
         return (TERMINATED if interruption.args else INTERRUPTED), "interrupted"
-    if isinstance(error, WellfitError | OSError):  # of a full disk or a missing right, the system's words say it all
-        return getattr(error, "status", 1), str(error)
+    if isinstance(error, WellfitError):
+        return error.status, str(error)
+    if isinstance(error, OSError):  # of a full disk or a missing right, the system's words say it all
+        return 1, str(error)
     if isinstance(error, ModuleNotFoundError):  # as where only the packages are that predict
         return 1, f"this needs the package {error.name}: install wellfit with all that it depends on"
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
