@@ -130,7 +130,7 @@ def test_what_the_server_cannot_use_is_answered_with_400_and_a_line(server: str)
     assert answer.status_code == 400
     # MLflow puts the rows before it.
     said = answer.json()["message"].splitlines()[-1]
-    assert said == "Error: the rows: none of the columns that the model takes (size, colour) is there; there are weight"
+    assert said == "Error: the rows: none of the columns that the model takes (size, colour) is there"
 
 
 def test_a_worse_model_becomes_the_challenger(clone: Path, call: Run, trained: str) -> None:

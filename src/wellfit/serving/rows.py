@@ -119,9 +119,9 @@ def encode_table(
     columns, inputs = Columns(table, reading.missing, path, first_row), meta.inputs
     there = [source for source in inputs if source.name in columns.names]
     if not there:
+        others = f"; there are {listed(columns.names)}" if columns.names else ""  # MLflow drops them
         raise WellfitError(
-            f"{path}: none of the columns that the model takes ({listed([s.name for s in inputs])}) is there; "
-            f"there are {listed(columns.names)}"
+            f"{path}: none of the columns that the model takes ({listed([s.name for s in inputs])}) is there{others}"
         )
     summary.rows += len(columns)
     summary.absent = [source.name for source in inputs if source not in there]
