@@ -26,7 +26,7 @@ setup:  ## install everything into .venv (the others do this first, and it does 
 repro: setup  ## run the whole pipeline: fetch, preprocess, baseline, tune, train, evaluate
 	@$(ACTIVE) dvc repro $(ARGS)
 	@git diff --quiet -- reports 2>/dev/null; [ $$? -ne 1 ] || echo 'Scores differ from the committed ones, which is' \
-		'expected on another machine (README, Reproducible): dvc metrics diff'
+		'expected on another machine (docs/pipeline.md): dvc metrics diff'
 	@echo 'The run as one page: reports/report.html   Scores: reports/evaluate/metrics.json   All runs: make ui'
 
 test: setup  ## run the tests (ARGS="-k name", ARGS="-m slow")

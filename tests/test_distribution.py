@@ -111,6 +111,7 @@ def test_the_image_of_the_pipeline_installs_the_lock_as_set_up_does() -> None:
     for option in ("--require-hashes", "--compile-bytecode", "--build-constraints", "--no-deps"):
         assert option in install
         assert option in setup
+    assert install.count("--require-hashes") == 2  # of uv, and of all others
 
 
 def test_what_is_sent_to_docker_is_the_pipeline_and_nothing_of_its_user(tmp_path: Path) -> None:

@@ -85,8 +85,12 @@ def call(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..
     """Runs a stage inside this process, which reads ``params.yaml`` or one of the named files."""
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def run(main: Callable[[Any], None], argv: Sequence[str] = (), *, is_named: bool = False) -> Outcome:
-        command = of_file(main, load_named, lambda: {"a": "First", "bbb": "Second"}) if is_named else of_params(main)
+    titles = {"a": "First", "bbb": "Second"}
+
+    def run(
+        main: Callable[[Any], None], argv: Sequence[str] = (), *, is_named: bool = False, default: str | None = None
+    ) -> Outcome:
+        command = of_file(main, load_named, lambda: titles, default) if is_named else of_params(main)
         try:
             status = call_command(command, "Does what a test wants.", argv, "python pipelines/train.py")
         except SystemExit as stop:  # argparse, on --help or a wrong option
@@ -403,6 +407,12 @@ def test_a_named_file_is_read_instead_of_params_yaml(call: Callable[..., Outcome
     assert call(got.append, argv, is_named=True) == (0, "", "")
     assert got == [("a", ["optim.lr=0.1"])]
     assert [path.name for path in (root / ".wellfit" / "locks").iterdir()] == ["train-a.lock"]
+
+
+def test_a_name_may_be_left_out_where_one_is_meant(call: Callable[..., Outcome]) -> None:
+    got: list[tuple[str, list[str]]] = []
+    assert call(got.append, ["--lr", "0.1"], is_named=True, default="a") == (0, "", "")
+    assert got == [("a", ["optim.lr=0.1"])]
 
 
 def test_help_lists_the_named_files(call: Callable[..., Outcome]) -> None:

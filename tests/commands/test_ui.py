@@ -69,11 +69,11 @@ def test_a_port_that_is_taken_is_named(project: Path, started: Started, capsys: 
 
 
 @pytest.mark.parametrize("port", ["-1", "0", "65536", "http"])
-def test_what_is_no_port_is_one_line(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_no_port_is_one_line(port: str, started: Started, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         program.run(["ui", f"--port={port}"])
     said = f"ui: argument --port: must be a whole number from 1 to 65535, got {port}; --help lists the options\n"
-    assert capsys.readouterr().err == said
+    assert (capsys.readouterr().err, started) == (said, [])
 
 
 def test_a_server_has_its_own_pages(

@@ -104,11 +104,11 @@ def test_columns_that_moved_come_first(tmp_path: Path) -> None:
 def test_parts_of_the_rows_add_up(tmp_path: Path) -> None:
     csv_file(tmp_path / "own.csv")
     model = wellfit.load(leave_model(tmp_path)[0])
-    rows, summary = frame().assign(city="Paris"), Summary(model.profile)
+    rows, counted = frame().assign(city="Paris"), Counted(model.profile)
+    summary = Summary(counted)
     for start in (0, 50, 100):
         model.predictions(model.encode(rows.iloc[start : start + 50], summary), summary)
-    assert summary.counted is not None
-    assert summary.counted.compare().as_json() == model.compare(rows).as_json()
+    assert counted.compare().as_json() == model.compare(rows).as_json()
 
 
 @pytest.mark.parametrize(

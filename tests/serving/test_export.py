@@ -65,7 +65,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
         for seed, settings in enumerate(MEMBERS)
     ]
     decision = Decision(coverage=0.9, bound=0.6, temperature=0.7, threshold=0.45)
-    save_model(folder, members, meta, decision, describe_reading(params.data, meta), "# card\n")
+    profile = wellfit.load(folder).profile
+    save_model(folder, members, meta, decision, describe_reading(params.data, meta), profile, "# card\n")
     return wellfit.load(folder)
 
 

@@ -70,6 +70,13 @@ def test_classes_are_predicted_alike(classes: Predictor) -> None:
     assert 1 < found["sets"].sum(1).mean() < 2
 
 
+def test_no_set_is_empty(classes: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(classes, "decision", Decision(coverage=0.9, bound=0.3))
+    sets = run(classes, *inputs_of(classes, frame()))["sets"]
+    np.testing.assert_array_equal(sets, classes.predict_set(frame()))
+    assert (classes.predict_proba(frame()).max(1) < 0.7).any()
+
+
 def test_gaps_are_filled_and_codes_that_no_category_has_are_none(classes: Predictor) -> None:
     rows = frame().iloc[1:9]
     numbers, codes = inputs_of(classes, rows)

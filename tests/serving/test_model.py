@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import numpy as np
 import pytest
@@ -82,3 +83,31 @@ def test_a_model_of_other_data_is_refused(make_params: Make, processed: Processe
     leave_network(tmp_path, make_params(), load_meta(processed()), width=3)
     with pytest.raises(WellfitError, match=r"best\.safetensors was trained on other data \(wine\) than data/.*/wine:"):
         load_model(tmp_path, load_meta(processed(seed=1)))
+
+
+def test_threads_that_predict_at_once_do_not_disturb_each_other(
+    make_params: Make, processed: Processed, tmp_path: Path
+) -> None:
+    data = processed("table")
+    meta = load_meta(data)
+    row = load_split(data, meta, "test").x[:1]
+    params = make_params("table", "model.norm=batch", "model.dropout=0.5")  # both differ in training
+    leave_network(tmp_path, params, meta, width=3)
+    model = load_model(tmp_path, meta).model
+    expected = model.outputs(row)
+    computes, another = Event(), Event()
+    first = Thread(target=model.outputs, args=[row])
+
+    def meet(*_: object) -> None:
+        if current_thread() is first:
+            computes.set()
+            another.wait(10)
+        else:
+            another.set()
+            first.join()  # ends while this one computes
+
+    ((network, _),) = model.networks
+    network.register_forward_pre_hook(meet)
+    first.start()
+    computes.wait(10)
+    np.testing.assert_array_equal(model.outputs(row), expected)

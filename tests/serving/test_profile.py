@@ -8,7 +8,8 @@ import pytest
 
 import wellfit
 from wellfit.data.store import load_split
-from wellfit.serving.profile import Bins, fit_profile, observe
+from wellfit.serving.drift import Counted
+from wellfit.serving.profile import Bins, fit_bins, fit_profile, observe
 from wellfit.serving.rows import Summary
 
 from .own import csv_file, image_folder, leave_model
@@ -18,9 +19,7 @@ from .test_rows import frame
 
 def bins_of(values: list[float], categories: list[str] | None = None) -> Bins:
     """The bins of a column of training rows."""
-    from wellfit.serving.profile import _fit
-
-    return _fit("size", np.array(values, np.float32), categories)
+    return fit_bins("size", np.array(values, np.float32), categories)
 
 
 def test_numbers_stand_in_tenths_of_the_training_rows() -> None:
@@ -70,10 +69,9 @@ def test_the_training_rows_as_a_file_are_counted_as_they_were_when_stored(tmp_pa
     model = wellfit.load(folder)
     train = load_split(tmp_path / "processed" / meta.name, meta, "train")
     rows = [pictures / name for name in train.ids] if kind == "images" else frame().set_index("id").loc[train.ids]
-    summary = Summary(model.profile)
-    model.encode(rows, summary)
-    assert summary.counted is not None
-    found = summary.counted.compare()
+    counted = Counted(model.profile)
+    model.encode(rows, Summary(counted))
+    found = counted.compare()
     assert found.rows == found.training_rows == meta.split_sizes["train"]
     assert [(each.psi, each.moved) for each in found.columns] == [(0, "no")] * len(found.columns)
     names = {each.name for each in found.columns}

@@ -1,5 +1,6 @@
 """The registry: the first version is the champion, a worse one is the challenger, and what cannot be told is said."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,8 @@ def test_a_worse_model_is_the_challenger_and_a_better_one_the_champion(
     release(project, evaluated(project, BAD))
     assert capsys.readouterr().out.endswith("version 1 of wellfit-own is the champion: the first version\n")
     assert version("champion").version == 1
+    logged = open_client().get_logged_model(tracking.logged_model(version("champion").run_id) or "")
+    assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "wellfit-own", "version": "1"}]
 
     better = evaluated(project, GOOD)
     release(project, better)

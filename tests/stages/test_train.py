@@ -77,6 +77,7 @@ def test_everything_is_in_mlflow_when_the_run_ends(project: Path, prepared: Path
     for name in ("train/loss", "val/loss", "train/accuracy", "val/accuracy", "lr", "grad_norm", "seconds"):
         assert [m.step for m in client.get_metric_history(found.info.run_id, name)] == list(range(1, 9)), name
     assert found.data.metrics["samples_per_second"] > 0
+    assert not [name for name in found.data.metrics if name.startswith("best/train/")], "charts would open with them"
     best = found.data.metrics["best/val/loss"]
     assert best == min(m.value for m in client.get_metric_history(found.info.run_id, "val/loss"))
     artifacts = Path(found.info.artifact_uri.removeprefix("file://"))

@@ -1,6 +1,7 @@
 """The model in MLflow: it takes rows as their owner has them, and needs neither the repository nor a pickle."""
 
 import base64
+import json
 import os
 import warnings
 from pathlib import Path
@@ -30,7 +31,9 @@ def logged(root: Path, *settings: str, decision: Decision | None = None) -> tupl
     example = example_rows(params.data, meta, load_split(root / "processed" / meta.name, meta, "test"))
     with tracking.start_run("train", "train own mlp", meta) as run:
         run.log_params({"optim.lr": 0.1})
-        run.log_metrics({"test/accuracy": 0.75})
+        run.log_epoch(1, {"val/loss": 0.5})
+        run.log_metrics({"test/accuracy": 0.75, "test/accuracy_low": 0.5, "test/single/accuracy": 0.25})
+        run.log_metrics({"best/val/loss": 0.5, "n_parameters": 3})
         run.flush()
         model_id = tracking.log_model(run, folder, meta, example, has_coverage=True)
     return folder, model_id, run, meta
@@ -44,7 +47,7 @@ def load(model_id: str) -> Any:
 
 def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     csv_file(project / "own.csv")
-    folder, model_id, run, _ = logged(project)
+    folder, model_id, run, meta = logged(project)
     model, own = load(model_id), wellfit.load(folder)
     rows = frame().drop(columns=["id", "sold"])
     found = model.predict(rows)
@@ -55,6 +58,17 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     assert [str(name) for name in model.metadata.get_output_schema().input_names()] == [
         *("predicted", "set", "p_bad", "p_good")
     ]
+    with warnings.catch_warnings(action="ignore"):  # of type hints in MLflow's own models
+        from mlflow.pyfunc.scoring_server import invocations
+    # As the server calls it. MLflow itself refuses CSV where columns may have any type.
+    for sent, kind in [
+        (json.dumps({"dataframe_records": json.loads(rows.to_json(orient="records"))}), "application/json"),
+        (rows.to_parquet(), "application/vnd.apache.parquet"),
+    ]:
+        answer = invocations(sent, kind, model, model.metadata.get_input_schema())
+        lines = json.loads(answer.response)["predictions"]
+        assert (answer.status, [line["predicted"] for line in lines]) == (200, own.predict(rows).tolist())
+        np.testing.assert_allclose([line["p_good"] for line in lines], found["p_good"])
     typed = rows.assign(age=rows["age"].replace("", None).astype(float), share=3)
     assert len(model.predict(typed.drop(columns="city"))) == 120, "typed, and with a column missing"
     with pytest.raises(MlflowException, match="the rows: none of the columns that the model takes") as caught:
@@ -65,7 +79,14 @@ def test_it_predicts_raw_rows_as_the_folder_does(project: Path) -> None:
     assert (kept.name, kept.model_id, kept.source_run_id, str(kept.status)) == ("model", model_id, run.id, "READY")
     assert kept.params["optim.lr"] == "0.1"
     assert kept.tags["mlflow.note.content"] == "# card\n"
-    assert {metric.key: metric.value for metric in kept.metrics or []} == {"test/accuracy": 0.75}
+    scores = {each.key: (each.value, each.dataset_name, each.dataset_digest) for each in kept.metrics or []}
+    assert scores == {
+        "test/accuracy": (0.75, "own", meta.sha256[:8]),
+        "best/val/loss": (0.5, "own", meta.sha256[:8]),
+    }
+    logged_run = open_client().get_run(run.id)
+    assert [each.model_id for each in logged_run.outputs.model_outputs] == [model_id]
+    assert len(open_client().get_metric_history(run.id, "test/accuracy")) == 1, "told once, though two know it"
     files = [path.name for path in (project / "mlartifacts").rglob("*") if path.is_file()]
     assert not [name for name in files if name.endswith((".pkl", ".pickle", ".pyc"))]
     assert {"card.md", "weights.safetensors", "served.py", "input_example.json"} <= set(files)
@@ -89,6 +110,33 @@ def test_it_compares_rows_with_the_training_rows(project: Path, caplog: pytest.L
         lines = [record.getMessage() for record in caplog.records if record.name == "wellfit"]
         assert len([line for line in lines if "column 'city' moved much: 'unseen or rare' has 100.0 %" in line]) == said
     assert lines[0].startswith("of the last 10,200 rows, ")
+
+
+def test_the_study_and_the_trial_behind_a_model_have_it_as_an_output(project: Path) -> None:
+    csv_file(project / "own.csv")
+    folder, meta, _ = leave_model(project)
+
+    def trial(lr: float, parent: tracking.Run) -> str:
+        params = {"optim.lr": lr, "model.hidden": [8, 4], "model.activation": "relu"}
+        told = tracking.EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, params, {}, [], 0, [])
+        run_id = tracking.create_ended_run(told, meta, parent)
+        tracking.fill_ended_run(run_id, told)
+        return run_id
+
+    with tracking.start_run("tune", "tune own mlp", meta) as study:
+        other, chosen = trial(0.1, study), trial(0.01, study)
+    with tracking.start_run("train", "train own mlp", meta) as run:
+        run.log_params({"optim.lr": 0.01, "model.hidden": [8, 4], "model.activation": "relu"})
+        searched = ["optim.lr", "model.hidden", "model.activation"]
+        example = frame().drop(columns=["id", "sold"]).head(2)
+        model_id = tracking.log_model(run, folder, meta, example, searched, has_coverage=True)
+
+    def outputs(run_id: str) -> list[str]:
+        found = open_client().get_run(run_id).outputs
+        return [each.model_id for each in found.model_outputs] if found else []
+
+    assert outputs(run.id) == outputs(chosen) == outputs(study.id) == [model_id]
+    assert outputs(other) == []
 
 
 def test_an_evaluation_anew_takes_the_place_of_the_model_before(project: Path) -> None:

@@ -98,7 +98,13 @@ class Engine:
         return folder
 
     def open(self, publisher: Publisher) -> None:
-        details = {"folder": str(self.folder.absolute()), "storage": PARAMS.tune.storage}
+        details = {
+            "folder": str(self.folder.absolute()),
+            "storage": PARAMS.tune.storage,
+            "searched": list(PARAMS.tune.searched),
+            "monitor": "val/loss",
+            "higher_is_better": False,
+        }
         tags = {"wellfit.study": self.folder.name, "mlflow.note.content": describe_study(PARAMS, META)}
         publisher.open("tune", "tune moons mlp", META, flatten(study_config(PARAMS)), tags, details)
 
@@ -173,6 +179,9 @@ def test_a_study_that_ends_well(engine: Engine, project: Path) -> None:
     assert "Best: trial 0" in study.data.tags["mlflow.note.content"]
     assert (Path(study.info.artifact_uri.removeprefix("file://")) / "tune" / "trials.csv").is_file()
     assert json.loads((engine.folder / "run.json").read_text()) == {"run_id": study.info.run_id}
+    views = client.get_experiment(study.info.experiment_id).tags
+    assert study.info.run_id in views["mlflow.sharedViewState.trials"]
+    assert "params.`optim.lr`" in views["mlflow.sharedViewState.runs"]
     assert not list(project.rglob("*open*.lock"))
     assert sorted(path.name for path in project.glob("mlflow.db*")) == ["mlflow.db"]  # a file that can be copied
 

@@ -82,9 +82,7 @@ def of_file(
     """
 
     def add_options(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument(
-            "--name", required=default is None, default=default, help="which one; they are listed below"
-        )
+        parser.add_argument("--name", required=default is None, default=default, help="one of those listed below")
         _add_settings(parser)
 
     def work(args: argparse.Namespace) -> None:

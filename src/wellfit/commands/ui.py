@@ -37,7 +37,10 @@ def _ui(args: Namespace) -> None:
     _check_free(args.port)
     if not (root / "mlflow.db").exists():
         open_store()
-    print(f"The runs: http://{HOST}:{args.port}/#/experiments/1/runs?workflowType=machine_learning", flush=True)
+    print(
+        f"The runs: http://{HOST}:{args.port}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=runs",
+        flush=True,
+    )
     # In the place of this process, so that Ctrl-C and whoever started it reach the server.
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
     os.execve(sys.executable, [*command, "--host", HOST, "--port", str(args.port)], os.environ | VARIABLES)

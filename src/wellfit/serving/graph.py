@@ -111,7 +111,7 @@ class TableRows(nn.Module):
             parts += [torch.where(missing, self.fill, numbers), missing[:, self.flagged].float()]
         if len(self.counts):
             codes = inputs[-1]
-            parts.append(torch.where((codes >= 0) & (codes < self.counts), codes, OTHER).float())
+            parts.append(torch.where(codes < self.counts, codes, OTHER).float())
         return torch.cat(parts, 1)
 
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from wellfit.data.store import Meta
 from wellfit.data.target import in_own_unit
 from wellfit.errors import WellfitError
+from wellfit.interruptions import check
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
-from wellfit.models.predict import predict
+from wellfit.models.predict import CHUNK
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints
 from wellfit.training.loss import head_width
 
@@ -42,8 +43,13 @@ class TrainedModel:
 
     def __init__(self, checkpoints: Sequence[Checkpoint], meta: Meta) -> None:
         self._meta = meta
-        inputs: dict[str, Inputs] = {}  # by how numbers are transformed; networks that do it alike share them
-        self.networks = [_network(checkpoint, meta, inputs) for checkpoint in checkpoints]
+        sections = [ModelConfig.model_validate(checkpoint.info["config"]["model"]) for checkpoint in checkpoints]
+        # Rows are encoded once for all networks that take them alike.
+        inputs = {name: Inputs(meta, name, torch.device("cpu")) for name in {section.numeric for section in sections}}
+        self.networks = [
+            (_network(checkpoint, section, inputs[section.numeric], meta), inputs[section.numeric])
+            for checkpoint, section in zip(checkpoints, sections, strict=True)
+        ]
         self._shares = [1.0] if len(checkpoints) == 1 else [float(each.info["share"]) for each in checkpoints]
 
     def outputs(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -54,8 +60,8 @@ class TrainedModel:
         Args:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
-        stored = torch.from_numpy(np.array(rows))
-        return self.mean([predict(network, inputs, stored) for network, inputs in self.networks]).numpy()
+        chunks = [self._of_chunk(chunk) for chunk in torch.from_numpy(np.array(rows)).split(CHUNK)]
+        return self.mean([torch.cat(parts) for parts in zip(*chunks, strict=True)]).numpy()
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
         """What :meth:`outputs` returns, of what each of the networks puts out, (n, outputs)."""
@@ -68,6 +74,16 @@ class TrainedModel:
             return logits[0]
         parts = [each.log_softmax(1) + math.log(share) for each, share in zip(logits, self._shares, strict=True)]
         return torch.stack(parts).logsumexp(0)
+
+    @torch.inference_mode()
+    def _of_chunk(self, rows: Tensor) -> list[Tensor]:
+        """The outputs of each network."""
+        encoded = {inputs: inputs(rows) for inputs in {inputs for _, inputs in self.networks}}
+        outputs = []
+        for network, inputs in self.networks:
+            outputs.append(network(encoded[inputs]))
+            check()
+        return outputs
 
     def predict(self, rows: NDArray[Any]) -> NDArray[np.float64]:
         """Probabilities of the classes, (n, C), or numbers in the target's unit, (n,).
@@ -85,15 +101,12 @@ class TrainedModel:
         return probabilities
 
 
-def _network(checkpoint: Checkpoint, meta: Meta, known: dict[str, Inputs]) -> tuple[nn.Module, Inputs]:
-    config = checkpoint.info["config"]
-    settings, width = ModelConfig.model_validate(config["model"]), head_width(config["loss"]["name"], meta)
-    if settings.numeric not in known:
-        known[settings.numeric] = Inputs(meta, settings.numeric, torch.device("cpu"))
-    inputs = known[settings.numeric]
+def _network(checkpoint: Checkpoint, settings: ModelConfig, inputs: Inputs, meta: Meta) -> nn.Module:
+    """The network of a checkpoint, in evaluation mode for good: a server predicts in several threads at once."""
+    width = head_width(checkpoint.info["config"]["loss"]["name"], meta)
     network = build_model(settings, inputs.shape, width, inputs.columns)
     network.load_state_dict(checkpoint.weights)
-    return network, inputs
+    return network.eval()
 
 
 class Delivered(NamedTuple):

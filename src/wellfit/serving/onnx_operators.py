@@ -68,18 +68,12 @@ def scalar_tensor(
     return op.Constant(value=ir.tensor(s, dtype=ir.DataType(dtype)))
 
 
-def clamp(self: FLOAT | DOUBLE, min: float | None = None, max: float | None = None) -> FLOAT | DOUBLE:
-    """``torch.clamp`` to numbers with all their digits."""
-    return op.Clip(self, *(None if end is None else scalar_tensor(end, self.dtype) for end in (min, max)))
-
-
 # For ``custom_translation_table`` of torch.onnx.export.
 TRANSLATIONS: dict[Any, Callable[..., Any]] = {
     torch.ops.aten.searchsorted.Tensor: searchsorted,
     torch.ops.aten.special_ndtr.default: normal,
     torch.ops.aten.special_ndtri.default: normal_quantile,
     torch.ops.aten.scalar_tensor.default: scalar_tensor,
-    torch.ops.aten.clamp.default: clamp,
 }
 
 

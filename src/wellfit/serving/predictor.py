@@ -14,7 +14,7 @@ from wellfit.data.readers.images import read_images
 from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.decision import Decision
-from wellfit.serving.drift import Comparison
+from wellfit.serving.drift import Comparison, Counted
 from wellfit.serving.model import TrainedModel
 from wellfit.serving.profile import Profile, observe
 from wellfit.serving.rows import Reading, Summary, as_arrow, encode_table
@@ -142,10 +142,17 @@ class Predictor:
         Raises:
             WellfitError: rows that cannot be read.
         """
-        summary = Summary(self.profile)
-        self.predictions(self.encode(rows, summary), summary)
-        assert summary.counted is not None
-        return summary.counted.compare()
+        return self.predict_and_count(rows)[1].compare()
+
+    def predict_and_count(self, rows: Any) -> tuple[Predictions, Counted]:
+        """Everything that is predicted of rows, and their counts, to compare them with the training rows.
+
+        Raises:
+            WellfitError: rows that cannot be read.
+        """
+        counted = Counted(self.profile)
+        summary = Summary(counted)
+        return self.predictions(self.encode(rows, summary), summary), counted
 
     def encode(self, rows: Any, summary: Summary | None = None) -> NDArray[Any]:
         """Rows as the training rows are stored: see `wellfit.data.store.Split.x`.

@@ -107,13 +107,13 @@ def fit_profile(meta: Meta, rows: NDArray[Any], predicted: NDArray[Any]) -> Prof
     parts = (np.array(rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
     values = np.concatenate([observe(meta, part, stored_gaps(meta, part)) for part in parts])
     if meta.kind == "images":
-        columns = [_fit(name, column) for name, column in zip(_of_images(meta), values.T, strict=True)]
+        columns = [fit_bins(name, column) for name, column in zip(_of_images(meta), values.T, strict=True)]
     else:
         columns = [
-            _fit(column.name, cells, None if column.fill is not None else column.categories)
+            fit_bins(column.name, cells, None if column.fill is not None else column.categories)
             for column, cells in zip(meta.columns, values.T, strict=True)
         ]
-    predictions = _fit(meta.target_name, predicted.astype(np.float64), meta.class_names or None)
+    predictions = fit_bins(meta.target_name, predicted.astype(np.float64), meta.class_names or None)
     return Profile(columns=tuple(columns), predictions=predictions)
 
 
@@ -160,8 +160,14 @@ def stored_gaps(meta: Meta, rows: NDArray[Any]) -> NDArray[np.bool_] | None:
     return gaps
 
 
-def _fit(name: str, values: NDArray[Any], categories: Sequence[str] | None = None) -> Bins:
-    """Bins of (n,) values, NaN where missing: tenths of numbers, or categories by code."""
+def fit_bins(name: str, values: NDArray[Any], categories: Sequence[str] | None = None) -> Bins:
+    """The bins of a column, with its training rows in them: tenths of numbers, or categories.
+
+    Args:
+        name: of the column.
+        values: (n,) numbers, or codes of categories; NaN where missing.
+        categories: by code; None for numbers.
+    """
     if categories is not None:
         empty = Bins(name=name, kind="categories", categories=tuple(categories), counts=())
     elif len(there := values[~np.isnan(values)]):

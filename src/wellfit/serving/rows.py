@@ -19,7 +19,7 @@ from wellfit.data.sources import expand, input_names
 from wellfit.data.store import Column, Meta, Split, Unread
 from wellfit.errors import WellfitError
 from wellfit.serving.drift import Counted
-from wellfit.serving.profile import Profile, observe
+from wellfit.serving.profile import observe
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +53,7 @@ class Summary:
     """What new rows have that the training rows had not, over all parts of a file.
 
     Args:
-        profile: of the training rows; None: new rows are not compared with them.
+        counted: gets the rows, to compare them with the training rows; None: they are not compared.
 
     Attributes:
         rows: that were read.
@@ -62,17 +62,16 @@ class Summary:
         missing: empty cells of inputs, by column.
         unread: cells that cannot be read as in the training rows, and count as missing.
         unseen: cells of categories that the model does not tell apart.
-        counted: the rows by the bins of the profile; None without one.
     """
 
-    def __init__(self, profile: Profile | None = None) -> None:
+    def __init__(self, counted: Counted | None = None) -> None:
         self.rows = 0
         self.absent: list[str] = []
         self.unknown: list[str] = []
         self.missing: dict[str, int] = {}
         self.unread: dict[str, Unread] = {}
         self.unseen: dict[str, Unread] = {}
-        self.counted = Counted(profile) if profile else None
+        self.counted = counted
 
     def sentences(self, meta: Meta) -> list[str]:
         """One for each column that is odd, and one for those that are not known."""

@@ -268,7 +268,9 @@ def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path, mode
     run.flush()  # the model takes over the scores that the store has
     meta, has_coverage = evaluated.meta, evaluated.decided.decision.coverage is not None
     example = example_rows(evaluated.params.data, meta, evaluated.test)
-    tracking.log_model(run, models / meta.name, meta, example, has_coverage=has_coverage)
+    tune = evaluated.params.tune
+    searched = list(tune.searched) if tune.enabled else []
+    tracking.log_model(run, models / meta.name, meta, example, searched, has_coverage=has_coverage)
     if evaluated.baselines:
         run.tag("wellfit.baselines", conclusion(evaluated.baselines, evaluated.decided.decision.threshold))
         _add_baselines(run, evaluated.baselines, evaluated.meta)

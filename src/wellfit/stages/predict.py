@@ -14,7 +14,7 @@ from wellfit.data.readers.image_files import images_below
 from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, csv_parts, parquet_parts
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.files import replacing_file, write_json
-from wellfit.serving.drift import Comparison
+from wellfit.serving.drift import Comparison, Counted
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
 from wellfit.serving.rows import Reading, Summary, encode_table, listed
@@ -77,7 +77,8 @@ def predict(options: Options) -> None:
     """
     model = load_model_folder(options.model)
     _check(options, model)
-    summary, n = Summary(model.profile if options.check else None), 0
+    counted = Counted(model.profile) if options.check else None
+    summary, n = Summary(counted), 0
     with replacing_file(options.output) as file:
         for part in _parts(model, options, summary):
             table = _table(part.ids, model.predictions(part.rows, summary), model, options)
@@ -90,8 +91,8 @@ def predict(options: Options) -> None:
         print(f"note: {sentence}")
     what = "images" if model.meta.kind == "images" else "rows"
     print(f"predicted {model.meta.target_name!r} of {n:,} {what} with {options.model}: {options.output}")
-    if summary.counted is not None:
-        _compare(summary.counted.compare(), model, options, notes)
+    if counted is not None:
+        _compare(counted.compare(), model, options, notes)
 
 
 def _compare(found: Comparison, model: Predictor, options: Options, notes: Sequence[str]) -> None:

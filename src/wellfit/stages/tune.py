@@ -97,7 +97,13 @@ def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData
         "wellfit.study": study.folder.name,  # by which the storage of Optuna knows it
         "mlflow.note.content": describe_study(params, data.meta),
     }
-    details = {"folder": str(study.folder.absolute()), "storage": params.tune.storage}
+    details = {
+        "folder": str(study.folder.absolute()),
+        "storage": params.tune.storage,
+        "searched": list(params.tune.searched),
+        "monitor": params.train.monitor,
+        "higher_is_better": is_higher_better(params.train.monitor),
+    }
     name = f"tune {data.meta.title} {params.model.name}"
     publisher.open("tune", name, data.meta, flatten(study_config(params)), tags, details)
 

@@ -26,6 +26,7 @@ from wellfit.tracking.run import (
     start_run,
 )
 from wellfit.tracking.store import is_held, open_store, shown_store_uri, store_uri, write_ahead
+from wellfit.tracking.views import runs_view, trials_view
 
 __all__ = [
     "CHALLENGER",
@@ -48,9 +49,11 @@ __all__ = [
     "open_store",
     "project_run",
     "reopen_run",
+    "runs_view",
     "shown_store_uri",
     "start_parent_run",
     "start_run",
     "store_uri",
+    "trials_view",
     "write_ahead",
 ]

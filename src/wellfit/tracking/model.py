@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from wellfit.tracking.store import open_client, store_uri, unreachable_in_one_li
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.tracking import MlflowClient
     from mlflow.types import ParamSchema, Schema
 
     from wellfit.data.store import Meta
@@ -23,10 +25,14 @@ NAME = "model"
 PACKAGE = Path(__file__).parents[1]  # the code that loads the model, which goes with it
 SERVED = Path(__file__).with_name("served.py")
 LONGEST_NOTE = 5000  # characters: MLflow's stores take 5,000 at least
+# Of test rows and of validation rows, without the ends of intervals, which are in the card, and without baselines.
+SCORE = re.compile(r"(test|best/val)/(?!.*_(low|high)$)[^/]+")
 NOISY = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "mlflow.utils.requirements_utils")
 
 
-def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_coverage: bool) -> str:
+def log_model(
+    run: Run, folder: Path, meta: Meta, example: pd.DataFrame, searched: Sequence[str] = (), *, has_coverage: bool
+) -> str:
     """Logs a model folder as the run's model, and returns its id in MLflow.
 
     Args:
@@ -34,10 +40,13 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
         folder: as `wellfit.serving.folder.save_model` wrote it.
         meta: of the data that it was trained on.
         example: a few rows as their owner has them, without what is no input.
+        searched: keys whose values a study chose. The model is an output of that study, too, and of its trial with
+            these values: to log another model for that trial would take as long, and predict no better.
         has_coverage: whether it gives intervals or sets.
     """
     with unreachable_in_one_line(), _quiet(), _at(store_uri()):
         import mlflow.pyfunc
+        from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model, ModelSignature
 
         client, earlier = open_client(), models_of(run)
@@ -48,8 +57,7 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
         Model.log(
             None,
             flavor=mlflow.pyfunc,
-            model_id=made.model_id,
-            run_id=run.id,
+            model_id=made.model_id,  # without the run, all metrics of which MLflow would copy
             python_model=str(SERVED),
             artifacts={"model": str(folder)},
             code_paths=[str(PACKAGE)],
@@ -57,11 +65,37 @@ def log_model(run: Run, folder: Path, meta: Meta, example: pd.DataFrame, *, has_
             signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage), _params()),
             input_example=example,
         )
+        for run_id in (run.id, *_behind(client, run, searched, meta)):
+            client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+        _log_scores(client, run, made.model_id, meta)
         card = (folder / "card.md").read_text(encoding="utf-8")
         client.set_logged_model_tags(made.model_id, {"mlflow.note.content": _shortened(card)})
         for model_id in earlier:  # of an evaluation before
             client.delete_logged_model(model_id)
     return str(made.model_id)
+
+
+def _behind(client: MlflowClient, run: Run, searched: Sequence[str], meta: Meta) -> list[str]:
+    """The ids of the trial whose values the run has, the latest one, and of its study; none where there is none."""
+    if not searched:
+        return []
+    params = client.get_run(run.id).data.params
+    query = ["tags.`wellfit.stage` = 'trial'", f"tags.`wellfit.data_sha256` = '{meta.sha256}'"]
+    query += [f"params.`{key}` = '{params[key]}'" for key in searched if key in params]
+    latest = ["attributes.start_time DESC"]
+    found = client.search_runs([run.experiment_id], " and ".join(query), order_by=latest, max_results=1)
+    return [run_id for trial in found for run_id in (trial.info.run_id, trial.data.tags["mlflow.parentRunId"])]
+
+
+def _log_scores(client: MlflowClient, run: Run, model_id: str, meta: Meta) -> None:
+    """Tells the model the scores that its run has, and of which data they are."""
+    from mlflow.entities import Metric
+
+    names = [name for name in client.get_run(run.id).data.metrics if SCORE.fullmatch(name)]
+    known = [client.get_metric_history(run.id, name)[-1] for name in names]
+    data = {"dataset_name": meta.title, "dataset_digest": meta.sha256[:8]}
+    scores = [Metric(each.key, each.value, each.timestamp, each.step, model_id, **data) for each in known]
+    client.log_batch(run.id, metrics=scores)
 
 
 def _shortened(card: str) -> str:

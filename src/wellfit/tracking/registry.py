@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -85,4 +86,9 @@ def add_version(name: str, model_id: str, run_id: str, alias: str, tags: Mapping
             name, source, run_id, tags=dict(tags), description=description, model_id=model_id
         )
         client.set_registered_model_alias(name, alias, made.version)
+        # By which the page of the model knows its versions. A server has done so itself.
+        version = {"name": name, "version": str(made.version)}
+        known = json.loads(client.get_logged_model(model_id).tags.get("mlflow.modelVersions", "[]"))
+        others = [each for each in known if str(each["version"]) != version["version"] or each["name"] != name]
+        client.set_logged_model_tags(model_id, {"mlflow.modelVersions": json.dumps([*others, version])})
     return str(made.version)

@@ -121,6 +121,12 @@ class Run:
         """Sets a tag."""
         self._call(self._client.set_tag, key, value)
 
+    def tag_experiment(self, tags: Mapping[str, str]) -> None:
+        """Sets tags of the run's experiment."""
+        with unreachable_in_one_line():
+            for key, value in tags.items():
+                self._client.set_experiment_tag(self.experiment_id, key, value)
+
     def log_input(self, meta: Meta) -> None:
         """Logs the data set as the run's input."""
         self._call(self._client.log_inputs, datasets=[_dataset_input(meta)])

@@ -7,7 +7,7 @@ import binascii
 import logging
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,9 @@ from mlflow.pyfunc.model import PythonModel
 
 import wellfit
 from wellfit.errors import WellfitError
-from wellfit.serving.drift import Counted
-from wellfit.serving.rows import Summary
+
+if TYPE_CHECKING:
+    from wellfit.serving.drift import Counted
 
 COMPARED_ROWS = 10_000  # after so many, what moved is logged
 LOG = logging.getLogger("wellfit")
@@ -29,7 +30,8 @@ class ServedModel(PythonModel):
 
     def load_context(self, context: Any) -> None:
         self._model = wellfit.load(context.artifacts["model"])
-        self._counted, self._lock = Counted(self._model.profile), Lock()  # a server answers in several threads
+        self._counted: Counted | None = None
+        self._lock = Lock()  # a server answers in several threads
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
         """A line for each row: ``predicted``, ``p_<class>``, and ``low`` and ``high``, or ``set``, as JSON.
@@ -37,27 +39,27 @@ class ServedModel(PythonModel):
         With ``check`` in ``params``, a line for each column instead, and one for the predictions: how far these rows
         are from the training rows.
         """
-        model, summary = self._model, Summary(self._model.profile)
-        assert summary.counted is not None
+        model = self._model
         try:
             rows = _images(model_input) if model.meta.kind == "images" else model_input
-            found = model.predictions(model.encode(rows, summary), summary)
+            found, counted = model.predict_and_count(rows)
         except WellfitError as error:  # of the caller: the server answers 400, and not 500
             raise MlflowException.invalid_parameter_value(str(error)) from None
         if params and params.get("check"):
-            return summary.counted.compare().as_lines()
-        self._watch(summary.counted)
+            return counted.compare().as_lines()
+        self._watch(counted)
         return model.as_lines(found)
 
     def _watch(self, counted: Counted) -> None:
         """Adds up the rows of all requests, and logs what moved in the last 10,000."""
         with self._lock:
-            self._counted.add(counted)
-            if self._counted.rows < COMPARED_ROWS:
-                return
-            found, self._counted = self._counted.compare(), Counted(self._model.profile)
-        for sentence in found.sentences():
-            LOG.warning("of the last %s rows, %s", f"{found.rows:,}", sentence)
+            if self._counted is not None:
+                counted.add(self._counted)
+            is_enough = counted.rows >= COMPARED_ROWS
+            self._counted = None if is_enough else counted
+        if is_enough:
+            for sentence in counted.compare().sentences():
+                LOG.warning("of the last %s rows, %s", f"{counted.rows:,}", sentence)
 
 
 def _images(rows: pd.DataFrame) -> Any:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
+from wellfit.tracking.views import runs_view
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "wellfit"
 EXPERIMENT_DESCRIPTION = (
     "Trainings (`train ...`), studies (`tune ...`) with their trials below them, and comparisons (`compare ...`) with "
-    "a run for each variant and seed. The reports, with their pictures, are among the artifacts."
+    "a run for each variant and seed. The reports, with their pictures, are among the artifacts. The list *Views* has "
+    "tables and charts of what matters: the scores of all runs, and the trials of the latest study."
 )
 OPEN = "open.lock"  # held in the folder of a run while it is open
 OPEN_LOCKS = "open*.lock"  # a shared run has one for each process
@@ -74,11 +76,14 @@ def experiment_id(client: MlflowClient) -> str:
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     with FileLock(project_root() / ".wellfit" / "locks" / "mlflow.lock"):
         found = client.get_experiment_by_name(name)
+        views = runs_view()
         if found:
+            for key in views.keys() - found.tags.keys():  # made by an earlier version, or by hand
+                client.set_experiment_tag(found.experiment_id, key, views[key])
             return str(found.experiment_id)
         local = store_uri().startswith("sqlite")
         artifacts = (project_root() / "mlartifacts").as_uri() if local else None
-        tags = {"mlflow.note.content": EXPERIMENT_DESCRIPTION}
+        tags = {"mlflow.note.content": EXPERIMENT_DESCRIPTION, **views}
         return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
 
 

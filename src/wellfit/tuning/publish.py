@@ -38,7 +38,8 @@ class StudyPublication(Publication):
     Several processes may publish one study; its run is one.
 
     Args:
-        opening: with ``folder``, of the study's records, and ``storage``, as ``tune.storage`` says it.
+        opening: with ``folder``, of the study's records, ``storage``, as ``tune.storage`` says it, ``searched``, the
+            keys of the space, ``monitor``, which is ``train.monitor``, and whether it is to rise.
     """
 
     def __init__(self, opening: Mapping[str, Any]) -> None:
@@ -117,6 +118,9 @@ class StudyPublication(Publication):
             )
             study_run = self._open_run.enter_context(started)
             write_json(file, {"run_id": study_run.id})
+            searched, monitor, higher = (opening[key] for key in ("searched", "monitor", "higher_is_better"))
+            trials = tracking.trials_view(study_run.id, searched, monitor, higher_is_better=higher)
+            study_run.tag_experiment(tracking.runs_view(searched) | trials)
             if again and again != study_run.id:  # another store, or below another run: it lacks the trials
                 for marker in self._folder.glob(f"trials/*/{PUBLISHED}"):
                     marker.unlink()
