@@ -100,30 +100,34 @@ def test_deps_hold_what_is_imported_for_the_result(clone: Path, call: Run, impor
         assert bool(heavy) == (stage not in ("fetch", "preprocess", "baseline")), stage
 
 
-@pytest.mark.parametrize(
-    ("file", "stale"),
-    [
-        ("training/optim.py", {"tune", "train"}),
-        ("models/mlp.py", {"tune", "train", "evaluate"}),
-        ("baselines/fit.py", {"baseline", "evaluate"}),
-        ("tuning/samplers.py", {"tune"}),
-        ("report/page.py", {"evaluate"}),
-        ("data/split.py", {"fetch", "preprocess"}),
-        ("stages/train.py", {"train"}),
-        ("settings/params.py", set()),
-        ("tracking/run.py", set()),
-    ],
-)
-def test_what_computes_a_result_makes_its_stages_stale(
-    clone: Path, call: Run, reproduced: str, file: str, stale: set[str]
-) -> None:
-    path = clone / "src/wellfit" / file
-    text = path.read_text()
-    path.write_text(text + "# changed\n")
+CHANGED = {
+    "training/optim.py": {"tune", "train"},
+    "models/mlp.py": {"tune", "train", "evaluate"},
+    "baselines/fit.py": {"baseline", "evaluate"},
+    "tuning/samplers.py": {"tune"},
+    "report/page.py": {"evaluate"},
+    "data/split.py": {"fetch", "preprocess"},
+    "stages/train.py": {"train"},
+    "settings/params.py": set(),
+    "tracking/run.py": set(),
+}
+
+
+def test_what_computes_a_result_makes_its_stages_stale(clone: Path, call: Run, reproduced: str) -> None:
+    """All in one call, which takes seconds: each file stands in a dependency of its own."""
+    texts = {file: (clone / "src/wellfit" / file).read_text() for file in CHANGED}
+    for file, text in texts.items():
+        (clone / "src/wellfit" / file).write_text(text + "# changed\n")
     status = json.loads(call("dvc", "status", "--json", *STAGES).stdout)
-    path.write_text(text)
-    # A stage whose inputs another one is about to make anew is told of when its turn has come.
-    assert set(status) == stale
+    for file, text in texts.items():
+        (clone / "src/wellfit" / file).write_text(text)
+    changed = {
+        stage: [dep for part in parts for dep in part["changed deps"] if dep.startswith("src/")]
+        for stage, parts in status.items()
+    }
+    for file, stale in CHANGED.items():
+        # A stage whose inputs another one is about to make anew is told of when its turn has come.
+        assert {stage for stage, deps in changed.items() if is_listed(file, deps)} == stale, file
 
 
 def test_the_page_is_made_of_all_stages(clone: Path, reproduced: str) -> None:
@@ -167,31 +171,58 @@ def test_only_evaluate_depends_on_its_params(call: Run, reproduced: str) -> None
     call("dvc", "checkout", "--quiet")
 
 
-def test_an_own_table_is_run_like_the_others(clone: Path, call: Run, reproduced: str, tmp_path: Path) -> None:
-    rows = [f"{i % 7},{'red' if i % 3 else 'blue'},{'yes' if i % 7 > 3 else 'no'}" for i in range(200)]
-    own = tmp_path / "own.csv"
-    own.write_text("\n".join(["size,colour,sold", *rows]) + "\n")
-    keys = {"data.name": "csv", "data.path": str(own), "data.target": "sold"}
-    settings = [part for key, value in keys.items() for part in ("--set-param", f"{key}={value}")]
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of the user's."""
+    rows = [f"{i % 7}.{i},{'red' if i % 3 else 'blue'},{'yes' if i % 7 > 3 else 'no'}" for i in range(200)]
+    path = tmp_path_factory.mktemp("own") / "own.csv"
+    path.write_text("\n".join(["size,colour,sold", *rows]) + "\n")
+    return path
+
+
+def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, reproduced: str, own: Path) -> None:
+    """With a table of the user's, which runs like the others."""
     before = len(runs(clone))
-    done = call("dvc", "exp", "run", "--temp", "--name", "own", *settings)
+    settings = {"dataset": "csv", "data.path": str(own), "data.target": "sold"}
+    settings |= {"lr": "0.01", "dropout": "0.1", "scheduler": "step", "epochs": "6", "weight_decay": ""}
+    given = [part for name, value in settings.items() for part in ("-P", f"{name}={value}")]
+    done = call("mlflow", "run", ".", "--env-manager", "local", *given)
     check_order(ran(done.stdout))
     assert "colour: 2 categories, blue, red" in done.stdout
     new = runs(clone)[before:]
-    assert {stage: len(found) for stage, found in by_stage(new).items()} == TUNED
-    assert {run.data.tags["dvc.exp_name"] for run in new} == {"own"}
+    assert {run.info.status for run in new} == {"FINISHED"}
     assert {run.data.tags["wellfit.dataset"] for run in new} == {"own"}, "as the file is called"
-    assert "train own mlp" in {run.info.run_name for run in new}
-    assert all(is_in_the_store_of(clone, run) for run in new)
-    train, client = by_stage(new)["train"][0].info, MlflowClient(f"sqlite:///{clone}/mlflow.db")
-    (model,) = client.search_logged_models([train.experiment_id], f"source_run_id = '{train.run_id}'")
+    stages = by_stage(new)
+    (pipeline,), (tune,), (train,), trials = (stages.pop(name) for name in ("pipeline", "tune", "train", "trial"))
+    baselines = stages.pop("baseline")
+    assert not stages
+    assert [run.data.tags["mlflow.parentRunId"] for run in baselines] == [train.info.run_id] * 3
+    assert [run.data.tags["mlflow.parentRunId"] for run in (tune, train)] == [pipeline.info.run_id] * 2
+    assert [run.data.tags["mlflow.parentRunId"] for run in trials] == [tune.info.run_id] * 2
+    # What was given is used as it is; what was not is tuned.
+    assert (train.data.params["optim.lr"], train.data.params["train.epochs"]) == ("0.01", "6")
+    assert {run.data.params["optim.lr"] for run in trials} == {"0.01"}
+    assert len({run.data.params["optim.weight_decay"] for run in trials}) == 2
+    assert pipeline.data.metrics["test/accuracy"] == train.data.metrics["test/accuracy"] > 0.9
+    experiment = f"mlflow-{pipeline.info.run_id[:8]}"
+    assert {run.data.tags["dvc.exp_name"] for run in new} == {experiment}
+    client = MlflowClient(f"sqlite:///{clone}/mlflow.db")
+    (model,) = client.search_logged_models([train.info.experiment_id], f"source_run_id = '{train.info.run_id}'")
     assert model.name == "model"
-    read = "import dvc.api; print(dvc.api.read('reports/evaluate/metrics.json', rev='own'))"
-    assert json.loads(call("python", "-c", read).stdout)["accuracy"] > 0.9
-    own.write_text("size,colour,sold\n1,red,yes\n2,blue\n")
-    failed = call("dvc", "exp", "run", "--temp", *settings, check=False)
+    read = f"import dvc.api; print(dvc.api.read('reports/evaluate/metrics.json', rev='{experiment}'))"
+    assert json.loads(call("python", "-c", read).stdout)["accuracy"] == train.data.metrics["test/accuracy"]
+    assert call("git", "status", "--short").stdout == ""
+    call("dvc", "exp", "rename", experiment, "own")
+
+
+def test_a_stage_that_fails_under_dvc_is_one_line(clone: Path, call: Run, reproduced: str, own: Path) -> None:
+    ragged = own.with_name("ragged.csv")
+    ragged.write_text("size,colour,sold\n1,red,yes\n2,blue\n")
+    settings = [f"data.path={ragged}", "data.name=csv", "data.target=sold"]
+    given = [part for setting in settings for part in ("--set-param", setting)]
+    failed = call("dvc", "exp", "run", "--temp", *given, "preprocess", check=False)
     assert failed.returncode != 0
-    assert f"preprocess: {own} row 3: 2 cells, but 3 columns" in failed.stderr
+    assert f"preprocess: {ragged} row 3: 2 cells, but 3 columns" in failed.stderr
 
 
 def is_in_the_store_of(clone: Path, run: MlflowRun) -> bool:
@@ -228,29 +259,6 @@ def test_bad_params_stop_the_stage_in_one_line(clone: Path, call: Run, reproduce
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "train: optim.lr must be > 0.0, got -1 (--set)\n"
     assert len(runs(clone)) == before
-    assert call("git", "status", "--short").stdout == ""
-
-
-def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, reproduced: str) -> None:
-    before = len(runs(clone))
-    settings = {"lr": "0.01", "dropout": "0.1", "scheduler": "step", "epochs": "5", "weight_decay": ""}
-    given = [part for name, value in settings.items() for part in ("-P", f"{name}={value}")]
-    done = call("mlflow", "run", ".", "--env-manager", "local", *given)
-    assert not NOISE.search(done.stdout)
-    new = runs(clone)[before:]
-    assert {run.info.status for run in new} == {"FINISHED"}
-    stages = by_stage(new)
-    (pipeline,), (tune,), (train,), trials = (stages.pop(name) for name in ("pipeline", "tune", "train", "trial"))
-    baselines = stages.pop("baseline")
-    assert not stages
-    assert [run.data.tags["mlflow.parentRunId"] for run in baselines] == [train.info.run_id] * 3
-    assert [run.data.tags["mlflow.parentRunId"] for run in (tune, train)] == [pipeline.info.run_id] * 2
-    assert [run.data.tags["mlflow.parentRunId"] for run in trials] == [tune.info.run_id] * 2
-    # What was given is used as it is; what was not is tuned.
-    assert (train.data.params["optim.lr"], train.data.params["train.epochs"]) == ("0.01", "5")
-    assert {run.data.params["optim.lr"] for run in trials} == {"0.01"}
-    assert len({run.data.params["optim.weight_decay"] for run in trials}) == 2
-    assert pipeline.data.metrics["test/accuracy"] == train.data.metrics["test/accuracy"]
     assert call("git", "status", "--short").stdout == ""
 
 
