@@ -75,7 +75,9 @@ def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
 def test_what_the_documentation_runs_predicts_as_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     rows = pd.DataFrame(random.normal(0.4, 0.1, (99, 2)), columns=["length", "height"])
-    rows = rows.assign(sex=random.choice(["M", "F", "I"], 99), sold=np.arange(99.0))
+    # The row of the documentation has no colour.
+    others = {"sex": random.choice(["M", "F", "I"], 99), "colour": random.choice(["", "red", "blue"], 99)}
+    rows = rows.assign(**others, sold=np.arange(99.0))
     rows.to_csv(tmp_path / "own.csv", index=False)
     settings = [*PLAIN, "data.id=null", "data.task=regression"]
     folder, _, _ = leave_model(tmp_path, *settings, decision=Decision(coverage=0.9, bound=1.0))

@@ -26,7 +26,7 @@ def export(folder: Path, format_name: str, output: Path | None) -> None:
     model = load_model_folder(folder)
     path = output or Path("exports", model.meta.title + FORMATS[format_name].suffix)
     data, about = export_model(model, format_name)
-    hashes = {"sha256": hashlib.sha256(b"").hexdigest(), "model_sha256": file_sha256(folder / DESCRIPTION)}
+    hashes = {"sha256": hashlib.sha256(data).hexdigest(), "model_sha256": file_sha256(folder / DESCRIPTION)}
     text = json.dumps({"file": path.name, "format": format_name} | hashes | about, indent=1, ensure_ascii=False)
     with replacing_file(path) as file, replacing_file(path.with_name(f"{path.name}.json")) as beside:
         file.write(data)
