@@ -184,7 +184,7 @@ def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, repro
     """With a table of the user's, which runs like the others."""
     before = len(runs(clone))
     settings = {"dataset": "csv", "data.path": str(own), "data.target": "sold"}
-    settings |= {"lr": "0.01", "dropout": "0.1", "scheduler": "step", "epochs": "6", "weight_decay": ""}
+    settings |= {"lr": "0.01", "dropout": "0.1", "scheduler": "linear", "epochs": "6", "weight_decay": ""}
     given = [part for name, value in settings.items() for part in ("-P", f"{name}={value}")]
     done = call("mlflow", "run", ".", "--env-manager", "local", *given)
     check_order(ran(done.stdout))
@@ -247,7 +247,7 @@ def test_experiments_are_queued_and_compared(clone: Path, call: Run, reproduced:
     assert "reports/evaluate/scores.json" in diff
     assert not [name for scores in diff.values() for name in scores if name.endswith(("_low", "_high"))]
     params = json.loads(call("dvc", "params", "diff", "--json", "own", "queued").stdout)["params.yaml"]
-    assert params["schedule.name"] == {"old": "cosine", "new": "step"}
+    assert params["schedule.name"] == {"old": "linear", "new": "step"}
     call("dvc", "plots", "diff", "own", "queued")
     page = (clone / "dvc_plots/index.html").read_text()
     assert all(word in page for word in ("train/loss", "val/loss", "best_so_far", "own", "queued"))
