@@ -61,6 +61,10 @@ def test_an_own_table_is_trained_on(clone: Path, trained: str) -> None:
     assert json.loads((clone / "reports/evaluate/metrics.json").read_text())["accuracy"] > 0.85
 
 
+def test_of_params_yaml_only_what_is_set_changes(call: Run, trained: str) -> None:
+    assert call("git", "diff", "--numstat", "params.yaml").stdout.split() == ["3", "3", "params.yaml"]
+
+
 def test_new_rows_are_predicted(clone: Path, call: Run, trained: str) -> None:
     said = call(*PREDICT).stdout
     assert "note: column 'colour': 'green' is no category of the training rows, or a rare one" in said
