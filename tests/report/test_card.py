@@ -54,3 +54,10 @@ def test_names_are_neither_html_nor_markdown(tmp_path: Path) -> None:
     assert len(table) == 2
     for line in table:
         assert line.replace("\\|", "").count("|") == 3
+
+
+def test_a_constant_has_the_decimals_of_the_score_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = with_baselines(made_up(tmp_path, classes=()))
+    monkeypatch.setattr("wellfit.report.card.base_rate", lambda _: {"r2": -1e-5})
+    (line,) = (line for line in card(run).splitlines() if line.startswith("| R² |"))
+    assert line.endswith(" | 0.0000 |")

@@ -6,7 +6,7 @@ from wellfit.baselines.comparison import base_rate, conclusion
 from wellfit.data.catalog import CATALOG
 from wellfit.data.store import Meta, Source
 from wellfit.metrics.names import score_name
-from wellfit.report.content import MISSING, in_print, rows_in_words, score, with_interval
+from wellfit.report.content import in_print, rows_in_words, scores, with_interval
 from wellfit.report.ensemble import model_in_words
 from wellfit.report.records import Evaluated
 from wellfit.report.sections import MEANINGS
@@ -36,8 +36,8 @@ def card(run: Evaluated) -> str:
 def _scores(run: Evaluated) -> str:
     rates = base_rate(run.baselines) if run.baselines else {}
     rows = [
-        [score_name(name), *with_interval(run.metrics, name), score(name, rates[name]) if name in rates else MISSING]
-        for name in run.metrics
+        [score_name(name), *with_interval(run.metrics, name), scores(name, [value, rates.get(name)])[1]]
+        for name, value in run.metrics.items()
         if name in MEANINGS
     ]
     text = f"## How good it is\n\nOn {rows_in_words(len(run.test.y))} that no training and no choice has seen:\n\n"
