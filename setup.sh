@@ -112,6 +112,7 @@ if is_reusable; then
 else
     python=${PYTHON:-python3}
     check_python
+    [ ! -L .venv ] || fail ".venv is a link, and set-up would empty what it leads to: remove it"
     rm -f .venv/.complete
     make_venv
 fi

@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
 from wellfit.files import (
+    named_file,
     project_root,
     read_json,
     replacing,
@@ -170,6 +171,27 @@ def test_csv_keeps_all_digits_and_leaves_out_what_is_not_there(tmp_path: Path) -
     assert second == ["", "", "", ""]
     assert third == ["a,b", 'c"d', "e\nf", "3"]
     assert "\r" not in text
+
+
+def test_a_file_that_a_user_names_may_be_a_link_or_a_pipe_and_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with named_file(tmp_path / "link") as file:
+        file.write(b"written")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"written"
+
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with named_file(tmp_path / "pipe") as file:
+        file.write(b"through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(WellfitError, match="folder is a folder: name a file"), named_file(tmp_path / "folder"):
+        pass
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["folder", "link", "pipe", "real"]
 
 
 def test_the_same_content_is_the_same_bytes(tmp_path: Path) -> None:

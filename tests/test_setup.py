@@ -145,6 +145,16 @@ def test_a_venv_whose_python_is_gone_is_made_anew(ready: Folder) -> None:
     assert ready.calls() == NEW
 
 
+def test_a_venv_that_is_a_link_is_left_alone(ready: Folder) -> None:
+    moved = (ready.path / ".venv").rename(ready.path / "other")
+    (moved / ".complete").unlink()
+    (ready.path / ".venv").symlink_to(moved)
+    done = ready.run()
+    assert done.returncode == 1
+    assert ".venv is a link, and set-up would empty what it leads to: remove it" in done.stderr
+    assert ready.calls() == []
+
+
 def test_a_venv_that_was_moved_is_made_anew(ready: Folder) -> None:
     ready.path = ready.path.rename(ready.path.with_name("elsewhere"))
     assert ready.run().returncode == 0

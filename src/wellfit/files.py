@@ -55,6 +55,26 @@ def replacing_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def named_file(path: Path) -> Iterator[BinaryIO]:
+    """As `replacing_file`, for a file that a user has named: a link is followed, and a device or a pipe is written to.
+
+    Args:
+        path: the file to make or replace; the folder is made.
+
+    Raises:
+        WellfitError: it is a folder.
+    """
+    if path.is_dir():
+        raise WellfitError(f"{path} is a folder: name a file")
+    if path.exists() and (not path.is_file() or path.is_relative_to("/dev")):
+        with path.open("wb") as stream:
+            yield stream
+        return
+    with replacing_file(path.resolve()) as file:
+        yield file
+
+
+@contextmanager
 def replacing(folder: Path, *, durable: bool = True) -> Iterator[Path]:
     """Gives an empty folder to fill, which takes the place of ``folder`` when the block ends without an exception.
 

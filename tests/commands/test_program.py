@@ -36,6 +36,27 @@ def test_a_script_is_its_command(name: str) -> None:
     assert text.count("\n") == 6
 
 
+def test_help_does_without_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        status, out, err = outcome(capsys, name, "--help")
+        assert (status, err) == (0, ""), name
+        assert out.startswith(f"usage: wellfit {name} ")
+
+
+def test_a_command_whose_packages_are_missing_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "wellfit.commands.compare", raising=False)
+    monkeypatch.setitem(sys.modules, "wellfit.compare.comparison", None)
+    status, out, err = outcome(capsys, "compare", "--help")
+    assert (status, out) == (1, "")
+    assert err.startswith("compare: ")
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_help_says_how_the_command_was_called(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = outcome(capsys, name, "--help")

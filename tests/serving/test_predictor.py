@@ -135,6 +135,26 @@ def test_images_come_as_files_bytes_and_arrays(pictures: tuple[Predictor, Path, 
         np.testing.assert_allclose(model.predict_proba(array), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rows", "rule"),
+    [
+        ("one.png", "must be a list of files or bytes, or an array, got a single one"),
+        (np.full((1, 3, 8, 10), 0.5), "must be from 0 to 255, got none above 1: multiply them by 255"),
+    ],
+)
+def test_what_is_no_list_of_images_is_refused(
+    pictures: tuple[Predictor, Path, np.ndarray], rows: object, rule: str
+) -> None:
+    with pytest.raises(WellfitError, match=rule):
+        pictures[0].predict(rows)
+
+
+def test_a_column_that_is_there_twice_is_refused(classes: Predictor) -> None:
+    rows = frame()
+    with pytest.raises(WellfitError, match="the rows have two columns named 'city'"):
+        classes.predict(pd.concat([rows, rows["city"]], axis=1))
+
+
 def test_images_are_read_as_preprocess_read_them(pictures: tuple[Predictor, Path, np.ndarray], tmp_path: Path) -> None:
     model, folder, train = pictures
     read = model.encode(sorted(folder.rglob("*.png")))

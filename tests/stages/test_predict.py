@@ -110,6 +110,8 @@ def test_images_are_called_by_their_paths(tmp_path: Path, monkeypatch: pytest.Mo
     (pictures / "cat" / "1.png").write_bytes(b"no picture")
     with pytest.raises(WellfitError, match=r"cat/1\.png is not an image that can be read"):
         run(folder, pictures)
+    with pytest.raises(WellfitError, match=r"images takes images: --input must be a folder of them, got .*0\.png"):
+        run(folder, pictures / "dog" / "0.png")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +169,8 @@ def test_the_input_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
         predict(Options(path, path, folder, False, False, False))
     with pytest.raises(WellfitError, match=r"--input .*nowhere\.csv not found"):
         predict(Options(tmp_path / "nowhere.csv", path, folder, False, False, False))
+    with pytest.raises(WellfitError, match=r"--output is a CSV file, got .*p\.parquet"):
+        predict(Options(path, tmp_path / "p.parquet", folder, False, False, False))
     assert path.read_text().startswith(HEADER)
 
 

@@ -59,7 +59,7 @@ def test_a_worse_model_is_the_challenger_and_a_better_one_the_champion(
     said = capsys.readouterr().out
     assert "version 2 of wellfit-own is the champion: no clear difference between this model and the champion" in said
     assert "this model is" in said
-    assert "better than the champion, version 1 in log loss" in said
+    assert "better than the champion (version 1) in log loss" in said
     with pytest.raises(WellfitError, match="version 2 of wellfit-own is this model already"):
         release(project, better)
 
@@ -86,7 +86,7 @@ def test_a_champion_of_other_data_predicts_the_test_rows_of_today(
     csv_file(project / "own.csv", rows, f"rooms,{HEADER}")
     release(project, evaluated(project, GOOD))
     said = capsys.readouterr().out.splitlines()[-1]
-    assert "better than the champion, version 1 in log loss, which was trained on other rows" in said
+    assert "better than the champion (version 1) in log loss, which was trained on other rows" in said
     assert "better than this model in accuracy; this model is" in said, "both networks are untrained"
 
 
@@ -101,7 +101,7 @@ def test_a_champion_of_other_classes_stays_until_it_is_said_otherwise(
     release(project, other)
     said = capsys.readouterr().out.splitlines()[-1]
     assert said.endswith(
-        "is the challenger: not compared with the champion, version 1, as it has other classes: fine, good"
+        "is the challenger: not compared with the champion (version 1), as it has other classes: fine, good"
     )
 
 

@@ -171,6 +171,11 @@ def test_data_that_git_lacks_are_read_where_they_lie(clone: Path, called: Calls)
     overrides = ["data.name=csv", "data.path=data/own/own.csv", "data.target=b"]
     run_pipeline(load_project("fetch", overrides))
     assert f"data.path='{own}'" in called.set()
+    shipped = (clone / "params.yaml").read_text()
+    (clone / "params.yaml").write_text(shipped.replace("path: data/own ", "path: data/own/own.csv "))
+    run_pipeline(load_project("fetch", ["data.name=moons"]))
+    assert f"data.path='{own}'" in called.set(), "DVC looks for the file whatever data are asked for"
+    (clone / "params.yaml").write_text(shipped)
     git("add", "data/own/own.csv", folder=clone)
     run_pipeline(load_project("fetch", overrides))
     assert "data.path='data/own/own.csv'" in called.set()
@@ -199,9 +204,10 @@ def test_a_stage_that_is_not_there_is_one_line(clone: Path) -> None:
         load_project("trian", [])
 
 
-def test_mlflow_knows_every_stage_of_dvc() -> None:
+def test_mlflow_knows_every_stage_of_dvc(monkeypatch: pytest.MonkeyPatch) -> None:
     from ruamel.yaml import YAML
 
+    monkeypatch.chdir(PARAMS_FILE.parent)
     entries = YAML(typ="safe", pure=True).load(PARAMS_FILE.with_name("MLproject"))["entry_points"]
     for name in stage_titles():
         if name != stage.WHOLE:

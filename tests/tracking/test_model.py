@@ -177,7 +177,7 @@ def test_images_are_files_bytes_base64_or_pixels(project: Path) -> None:
     expected = wellfit.load(folder).predict_proba(files)
     contents = [file.read_bytes() for file in files]
     forms: list[list[Any]] = [
-        [str(file) for file in files],
+        files,
         contents,
         [base64.b64encode(content).decode() for content in contents],
         list(wellfit.load(folder).encode(files)),
@@ -185,6 +185,10 @@ def test_images_are_files_bytes_base64_or_pixels(project: Path) -> None:
     for form in forms:
         found = model.predict(pd.DataFrame({"image": form}))
         np.testing.assert_allclose(found[["p_cat", "p_dog"]], expected, atol=1e-6)
+    for text in (str(files[0]), "nowhere.png"):  # whoever asks a server may not have it open files
+        with pytest.raises(MlflowException, match="must be the base64 of an image file, got '") as caught:
+            model.predict(pd.DataFrame({"image": [text]}))
+        assert caught.value.get_http_status_code() == 400
     example = model.input_example
     assert list(example) == ["image"]
     assert len(model.predict(example)) == 3

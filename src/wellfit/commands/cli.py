@@ -5,6 +5,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wellfit.commands.process import guarded, leave, only_one
+from wellfit.errors import WellfitError
 from wellfit.settings.params import PARAMS_FILE, Params, load_params
 
 # `mlflow run . -P lr=0.003` arrives as `--lr 0.003`, and -P optim.lr=0.003 as `--optim.lr 0.003`.
@@ -109,8 +111,14 @@ def run_command(name: str, argv: Sequence[str], program: str) -> int:
     Returns:
         The exit status: 0, or non-zero after one line on standard error.
     """
-    module = import_module(f"wellfit.commands.{name}")
-    return call(module.COMMAND, module.__doc__, argv, program)
+    status = 0
+
+    def work() -> None:
+        nonlocal status
+        module = import_module(f"wellfit.commands.{name}")  # it may lack a package
+        status = call(module.COMMAND, module.__doc__, argv, program)
+
+    return guarded(name, work, debug="--debug" in argv) or status
 
 
 def call(command: Command, description: str | None, argv: Sequence[str], program: str) -> int:
@@ -126,7 +134,8 @@ def call(command: Command, description: str | None, argv: Sequence[str], program
     add_options(parser, command)
     arguments = _with_keys_as_set(argv) if command.takes_keys else list(argv)
     if command.details and {"-h", "--help"} & set(arguments):
-        parser.epilog = command.details(parser.name)
+        with suppress(WellfitError):  # help does without
+            parser.epilog = command.details(parser.name)
     args = parser.parse_args(arguments)
     return guarded(parser.name, lambda: command.work(args), debug=args.debug)
 

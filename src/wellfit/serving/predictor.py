@@ -213,6 +213,8 @@ class Predictor:
         import pandas as pd
 
         if isinstance(rows, pd.DataFrame):
+            if (twice := rows.columns[rows.columns.duplicated()]).size:
+                raise WellfitError(f"the rows have two columns named {str(twice[0])!r}")
             return rows
         try:
             values = np.asarray(rows)
@@ -225,6 +227,8 @@ class Predictor:
         return pd.DataFrame(values, columns=self.feature_names_in_)
 
     def _encode_images(self, rows: Any) -> NDArray[Any]:
+        if isinstance(rows, str | Path | bytes):
+            raise WellfitError("images must be a list of files or bytes, or an array, got a single one")
         if isinstance(rows, Sequence) and rows and all(isinstance(row, str | Path | bytes) for row in rows):
             pictures = [row if isinstance(row, bytes) else Path(row) for row in rows]
             names = [f"image {i}" if isinstance(row, bytes) else str(row) for i, row in enumerate(rows)]
@@ -247,5 +251,7 @@ class Predictor:
             )
         if not np.isfinite(pixels).all():
             raise WellfitError("images must have finite pixels")
+        if pixels.dtype.kind == "f" and 0 < pixels.max(initial=0) <= 1:
+            raise WellfitError("pixels must be from 0 to 255, got none above 1: multiply them by 255")
         # As float32, for pixels between whole numbers.
         return np.ascontiguousarray(pixels.reshape(-1, *shape), np.uint8 if pixels.dtype == np.uint8 else np.float32)

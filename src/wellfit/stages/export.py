@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from wellfit.data.store import file_sha256
-from wellfit.files import replacing_file
+from wellfit.files import named_file
 from wellfit.serving.export import FORMATS, export_model
 from wellfit.serving.folder import DESCRIPTION, load_model_folder
 
@@ -28,7 +28,7 @@ def export(folder: Path, format_name: str, output: Path | None) -> None:
     data, about = export_model(model, format_name)
     hashes = {"sha256": hashlib.sha256(data).hexdigest(), "model_sha256": file_sha256(folder / DESCRIPTION)}
     text = json.dumps({"file": path.name, "format": format_name} | hashes | about, indent=1, ensure_ascii=False)
-    with replacing_file(path) as file, replacing_file(path.with_name(f"{path.name}.json")) as beside:
+    with named_file(path) as file, named_file(path.with_name(f"{path.name}.json")) as beside:
         file.write(data)
         beside.write(f"{text}\n".encode())
     for sentence in about["left_to_the_caller"]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wellfit.data.readers.image_files import images_below
 from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, csv_parts, parquet_parts
 from wellfit.errors import RowsChangedError, WellfitError
-from wellfit.files import replacing_file, write_json
+from wellfit.files import named_file, write_json
 from wellfit.serving.drift import Comparison, Counted
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IMAGES_AT_ONCE = 1024
+PARQUET = (".parquet", ".pq")
 DIGITS = 6  # of a probability, as in reports/evaluate/predictions.csv
 # What a spreadsheet takes for the begin of a formula, where no number follows.
 FORMULA = re.compile(r"[=+\-@\t\r](?!\d*\.?\d+(?:[eE][+-]?\d+)?$)")
@@ -75,11 +76,13 @@ def predict(options: Options) -> None:
             this model.
         RowsChangedError: ``fail_on_drift`` is set, and rows changed; they are predicted all the same.
     """
+    if options.check:  # a package that the page needs and that is not there is told before the work
+        import wellfit.report.drift  # noqa: F401
     model = load_model_folder(options.model)
     _check(options, model)
     counted = Counted(model.profile) if options.check else None
     summary, n = Summary(counted), 0
-    with replacing_file(options.output) as file:
+    with named_file(options.output) as file:
         for part in _parts(model, options, summary):
             table = _table(part.ids, model.predictions(part.rows, summary), model, options)
             table.to_csv(file, header=n == 0, index=False, lineterminator="\n", encoding="utf-8")
@@ -89,7 +92,7 @@ def predict(options: Options) -> None:
     notes = summary.sentences(model.meta)
     for sentence in notes:
         print(f"note: {sentence}")
-    what = "images" if model.meta.kind == "images" else "rows"
+    what = f"{'image' if model.meta.kind == 'images' else 'row'}{'s' if n > 1 else ''}"
     print(f"predicted {model.meta.target_name!r} of {n:,} {what} with {options.model}: {options.output}")
     if counted is not None:
         _compare(counted.compare(), model, options, notes)
@@ -117,6 +120,8 @@ def _compare(found: Comparison, model: Predictor, options: Options, notes: Seque
 def _check(options: Options, model: Predictor) -> None:
     if options.output.resolve() == options.input.resolve():
         raise WellfitError(f"--output must be another file than --input, got {options.output}")
+    if options.output.suffix.casefold() in PARQUET:
+        raise WellfitError(f"--output is a CSV file, got {options.output}")
     if options.proba and model.task == "regression":
         raise WellfitError(f"--proba is for classes, and {options.model} predicts numbers; --interval has intervals")
     if options.interval and model.decision.coverage is None:
@@ -129,11 +134,13 @@ def _check(options: Options, model: Predictor) -> None:
 def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Part]:
     path = options.input
     if model.meta.kind == "images":
+        if not path.is_dir():
+            raise WellfitError(f"{options.model} takes images: --input must be a folder of them, got {path}")
         yield from _image_parts(model, path, summary)
         return
     assert model.reading is not None
     check_file(path, "--input", "")
-    is_parquet = path.suffix.casefold() in (".parquet", ".pq")
+    is_parquet = path.suffix.casefold() in PARQUET
     separator = SEPARATORS[options.separator] if options.separator else model.reading.separator
     tables = parquet_parts(path) if is_parquet else csv_parts(path, separator, key="--separator", origin="")
     first_row, seen = (1 if is_parquet else FIRST_ROW), 0

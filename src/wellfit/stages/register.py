@@ -68,7 +68,7 @@ def register(params: Params, data: Path, models: Path, *, force: bool = False) -
             raise WellfitError(f"version {champion.number} of {name} is this model already")
         with TemporaryDirectory() as temporary:
             other = load_model_folder(tracking.download_version(name, champion, Path(temporary)))
-            verdict = _compare(model, other, params, data, meta, f"the champion, version {champion.number}")
+            verdict = _compare(model, other, params, data, meta, f"the champion (version {champion.number})")
     alias = tracking.CHALLENGER if verdict.is_worse and not force else tracking.CHAMPION
     tags = {"wellfit.data_sha256": meta.sha256, "wellfit.compared": verdict.says}
     if force:

@@ -108,10 +108,12 @@ def _command(project: Project, run_id: str) -> tuple[list[str], str | None]:
         return [sys.executable, "-m", "dvc", "repro", *stage], None
     _deepen()
     data = project.params.data
-    if data.entry.is_own and not _is_tracked(data.path):
-        # An experiment runs in a folder of its own, which has the files that git or DVC know.
+    if (data.entry.is_own or Path(data.path).exists()) and not _is_tracked(data.path):
+        # An experiment runs in a folder of its own, which has the files that git or DVC know; DVC looks for data.path
+        # whatever data.name is.
         path = str(Path(data.path).resolve())
-        print(f"{data.path} is in neither git nor DVC: the experiment reads it where it lies, {path}", flush=True)
+        if data.entry.is_own:
+            print(f"{data.path} is in neither git nor DVC: the experiment reads it where it lies, {path}", flush=True)
         changed = data.model_copy(update={"path": path})
         changes = _changes(load_params(), project.params.model_copy(update={"data": changed}))
     revision = f"mlflow-{run_id[:8]}"

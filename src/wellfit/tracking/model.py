@@ -123,8 +123,7 @@ def _at(uri: str) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without progress bars, and what MLflow says of type hints and environments that are not the user's."""
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    """Without what MLflow says of type hints and environments that are not the user's."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.ERROR)

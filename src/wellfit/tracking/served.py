@@ -21,12 +21,13 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     from wellfit.serving.drift import Counted
 
+MOST_SHOWN = 40  # characters of a wrong cell
 COMPARED_ROWS = 10_000  # after so many, what moved is logged
 LOG = logging.getLogger("wellfit")
 
 
 class ServedModel(PythonModel):
-    """Rows as their owner has them to predictions; images are files, bytes, base64 or pixels in a column ``image``."""
+    """Rows as their owner has them to predictions; images are paths, bytes, base64 or pixels in a column ``image``."""
 
     def load_context(self, context: Any) -> None:
         self._model = wellfit.load(context.artifacts["model"])
@@ -70,12 +71,14 @@ def _images(rows: pd.DataFrame) -> Any:
 
 
 def _image(cell: Any) -> Any:
+    # Text is never a path: whoever may ask a server for predictions may not have it open files.
     if not isinstance(cell, str):
         return cell
     try:
         return base64.b64decode(cell, validate=True)
     except binascii.Error:
-        return Path(cell)
+        shown = cell if len(cell) <= MOST_SHOWN else f"{cell[:MOST_SHOWN]}..."
+        raise WellfitError(f"text in the column 'image' must be the base64 of an image file, got {shown!r}") from None
 
 
 set_model(ServedModel())
