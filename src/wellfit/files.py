@@ -54,6 +54,11 @@ def replacing_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
         temporary.unlink(missing_ok=True)
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path is a device, a pipe, or a name of an open file in ``/dev``, beside which nothing is written."""
+    return path.parent == Path("/dev") or (path.exists() and not path.is_file() and not path.is_dir())
+
+
 @contextmanager
 def named_file(path: Path) -> Iterator[BinaryIO]:
     """As `replacing_file`, for a file that a user has named: a link is followed, and a device or a pipe is written to.
@@ -66,7 +71,7 @@ def named_file(path: Path) -> Iterator[BinaryIO]:
     """
     if path.is_dir():
         raise WellfitError(f"{path} is a folder: name a file")
-    if path.exists() and (not path.is_file() or path.is_relative_to("/dev")):
+    if path.exists() and not path.is_file():
         with path.open("wb") as stream:
             yield stream
         return

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import patch
 
 import numpy as np
@@ -18,6 +19,7 @@ from wellfit.report.charts import of_classes
 from wellfit.report.content import Chart
 from wellfit.report.page import slug
 from wellfit.report.records import Evaluated
+from wellfit.report.sections import _no_warning
 from wellfit.tuning.report import Row, write_report
 
 from .conftest import Page, leave_no_tuning, leave_training, leave_tuning, made_up, read, with_baselines
@@ -158,6 +160,20 @@ def test_records_of_another_run_are_not_shown(tmp_path: Path, reports: Path) -> 
     assert "reports/tune is of other data" in page.words
     assert "has no records of the training of this checkpoint" in page.words
     assert "Learning rate" not in page.words
+
+
+@pytest.mark.parametrize(
+    ("best_epoch", "losses", "says"),
+    [
+        (6, [0.9, 0.8, 0.7, 0.6, 0.5, 0.4], "No warning: the curves show"),  # the last one: there is nothing after it
+        (2, [0.9, 0.4, 0.5, 0.6], "No warning: up to epoch 2, whose weights are kept, the curves show"),
+        (4, [0.5, 0.5, 0.4, 0.41, 0.41], "No warning: the curves show"),  # kept by another score
+    ],
+)
+def test_a_loss_rose_where_it_rose_after_the_kept_epoch(best_epoch: int, losses: list[float], says: str) -> None:
+    found = _no_warning(SimpleNamespace(best_epoch=best_epoch, history={"val/loss": losses}))
+    assert found.startswith(says)
+    assert ("After it the validation loss rose, from" in found) == ("up to" in says)
 
 
 @pytest.mark.usefixtures("undrawn")

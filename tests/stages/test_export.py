@@ -66,6 +66,12 @@ def test_both_files_appear_or_neither(folder: Path, tmp_path: Path, monkeypatch:
     assert path.read_text() == "before"
 
 
+def test_there_is_no_file_beside_a_device(folder: Path) -> None:
+    for path in ("/dev/null", "/dev/stdout"):
+        with pytest.raises(WellfitError, match=f"beside --output, which must be a file, got {path}"):
+            export(folder, "torch_export", Path(path))
+
+
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(WellfitError, match=r"holds no model: model\.json not found"):
         export(tmp_path, "onnx", None)

@@ -171,6 +171,8 @@ def test_the_input_is_not_overwritten(folder: Path, tmp_path: Path) -> None:
         predict(Options(tmp_path / "nowhere.csv", path, folder, False, False, False))
     with pytest.raises(WellfitError, match=r"--output is a CSV file, got .*p\.parquet"):
         predict(Options(path, tmp_path / "p.parquet", folder, False, False, False))
+    with pytest.raises(WellfitError, match="--check writes files beside --output, which must be a file, got /dev/null"):
+        predict(Options(path, Path("/dev/null"), folder, False, False, False, check=True))
     assert path.read_text().startswith(HEADER)
 
 

@@ -106,11 +106,12 @@ def training(run: Evaluated, found: Training | None) -> dict[str, Any]:
 def _no_warning(found: Training) -> str:
     """What a verdict without warnings says: early stopping lets the validation loss rise after the best epoch."""
     kept, val_loss = found.best_epoch, found.history["val/loss"]
-    at_best, at_end = val_loss[kept - 1], end_of(np.array(val_loss))
-    rises = at_end > at_best
-    whose = f"up to epoch {kept}, whose weights are kept, the curves" if rises else "the curves"
-    says = f"No warning: {whose} show neither over- nor under-fitting, and gradients, learning rate and units are in "
-    return says + "order." + f" After it the validation loss rose, from {at_best:.3g} to {at_end:.3g}." * rises
+    says = "{} show neither over- nor under-fitting, and gradients, learning rate and units are in order."
+    at_best, later = val_loss[kept - 1], np.array(val_loss[kept:])
+    if not len(later) or (at_end := end_of(later)) <= at_best:
+        return says.format("No warning: the curves")
+    up_to = says.format(f"No warning: up to epoch {kept}, whose weights are kept, the curves")
+    return f"{up_to} After it the validation loss rose, from {at_best:.3g} to {at_end:.3g}."
 
 
 def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:

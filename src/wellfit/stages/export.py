@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from wellfit.data.store import file_sha256
-from wellfit.files import named_file
+from wellfit.errors import WellfitError
+from wellfit.files import is_stream, named_file
 from wellfit.serving.export import FORMATS, export_model
 from wellfit.serving.folder import DESCRIPTION, load_model_folder
 
@@ -21,10 +22,12 @@ def export(folder: Path, format_name: str, output: Path | None) -> None:
         output: the file to make; None: ``exports/<data>`` with the suffix of the format.
 
     Raises:
-        WellfitError: the model is missing or damaged, or a package is missing.
+        WellfitError: the model is missing or damaged, a package is missing, or the output is no file.
     """
     model = load_model_folder(folder)
     path = output or Path("exports", model.meta.title + FORMATS[format_name].suffix)
+    if is_stream(path):
+        raise WellfitError(f"a JSON file is written beside --output, which must be a file, got {path}")
     data, about = export_model(model, format_name)
     hashes = {"sha256": hashlib.sha256(data).hexdigest(), "model_sha256": file_sha256(folder / DESCRIPTION)}
     text = json.dumps({"file": path.name, "format": format_name} | hashes | about, indent=1, ensure_ascii=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wellfit.data.readers.image_files import images_below
 from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, csv_parts, parquet_parts
 from wellfit.errors import RowsChangedError, WellfitError
-from wellfit.files import named_file, write_json
+from wellfit.files import is_stream, named_file, write_json
 from wellfit.serving.drift import Comparison, Counted
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
@@ -120,6 +120,8 @@ def _compare(found: Comparison, model: Predictor, options: Options, notes: Seque
 def _check(options: Options, model: Predictor) -> None:
     if options.output.resolve() == options.input.resolve():
         raise WellfitError(f"--output must be another file than --input, got {options.output}")
+    if options.check and is_stream(options.output):
+        raise WellfitError(f"--check writes files beside --output, which must be a file, got {options.output}")
     if options.output.suffix.casefold() in PARQUET:
         raise WellfitError(f"--output is a CSV file, got {options.output}")
     if options.proba and model.task == "regression":
