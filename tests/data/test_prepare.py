@@ -309,7 +309,7 @@ def test_new_rows_come_out_as_those_of_the_file_did(
     np.testing.assert_array_equal(encode(again.columns, table), split.x)
     assert unread == []
     assert describe(meta)[:2] == [
-        "  when: dates, '4/4/2024 8:03' is 2024-04-04 08:03:00 (%d/%m/%Y %H:%M); inputs: month, weekday, days",
+        "  when: dates, '1/1/2024 8:00' is 2024-01-01 08:00:00 (%d/%m/%Y %H:%M); inputs: month, weekday, days",
         "  note: text; inputs: counts of words in 16 columns",
     ]
     lines_of_columns = "\n".join(describe(meta))
@@ -317,17 +317,16 @@ def test_new_rows_come_out_as_those_of_the_file_did(
         assert line in lines_of_columns
 
 
-def test_a_date_of_the_test_rows_that_is_none_counts_as_missing(
+def test_a_date_that_is_none_is_refused_in_whatever_split_it_is(
     data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = [f"2024-{i % 12 + 1:02}-{i % 28 + 1:02},{i},{i % 2}" for i in range(100)]
     data = data_config("csv", path="t.csv", target="y", time="n")
-    Path("t.csv").write_text("when,n,y\n" + "\n".join([*rows[:99], "soon,99,1"]))
-    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
-    assert meta.warnings[-1] == (
-        "column 'when': cells that are not dates as in the training rows count as missing: 1, such as 'soon'"
-    )
-    Path("t.csv").write_text("when,n,y\n" + "\n".join(["soon,0,1", *rows[1:]]))
-    with pytest.raises(WellfitError, match=r"t\.csv row 2, column 'when': 'soon' is not a date such as '2024-02-02'"):
-        prepare(data, tmp_path / "raw", tmp_path / "processed")
+    for row in (0, 99):
+        cells = [*rows[:row], f"soon,{row},1", *rows[row + 1 :]]
+        Path("t.csv").write_text("when,n,y\n" + "\n".join(cells))
+        with pytest.raises(
+            WellfitError, match=rf"t\.csv row {row + 2}, column 'when': 'soon' is not a date such as '20"
+        ):
+            prepare(data, tmp_path / "raw", tmp_path / "processed")

@@ -94,7 +94,7 @@ def test_the_requirements_are_pinned_and_of_predicting_alone(tmp_path: Path) -> 
     assert pins["torch"] == version("torch").partition("+")[0]
     assert "scikit-learn" in pins, "data.text hash counts words with it"
     assert not {"mlflow", "optuna", "dvc", "matplotlib", "torchvision"} & pins.keys()
-    folder, _, _ = leave_model(tmp_path, "data.text=leave_out")
+    folder, _, _ = leave_model(tmp_path, "data.text=drop")
     assert "scikit-learn" not in (folder / "requirements.txt").read_text()
 
 
@@ -104,7 +104,7 @@ def test_predicting_imports_nothing_but_the_requirements(tmp_path: Path, kind: s
     image_folder(tmp_path / "pictures")
     images = ["data.name=images", "data.path=" + str(tmp_path / "pictures"), "data.target=null", "data.id=null"]
     small = ["model.name=cnn", "model.channels=[4]", "model.embedding=none", "model.embedding_width=null"]
-    settings = [*images, *small] if kind == "images" else ["data.text=leave_out"]
+    settings = [*images, *small] if kind == "images" else ["data.text=drop"]
     folder, _, _ = leave_model(tmp_path, *settings)
     rows = "pandas.read_csv(sys.argv[2], dtype=str)" if kind == "table" else "[sys.argv[3]]"
     code = (

@@ -18,7 +18,7 @@ from wellfit.serving.predictor import Predictor
 from .own import csv_file, image_folder, leave_model
 from .test_rows import frame
 
-NUMBERS = ["data.target=age", "data.task=regression", "data.drop=[sold]", "data.text=leave_out"]
+NUMBERS = ["data.target=age", "data.task=regression", "data.drop=[sold]", "data.text=drop"]
 PICTURES = ["model.name=cnn", "model.channels=[4]", "model.embedding=none", "model.embedding_width=null"]
 
 

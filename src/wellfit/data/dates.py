@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,37 @@ from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 # Of pandas.to_datetime. Day and month in figures can be mistaken for each other, except between full stops.
 DAY_FIRST = [f"%d{mark}%m{mark}{year}" for mark in "-/" for year in ("%Y", "%y")]
 MONTH_FIRST = [f"%m{mark}%d{mark}{year}" for mark in "-/" for year in ("%Y", "%y")]
 OTHERS = ["%d.%m.%Y", "%d.%m.%y"]
 OTHERS += [f"%d{mark}%b{mark}{year}" for mark in ("-", " ", "/", "") for year in ("%Y", "%y")]
-OTHERS += ["%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d. %B %Y"]
-TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p"]
+OTHERS += [f"%Y{mark}%b{mark}%d" for mark in ("-", " ")]
+OTHERS += ["%d %B %Y", "%d-%B-%Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d %b, %Y", "%d %B, %Y"]
+OTHERS += ["%d. %B %Y", "%d. %b %Y"]
+TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H:%M %z", " %H:%M:%S %z"]
+MONTHS = ["%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%B-%Y", "%B, %Y", "%b, %Y", "%Y-%b", "%Y %b", "%Y %B", "%m/%Y", "%m-%Y"]
+LOGS = ["%b %d %H:%M:%S %Y", "%b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S", "%d/%b/%Y:%H:%M:%S %z"]
 ISO = "ISO8601"
-FORMATS = [ISO, *(date + time for time in TIMES for date in (*DAY_FIRST, *MONTH_FIRST, *OTHERS))]
+FORMATS = [ISO, *(date + time for time in TIMES for date in (*DAY_FIRST, *MONTH_FIRST, *OTHERS)), *MONTHS, *LOGS]
+# What is written in another way before a format is looked for: patterns of RE2, and what stands in their place.
+REWRITTEN = [
+    (r"\s+", " "),
+    (r"(?i)^(?:mon|tue|tues|wed|wednes|thu|thur|thurs|fri|sat|satur|sun)(?:day)?\.?,? ", ""),
+    (r"(?i)\b(\d{1,2})(?:st|nd|rd|th)\b(?: of)?", r"\1"),
+    (r"(?i)\bsept\b", "Sep"),
+    (r"(?i)\b(jan|feb|mar|apr|jun|jul|aug|sep|oct|nov|dec)\.", r"\1"),
+    (r"(\d)(?:,| at) (\d{1,2}:\d)", r"\1 \2"),
+    (r"(?i)(:\d\d) ?([ap])\.?m\.?$", r"\1 \2m"),
+    (r" ?(?:UTC|GMT)$", ""),
+    (r"^(\d{8})\.0$", r"\1"),
+    *(
+        (rf"^(?:(\d{{4}})[ /-]?[qQ]{quarter}|[qQ]{quarter}[ /-]?(\d{{4}}))$", rf"\1\2-{3 * quarter - 2:02}-01")
+        for quarter in (1, 2, 3, 4)
+    ),
+]
 FIRST_YEAR, LAST_YEAR = 1700, 2200  # other years are codes, or stand for 'never'
 EXAMPLE = "2024-05-31"
 SAMPLE = 100  # texts that show whether a column holds dates, and in which spellings
@@ -35,78 +56,128 @@ PARTS: dict[str, Callable[[pd.DatetimeIndex, pd.Timestamp], Any]] = {
 }
 
 
-def parse(texts: Iterable[str], date_format: str) -> pd.DatetimeIndex:
-    """Dates without a time zone (in UTC, if they have one), NaT where a text is not a date in this format."""
+def parse(texts: Iterable[str], formats: Sequence[str]) -> pd.DatetimeIndex:
+    """Dates without a time zone (in UTC, if they have one), NaT where a text is not a date in any of these formats.
+
+    Args:
+        texts: (n,) as they stand in the file.
+        formats: of `pandas.to_datetime`, of which the first that fits a text is taken.
+    """
     import pandas as pd
 
-    # Without this, pandas takes 'now' for a date.
-    dated: pd.Series[Any] = pd.Series([text if any(map(str.isdigit, text)) else None for text in texts], dtype="str")
-    dates = pd.to_datetime(dated, format=date_format, errors="coerce", utc=True).dt.tz_localize(None)
-    return pd.DatetimeIndex(dates.where(dates.dt.year.between(FIRST_YEAR, LAST_YEAR)))
+    plain = _rewritten(texts)
+    dates = pd.Series(pd.NaT, plain.index, dtype="datetime64[ns]")
+    for date_format in formats:
+        rest = dates.isna()
+        if rest.all():
+            dates = _parse(plain, date_format)
+        elif rest.any():
+            dates[rest] = _parse(plain[rest], date_format)
+    return pd.DatetimeIndex(dates)
 
 
-def _is_date(texts: Iterable[str], date_format: str) -> NDArray[np.bool_]:
-    return np.asarray(parse(texts, date_format).notna())
+def _parse(plain: pd.Series[Any], date_format: str) -> pd.Series[Any]:
+    import pandas as pd
+
+    dates = pd.to_datetime(plain, format=date_format, errors="coerce", utc=True).dt.tz_localize(None)
+    # Years of 'never' are more than nanoseconds can count.
+    return dates.where(dates.dt.year.between(FIRST_YEAR, LAST_YEAR)).astype("datetime64[ns]")
 
 
 def are_dates(texts: Sequence[str]) -> bool:
     """Whether more than half of the texts are dates, judged by the first ones."""
     sample = texts[:SAMPLE]
-    known = np.zeros(len(sample), bool)
-    for date_format in _possible_formats(sample):
-        known |= _is_date(sample, date_format)
-    return 2 * int(known.sum()) > len(sample)
+    dates = parse(sample, _possible_formats(_rewritten(sample)))
+    return 2 * int(np.count_nonzero(dates.notna())) > len(sample)
 
 
-def find_format(cells: pd.Series[Any], day_first: bool | None, row: Callable[[int], str]) -> str:
-    """The one format in which all cells of a column are dates.
+def find_formats(texts: Sequence[str], day_first: bool | None, place: Callable[[str], str]) -> tuple[str, ...]:
+    """The formats in which all cells of a column are dates, as few as possible.
 
     Args:
-        cells: a categorical of texts; its index counts the rows from 0; at least one is not missing.
+        texts: the different cells of a column, at least one.
         day_first: settles what the cells leave open: is 04-09-2012 in September, or in April?
-        row: says where a row is, for messages.
+        place: says where in the file a text stands first, for messages.
 
     Raises:
-        WellfitError: a cell is not a date, or in another spelling than most; or nothing tells day and month apart.
+        WellfitError: a cell is not a date, or in a spelling that contradicts the others; or nothing tells day and month
+            apart.
     """
-    used = cells.cat.remove_unused_categories()
-    texts = used.cat.categories
-    parsed = {f: _is_date(texts, f) for f in _possible_formats(texts[:SAMPLE])}
-    fitting = [date_format for date_format, is_date in parsed.items() if is_date.all()]
-
-    def first_row(text: str) -> str:
-        return row(int(cells.index[(used == text).to_numpy()][0]))
-
-    if not fitting:
-        best = max(parsed, key=lambda date_format: int(parsed[date_format].sum()))
-        odd, good = texts[~parsed[best]][0], next(iter(texts[parsed[best]]), None)
-        if good and any(_is_date([odd], other).all() for other in _possible_formats([odd])):
-            raise WellfitError(
-                f"{first_row(odd)}, column {cells.name!r}: {odd!r} is a date in another spelling than {good!r} "
-                f"({first_row(good)}); write all alike, or list the column in data.drop"
-            )
-        raise WellfitError(
-            f"{first_row(odd)}, column {cells.name!r}: {odd!r} is not a date such as {good or EXAMPLE!r}; mend it, add "
-            "it to data.missing, or list the column in data.drop or data.categorical"
-        )
-    orders = {order for date_format in fitting if (order := _day_first(date_format)) is not None}
-    if len(orders) < 2:
-        return fitting[0]
+    plain = _rewritten(texts)
+    orders = {day_is_first: _cover(plain, day_is_first) for day_is_first in (True, False)}
+    whole = {order: cover.formats for order, cover in orders.items() if cover.is_date.all()}
+    if not whole:
+        raise WellfitError(_fault(texts, max(orders.values(), key=lambda cover: int(cover.is_date.sum())), place))
+    if len(whole) == 1 or whole[True] == whole[False]:
+        return next(iter(whole.values()))
     if day_first is None:
+        open_ones = parse(texts, [each for each in whole[True] if each in DAY_FIRST_FORMATS]).notna()
+        open_one = texts[int(open_ones.argmax())]
         raise WellfitError(
-            f"{first_row(texts[0])}, column {cells.name!r}: {texts[0]!r} may begin with the day or with the month, as "
-            "all other dates of the column; set data.day_first to true or false (params.yaml)"
+            f"{place(open_one)}: {open_one!r} may begin with the day or with the month, as all other dates of the "
+            "column; set data.day_first to true or false (params.yaml)"
         )
-    return next(date_format for date_format in fitting if _day_first(date_format) == day_first)
+    return whole[day_first]
 
 
-def _possible_formats(texts: Iterable[str]) -> list[str]:
+class _Cover(NamedTuple):
+    """Formats of one order of day and month, and which texts are dates in them."""
+
+    formats: tuple[str, ...]
+    is_date: NDArray[np.bool_]
+
+
+def _cover(plain: pd.Series[Any], day_is_first: bool) -> _Cover:
+    """Takes the format that most of the first texts have, then that of most of the first others, and so on."""
+    formats: list[str] = []
+    is_date = np.zeros(len(plain), bool)
+    wrong_order = MONTH_FIRST_FORMATS if day_is_first else DAY_FIRST_FORMATS
+    while not is_date.all():
+        sample = plain[~is_date][:SAMPLE]
+        fits = {each: _parse(sample, each).notna().sum() for each in _possible_formats(sample)}
+        possible = {each: count for each, count in fits.items() if count and each not in wrong_order}
+        if not possible:
+            break
+        formats.append(max(possible, key=possible.__getitem__))
+        is_date[~is_date] = _parse(plain[~is_date], formats[-1]).notna()
+    return _Cover(tuple(formats), is_date)
+
+
+def _fault(texts: Sequence[str], cover: _Cover, place: Callable[[str], str]) -> str:
+    odd = next(text for text, known in zip(texts, cover.is_date, strict=True) if not known)
+    good = next((text for text, known in zip(texts, cover.is_date, strict=True) if known), None)
+    if good and are_dates([odd]):
+        return (
+            f"{place(odd)}: {odd!r} is a date in another spelling than {good!r} ({place(good).split(',')[0]}); write "
+            "all alike, or list the column in data.drop"
+        )
+    return (
+        f"{place(odd)}: {odd!r} is not a date such as {good or EXAMPLE!r}; mend it, add it to data.missing, or list "
+        "the column in data.drop or data.categorical"
+    )
+
+
+def _possible_formats(plain: Iterable[str | None]) -> list[str]:
     """The formats with the marks between figures and words that some text has; to try all would take long."""
-    marks = {re.sub(r"\w+|(?<=\s)\s", "", text) for text in texts if re.search(r"\d\d", text)}
+    texts = [text for text in plain if isinstance(text, str) and re.search(r"\d\d", text)]
+    with_zone = [re.sub(r"(?<=:\d\d )[+-]\d\d:?\d\d", "Z", text) for text in texts]
+    marks = {re.sub(r"\w+", "", text) for text in with_zone}
     return [date_format for date_format in FORMATS if date_format == ISO or re.sub("%.", "", date_format) in marks]
 
 
-def _day_first(date_format: str) -> bool | None:
-    """Whether the day stands before the month, where figures alone would not say."""
-    begin = date_format.split(" ")[0]
-    return None if begin not in (*DAY_FIRST, *MONTH_FIRST) else begin in DAY_FIRST
+def _rewritten(texts: Iterable[str]) -> pd.Series[Any]:
+    """Texts without names of weekdays and the like; those without a figure are missing, as pandas dates 'now'."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    cells: pa.Array = pa.array(texts if isinstance(texts, list) else list(texts), pa.string())
+    if pc.any(pc.match_substring_regex(cells, r"[^\d/:.T+ -]|\s\s|\.0$")).as_py():
+        for pattern, replacement in REWRITTEN:
+            cells = pc.replace_substring_regex(cells, pattern, replacement)
+    has_figures = pc.match_substring_regex(cells, r"\d")
+    return pd.Series(pc.if_else(has_figures, cells, pa.scalar(None, pa.string())).to_pandas(), dtype="str")
+
+
+DAY_FIRST_FORMATS = frozenset(date + time for date in DAY_FIRST for time in TIMES)
+MONTH_FIRST_FORMATS = frozenset(date + time for date in MONTH_FIRST for time in TIMES)

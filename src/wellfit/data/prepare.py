@@ -120,16 +120,8 @@ def _as_arrays(
     table, sources = source.x, source.sources
     warnings: tuple[str, ...] = ()
     if sources:
-        sources, left_out = fit_sources(sources, table.iloc[train], data.day_first, row)
-        table, unread = expand(sources, table)
-        warnings = (
-            *left_out,
-            *(
-                f"column {each.column!r}: cells that are not dates as in the training rows count as missing: "
-                f"{each.cells}, such as {each.example!r}"
-                for each in unread
-            ),
-        )
+        sources, warnings = fit_sources(sources, table.iloc[train], row)
+        table, _ = expand(sources, table)
     columns = fit_columns(table.iloc[train], data.max_categories)
     return encode(columns, table), sources, columns, warnings
 
@@ -139,8 +131,8 @@ def describe(meta: Meta) -> list[str]:
     lines, notes = [], {}
     for source in meta.sources:
         if source.kind == "dates":
-            parts = ", ".join(source.parts)
-            lines.append(f"  {_short(source.name)}: dates, {source.note} ({source.format}); inputs: {parts}")
+            parts, formats = ", ".join(source.parts), ", ".join(source.formats)
+            lines.append(f"  {_short(source.name)}: dates, {source.note} ({formats}); inputs: {parts}")
         elif source.kind == "text":
             lines.append(f"  {_short(source.name)}: text; inputs: counts of words in {N_HASHED} columns")
         elif source.note:

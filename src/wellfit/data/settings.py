@@ -52,7 +52,7 @@ class DataConfig(Config):
     group: Name | None
     time: Name | None
     day_first: bool | None
-    text: Literal["leave_out", "hash"]
+    text: Literal["drop", "hash"]
     image_size: Annotated[Widths, Field(min_length=2, max_length=2), BeforeValidator(_as_square)] | None
     channels: Channels
     max_categories: int = Field(ge=2, le=10_000)

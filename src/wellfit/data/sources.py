@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.dates import PARTS, find_format, parse
+from wellfit.data.dates import PARTS, parse
 from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
@@ -19,22 +19,20 @@ N_HASHED = 16  # columns of numbers for a column of text
 
 
 def fit_sources(
-    sources: Sequence[Source], train: pd.DataFrame, day_first: bool | None, row: Callable[[int], str]
+    sources: Sequence[Source], train: pd.DataFrame, row: Callable[[int], str]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """Finds the format of dates, and which of their parts differ from row to row.
+    """Finds which parts of dates differ from row to row.
 
     Args:
         sources: of a `wellfit.data.raw.RawData`.
         train: its training rows; the index counts all rows from 0.
-        day_first: ``data.day_first``.
         row: says where a row is, for messages.
 
     Returns:
         The sources, without dates that are the same in all training rows; and warnings, one sentence each.
 
     Raises:
-        WellfitError: a cell is not a date, or in another spelling than most; nothing tells day and month apart; or the
-            name of a part is taken.
+        WellfitError: nothing is left, or the name of a part is taken.
     """
     fitted, warnings = [], []
     for source in sources:
@@ -42,7 +40,7 @@ def fit_sources(
             fitted.append(source)
             continue
         cells = train[source.name]
-        dated = None if cells.isna().all() else _fit_dates(source, cells, day_first, row)
+        dated = None if cells.isna().all() else _fit_dates(source, cells)
         if dated is None or not dated.parts:
             warnings.append(f"column {source.name!r} has the same date in all training rows, or none, and is left out")
             continue
@@ -94,18 +92,9 @@ def input_names(source: Source) -> list[str]:
     return [source.name]
 
 
-def _fit_dates(source: Source, cells: pd.Series[Any], day_first: bool | None, row: Callable[[int], str]) -> Source:
-    date_format = find_format(cells, day_first, row)
-    used = cells.cat.remove_unused_categories().cat.categories
-    dates = parse(used, date_format)
-    whole = source.model_copy(
-        update={
-            "format": date_format,
-            "origin": str(dates.min().date()),
-            "parts": tuple(PARTS),
-            "note": f"{used[0]!r} is {str(dates[0]).removesuffix(' 00:00:00')}",
-        }
-    )
+def _fit_dates(source: Source, cells: pd.Series[Any]) -> Source:
+    dates = parse(cells.cat.remove_unused_categories().cat.categories, source.formats)
+    whole = source.model_copy(update={"origin": str(dates.min().date()), "parts": tuple(PARTS)})
     values = _date_parts(whole, cells)
     differs = [bool((np.ptp(part[~np.isnan(part)]) > 0).all()) for part in values.T]
     return whole.model_copy(update={"parts": tuple(name for name, keep in zip(PARTS, differs, strict=True) if keep)})
@@ -115,7 +104,7 @@ def _date_parts(source: Source, cells: pd.Series[Any]) -> NDArray[np.float64]:
     """(n, parts) numbers, NaN where a date is missing."""
     import pandas as pd
 
-    dates = parse(cells.cat.categories, source.format)
+    dates = parse(cells.cat.categories, source.formats)
     origin = pd.Timestamp(source.origin)
     values = np.column_stack([PARTS[part](dates, origin) for part in source.parts]).astype(np.float64)
     rows: NDArray[np.float64] = _with_missing(values, np.nan)[cells.cat.codes]

@@ -222,6 +222,8 @@ def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) ->
         advice = "get more rows of it, leave it out, or count it as another class"
     else:
         advice = "raise data.val_fraction or data.test_fraction, or get more rows"
+    if len(counts) > 2 and all(name.lstrip("-").isdigit() for name in raw.class_names):
+        advice += "; or, as the classes are whole numbers, set data.task to regression"
     rows_of_it = "1 distinct row" if counts[rarest] == 1 else f"{counts[rarest]} distinct rows"
     return WellfitError(
         f"class {raw.class_names[rarest]!r} has {rows_of_it}, too few to stand in every split ({listed} rows); {advice}"

@@ -77,11 +77,13 @@ class Source(BaseModel):
         name: in the file.
         kind: numbers and categories are inputs as they stand; numbers are made of dates and text.
         note: how its cells are read, where that is not as they stand; for people.
+        gaps: numbers and dates: words that stand for missing values in this column, besides ``data.missing``.
         decimal: numbers: point or comma, where they are written in another way than computers write them.
         unit: numbers: what stands after each of them, such as %.
         currency: numbers: a sign that may stand before or after each of them.
+        multiples: numbers: the table of `wellfit.data.readers.numerals` whose words, such as k, multiply them.
         words: categories: the spellings of 'no' and 'yes' that stand for all others, such as NO and y.
-        format: dates: of `pandas.to_datetime`.
+        formats: dates: of `pandas.to_datetime`, of which the first that fits a cell is taken.
         origin: dates: the first day of the training rows, from which days are counted.
         parts: dates: what is made of them, such as year.
     """
@@ -91,11 +93,13 @@ class Source(BaseModel):
     name: str
     kind: Literal["numbers", "categories", "dates", "text"]
     note: str = ""
+    gaps: tuple[str, ...] = ()
     decimal: Literal["point", "comma"] | None = None
     unit: str = ""
     currency: str = ""
+    multiples: str = ""
     words: tuple[str, ...] = ()
-    format: str = ""
+    formats: tuple[str, ...] = ()
     origin: str = ""
     parts: tuple[str, ...] = ()
 

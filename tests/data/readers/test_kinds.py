@@ -77,8 +77,10 @@ def test_params_overrule_it(infer: Infer) -> None:
         (["1", "2"], ""),
         (["Yes", "no", "YES", "Yes"], "'YES' is 'Yes'"),
         (["Yes", "no"], ""),
-        ([f"{i}{'kM'[i % 2]}" for i in range(30)] * 2, "numbers such as '0k' that are not written alike"),
-        ([f"{i}{'kM'[i % 2]}" for i in range(6)], ""),
+        ([f"{i} {('kg', 'lb')[i % 2]}" for i in range(30)] * 2, "numbers such as '0 kg' that are not written alike"),
+        (["3 kg", "5 kg", "$4"], "numbers such as '3 kg' that are not written alike"),
+        (["19M", "201k"], "'19M' is 19000000"),
+        (["3", "-", "4", "-", "N.A."], "'-' and 'N.A.' in 3 cells count as missing"),
     ],
 )
 def test_what_is_not_read_as_it_stands_is_told(cells: list[str], note: str, infer: Infer) -> None:
@@ -89,10 +91,10 @@ def test_what_is_not_read_as_it_stands_is_told(cells: list[str], note: str, infe
 def test_many_numbers_that_are_not_written_alike_are_no_text(columns: Callable[..., Columns], infer: Infer) -> None:
     for few in ([f"{'$€'[i % 2]}{i}" for i in range(60)], [(f"{i}%", f"0.{i:02}")[i % 2] for i in range(60)]):
         assert infer(few).kind == "numbers"
-    cells = [f"{i}{'kM'[i % 3 // 2]}" for i in range(300)]
+    cells = [f"{i} {('kg', 'lb')[i % 3 // 2]}" for i in range(300)]
     source = infer(cells)
     assert source.kind == "numbers"
-    with pytest.raises(WellfitError, match=r"t\.csv row 4, column 'c': '2M' is not a number of k; mend it"):
+    with pytest.raises(WellfitError, match=r"t\.csv row 4, column 'c': '2 lb' is not a number of kg; mend it"):
         columns(cells).read(source)
 
 

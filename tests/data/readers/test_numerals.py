@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 
 from wellfit.data.readers.numerals import (
     PLAIN,
+    Decimal,
     Spelling,
     as_computers_write,
+    doubtful_marks,
     find_spelling,
     resemble_numbers,
     spelled,
@@ -31,6 +33,21 @@ from wellfit.data.readers.numerals import (
         (["1.234,5 €", "3,00 €"], Spelling("comma", "", "€"), [1234.5, 3.0]),
         (["100+", "10,000+"], Spelling("point"), [100.0, 10000.0]),
         (["(1,200)", "\u22120.5"], Spelling("point"), [-1200.0, -0.5]),
+        (["12-", "1,234.50-", "3"], Spelling("point"), [-12.0, -1234.5, 3.0]),
+        (["1,00,000", "12,34,567.5", "10,000"], Spelling("point"), [100000.0, 1234567.5, 10000.0]),
+        (["CHF 1\u2019200.50", "CHF 5"], Spelling("point", "", "CHF"), [1200.5, 5.0]),
+        (["USD 1,000", "USD 5"], Spelling("point", "", "USD"), [1000.0, 5.0]),
+        (["5 EUR", "6,50 EUR"], Spelling("comma", "", "EUR"), [5.0, 6.5]),
+        (["Rs. 1,200", "Rs. 500"], Spelling("point", "", "Rs."), [1200.0, 500.0]),
+        (["kr 1 500", "kr 500"], Spelling("point", "", "kr"), [1500.0, 500.0]),
+        (["R$ 1.200,00", "R$ 5,50"], Spelling("comma", "", "R$"), [1200.0, 5.5]),
+        (["19M", "201k", "3"], Spelling("point", "", "", "numbers"), [19e6, 201e3, 3.0]),
+        (["\u20ac110.5M", "\u20ac565K", "\u20ac0"], Spelling("point", "", "\u20ac", "numbers"), [110.5e6, 565e3, 0.0]),
+        (["1.2 billion", "300 Million"], Spelling("point", "", "", "numbers"), [1.2e9, 300e6]),
+        (["19MB", "201 KB", "12 B"], Spelling("point", "", "", "bytes"), [19e6, 201e3, 12.0]),
+        (["4.1/5", "3/5"], Spelling("point", "/5"), [4.1, 3.0]),
+        (["12 sq ft", "1,300 sq ft"], Spelling("point", "sq ft"), [12.0, 1300.0]),
+        (["23.4 km/kg", "9 km/kg"], Spelling("point", "km/kg"), [23.4, 9.0]),
     ],
 )
 def test_numbers_as_people_write_them(cells: list[str], spelling: Spelling, values: list[float]) -> None:
@@ -44,10 +61,11 @@ def test_numbers_as_people_write_them(cells: list[str], spelling: Spelling, valu
     [
         (["$5", "€6"], 0.5),
         (["12%", "0.5"], 0.5),
-        (["19M", "201k", "3k"], 2 / 3),
-        (["1,23,456", "5"], 0.5),
+        (["19 kg", "201 lb", "3 lb"], 2 / 3),
+        (["1,23,45", "5"], 0.5),
+        (["1,5", "1.688"], 1.0),
         (["a", "b"], 0.0),
-        (["12-13", "3/4", "--5", "1e5%", "(-3)"], 0.0),
+        (["12-13", "3/4/5", "--5", "1e5%", "(-3)"], 0.0),
         (["1,2345", "1,2345"], 1.0),
     ],
 )
@@ -82,3 +100,41 @@ def test_what_resembles_numbers() -> None:
         resemble_numbers(pa.array(["Varies with device", "12-13", "A1", "2014-05-31", "31.05.2014", "192.168.1.1"]))
         == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "spelling", "values"),
+    [
+        (["4.95", "1.688"], "comma", PLAIN, [4.95, 1.688]),
+        (["2,589", "999"], "comma", Spelling("comma"), [2.589, 999.0]),
+        (["0,5", "2.5", "1.234,5"], "comma", Spelling("comma"), [0.5, 2.5, 1234.5]),
+        (["1.234", "2"], "comma", Spelling("comma"), [1234.0, 2.0]),
+        (["1,234.5 kg", "1 kg"], "comma", Spelling("point", "kg"), [1234.5, 1.0]),
+    ],
+)
+def test_cells_that_can_only_have_points_are_read_so(
+    cells: list[str], decimal: Decimal, spelling: Spelling, values: list[float]
+) -> None:
+    assert find_spelling(pa.array(cells), decimal) == (spelling, 1.0)
+    assert as_computers_write(pa.array(cells), spelling).cast("float64").to_pylist() == values
+
+
+@pytest.mark.parametrize(
+    ("cells", "decimal", "marks"),
+    [
+        (["1,234", "1.234"], "point", ["1,234", "1.234"]),
+        (["1,234", "1.234", "12.5"], "point", []),
+        (["1,234", "1.234", "1,234.5"], "point", []),
+        (["1,5", "2.5"], "point", []),
+        (["1,5", "2.5", "1.688"], "point", ["2.5", "1.688"]),
+        (["1,5", "1.688"], "point", []),
+        (["1.5", "1.688"], "point", []),
+    ],
+)
+def test_marks_that_contradict_each_other(cells: list[str], decimal: Decimal, marks: list[str]) -> None:
+    assert doubtful_marks(pa.array(cells), find_spelling(pa.array(cells), decimal)[0]) == marks
+
+
+def test_one_unit_multiplies_nothing() -> None:
+    for cells in (["21M", "3M"], ["12 m", "5 m"], ["12 m", "5"], ["3 B", "5"]):
+        assert find_spelling(pa.array(cells), "point")[0].multiples == ""

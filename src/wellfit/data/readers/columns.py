@@ -45,8 +45,19 @@ class Columns:
         """Where a row is, for messages."""
         return f"{self.path} row {self.first_row + int(index)}"
 
-    def cells(self, name: str) -> pa.ChunkedArray:
-        """A column with null for NaN and for the texts of ``data.missing``, and every kind of text as plain strings."""
+    def place(self, name: str, text: str) -> str:
+        """Where a text stands first in a column, for messages."""
+        import pyarrow.compute as pc
+
+        return f"{self.row(pc.index(self.cells(name).cast('string'), text).as_py())}, column {name!r}"
+
+    def cells(self, name: str, gaps: Sequence[str] = ()) -> pa.ChunkedArray:
+        """A column with null for NaN and for the texts of ``data.missing``, and every kind of text as plain strings.
+
+        Args:
+            name: of the column.
+            gaps: further texts that stand for missing values.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -58,7 +69,7 @@ class Columns:
         if pa.types.is_floating(column.type):
             missing = pc.is_nan(column)
         elif pa.types.is_string(column.type):
-            missing = pc.is_in(column, value_set=pa.array(self._missing, pa.string()))
+            missing = pc.is_in(column, value_set=pa.array([*self._missing, *gaps], pa.string()))
         else:
             return column
         return pc.if_else(missing, pa.scalar(None, column.type), column)
@@ -93,12 +104,15 @@ class Columns:
         import pandas as pd
 
         if source.kind == "numbers":
-            spelling = Spelling(source.decimal, source.unit, source.currency)
-            return pd.Series(self.numbers(source.name, spelling, unread))
-        return pd.Series(self.categories(source.name, source.words))
+            return pd.Series(self.numbers(source.name, spelling_of(source), unread, source.gaps))
+        return pd.Series(self.categories(source.name, source.words, source.gaps))
 
     def numbers(
-        self, name: str, spelling: Spelling | Decimal = PLAIN, unread: list[Unread] | None = None
+        self,
+        name: str,
+        spelling: Spelling | Decimal = PLAIN,
+        unread: list[Unread] | None = None,
+        gaps: Sequence[str] = (),
     ) -> NDArray[np.float64]:
         """A column as float64 numbers, NaN where missing.
 
@@ -106,6 +120,7 @@ class Columns:
             name: of the column.
             spelling: of numbers in text; of a decimal mark, the spelling that fits most cells.
             unread: as of `read`.
+            gaps: as of `cells`.
 
         Raises:
             WellfitError: a cell is not a number, or none that float32 can hold.
@@ -113,7 +128,7 @@ class Columns:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        column = self.cells(name)
+        column = self.cells(name, gaps)
         if pa.types.is_string(column.type):
             if isinstance(spelling, str):
                 spelling = find_spelling(column.drop_null(), spelling)[0]
@@ -121,7 +136,7 @@ class Columns:
             if (wrong := pc.index(fits, False).as_py()) >= 0:
                 example = column[wrong].as_py()
                 if unread is None:
-                    unit = f" of {spelling.unit}" if spelling.unit else ""
+                    unit = f" of {kind}" if (kind := spelling.unit or spelling.currency) else ""
                     raise WellfitError(
                         f"{self.row(wrong)}, column {name!r}: {example!r} is not a number{unit}; mend it, add it to "
                         "data.missing, or, if it is an input, list the column in data.categorical"
@@ -147,21 +162,44 @@ class Columns:
         numbers: NDArray[np.float64] = values + 0.0  # makes -0.0 the 0.0 that it equals
         return numbers
 
-    def categories(self, name: str, words: Sequence[str] = ()) -> pd.Categorical:
+    def categories(self, name: str, words: Sequence[str] = (), gaps: Sequence[str] = ()) -> pd.Categorical:
         """A column as categories, each a text, in the order of their first appearance; missing cells have none.
 
         Args:
             name: of the column.
             words: 'no' and 'yes' as they stand for all their spellings; empty: every spelling is its own category.
+            gaps: as of `cells`.
         """
         import pandas as pd
 
-        encoded = self.cells(name).cast("string").combine_chunks().dictionary_encode()
+        encoded = self.cells(name, gaps).cast("string").combine_chunks().dictionary_encode()
         codes, texts = encoded.indices.fill_null(-1).to_numpy(), encoded.dictionary.to_pylist()
         labels = pd.Categorical.from_codes(codes, categories=texts)
         if not words:
             return labels
         return relabel(labels, [text if (is_yes := truth(text)) is None else words[is_yes] for text in texts])
+
+
+def spelling_of(source: Source) -> Spelling:
+    """How the numbers of a column are written."""
+    return Spelling(source.decimal, source.unit, source.currency, source.multiples)
+
+
+def refuse_together(path: Path, faults: Sequence[str]) -> None:
+    """Refuses all columns of a file that cannot be used in one line.
+
+    Args:
+        path: of the file.
+        faults: a sentence for each, which begins with the file.
+
+    Raises:
+        WellfitError: there is one.
+    """
+    if len(faults) == 1:
+        raise WellfitError(faults[0])
+    if faults:
+        told = "; ".join(f"({i}) {fault.removeprefix(str(path)).strip()}" for i, fault in enumerate(faults, start=1))
+        raise WellfitError(f"{path}: {len(faults)} columns cannot be used: {told}")
 
 
 def relabel(labels: pd.Categorical, names: Sequence[str]) -> pd.Categorical:

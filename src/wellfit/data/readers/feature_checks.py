@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.readers.codes import number_the_rows
+from wellfit.data.readers.columns import refuse_together
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ SAME_UP_TO = 1e-9  # 1 - |correlation| below which one column is a linear functi
 def check_features(
     features: pd.DataFrame, y: NDArray[Any], data: DataConfig, path: Path, later: Collection[str] = ()
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Leaves out constant columns, with a warning, and refuses copies of the target and names of rows.
+    """Leaves out constant columns and those that number the rows, with warnings, and refuses copies of the target.
 
     Args:
         features: numbers and categoricals, as `wellfit.data.raw.RawData` has them.
@@ -38,47 +40,66 @@ def check_features(
     Raises:
         WellfitError: a column copies the target or has a category of its own for most rows, or none is left.
     """
-    import pandas as pd
-
-    warnings, constant = [], []
-    for name in features.columns:
+    left_out = {name: what for name in features.columns if (what := _says_nothing(features[name]))}
+    numbers = [name for name in features.columns if features[name].dtype.kind == "f" and name not in left_out]
+    rows = {name: what for name in numbers if name not in data.numeric and (what := number_the_rows(features[name]))}
+    if len(left_out) + len(rows) < features.shape[1]:  # else they are all that there is to learn from
+        left_out |= {
+            name: f"{what}, and is left out; list it in data.numeric to keep it" for name, what in rows.items()
+        }
+    warnings = [f"column {name!r} {what}" for name, what in left_out.items()]
+    if len(left_out) == features.shape[1]:
+        raise WellfitError(f"{path} has no column to learn from besides the target {data.target!r}")
+    features = features.drop(columns=list(left_out))
+    faults = []
+    for name in (name for name in features.columns if name not in later):
         column = features[name]
         distinct = column.nunique()
-        if distinct < 2 and not (distinct == 1 and column.hasnans):
-            constant.append(name)
-            what = "is missing in every row" if distinct == 0 else f"is {column.iloc[0]!s} in every row"
-            warnings.append(f"column {name!r} {what} and is left out")
-        elif name in later:
-            continue
-        elif isinstance(column.dtype, pd.CategoricalDtype):
-            warnings += _check_categories(column, distinct, data, path)
-        elif 0 < COARSE * column.std() < np.spacing(np.float32(column.abs().max())):
-            warnings.append(
-                f"column {name!r} has values up to {column.abs().max():g}, of which float32 keeps too few digits to "
-                "tell them apart; subtract a constant from them"
-            )
-        if name not in constant and _copies_target(column, distinct, y):
-            raise WellfitError(
-                f"{path} column {name!r}: tells the target {data.target!r} exactly, so nothing would be learned from "
-                "the others; list it in data.drop (params.yaml)"
-            )
-    if len(constant) == features.shape[1]:
-        raise WellfitError(f"{path} has no column to learn from besides the target {data.target!r}")
-    return features.drop(columns=constant), tuple(warnings)
+        if fault := _fault(column, distinct, y, data):
+            faults.append(f"{path} column {name!r}: {fault}")
+        elif warning := _warning(column, distinct, data):
+            warnings.append(f"column {name!r} has {warning}")
+    refuse_together(path, faults)
+    return features, tuple(warnings)
 
 
-def _check_categories(column: pd.Series[Any], distinct: int, data: DataConfig, path: Path) -> list[str]:
-    if distinct <= data.max_categories:
-        return []
-    if distinct > len(column) / 2:
-        raise WellfitError(
-            f"{path} column {column.name!r}: has {distinct:,} categories in {len(column):,} rows, as names and "
-            "free text have; list it in data.drop, or name it in data.id (params.yaml)"
+def _says_nothing(column: pd.Series[Any]) -> str:
+    """What is told of a constant column; empty: it is none."""
+    distinct = column.nunique()
+    if distinct > 1 or (distinct == 1 and column.hasnans):
+        return ""
+    return f"is {'missing' if distinct == 0 else column.iloc[0]!s} in every row and is left out"
+
+
+def _fault(column: pd.Series[Any], distinct: int, y: NDArray[Any], data: DataConfig) -> str:
+    if column.dtype.kind != "f" and distinct > max(data.max_categories, len(column) / 2):
+        return (
+            f"has {distinct:,} categories in {len(column):,} rows, as names and free text have; list it in data.drop, "
+            "or name it in data.id (params.yaml)"
         )
-    return [
-        f"column {column.name!r} has {distinct:,} categories: the {data.max_categories} most frequent of the training "
-        "rows are told apart (data.max_categories), all others count as one"
-    ]
+    if _copies_target(column, distinct, y):
+        return (
+            f"tells the target {data.target!r} exactly, so nothing would be learned from the others; list it in "
+            "data.drop (params.yaml)"
+        )
+    return ""
+
+
+def _warning(column: pd.Series[Any], distinct: int, data: DataConfig) -> str:
+    if column.dtype.kind == "f":
+        highest = column.abs().max()
+        if not 0 < COARSE * column.std() < np.spacing(np.float32(highest)):
+            return ""
+        return (
+            f"values up to {highest:g}, of which float32 keeps too few digits to tell them apart; subtract a constant "
+            "from them"
+        )
+    if distinct <= data.max_categories:
+        return ""
+    return (
+        f"{distinct:,} categories: the {data.max_categories} most frequent of the training rows are told apart "
+        "(data.max_categories), all others count as one"
+    )
 
 
 def _copies_target(column: pd.Series[Any], distinct: int, y: NDArray[Any]) -> bool:

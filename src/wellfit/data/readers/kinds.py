@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from wellfit.data.dates import SAMPLE, are_dates
+from wellfit.data.dates import ISO, SAMPLE, are_dates, find_formats, parse
+from wellfit.data.readers.codes import are_days, code_with_zero
 from wellfit.data.readers.columns import Columns, truth
-from wellfit.data.readers.numerals import Spelling, as_computers_write, find_spelling, resemble_numbers, spelled
+from wellfit.data.readers.gaps import find_gaps, gaps_in_words
+from wellfit.data.readers.numerals import (
+    DECIMAL_POINT,
+    PLAIN,
+    Spelling,
+    are_plain,
+    as_computers_write,
+    doubtful_marks,
+    find_spelling,
+    find_spelling_of,
+    first_match,
+    resemble_numbers,
+    spelled,
+)
 from wellfit.data.store import Source
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pyarrow as pa
 
     from wellfit.data.settings import DataConfig
@@ -18,16 +34,39 @@ if TYPE_CHECKING:
 # Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
 MOSTLY = 0.95
 MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
+FEW_WORDS = 3  # in a column of numbers or dates, each of which may stand for a gap
+# Above these shares of numbers, so few words, or only one, are likely to.
+BUT_FOR_WORDS, BUT_FOR_ONE_WORD = 0.8, 0.5
+
+COMMA = r"\d,"
+
+
+class Cells(NamedTuple):
+    """The different cells of a column of text that are not missing, and how often each occurs."""
+
+    distinct: pa.Array
+    counts: pa.Array
+
+    def where(self, chosen: pa.Array) -> Cells:
+        """Those cells for which a mask is true."""
+        return Cells(self.distinct.filter(chosen), self.counts.filter(chosen))
+
+    def as_dict(self) -> dict[str, int]:
+        """The number of cells by text, the most frequent first."""
+        pairs = zip(self.distinct.to_pylist(), self.counts.to_pylist(), strict=True)
+        return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
 
 def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     """What a column holds, and how its cells are read. ``data.numeric`` and ``data.categorical`` override that.
 
-    Text is read as numbers if all of its cells are, in one spelling; as dates if most are; and as categories if it has
-    fewer than it has text to itself. Booleans are categories.
+    Words for missing values, such as ``-``, do not count in columns of numbers or dates. Text is read as numbers if all
+    of its cells are, in one spelling; as dates if most are; and as categories if it has fewer than it has text to
+    itself. Booleans are categories.
 
     Raises:
-        WellfitError: lists or other types, or a cell that is no number among numbers.
+        WellfitError: lists or other types; a cell that is no date among dates; or words that recur among numbers or
+            dates, and may stand for missing values.
     """
     from pyarrow import types
 
@@ -37,10 +76,13 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     kind = cells.type
     if types.is_string(kind):
         return _infer_text(columns, name, cells.drop_null(), data)
+    if types.is_integer(kind) and name not in data.numeric and are_days(name, cells.drop_null()):
+        return _dates(columns, name, _counted(cells.drop_null().cast("string")), {}, data)
     if name in data.numeric or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return Source(name=name, kind="numbers")
     if types.is_timestamp(kind) or types.is_date(kind):
-        return Source(name=name, kind="dates")
+        first = cells.drop_null()[:1].cast("string").to_pylist()
+        return Source(name=name, kind="dates", formats=(ISO,), note=_first_dates(first, (ISO,)))
     if types.is_boolean(kind):
         return Source(name=name, kind="categories", words=("false", "true"))
     if types.is_null(kind):
@@ -48,47 +90,158 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     raise WellfitError(f"{columns.path} column {name!r}: {kind} is neither numbers nor text; list it in data.drop")
 
 
-def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataConfig) -> Source:
-    if not len(texts):
-        return Source(name=name, kind="numbers" if name in data.numeric else "categories")
-    spelling, share = find_spelling(texts, data.decimal)
-    if name in data.numeric or share > MOSTLY:
-        return _numbers(columns, name, texts, spelling, data)
-    distinct = texts.unique()
-    if are_dates(distinct[:SAMPLE].to_pylist()):
-        return Source(name=name, kind="dates")
-    if source := _yes_or_no(name, texts):
-        return source
-    resemble = len(distinct) > MANY and resemble_numbers(texts) > MOSTLY
-    if len(distinct) > max(min(MANY, data.max_categories), len(columns) / 2):
-        return _numbers(columns, name, texts, spelling, data) if resemble else Source(name=name, kind="text")
-    unlike = f"numbers such as {distinct[0].as_py()!r} that are not written alike"
-    return Source(name=name, kind="categories", note=unlike if resemble else "")
+def check_decimals(columns: Columns, sources: Sequence[Source], data: DataConfig) -> None:
+    """Refuses ``data.decimal: comma`` where a column has decimal points, and another may have commas for thousands.
 
-
-def _numbers(columns: Columns, name: str, texts: pa.ChunkedArray, spelling: Spelling, data: DataConfig) -> Source:
-    if spelling.decimal == "comma" and data.decimal == "point":
-        _refuse_in_a_table_of_decimal_commas(columns, name, texts, data)
-    note = _example(texts, spelling)
-    if note and data.decimal == "comma":
-        other, share = find_spelling(texts, "point")
-        note += ", as data.decimal is comma" if share == 1 and other.decimal != "comma" else ""
-    return Source(name=name, kind="numbers", note=note, **spelling._asdict())
-
-
-def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataConfig) -> None:
-    """Where commas do not separate cells, all columns are likely to have them."""
-    import pyarrow.compute as pc
-
-    if data.name == "csv" and data.separator != "comma":
-        example = texts[pc.index(pc.match_substring(texts, ","), True).as_py()]
+    Raises:
+        WellfitError: so it is.
+    """
+    if data.decimal != "comma":
+        return
+    pointed = dotted = None
+    for source in sources:
+        cells = columns.cells(source.name, source.gaps) if source.kind == "numbers" else None
+        if cells is None or not len(cells.drop_null()) or str(cells.type) != "string":
+            continue
+        if source.decimal == "comma":
+            if _reads_as_thousands(cells.drop_null(), source):
+                dotted = dotted or (source.name, first_match(cells, COMMA))
+        elif example := first_match(cells, DECIMAL_POINT):
+            pointed = pointed or (source.name, example)
+    if pointed and dotted and dotted[1]:
         raise WellfitError(
-            f"{columns.path} column {name!r}: {example.as_py()!r} looks like a number with a decimal comma; set "
-            "data.decimal to comma, or list the column in data.categorical"
+            f"{columns.path}: data.decimal is comma, but column {pointed[0]!r} has decimal points ({pointed[1]!r}), so "
+            f"the comma of {dotted[1]!r} in column {dotted[0]!r} is likely to stand between thousands; set "
+            "data.decimal to point (params.yaml)"
         )
 
 
-def _example(texts: pa.ChunkedArray, spelling: Spelling) -> str:
+def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataConfig) -> Source:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not len(texts):
+        return Source(name=name, kind="numbers" if name in data.numeric else "categories")
+    if data.decimal == "point" and are_plain(texts):
+        return _infer_plain(columns, name, texts, {}, data)
+    everything = _counted(texts)
+    is_gap = pc.is_in(everything.distinct, value_set=pa.array(find_gaps(everything.distinct), pa.string()))
+    cells, gaps = everything.where(pc.invert(is_gap)), everything.where(is_gap).as_dict()
+    if not len(cells.distinct):
+        return _words(columns, name, everything, data)
+    spelling, share = find_spelling_of(*cells, data.decimal)
+    if share == 1 and spelling == PLAIN:
+        return _infer_plain(columns, name, cells.distinct, gaps, data)
+    if name in data.numeric or share > MOSTLY:
+        return _numbers(columns, name, cells, spelling, gaps, data)
+    if are_dates(cells.distinct[:SAMPLE].to_pylist()):
+        return _dates(columns, name, cells, gaps, data)
+    if source := _yes_or_no(name, everything.as_dict()):
+        return source
+    others = cells.where(pc.invert(spelled(cells.distinct, spelling)))
+    enough = BUT_FOR_ONE_WORD if len(others.distinct) == 1 else BUT_FOR_WORDS
+    if share > enough and len(cells.distinct) - len(others.distinct) > MANY:
+        _refuse_words(columns, name, others, "numbers")
+    resemble = resemble_numbers(*cells) > MOSTLY
+    if resemble and len(cells.distinct) > max(MANY, _most_categories(columns, data)):
+        return _numbers(columns, name, cells, spelling, gaps, data)
+    unlike = f"numbers such as {cells.distinct[0].as_py()!r} that are not written alike"
+    return _words(columns, name, everything, data, unlike if resemble else "")
+
+
+def _infer_plain(
+    columns: Columns, name: str, texts: pa.Array | pa.ChunkedArray, gaps: dict[str, int], data: DataConfig
+) -> Source:
+    """Numbers as computers write them, which may be days or codes."""
+    if name not in data.numeric:
+        if are_days(name, texts):
+            return _dates(columns, name, _counted(texts), gaps, data)
+        if code := code_with_zero(texts):
+            everything = _counted(columns.cells(name).drop_null())
+            return _words(columns, name, everything, data, f"codes, as {code!r} begins with a zero")
+    return Source(name=name, kind="numbers", note=gaps_in_words(gaps), gaps=tuple(gaps))
+
+
+def _words(columns: Columns, name: str, cells: Cells, data: DataConfig, note: str = "") -> Source:
+    """Categories, or text where they are too many."""
+    if len(cells.distinct) > _most_categories(columns, data):
+        return Source(name=name, kind="text")
+    return Source(name=name, kind="categories", note=note)
+
+
+def _most_categories(columns: Columns, data: DataConfig) -> float:
+    return max(min(MANY, data.max_categories), len(columns) / 2)
+
+
+def _numbers(
+    columns: Columns, name: str, cells: Cells, spelling: Spelling, gaps: dict[str, int], data: DataConfig
+) -> Source:
+    import pyarrow.compute as pc
+
+    if name not in data.numeric:
+        _refuse_words(columns, name, cells.where(pc.invert(spelled(cells.distinct, spelling))), "numbers")
+    if data.decimal == "point" and spelling.decimal == "comma":
+        _refuse_in_a_table_of_decimal_commas(columns, name, cells.distinct, data)
+    if marks := doubtful_marks(cells.distinct, spelling):
+        raise WellfitError(
+            f"{columns.path} column {name!r}: {marks[0]!r} and {marks[1]!r} contradict each other, as either mark may "
+            "stand before decimals; write all cells alike, or list the column in data.drop or data.categorical"
+        )
+    note = _example(cells.distinct, spelling)
+    source = Source(name=name, kind="numbers", gaps=tuple(gaps), **spelling._asdict())
+    if note and data.decimal == "comma" and _reads_as_thousands(cells.distinct, source):
+        note += ", as data.decimal is comma"
+    return source.model_copy(update={"note": _joined(note, gaps_in_words(gaps))})
+
+
+def _reads_as_thousands(texts: pa.Array | pa.ChunkedArray, source: Source) -> bool:
+    """Whether the decimal commas of a column may as well stand between thousands."""
+    spelling, share = find_spelling(texts, "point")
+    return source.decimal == "comma" and share == 1 and spelling.decimal == "point"
+
+
+def _refuse_words(columns: Columns, name: str, others: Cells, what: str) -> None:
+    """Refuses few words that recur among numbers or dates: they may stand for missing values."""
+    import pyarrow.compute as pc
+
+    n_words = len(others.distinct)
+    if not 0 < n_words <= FEW_WORDS or pc.min(others.counts).as_py() < 2 or resemble_numbers(*others) > 0:
+        return
+    words = " and ".join(f"{word!r} ({cells:,} cells)" for word, cells in others.as_dict().items())
+    verb = "stand for gaps, add them" if n_words > 1 else "stands for a gap, add it"
+    raise WellfitError(
+        f"{columns.path} column {name!r}: holds {what} but for {words}; if {'they' if n_words > 1 else 'it'} {verb} to "
+        "data.missing, or else list the column in data.categorical (params.yaml)"
+    )
+
+
+def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.Array, data: DataConfig) -> None:
+    """Where commas do not separate cells, all columns are likely to have them."""
+    if data.name == "csv" and data.separator != "comma":
+        raise WellfitError(
+            f"{columns.path} column {name!r}: {first_match(texts, COMMA)!r} looks like a number with a decimal comma; "
+            "set data.decimal to comma, or list the column in data.categorical"
+        )
+
+
+def _dates(columns: Columns, name: str, cells: Cells, gaps: dict[str, int], data: DataConfig) -> Source:
+    import pyarrow.compute as pc
+
+    _refuse_words(columns, name, cells.where(pc.invert(pc.match_substring_regex(cells.distinct, r"\d"))), "dates")
+
+    texts = cells.distinct.to_pylist()
+    formats = find_formats(texts, data.day_first, lambda text: columns.place(name, text))
+    note = _joined(_first_dates(texts, formats), gaps_in_words(gaps))
+    return Source(name=name, kind="dates", formats=formats, gaps=tuple(gaps), note=note)
+
+
+def _first_dates(texts: list[str], formats: Sequence[str]) -> str:
+    """How the first text is read."""
+    first = [f"{text!r} is {parse([text], formats)[0]}".removesuffix(" 00:00:00") for text in texts[:1]]
+    return first[0] if first else ""
+
+
+def _example(texts: pa.Array, spelling: Spelling) -> str:
     """The value of the first cell that is not written as computers write it."""
     import pyarrow.compute as pc
 
@@ -97,9 +250,8 @@ def _example(texts: pa.ChunkedArray, spelling: Spelling) -> str:
     return f"{texts[changed].as_py()!r} is {float(plain[changed].as_py()):.10g}" if changed >= 0 else ""
 
 
-def _yes_or_no(name: str, texts: pa.ChunkedArray) -> Source | None:
+def _yes_or_no(name: str, counts: dict[str, int]) -> Source | None:
     """A column of words for yes and no, each in its most frequent spelling; None: it is something else."""
-    counts = {pair["values"]: pair["counts"] for pair in texts.value_counts().to_pylist()}
     spellings = [[word for word in counts if truth(word) is is_yes] for is_yes in (False, True)]
     if not all(spellings) or sum(map(len, spellings)) < len(counts):
         return None
@@ -107,3 +259,14 @@ def _yes_or_no(name: str, texts: pa.ChunkedArray) -> Source | None:
     others = [(other, word) for alike, word in zip(spellings, words, strict=True) for other in alike if other != word]
     note = f"{others[0][0]!r} is {others[0][1]!r}" if others else ""
     return Source(name=name, kind="categories", words=tuple(words), note=note)
+
+
+def _counted(texts: pa.Array | pa.ChunkedArray) -> Cells:
+    import pyarrow.compute as pc
+
+    counted = pc.value_counts(texts)
+    return Cells(counted.field("values"), counted.field("counts"))
+
+
+def _joined(*notes: str) -> str:
+    return ", ".join(filter(None, notes))

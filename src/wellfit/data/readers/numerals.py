@@ -11,10 +11,31 @@ if TYPE_CHECKING:
 Decimal = Literal["point", "comma"]
 MARKS: dict[Decimal, tuple[str, str]] = {"point": (".", ","), "comma": (",", ".")}  # of decimals, between thousands
 NUMBER = r"^[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|(?i:inf(?:inity)?))$"
-BLANKS = " \u00a0\u202f"  # a blank, one that does not break the line, and a narrow one
-CURRENCY = r"\p{Sc}"  # the signs that Unicode calls so
+# The same, but for those with three digits after a point, which may stand between thousands.
+SURE_NUMBER = r"^[+-]?(?:(?:\d+\.?|\d*\.(?:\d\d?|\d{4,}))(?:[eE][+-]?\d+)?|(?i:inf(?:inity)?))$"
+DECIMAL_POINT, DOUBTFUL_POINT = r"^[^,]*\.(?:\d\d?|\d{4,})(?:\D|$)", r"^[^,.]*\b\d{1,3}\.\d{3}\b[^,.]*$"
+BLANKS = " \u00a0\u202f\u2009"  # a blank, one that does not break the line, and narrow ones
+APART = f"{BLANKS}'\u2019"  # what may stand between thousands besides a point or a comma
+CURRENCIES = [
+    *("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "RMB", "INR", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK"),
+    *("HUF", "RUB", "TRY", "BRL", "MXN", "ZAR", "SGD", "HKD", "KRW", "THB", "IDR", "MYR", "PHP", "AED", "SAR", "NGN"),
+    *("PKR", "EGP", "ILS", "UAH", "Rs.", "Rs", "kr.", "kr", "Kr.", "Kr", "zł", "Kč", "Ft", "Fr."),
+]
+# What Unicode calls a sign of a currency, with letters before it as in US$, or one of the words.
+CURRENCY = rf"(?:\p{{L}}{{0,3}}\p{{Sc}}|{'|'.join(map(re.escape, CURRENCIES))})"
 MINUS = "\u2212"
-UNIT = r"(?:%|[\p{L}°]{1,8})"
+LETTERS = r"[\p{L}°²³µ]"
+WORD = r"(?:%|[\p{L}°]{1,8})"  # of which any may stand after a number
+UNIT = rf"(?:[%‰″]|/[{BLANKS}]*\d{{1,3}}|{LETTERS}{{1,10}}\.?(?:[/{BLANKS}]{LETTERS}{{1,8}})?)"
+# Words after numbers that multiply them, and by which power of ten. A column has two or more of one table.
+MULTIPLES: dict[str, dict[str, int]] = {
+    "numbers": {
+        **{"k": 3, "thousand": 3, "lakh": 5, "lac": 5, "m": 6, "mn": 6, "mio": 6, "million": 6, "cr": 7, "crore": 7},
+        **{"g": 9, "b": 9, "bn": 9, "billion": 9, "t": 12, "tn": 12, "trillion": 12},
+    },
+    "bytes": {"b": 0, "bytes": 0, "kb": 3, "mb": 6, "gb": 9, "tb": 12},
+}
+SURE = {"k", "K", "M", "bn", "Bn", "mn", "thousand", "million", "billion", "trillion", "lakh", "crore"}
 
 
 class Spelling(NamedTuple):
@@ -24,14 +45,23 @@ class Spelling(NamedTuple):
         decimal: point or comma; None: as computers write them, and in no other way.
         unit: stands after each number, such as ``%``; it is not part of the value.
         currency: a sign that may stand before or after a number.
+        multiples: the table of `MULTIPLES` whose words may stand after a number; empty: none.
     """
 
     decimal: Decimal | None
     unit: str = ""
     currency: str = ""
+    multiples: str = ""
 
 
 PLAIN = Spelling(None)
+
+
+def are_plain(texts: pa.Array | pa.ChunkedArray) -> bool:
+    """Whether all cells are numbers as computers write them."""
+    import pyarrow.compute as pc
+
+    return bool(pc.all(pc.match_substring_regex(texts, NUMBER)).as_py())
 
 
 def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[Spelling, float]:
@@ -41,19 +71,28 @@ def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[
 
     Args:
         texts: the cells, none of them missing.
-        decimal: ``data.decimal``; a column may show a decimal comma by itself, but not a decimal point.
+        decimal: ``data.decimal``; the other mark is taken where only that fits.
     """
     import pyarrow.compute as pc
 
-    if decimal == "point" and (share := _share(pc.match_substring_regex(texts, NUMBER))) == 1:
-        return PLAIN, share
     counted = pc.value_counts(texts)
-    distinct, counts = counted.field("values"), counted.field("counts")
-    currency = _commonest(distinct, f"(?P<sign>{CURRENCY})")
-    units = dict.fromkeys(["", _commonest(distinct, rf"^.*\d[{BLANKS}]*(?P<unit>{UNIT})\+?\)?$")])
-    marks: list[Decimal] = ["point", "comma"] if decimal == "point" else ["comma"]
-    spellings = [PLAIN] if decimal == "point" else []
-    spellings += [Spelling(mark, unit, currency) for unit in units for mark in marks]
+    return find_spelling_of(counted.field("values"), counted.field("counts"), decimal)
+
+
+def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> tuple[Spelling, float]:
+    """As `find_spelling`, of the different cells of a column and how often each occurs."""
+    if decimal == "point" and are_plain(distinct):
+        return PLAIN, 1.0
+    clean = _clean(distinct)
+    currency = _commonest(clean, rf"^[(+-]*(?P<sign>{CURRENCY})[{BLANKS}]*[\d.,+-]")
+    currency = currency or _commonest(clean, rf"\d[{BLANKS}]*(?P<sign>{CURRENCY})[)+-]*$")
+    units = _units(clean)
+    unit = next(iter(units), "")
+    marks: tuple[Decimal, Decimal] = ("point", "comma") if decimal == "point" else ("comma", "point")
+    spellings = [Spelling(mark, each, currency) for each in dict.fromkeys(["", unit]) for mark in marks]
+    spellings.insert(0 if decimal == "point" or first_match(clean, DECIMAL_POINT) else 1, PLAIN)
+    if multiples := _multiples(units, clean):
+        spellings += [Spelling(mark, "", currency, multiples) for mark in marks]
     shares = [_share(spelled(distinct, spelling), counts) for spelling in spellings]
     best = max(range(len(spellings)), key=shares.__getitem__)  # of equal ones the first
     return spellings[best], shares[best]
@@ -66,16 +105,43 @@ def spelled(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array |
     if spelling.decimal is None:
         return pc.match_substring_regex(texts, NUMBER)
     pattern = _pattern(spelling)
-    return pc.match_substring_regex(_clean(texts), pattern if spelling.unit else f"{NUMBER}|{pattern}")
+    plain = "" if spelling.unit else f"{NUMBER if spelling.decimal == 'point' else SURE_NUMBER}|"
+    return pc.match_substring_regex(_clean(texts), plain + pattern)
 
 
-def resemble_numbers(texts: pa.Array | pa.ChunkedArray) -> float:
-    """The share of cells that are numbers in whatever spelling."""
+def resemble_numbers(texts: pa.Array | pa.ChunkedArray, counts: pa.Array | None = None) -> float:
+    """The share of cells that are numbers in whatever spelling, each of which may count more than once."""
     import pyarrow.compute as pc
 
-    sign = f"{CURRENCY}?"
-    any_amount = "|".join(_amount(mark, sign, rf"(?:{CURRENCY}|{UNIT})?") for mark in MARKS)
-    return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"))
+    any_amount = "|".join(_amount(mark, f"{CURRENCY}?", f"(?:{CURRENCY}|{WORD})?") for mark in MARKS)
+    return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"), counts)
+
+
+def doubtful_marks(distinct: pa.Array, spelling: Spelling) -> list[str]:
+    """Two cells of a column whose points and commas contradict each other, such as 1,234 and 1.234; empty: none do.
+
+    Args:
+        distinct: the different cells of a column.
+        spelling: what `find_spelling` found.
+    """
+    import pyarrow.compute as pc
+
+    doubtful, proof = first_match(distinct, DOUBTFUL_POINT), first_match(distinct, DECIMAL_POINT)
+    if spelling.decimal is None or not doubtful:
+        return []
+    if spelling.decimal == "comma":
+        return [proof, doubtful] if proof else []
+    comma = first_match(distinct, r"\d,")
+    may_be_decimal = comma and not proof and pc.all(spelled(distinct, spelling._replace(decimal="comma"))).as_py()
+    return [comma, doubtful] if may_be_decimal else []
+
+
+def first_match(texts: pa.Array | pa.ChunkedArray, pattern: str) -> str:
+    """The first text that a pattern finds something in; empty: there is none."""
+    import pyarrow.compute as pc
+
+    first = pc.index(pc.match_substring_regex(texts, pattern), True).as_py()
+    return str(texts[first].as_py()) if first >= 0 else ""
 
 
 def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array | pa.ChunkedArray:
@@ -87,32 +153,62 @@ def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) ->
     mark, between = MARKS[spelling.decimal]
     clean = _clean(texts)
     bare = pc.replace_substring_regex(clean, r"^\((.*)\)$", r"-\1")
-    for extra in (f"{CURRENCY}|[{BLANKS}']", r"\+$", f"{re.escape(spelling.unit)}$", re.escape(between)):
+    unit, currency = re.escape(spelling.unit), re.escape(spelling.currency)
+    for extra in (r"\+$", f"{unit}$", currency, f"[{APART}]", re.escape(between)):
         bare = pc.replace_substring_regex(bare, extra, "")
+    bare = pc.replace_substring_regex(bare, r"^(.*)-$", r"-\1")
     bare = pc.replace_substring(bare, mark, ".")
+    for word, power in MULTIPLES.get(spelling.multiples, {}).items():
+        bare = pc.replace_substring_regex(bare, rf"(?i)([\d.]){word}$", rf"\1e{power}")
     return pc.if_else(pc.match_substring_regex(clean, _pattern(spelling)), bare, clean)
 
 
 def _pattern(spelling: Spelling) -> str:
     assert spelling.decimal is not None
     sign = f"(?:{re.escape(spelling.currency)})?"
-    return f"^{_amount(spelling.decimal, sign, re.escape(spelling.unit) or sign)}$"
+    unit = re.escape(spelling.unit) or sign
+    if spelling.multiples:
+        unit = f"(?i:{'|'.join(MULTIPLES[spelling.multiples])})?{sign}"
+    return f"^{_amount(spelling.decimal, sign, unit)}$"
 
 
 def _amount(decimal: Decimal, sign: str, unit: str) -> str:
     """The pattern of a number with these patterns before and after it."""
     mark, between = map(re.escape, MARKS[decimal])
-    # Group by group: three digits after the first, which does not begin with zero.
-    grouped = rf"[1-9]\d{{0,2}}(?:(?:{between}\d{{3}})+|(?:[{BLANKS}']\d{{3}})+)"
+    # Group by group: three digits after the first, which does not begin with zero; in India two, but for the last.
+    grouped = rf"[1-9]\d{{0,2}}(?:(?:{between}\d{{3}})+|(?:[{APART}]\d{{3}})+)"
+    if decimal == "point":
+        grouped += rf"|[1-9]\d?(?:{between}\d\d)+{between}\d{{3}}"
     number = rf"(?:(?:{grouped}|\d+)(?:{mark}\d*)?|{mark}\d+)"
     after = rf"[{BLANKS}]*{unit}\+?"
-    return rf"(?:(?:[+-]?{sign}|{sign}[{BLANKS}]*[+-])[{BLANKS}]*{number}{after}|\({sign}{number}{after}\))"
+    signed = rf"(?:[+-]?{sign}|{sign}[{BLANKS}]*[+-])[{BLANKS}]*{number}{after}"
+    return rf"(?:{signed}|\({sign}[{BLANKS}]*{number}{after}\)|{sign}[{BLANKS}]*{number}{after}-)"
 
 
 def _clean(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     import pyarrow.compute as pc
 
     return pc.utf8_trim_whitespace(pc.replace_substring(texts, MINUS, "-"))
+
+
+def _units(clean: pa.Array) -> list[str]:
+    """What stands after the last digit of the cells, the most frequent first."""
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(clean, rf"^[^\p{{L}}]*(?:{CURRENCY})?.*\d\.?[{BLANKS}]*(?P<unit>{UNIT})\+?[)-]?$")
+    counted = pc.value_counts(pc.struct_field(found, 0).drop_null()).to_pylist()
+    return [pair["values"] for pair in sorted(counted, key=lambda pair: -pair["counts"])]
+
+
+def _multiples(units: list[str], clean: pa.Array) -> str:
+    """The table of `MULTIPLES` that has all of these units, if they differ; empty: none has."""
+    import pyarrow.compute as pc
+
+    words = {unit.casefold() for unit in units}
+    some_without = pc.any(pc.match_substring_regex(clean, r"\d\.?$")).as_py()
+    if len(words) < 2 and not (some_without and SURE & set(units)):
+        return ""
+    return next((name for name, table in MULTIPLES.items() if words and words <= set(table)), "")
 
 
 def _commonest(texts: pa.Array | pa.ChunkedArray, pattern: str) -> str:

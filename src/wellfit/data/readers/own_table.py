@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.dates import find_format, parse
+from wellfit.data.dates import ISO, find_formats, parse
 from wellfit.data.raw import Entry, RawData
-from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.columns import Columns, refuse_together
 from wellfit.data.readers.feature_checks import check_features
-from wellfit.data.readers.kinds import infer_source
-from wellfit.data.readers.numerals import Decimal
+from wellfit.data.readers.kinds import check_decimals, infer_source
+from wellfit.data.readers.numerals import Decimal, find_spelling, spelled
 from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, read_csv, read_parquet
 from wellfit.data.readers.target import read_target
 from wellfit.data.store import Source, file_sha256
@@ -62,15 +62,17 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
     _check_columns(columns.names, data, path)
     if not len(columns):
         raise WellfitError(f"{path} has a header and no rows")
+    _check_types(columns, data)
     target = read_target(columns, str(data.target), data)
     ids = _ids(columns, data.id) if data.id else None
     weights = _weights(columns, data.weight, data.decimal) if data.weight else None
     groups = _groups(columns, data.group) if data.group else None
     times = _times(columns, data.time, data) if data.time else None
     taken = {data.target, data.id, data.weight, data.group, data.time, *data.drop}
-    sources = [infer_source(columns, name, data) for name in columns.names if name not in taken]
-    texts = [source.name for source in sources if source.kind == "text" and data.text == "leave_out"]
-    features = read_features(columns, [source for source in sources if source.name not in texts])
+    sources, features = _read_inputs(columns, [name for name in columns.names if name not in taken], data)
+    check_decimals(columns, [target.source, *sources], data)
+    texts = [source.name for source in sources if source.kind == "text" and data.text == "drop"]
+    features = features.drop(columns=texts)
     later = [source.name for source in sources if source.kind in ("dates", "text")]
     features, warnings = check_features(features, target.y, data, path, later)
     if texts:
@@ -89,6 +91,24 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
         sources=tuple(source for source in sources if source.name in features),
         first_row=columns.first_row,
     )
+
+
+def _read_inputs(columns: Columns, names: Sequence[str], data: DataConfig) -> tuple[list[Source], pd.DataFrame]:
+    """What these columns hold, and their cells; all that cannot be used are refused together."""
+    import pandas as pd
+
+    sources: list[Source] = []
+    cells: dict[str, Any] = {}
+    faults: list[str] = []
+    for name in names:
+        try:
+            source = infer_source(columns, name, data)
+            cells[name] = columns.read(source)
+            sources.append(source)
+        except WellfitError as fault:
+            faults.append(str(fault))
+    refuse_together(columns.path, faults)
+    return sources, pd.DataFrame(cells, index=range(len(columns)))
 
 
 def read_features(columns: Columns, sources: Sequence[Source]) -> pd.DataFrame:
@@ -114,6 +134,21 @@ def _check_columns(names: Sequence[str], data: DataConfig, path: Path) -> None:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names[:20])}"
             raise WellfitError(f"{key}: {path} has no column {name!r}; {hint} (params.yaml)")
+
+
+def _check_types(columns: Columns, data: DataConfig) -> None:
+    """Refuses lists, structures and bytes in a column that has a role."""
+    from pyarrow import types
+
+    for role in ROLES:
+        name = getattr(data, role)
+        kind = name and columns.cells(name).type
+        if name and (types.is_nested(kind) or types.is_binary(kind) or types.is_large_binary(kind)):
+            way_out = "name another column" if role == "target" else "name another column, or set it to null"
+            raise WellfitError(
+                f"{columns.path} column {name!r}: {kind} is neither numbers nor text; in data.{role}, {way_out} "
+                "(params.yaml)"
+            )
 
 
 def _ids(columns: Columns, name: str) -> NDArray[Any]:
@@ -150,24 +185,25 @@ def _groups(columns: Columns, name: str) -> NDArray[np.int64]:
 def _times(columns: Columns, name: str, data: DataConfig) -> NDArray[np.float64]:
     """The time of each row, as numbers that rise with it."""
     import pandas as pd
+    import pyarrow.compute as pc
     from pyarrow import types
 
     cells = columns.complete(name, f"data.time {name!r}")
-    is_date = types.is_timestamp(cells.type) or types.is_date(cells.type)
-    if not (is_date or types.is_string(cells.type)):
-        return columns.numbers(name, data.decimal)
-    if not is_date:
-        numbers = pd.to_numeric(cells.to_pandas(), errors="coerce")
-        if not numbers.isna().any():
-            return np.asarray(numbers, np.float64)
-        if numbers.notna().mean() > 0.5:
-            index = int(np.flatnonzero(numbers.isna())[0])
+    formats: tuple[str, ...] = (ISO,)
+    if types.is_string(cells.type):
+        spelling, share = find_spelling(cells, data.decimal)
+        if share == 1:
+            return columns.numbers(name, spelling)
+        if share > 0.5:
+            index = pc.index(spelled(cells, spelling), False).as_py()
             raise WellfitError(
                 f"{columns.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
                 f"{cells[index].as_py()!r}"
             )
+        formats = find_formats(cells.unique().to_pylist(), data.day_first, lambda text: columns.place(name, text))
+    elif not (types.is_timestamp(cells.type) or types.is_date(cells.type)):
+        return columns.numbers(name, data.decimal)
     dates = columns.categories(name)
-    date_format = find_format(pd.Series(dates, name=name), data.day_first, columns.row)
-    seconds = np.asarray((parse(dates.categories, date_format) - pd.Timestamp(0)).total_seconds(), np.float64)
+    seconds = np.asarray((parse(dates.categories, formats) - pd.Timestamp(0)).total_seconds(), np.float64)
     times: NDArray[np.float64] = seconds[dates.codes]
     return times
