@@ -25,7 +25,10 @@ OTHERS += ["%d %B %Y", "%d-%B-%Y", "%b %d, %Y", "%B %d, %Y", "%b %d %Y", "%B %d 
 OTHERS += ["%d. %B %Y", "%d. %b %Y"]
 TIMES = ["", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", " %H:%M %z", " %H:%M:%S %z"]
 MONTHS = ["%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%B-%Y", "%B, %Y", "%b, %Y", "%Y-%b", "%Y %b", "%Y %B", "%m/%Y", "%m-%Y"]
+MONTHS += ["%Y-%m", "%Y/%m"]
 LOGS = ["%b %d %H:%M:%S %Y", "%b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S", "%d/%b/%Y:%H:%M:%S %z"]
+LOGS += ["%d%b%Y:%H:%M:%S", "%d%b%y:%H:%M:%S", "%G-W%V-%u"]
+LOGS += [f"%Y{mark}%m{mark}%d %I:%M{seconds} %p" for mark in "-/" for seconds in ("", ":%S")]
 ISO = "ISO8601"
 FORMATS = [ISO, *(date + time for time in TIMES for date in (*DAY_FIRST, *MONTH_FIRST, *OTHERS)), *MONTHS, *LOGS]
 # What is written in another way before a format is looked for: patterns of RE2, and what stands in their place.
@@ -39,6 +42,8 @@ REWRITTEN = [
     (r"(?i)(:\d\d) ?([ap])\.?m\.?$", r"\1 \2m"),
     (r" ?(?:UTC|GMT)$", ""),
     (r"^(\d{8})\.0$", r"\1"),
+    (r"^(\d{4})-?W(\d\d)$", r"\1-W\2-1"),
+    (r"^(\d{4})年(\d{1,2})月(\d{1,2})日$", r"\1-\2-\3"),
     *(
         (rf"^(?:(\d{{4}})[ /-]?[qQ]{quarter}|[qQ]{quarter}[ /-]?(\d{{4}}))$", rf"\1\2-{3 * quarter - 2:02}-01")
         for quarter in (1, 2, 3, 4)
@@ -79,6 +84,8 @@ def parse(texts: Iterable[str], formats: Sequence[str]) -> pd.DatetimeIndex:
 def _parse(plain: pd.Series[Any], date_format: str) -> pd.Series[Any]:
     import pandas as pd
 
+    if date_format == ISO:  # which takes 2024 and 2024-05 for their first day
+        plain = plain.where(plain.str.len() > len("2024-05"))
     dates = pd.to_datetime(plain, format=date_format, errors="coerce", utc=True).dt.tz_localize(None)
     # Years of 'never' are more than nanoseconds can count.
     return dates.where(dates.dt.year.between(FIRST_YEAR, LAST_YEAR)).astype("datetime64[ns]")
@@ -91,13 +98,16 @@ def are_dates(texts: Sequence[str]) -> bool:
     return 2 * int(np.count_nonzero(dates.notna())) > len(sample)
 
 
-def find_formats(texts: Sequence[str], day_first: bool | None, place: Callable[[str], str]) -> tuple[str, ...]:
+def find_formats(
+    texts: Sequence[str], day_first: bool | None, place: Callable[[str], str], way_out: Callable[[str], str]
+) -> tuple[str, ...]:
     """The formats in which all cells of a column are dates, as few as possible.
 
     Args:
         texts: the different cells of a column, at least one.
         day_first: settles what the cells leave open: is 04-09-2012 in September, or in April?
         place: says where in the file a text stands first, for messages.
+        way_out: says what can be done about a text that is no date, likewise.
 
     Raises:
         WellfitError: a cell is not a date, or in a spelling that contradicts the others; or nothing tells day and month
@@ -107,7 +117,8 @@ def find_formats(texts: Sequence[str], day_first: bool | None, place: Callable[[
     orders = {day_is_first: _cover(plain, day_is_first) for day_is_first in (True, False)}
     whole = {order: cover.formats for order, cover in orders.items() if cover.is_date.all()}
     if not whole:
-        raise WellfitError(_fault(texts, max(orders.values(), key=lambda cover: int(cover.is_date.sum())), place))
+        best = max(orders.values(), key=lambda cover: int(cover.is_date.sum()))
+        raise WellfitError(_fault(texts, best, place, way_out))
     if len(whole) == 1 or whole[True] == whole[False]:
         return next(iter(whole.values()))
     if day_first is None:
@@ -143,7 +154,7 @@ def _cover(plain: pd.Series[Any], day_is_first: bool) -> _Cover:
     return _Cover(tuple(formats), is_date)
 
 
-def _fault(texts: Sequence[str], cover: _Cover, place: Callable[[str], str]) -> str:
+def _fault(texts: Sequence[str], cover: _Cover, place: Callable[[str], str], way_out: Callable[[str], str]) -> str:
     odd = next(text for text, known in zip(texts, cover.is_date, strict=True) if not known)
     good = next((text for text, known in zip(texts, cover.is_date, strict=True) if known), None)
     if good and are_dates([odd]):
@@ -151,10 +162,7 @@ def _fault(texts: Sequence[str], cover: _Cover, place: Callable[[str], str]) -> 
             f"{place(odd)}: {odd!r} is a date in another spelling than {good!r} ({place(good).split(',')[0]}); write "
             "all alike, or list the column in data.drop"
         )
-    return (
-        f"{place(odd)}: {odd!r} is not a date such as {good or EXAMPLE!r}; mend it, add it to data.missing, or list "
-        "the column in data.drop or data.categorical"
-    )
+    return f"{place(odd)}: {odd!r} is not a date such as {good or EXAMPLE!r}; {way_out(odd)}"
 
 
 def _possible_formats(plain: Iterable[str | None]) -> list[str]:

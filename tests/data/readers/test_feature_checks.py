@@ -91,6 +91,22 @@ def test_a_column_that_names_the_row_is_refused(check: Check) -> None:
         check(CLASSES, max_categories=99, other=names)
 
 
+def test_rows_are_numbered_by_a_column_only_beside_others(data_config: Callable[..., DataConfig]) -> None:
+    data = data_config("csv", target="price")
+    frame = pd.DataFrame({"x": np.arange(100.0)})
+    assert list(check_features(frame, CLASSES, data, Path("t.csv"))[0]) == ["x"]
+    with pytest.raises(WellfitError, match=r"no column to learn from besides the target 'price'; column 'id' cou"):
+        check_features(frame.rename(columns={"x": "id"}), CLASSES, data, Path("t.csv"))
+    features, warnings = check_features(frame.assign(z=NUMBERS.astype(float)), CLASSES, data, Path("t.csv"))
+    assert list(features) == ["z"]
+    assert warnings[0].startswith("column 'x' counts the rows, from 0 to 99, and is left out; list it in data.numeric")
+
+
+def test_all_copies_of_the_target_are_told_at_once(check: Check) -> None:
+    with pytest.raises(WellfitError, match=r"t\.csv: 2 columns cannot be used: \(1\) column 'a': .*\(2\) column 'b'"):
+        check(CLASSES, a=CLASSES.astype(float), b=10.0 - CLASSES)
+
+
 def test_more_categories_than_are_told_apart_are_worth_a_warning(check: Check) -> None:
     _, warnings = check(CLASSES, max_categories=20, other=pd.Categorical([f"shop {i % 40}" for i in range(100)]))
     assert warnings == (

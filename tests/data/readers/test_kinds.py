@@ -3,13 +3,14 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from wellfit.data.readers.columns import Columns
-from wellfit.data.readers.kinds import infer_source
+from wellfit.data.readers.kinds import check_decimals, infer_source
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import Source
+from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 Infer = Callable[..., Source]
@@ -56,6 +57,20 @@ def infer(columns: Callable[..., Columns], data_config: Callable[..., DataConfig
         (NAMES[:60], "text"),
         (NAMES[:20], "categories"),
         (["1.2.3", "2.0.1", "now"], "categories"),
+        (["-", "3", "n/a", "4.5"], "numbers"),
+        (["-", "low", "high"], "categories"),
+        (["-", "n/a"], "categories"),
+        (["UNKNOWN", "2024-05-31"], "dates"),
+        (["12:30", "1:02:30"], "numbers"),
+        (["2:1", "3:0"], "categories"),
+        (["10-20", "20-30"], "categories"),
+        ([f"{i}{'ABCDEFGH'[i % 8]}" for i in range(250)], "text"),
+        (["01234", "98765", "43210"], "categories"),
+        (["007", "011", "012"], "numbers"),
+        (["20140620", "20140307"], "numbers"),
+        ([f"201406{i + 1:02}" for i in range(20)], "dates"),
+        ([20140601 + i for i in range(20)], "dates"),
+        ([20140601 + i for i in range(60)], "numbers"),
     ],
 )
 def test_what_a_column_holds(cells: list[Any], kind: str, infer: Infer) -> None:
@@ -88,14 +103,15 @@ def test_what_is_not_read_as_it_stands_is_told(cells: list[str], note: str, infe
     assert bool(infer(cells).note) == bool(note)
 
 
-def test_many_numbers_that_are_not_written_alike_are_no_text(columns: Callable[..., Columns], infer: Infer) -> None:
+def test_many_numbers_that_are_not_written_alike_are_no_text(infer: Infer) -> None:
     for few in ([f"{'$€'[i % 2]}{i}" for i in range(60)], [(f"{i}%", f"0.{i:02}")[i % 2] for i in range(60)]):
-        assert infer(few).kind == "numbers"
+        with pytest.raises(WellfitError, match=r"is a number in another unit or spelling than"):
+            infer(few)
     cells = [f"{i} {('kg', 'lb')[i % 3 // 2]}" for i in range(300)]
-    source = infer(cells)
-    assert source.kind == "numbers"
-    with pytest.raises(WellfitError, match=r"t\.csv row 4, column 'c': '2 lb' is not a number of kg; mend it"):
-        columns(cells).read(source)
+    with pytest.raises(
+        WellfitError, match=r"t\.csv row 4, column 'c': '2 lb' is a number in another unit .* '0 kg'; wr"
+    ):
+        infer(cells)
 
 
 def test_a_decimal_comma_that_may_be_a_mistake_is_told(infer: Infer) -> None:
@@ -115,6 +131,7 @@ def test_a_decimal_comma_is_advised_only_where_commas_do_not_separate(infer: Inf
     [
         (["yes", "NO", "Yes", "yes", "no", "no"], ("no", "yes")),
         (["TRUE", "false", "False", "False"], ("False", "TRUE")),
+        (["1", "yes", "1", "0"], ("0", "1")),
         (["Y", "n", "yes", "Y"], ("n", "Y")),
         (["yes", "YES"], ()),
         (["yes", "no", "maybe"], ()),
@@ -135,3 +152,106 @@ def test_other_types_are_refused(infer: Infer) -> None:
     for cells in ([[1]], [time(8, 26)]):
         with pytest.raises(WellfitError, match=r"t\.csv column 'c': .* is neither numbers nor text; list it in data"):
             infer(cells)
+
+
+def test_gap_marks_are_told_and_new_rows_are_read_alike(infer: Infer, columns: Callable[..., Columns]) -> None:
+    cells = ["1,200", "-", "#N/A", "-", "7"]
+    source = infer(cells)
+    assert source == Source(
+        name="c",
+        kind="numbers",
+        note="'1,200' is 1200, '-' and '#N/A' in 3 cells count as missing",
+        gaps=("-", "#N/A"),
+        decimal="point",
+    )
+    assert columns(cells).read(source).tolist() == pytest.approx([1200, np.nan, np.nan, np.nan, 7], nan_ok=True)
+    unread: list[Unread] = []
+    assert columns(["-", "x"]).read(source, unread).isna().all()
+    assert unread == [("c", 1, "x")]
+    dates = infer(["2024-05-31", "unknown"])
+    assert dates.note == "'2024-05-31' is 2024-05-31, 'unknown' in 1 cell counts as missing"
+    assert columns(["unknown", "2024-06-01"]).read(dates).isna().tolist() == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("cells", "fault"),
+    [
+        (
+            [*map(str, range(50)), *["pending"] * 4],
+            r"column 'c': holds numbers but for 'pending' \(4 cells\); if it stands",
+        ),
+        (
+            [*map(str, range(50)), *["a", "b"] * 2],
+            r"holds numbers but for 'a' \(2 cells\) and 'b' \(2 cells\); if they",
+        ),
+        (
+            [*[f"2024-05-1{i}" for i in range(9)], *["soon"] * 3],
+            r"column 'c': holds dates but for 'soon' \(3 cells\); if it stands for a g",
+        ),
+    ],
+)
+def test_words_that_recur_are_offered_as_gaps(cells: list[str], fault: str, infer: Infer) -> None:
+    with pytest.raises(WellfitError, match=fault):
+        infer(cells)
+    word = cells[-1]
+    assert infer(cells, categorical=["c"]).kind == "categories"
+    missing = ["pending", "soon", "a", "b"]
+    assert infer(cells, missing=missing).kind == ("dates" if word == "soon" else "numbers")
+
+
+def test_words_among_few_codes_are_categories(infer: Infer) -> None:
+    assert infer([*["2", "4"] * 9, *["more"] * 9]).kind == "categories"
+
+
+def test_no_advice_takes_a_word_from_another_column(data_config: Callable[..., DataConfig]) -> None:
+    data = data_config("csv", target="y")
+    cells = [*map(str, range(50)), "PG", "PG"]
+    both = Columns(pa.table({"c": cells, "d": ["PG", "R"] * 26}), data.missing, Path("t.csv"), 2)
+    with pytest.raises(WellfitError, match=r"holds numbers but for 'PG' \(2 cells\); mend these, or list") as caught:
+        infer_source(both, "c", data)
+    assert "data.missing" not in str(caught.value)
+    assert both.way_out("c", "x", "data.drop") == "mend it, add it to data.missing, or list the column in data.drop"
+    assert both.way_out("c", "PG", "data.drop") == "mend it, or list the column in data.drop"
+
+
+@pytest.mark.parametrize(
+    ("cells", "name", "kind"),
+    [(["20140620", "20140307", "-"], "sold_date", "dates"), (["20140620", "20141307"], "sold_date", "numbers")],
+)
+def test_a_name_may_say_that_whole_numbers_are_days(
+    cells: list[str], name: str, kind: str, data_config: Callable[..., DataConfig]
+) -> None:
+    data = data_config("csv", target="y")
+    columns = Columns(pa.table({name: cells}), data.missing, Path("t.csv"), 2)
+    assert infer_source(columns, name, data).kind == kind
+    overruled = data_config("csv", target="y", numeric=[name])
+    assert infer_source(columns, name, overruled).kind == "numbers"
+
+
+def test_figures_filled_up_with_zeros_are_told(infer: Infer) -> None:
+    assert infer(["01234", "98765", "43210"]).note == "codes, as '01234' begins with a zero"
+    assert infer(["007", "011", "012"]).note == "'007' is 7"
+    assert infer(["01234", "98765", "43210"], numeric=["c"]).kind == "numbers"
+
+
+def test_marks_that_contradict_each_other_are_refused(infer: Infer) -> None:
+    with pytest.raises(
+        WellfitError, match=r"t\.csv column 'c': '1,234' and '1\.234' contradict each other, as either m"
+    ):
+        infer(["1,234", "1.234", "12"])
+
+
+def test_a_decimal_comma_that_another_column_disproves_is_refused(data_config: Callable[..., DataConfig]) -> None:
+    data = data_config("csv", target="y", decimal="comma")
+
+    def check(**cells: list[str]) -> None:
+        columns = Columns(pa.table(cells), data.missing, Path("t.csv"), 2)
+        check_decimals(columns, [infer_source(columns, name, data) for name in cells], data)
+
+    with pytest.raises(
+        WellfitError,
+        match=r"data\.decimal is comma, but column 'b' has decimal points \('4\.95'\), so the comma of '2,589' in ",
+    ):
+        check(a=["540", "2,589"], b=["1.688", "4.95"], c=["x", "y"])
+    check(a=["540", "2,58"], b=["1.688", "4.95"])
+    check(a=["540", "2,589"], b=["1.688", "4,95"])

@@ -261,3 +261,49 @@ def test_time_takes_the_spellings_that_inputs_may_have(times: list[str], day_fir
     if day_first is not None:
         with pytest.raises(WellfitError, match=r"t\.csv row 2, column 't': .*set data\.day_first to true or false"):
             read(rows, time="t")
+
+
+def test_all_columns_that_cannot_be_used_are_told_at_once(read: Read) -> None:
+    rows = "a,b,c,price\n" + "".join(
+        f"0{i % 9 + 1}-0{i % 7 + 1}-2012,{'pending' if i % 9 == 0 else i},{i} {('kg', 'lb')[i % 2]},{i * i}.5\n"
+        for i in range(60)
+    )
+    with pytest.raises(WellfitError) as caught:
+        read(rows)
+    told = str(caught.value)
+    assert told.startswith(
+        "t.csv: 3 columns cannot be used: (1) row 2, column 'a': '01-01-2012' may begin with the day"
+    )
+    assert "; (2) column 'b': holds numbers but for 'pending' (7 cells); if it stands" in told
+    assert "; (3) row 3, column 'c': '1 lb' is a number in another unit or spelling than '0 kg'; write" in told
+    mended = read(rows, day_first=True, missing=["pending"], drop=["c"])
+    assert [(source.name, source.kind) for source in mended.sources] == [("a", "dates"), ("b", "numbers")]
+
+
+@pytest.mark.parametrize("role", ["target", "id", "weight", "group", "time"])
+@pytest.mark.parametrize("cells", [[[1], [2], [3]], [{"a": 1}] * 3, [b"1", b"2", b"3"]])
+def test_a_role_needs_numbers_or_text(role: str, cells: list[Any], read: Read) -> None:
+    frame = pd.DataFrame({"a": [1.5, 5.5, 2.5], "price": [0.5, 1.5, 9.5], "tags": cells})
+    with pytest.raises(
+        WellfitError, match=rf"t\.parquet column 'tags': .* is neither numbers nor text; in data\.{role}, name another"
+    ) as caught:
+        read(frame, **{role: "tags"})
+    assert "data.drop" not in str(caught.value)
+
+
+def test_numbers_of_rows_are_no_inputs(read: Read) -> None:
+    rows = "Unnamed: 0,customer_id,a,price\n" + "".join(f"{i},{i * i + 1000},{i % 7},{i % 5}.5\n" for i in range(40))
+    raw = read(rows)
+    assert list(raw.x) == ["a"]
+    assert raw.warnings == (
+        "column 'Unnamed: 0' counts the rows, from 0 to 39, and is left out; list it in data.numeric to keep it",
+        "column 'customer_id' names the rows, with 40 different whole numbers in 40 rows, and is left out; list it in "
+        "data.numeric to keep it",
+    )
+    assert list(read(rows, numeric=["customer_id"]).x) == ["customer_id", "a"]
+
+
+def test_time_may_have_thousands(read: Read) -> None:
+    raw = read('a,price,t\n1,0.5,"1,000"\n2,1.5,"2,000"\n4,2.5,999\n', time="t")
+    assert raw.times is not None
+    assert raw.times.tolist() == [1000, 2000, 999]

@@ -35,6 +35,8 @@ def read(data_config: Callable[..., DataConfig]) -> Read:
         (["1A", "2A", "3A"], ("1A", "2A", "3A"), [0, 1, 2]),
         ([0.0, 1.0, 1.0], ("0", "1"), [0, 1, 1]),
         (["1", "x", "1.0"], ("1", "1.0", "x"), [0, 2, 1]),
+        (["1", "true", "0", "false"], ("0", "1"), [1, 1, 0, 0]),
+        (["Caf\u00e9", "Cafe\u0301", "b"], ("Caf\u00e9", "b"), [0, 0, 1]),
     ],
 )
 def test_labels_that_mean_the_same_are_one_class(cells: list[Any], names: tuple[str, ...], y: Any, read: Read) -> None:
@@ -64,3 +66,30 @@ def test_dates_are_no_target(read: Read) -> None:
         with pytest.raises(WellfitError, match=r"t\.csv column 'y': holds dates, which cannot be predicted"):
             read(["2024-05-31", "2024-06-01"], **changes)
     assert read(["2024-05-31", "2024-06-01"], task="classification").class_names == ("2024-05-31", "2024-06-01")
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["Iris-setosa", "iris setosa", "b"], "case, blanks or punctuation only: 'Iris-setosa', 'iris setosa'"),
+        ([">50K", ">50K.", "<=50K"], "case, blanks or punctuation only: '>50K', '>50K.'"),
+        (["-1", "1"], ""),
+        (["A", "A-", "A+"], ""),
+        ([">50K", "<50K"], ""),
+    ],
+)
+def test_classes_that_differ_in_typing_only_are_warned_of(labels: list[str], told: str, read: Read) -> None:
+    warnings = read(labels).warnings
+    assert [warning.endswith(told) for warning in warnings] == [True] * bool(told)
+
+
+@pytest.mark.parametrize("numbers", [["0", "1"], ["1.5", "2.5"], ["$3", "$4"]])
+def test_a_mark_for_missing_targets_is_named(numbers: list[str], read: Read) -> None:
+    cells = [*numbers, "-", "-"]
+    with pytest.raises(
+        WellfitError, match=r"t\.csv row 4, column 'y': the other targets are numbers, and '-' .* in 2 rows"
+    ):
+        read(cells)
+    target = read(cells, task="classification")
+    assert set(target.class_names) == {*numbers, "-"}
+    assert target.warnings[-1] == "target 'y': '-' may stand for missing values, but is a class"

@@ -93,15 +93,21 @@ def number_the_rows(column: pd.Series[Any]) -> str:
     if column.hasnans or not (column == column.round()).all():
         return ""
     n_rows, distinct, low, high = len(column), column.nunique(), column.min(), column.max()
-    words = _words(str(column.name)) or [""]
-    is_id = words[-1] in OF_ROWS or words[0] == "id" or UNNAMED.fullmatch(str(column.name)) is not None
-    is_number = is_id or words[-1] in OF_NUMBERS
+    is_id = has_name_of_rows(str(column.name))
+    words = _words(str(column.name))
+    is_number = is_id or bool(OF_NUMBERS & set(words[-1:]))
     counts = distinct == n_rows == high - low + 1 and not OF_TIMES & set(words)
     if counts and (is_number or n_rows >= SOME_ROWS):
         return f"counts the rows, from {low:.0f} to {high:.0f}"
     if (distinct == n_rows and is_number) or (distinct > NEARLY_ALL * n_rows and is_id):
         return f"names the rows, with {distinct:,} different whole numbers in {n_rows:,} rows"
     return ""
+
+
+def has_name_of_rows(name: str) -> bool:
+    """Whether a column is called as those are that name a row, such as id, CustomerId and ``Unnamed: 0``."""
+    words = _words(name)
+    return UNNAMED.fullmatch(name) is not None or "id" in words[:1] or bool(OF_ROWS & set(words[-1:]))
 
 
 def _words(name: str) -> list[str]:

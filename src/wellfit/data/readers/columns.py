@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-WORDS = {"no": False, "n": False, "false": False, "yes": True, "y": True, "true": True}
+NO, YES = ("no", "n", "false", "f", "0", "0.0"), ("yes", "y", "true", "t", "1", "1.0")
+WORDS = dict.fromkeys(NO, False) | dict.fromkeys(YES, True)
 
 
 class Columns:
@@ -50,6 +52,22 @@ class Columns:
         import pyarrow.compute as pc
 
         return f"{self.row(pc.index(self.cells(name).cast('string'), text).as_py())}, column {name!r}"
+
+    def stands_elsewhere(self, name: str, text: str) -> bool:
+        """Whether a text stands in another column, too."""
+        import pyarrow.compute as pc
+        from pyarrow import types
+
+        others = [self.cells(other) for other in self.names if other != name]
+        return any(pc.index(cells, text).as_py() >= 0 for cells in others if types.is_string(cells.type))
+
+    def way_out(self, name: str, text: str, lists: str) -> str:
+        """What can be done about a text that does not belong into a column, for messages.
+
+        ``data.missing`` is not offered where another column would lose the text.
+        """
+        missing = "" if self.stands_elsewhere(name, text) else "add it to data.missing, "
+        return f"mend it, {missing}or list the column in {lists}"
 
     def cells(self, name: str, gaps: Sequence[str] = ()) -> pa.ChunkedArray:
         """A column with null for NaN and for the texts of ``data.missing``, and every kind of text as plain strings.
@@ -138,8 +156,8 @@ class Columns:
                 if unread is None:
                     unit = f" of {kind}" if (kind := spelling.unit or spelling.currency) else ""
                     raise WellfitError(
-                        f"{self.row(wrong)}, column {name!r}: {example!r} is not a number{unit}; mend it, add it to "
-                        "data.missing, or, if it is an input, list the column in data.categorical"
+                        f"{self.row(wrong)}, column {name!r}: {example!r} is not a number{unit}; "
+                        + self.way_out(name, example, "data.drop or data.categorical, if it is an input")
                     )
                 unread.append(Unread(name, pc.sum(pc.invert(fits)).as_py(), example))
                 column = pc.if_else(fits, column, pa.scalar(None, column.type))
@@ -175,9 +193,10 @@ class Columns:
         encoded = self.cells(name, gaps).cast("string").combine_chunks().dictionary_encode()
         codes, texts = encoded.indices.fill_null(-1).to_numpy(), encoded.dictionary.to_pylist()
         labels = pd.Categorical.from_codes(codes, categories=texts)
-        if not words:
-            return labels
-        return relabel(labels, [text if (is_yes := truth(text)) is None else words[is_yes] for text in texts])
+        names = [normalize("NFC", text) for text in texts]  # an accent may be a character of its own, or not
+        if words:
+            names = [text if (is_yes := truth(text)) is None else words[is_yes] for text in names]
+        return labels if names == texts else relabel(labels, names)
 
 
 def spelling_of(source: Source) -> Spelling:

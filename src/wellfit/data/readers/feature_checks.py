@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.codes import number_the_rows
+from wellfit.data.readers.codes import has_name_of_rows, number_the_rows
 from wellfit.data.readers.columns import refuse_together
 from wellfit.errors import WellfitError
 
@@ -43,13 +43,16 @@ def check_features(
     left_out = {name: what for name in features.columns if (what := _says_nothing(features[name]))}
     numbers = [name for name in features.columns if features[name].dtype.kind == "f" and name not in left_out]
     rows = {name: what for name in numbers if name not in data.numeric and (what := number_the_rows(features[name]))}
-    if len(left_out) + len(rows) < features.shape[1]:  # else they are all that there is to learn from
+    if len(left_out) + len(rows) == features.shape[1]:  # then a count may be what is to be learned from
+        rows = {name: what for name, what in rows.items() if has_name_of_rows(name)}
+    if rows:
         left_out |= {
             name: f"{what}, and is left out; list it in data.numeric to keep it" for name, what in rows.items()
         }
     warnings = [f"column {name!r} {what}" for name, what in left_out.items()]
     if len(left_out) == features.shape[1]:
-        raise WellfitError(f"{path} has no column to learn from besides the target {data.target!r}")
+        told = "".join(f"; column {name!r} {what}" for name, what in rows.items())
+        raise WellfitError(f"{path} has no column to learn from besides the target {data.target!r}{told}")
     features = features.drop(columns=list(left_out))
     faults = []
     for name in (name for name in features.columns if name not in later):

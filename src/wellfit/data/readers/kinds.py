@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wellfit.data.dates import ISO, SAMPLE, are_dates, find_formats, parse
 from wellfit.data.readers.codes import are_days, code_with_zero
 from wellfit.data.readers.columns import Columns, truth
-from wellfit.data.readers.gaps import find_gaps, gaps_in_words
+from wellfit.data.readers.gaps import find_gaps, gaps_in_words, listed
 from wellfit.data.readers.numerals import (
     DECIMAL_POINT,
     PLAIN,
@@ -82,7 +82,7 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
         return Source(name=name, kind="numbers")
     if types.is_timestamp(kind) or types.is_date(kind):
         first = cells.drop_null()[:1].cast("string").to_pylist()
-        return Source(name=name, kind="dates", formats=(ISO,), note=_first_dates(first, (ISO,)))
+        return Source(name=name, kind="dates", formats=(ISO,), note=_example_date(first, (ISO,)))
     if types.is_boolean(kind):
         return Source(name=name, kind="categories", words=("false", "true"))
     if types.is_null(kind):
@@ -144,7 +144,12 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataC
         _refuse_words(columns, name, others, "numbers")
     resemble = resemble_numbers(*cells) > MOSTLY
     if resemble and len(cells.distinct) > max(MANY, _most_categories(columns, data)):
-        return _numbers(columns, name, cells, spelling, gaps, data)
+        alike = cells.where(spelled(cells.distinct, spelling))
+        odd = others.distinct[0].as_py()
+        raise WellfitError(
+            f"{columns.place(name, odd)}: {odd!r} is a number in another unit or spelling than "
+            f"{alike.distinct[0].as_py()!r}; write all alike, or list the column in data.drop or data.categorical"
+        )
     unlike = f"numbers such as {cells.distinct[0].as_py()!r} that are not written alike"
     return _words(columns, name, everything, data, unlike if resemble else "")
 
@@ -159,7 +164,9 @@ def _infer_plain(
         if code := code_with_zero(texts):
             everything = _counted(columns.cells(name).drop_null())
             return _words(columns, name, everything, data, f"codes, as {code!r} begins with a zero")
-    return Source(name=name, kind="numbers", note=gaps_in_words(gaps), gaps=tuple(gaps))
+    zero = first_match(texts, r"^0\d")
+    filled_up = f"{zero!r} is {float(zero):g}" if zero else ""
+    return Source(name=name, kind="numbers", note=_joined(filled_up, gaps_in_words(gaps)), gaps=tuple(gaps))
 
 
 def _words(columns: Columns, name: str, cells: Cells, data: DataConfig, note: str = "") -> Source:
@@ -208,11 +215,13 @@ def _refuse_words(columns: Columns, name: str, others: Cells, what: str) -> None
     if not 0 < n_words <= FEW_WORDS or pc.min(others.counts).as_py() < 2 or resemble_numbers(*others) > 0:
         return
     words = " and ".join(f"{word!r} ({cells:,} cells)" for word, cells in others.as_dict().items())
-    verb = "stand for gaps, add them" if n_words > 1 else "stands for a gap, add it"
-    raise WellfitError(
-        f"{columns.path} column {name!r}: holds {what} but for {words}; if {'they' if n_words > 1 else 'it'} {verb} to "
-        "data.missing, or else list the column in data.categorical (params.yaml)"
-    )
+    if any(columns.stands_elsewhere(name, word) for word in others.distinct.to_pylist()):
+        way_out = "mend these, or list the column in data.categorical (as a gap, other columns would lose them)"
+    elif n_words == 1:
+        way_out = "if it stands for a gap, add it to data.missing; or list the column in data.categorical"
+    else:
+        way_out = "if they stand for gaps, add them to data.missing; or list the column in data.categorical"
+    raise WellfitError(f"{columns.path} column {name!r}: holds {what} but for {words}; {way_out} (params.yaml)")
 
 
 def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.Array, data: DataConfig) -> None:
@@ -230,15 +239,22 @@ def _dates(columns: Columns, name: str, cells: Cells, gaps: dict[str, int], data
     _refuse_words(columns, name, cells.where(pc.invert(pc.match_substring_regex(cells.distinct, r"\d"))), "dates")
 
     texts = cells.distinct.to_pylist()
-    formats = find_formats(texts, data.day_first, lambda text: columns.place(name, text))
-    note = _joined(_first_dates(texts, formats), gaps_in_words(gaps))
+    formats = find_formats(
+        texts,
+        data.day_first,
+        lambda text: columns.place(name, text),
+        lambda text: columns.way_out(name, text, "data.drop or data.categorical"),
+    )
+    note = _joined(_example_date(texts, formats), gaps_in_words(gaps))
     return Source(name=name, kind="dates", formats=formats, gaps=tuple(gaps), note=note)
 
 
-def _first_dates(texts: list[str], formats: Sequence[str]) -> str:
-    """How the first text is read."""
-    first = [f"{text!r} is {parse([text], formats)[0]}".removesuffix(" 00:00:00") for text in texts[:1]]
-    return first[0] if first else ""
+def _example_date(texts: list[str], formats: Sequence[str]) -> str:
+    """How the first text is read, or the latest date, where years of two digits leave the century open."""
+    if not texts:
+        return ""
+    which = int(parse(texts, formats).argmax()) if any("%y" in each for each in formats) else 0
+    return f"{texts[which]!r} is {parse([texts[which]], formats)[0]}".removesuffix(" 00:00:00")
 
 
 def _example(texts: pa.Array, spelling: Spelling) -> str:
@@ -256,9 +272,11 @@ def _yes_or_no(name: str, counts: dict[str, int]) -> Source | None:
     if not all(spellings) or sum(map(len, spellings)) < len(counts):
         return None
     words = [max(alike, key=counts.__getitem__) for alike in spellings]
-    others = [(other, word) for alike, word in zip(spellings, words, strict=True) for other in alike if other != word]
-    note = f"{others[0][0]!r} is {others[0][1]!r}" if others else ""
-    return Source(name=name, kind="categories", words=tuple(words), note=note)
+    notes = []
+    for alike, word in zip(spellings, words, strict=True):
+        if others := [other for other in alike if other != word]:
+            notes.append(f"{listed(others)} {'is' if len(others) == 1 else 'are'} {word!r}")
+    return Source(name=name, kind="categories", words=tuple(words), note=_joined(*notes))
 
 
 def _counted(texts: pa.Array | pa.ChunkedArray) -> Cells:

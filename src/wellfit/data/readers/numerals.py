@@ -16,18 +16,22 @@ SURE_NUMBER = r"^[+-]?(?:(?:\d+\.?|\d*\.(?:\d\d?|\d{4,}))(?:[eE][+-]?\d+)?|(?i:i
 DECIMAL_POINT, DOUBTFUL_POINT = r"^[^,]*\.(?:\d\d?|\d{4,})(?:\D|$)", r"^[^,.]*\b\d{1,3}\.\d{3}\b[^,.]*$"
 BLANKS = " \u00a0\u202f\u2009"  # a blank, one that does not break the line, and narrow ones
 APART = f"{BLANKS}'\u2019"  # what may stand between thousands besides a point or a comma
+SIGNS = ["#", "№", "No.", "Nr.", "~", "≈"]  # before numbers
 CURRENCIES = [
     *("USD", "EUR", "GBP", "CHF", "JPY", "CNY", "RMB", "INR", "CAD", "AUD", "NZD", "SEK", "NOK", "DKK", "PLN", "CZK"),
     *("HUF", "RUB", "TRY", "BRL", "MXN", "ZAR", "SGD", "HKD", "KRW", "THB", "IDR", "MYR", "PHP", "AED", "SAR", "NGN"),
     *("PKR", "EGP", "ILS", "UAH", "Rs.", "Rs", "kr.", "kr", "Kr.", "Kr", "zł", "Kč", "Ft", "Fr."),
 ]
 # What Unicode calls a sign of a currency, with letters before it as in US$, or one of the words.
-CURRENCY = rf"(?:\p{{L}}{{0,3}}\p{{Sc}}|{'|'.join(map(re.escape, CURRENCIES))})"
+CURRENCY = rf"(?:\p{{L}}{{0,3}}\p{{Sc}}|{'|'.join(map(re.escape, [*CURRENCIES, *SIGNS]))})"
 MINUS = "\u2212"
+QUOTED = r"""^\s*=?["']([^"']*)["']?\s*$"""  # as spreadsheets write numbers that are to stay text: ="5" or '5
 LETTERS = r"[\p{L}°²³µ]"
-WORD = r"(?:%|[\p{L}°]{1,8})"  # of which any may stand after a number
+FEW_UNITS = 5
+WORD = r"(?:%|[kKMGgmlts]|[\p{L}°]{2,8})"  # of which any may stand after a number
 UNIT = rf"(?:[%‰″]|/[{BLANKS}]*\d{{1,3}}|{LETTERS}{{1,10}}\.?(?:[/{BLANKS}]{LETTERS}{{1,8}})?)"
 # Words after numbers that multiply them, and by which power of ten. A column has two or more of one table.
+CLOCK = r"^(?:(?P<first>\d{1,3}):)?(?P<second>\d{1,3}):(?P<third>[0-5]\d(?:\.\d+)?)$"
 MULTIPLES: dict[str, dict[str, int]] = {
     "numbers": {
         **{"k": 3, "thousand": 3, "lakh": 5, "lac": 5, "m": 6, "mn": 6, "mio": 6, "million": 6, "cr": 7, "crore": 7},
@@ -45,7 +49,8 @@ class Spelling(NamedTuple):
         decimal: point or comma; None: as computers write them, and in no other way.
         unit: stands after each number, such as ``%``; it is not part of the value.
         currency: a sign that may stand before or after a number.
-        multiples: the table of `MULTIPLES` whose words may stand after a number; empty: none.
+        multiples: the table of `MULTIPLES` whose words may stand after a number; or clock, for times such as 12:30,
+            which count in the last of their units; empty: neither.
     """
 
     decimal: Decimal | None
@@ -55,6 +60,7 @@ class Spelling(NamedTuple):
 
 
 PLAIN = Spelling(None)
+TIMES = Spelling("point", multiples="clock")
 
 
 def are_plain(texts: pa.Array | pa.ChunkedArray) -> bool:
@@ -91,6 +97,8 @@ def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> 
     marks: tuple[Decimal, Decimal] = ("point", "comma") if decimal == "point" else ("comma", "point")
     spellings = [Spelling(mark, each, currency) for each in dict.fromkeys(["", unit]) for mark in marks]
     spellings.insert(0 if decimal == "point" or first_match(clean, DECIMAL_POINT) else 1, PLAIN)
+    if _share(spelled(distinct, TIMES)) == 1:
+        return TIMES, 1.0
     if multiples := _multiples(units, clean):
         spellings += [Spelling(mark, "", currency, multiples) for mark in marks]
     shares = [_share(spelled(distinct, spelling), counts) for spelling in spellings]
@@ -104,15 +112,22 @@ def spelled(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array |
 
     if spelling.decimal is None:
         return pc.match_substring_regex(texts, NUMBER)
+    if spelling.multiples == "clock":
+        return pc.match_substring_regex(texts, CLOCK)
     pattern = _pattern(spelling)
     plain = "" if spelling.unit else f"{NUMBER if spelling.decimal == 'point' else SURE_NUMBER}|"
     return pc.match_substring_regex(_clean(texts), plain + pattern)
 
 
 def resemble_numbers(texts: pa.Array | pa.ChunkedArray, counts: pa.Array | None = None) -> float:
-    """The share of cells that are numbers in whatever spelling, each of which may count more than once."""
+    """The share of cells that are numbers in whatever spelling, each of which may count more than once.
+
+    Figures before many different words, as in addresses and codes, are no numbers.
+    """
     import pyarrow.compute as pc
 
+    if len(_units(_clean(texts))) > FEW_UNITS:
+        return 0.0
     any_amount = "|".join(_amount(mark, f"{CURRENCY}?", f"(?:{CURRENCY}|{WORD})?") for mark in MARKS)
     return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"), counts)
 
@@ -150,6 +165,8 @@ def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) ->
 
     if spelling.decimal is None:
         return texts
+    if spelling.multiples == "clock":
+        return _seconds(texts)
     mark, between = MARKS[spelling.decimal]
     clean = _clean(texts)
     bare = pc.replace_substring_regex(clean, r"^\((.*)\)$", r"-\1")
@@ -161,6 +178,19 @@ def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) ->
     for word, power in MULTIPLES.get(spelling.multiples, {}).items():
         bare = pc.replace_substring_regex(bare, rf"(?i)([\d.]){word}$", rf"\1e{power}")
     return pc.if_else(pc.match_substring_regex(clean, _pattern(spelling)), bare, clean)
+
+
+def _seconds(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Times such as 1:02:30 and 12:30, as text, in the last of their units: 60 of one make one of the next."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(texts, CLOCK)
+    total: pa.Array | pa.ChunkedArray = pa.scalar(0.0)
+    for part in range(3):
+        digits = pc.struct_field(found, part)
+        total = pc.add(pc.multiply(total, 60.0), pc.if_else(pc.equal(digits, ""), "0", digits).cast("float64"))
+    return pc.coalesce(total.cast("string"), texts)
 
 
 def _pattern(spelling: Spelling) -> str:
@@ -188,7 +218,8 @@ def _amount(decimal: Decimal, sign: str, unit: str) -> str:
 def _clean(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     import pyarrow.compute as pc
 
-    return pc.utf8_trim_whitespace(pc.replace_substring(texts, MINUS, "-"))
+    bare = pc.replace_substring_regex(texts, QUOTED, r"\1")
+    return pc.utf8_trim_whitespace(pc.replace_substring(bare, MINUS, "-"))
 
 
 def _units(clean: pa.Array) -> list[str]:

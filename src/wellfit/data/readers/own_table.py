@@ -200,7 +200,12 @@ def _times(columns: Columns, name: str, data: DataConfig) -> NDArray[np.float64]
                 f"{columns.row(index)}, data.time {name!r}: must be a number or a date such as 2024-05-31, got "
                 f"{cells[index].as_py()!r}"
             )
-        formats = find_formats(cells.unique().to_pylist(), data.day_first, lambda text: columns.place(name, text))
+        formats = find_formats(
+            cells.unique().to_pylist(),
+            data.day_first,
+            lambda text: columns.place(name, text),
+            lambda _: "mend it, or take its rows out",
+        )
     elif not (types.is_timestamp(cells.type) or types.is_date(cells.type)):
         return columns.numbers(name, data.decimal)
     dates = columns.categories(name)

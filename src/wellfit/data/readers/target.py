@@ -58,10 +58,10 @@ def read_target(columns: Columns, name: str, data: DataConfig) -> Target:
             f"{path} column {name!r}: holds dates, which cannot be predicted; make numbers of them (days since a day)"
         )
     warnings = (f"target {name!r}: {source.note}",) if source.note else ()
+    if source.gaps and data.task != "classification":
+        _refuse_gaps(columns, source)
     if _is_classification(columns, source, data):
         return _read_classes(columns, source, warnings)
-    if source.gaps:
-        _refuse_gaps(columns, source)
     y = columns.numbers(name, spelling_of(source) if source.kind == "numbers" else data.decimal)
     if np.isnan(y).any():
         raise WellfitError(
@@ -78,7 +78,7 @@ def _is_classification(columns: Columns, source: Source, data: DataConfig) -> bo
         return data.task == "classification"
     if source.kind != "numbers":
         return True
-    values = np.unique(columns.read(source).dropna().to_numpy())
+    values = np.unique(columns.read(source).to_numpy())
     return len(values) <= MAX_CLASSES and bool((values == np.round(values)).all())
 
 
@@ -86,8 +86,9 @@ def _refuse_gaps(columns: Columns, source: Source) -> None:
     mark = source.gaps[0]
     n_rows = columns.cells(source.name, source.gaps).null_count
     raise WellfitError(
-        f"{columns.place(source.name, mark)}: the target must be a number, and {mark!r} stands for a missing one, as "
-        f"in {n_rows} row{'s' * (n_rows > 1)} in all; fill it in, or take these rows out"
+        f"{columns.place(source.name, mark)}: the other targets are numbers, and {mark!r} seems to stand for a missing "
+        f"one, as in {n_rows} row{'s' * (n_rows > 1)} in all; fill it in, or take these rows out (data.task "
+        "classification makes it a class)"
     )
 
 
@@ -103,10 +104,7 @@ def _read_classes(columns: Columns, source: Source, warnings: tuple[str, ...]) -
             "column in data.target, or set data.task regression (params.yaml)"
         )
     if source.gaps:
-        warnings = (
-            f"target {name!r}: {listed(list(source.gaps))} may stand for missing values, but make a class; take these "
-            "rows out if they do",
-        )
+        warnings = (f"target {name!r}: {listed(list(source.gaps))} may stand for missing values, but is a class",)
     alike = defaultdict(list)
     for class_name in names:
         alike[_without_typing(class_name)].append(class_name)
