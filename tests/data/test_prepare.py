@@ -330,3 +330,13 @@ def test_a_date_that_is_none_is_refused_in_whatever_split_it_is(
             WellfitError, match=rf"t\.csv row {row + 2}, column 'when': 'soon' is not a date such as '20"
         ):
             prepare(data, tmp_path / "raw", tmp_path / "processed")
+
+
+def test_columns_that_are_left_out_are_known(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i},name {i},2024-05-31,{i % 7},{i % 2}" for i in range(50)]
+    Path("t.csv").write_text("id,who,when,a,y\n" + "\n".join(rows))
+    meta = prepare(data_config("csv", path="t.csv", target="y"), tmp_path / "raw", tmp_path / "processed")
+    assert meta.left_out == ("id", "who", "when")

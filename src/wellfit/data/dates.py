@@ -170,7 +170,7 @@ def _possible_formats(plain: Iterable[str | None]) -> list[str]:
     texts = [text for text in plain if isinstance(text, str) and re.search(r"\d\d", text)]
     with_zone = [re.sub(r"(?<=:\d\d )[+-]\d\d:?\d\d", "Z", text) for text in texts]
     marks = {re.sub(r"\w+", "", text) for text in with_zone}
-    return [date_format for date_format in FORMATS if date_format == ISO or re.sub("%.", "", date_format) in marks]
+    return [date_format for date_format in FORMATS if date_format == ISO or re.sub(r"%.|\w", "", date_format) in marks]
 
 
 def _rewritten(texts: Iterable[str]) -> pd.Series[Any]:

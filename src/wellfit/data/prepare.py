@@ -47,6 +47,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
     x, sources, columns, warnings = _as_arrays(source, train, data)
+    kept = {each.name for each in sources}
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
     y = source.y[train]
@@ -86,6 +87,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             warnings=source.warnings + assignment.warnings + warnings,
             settings=own_settings(data),
             sources=sources,
+            left_out=(*source.left_out, *(each.name for each in source.sources if each.name not in kept)),
             manifest=manifest,
         )
         save_meta(folder, meta)

@@ -37,7 +37,7 @@ def test_good_columns_are_left_alone(check: Check) -> None:
 @pytest.mark.parametrize(
     ("column", "what"),
     [
-        (np.full(100, 7.0), "column 'other' is 7.0 in every row and is left out"),
+        (np.full(100, 7.0), "column 'other' is 7 in every row and is left out"),
         (np.full(100, np.nan), "column 'other' is missing in every row and is left out"),
         (pd.Categorical(["EUR"] * 100), "column 'other' is EUR in every row and is left out"),
         (pd.Categorical([None] * 100), "column 'other' is missing in every row and is left out"),

@@ -229,6 +229,7 @@ def test_text_is_left_out_by_name_or_hashed(read: Read) -> None:
     rows = "a,price,remark,who\n" + "".join(f"{i * i % 7},{i * i}.5,remark {i},customer {i}\n" for i in range(202))
     left_out = read(rows)
     assert list(left_out.x) == ["a"]
+    assert left_out.left_out == ("remark", "who")
     assert left_out.warnings[0].startswith("names or free text in 'remark', 'who': left out (data.text: hash counts")
     hashed = read(rows, text="hash", drop=["who"])
     assert [(source.name, source.kind) for source in hashed.sources] == [("a", "numbers"), ("remark", "text")]
@@ -300,7 +301,21 @@ def test_numbers_of_rows_are_no_inputs(read: Read) -> None:
         "column 'customer_id' names the rows, with 40 different whole numbers in 40 rows, and is left out; list it in "
         "data.numeric to keep it",
     )
+    assert raw.left_out == ("Unnamed: 0", "customer_id")
     assert list(read(rows, numeric=["customer_id"]).x) == ["customer_id", "a"]
+
+
+def test_the_only_odd_cell_may_be_a_footer(read: Read) -> None:
+    rows = [f"{i},{i * i}.5" for i in range(40)]
+    for odd, told in (
+        (39, "; if the last row is a total, take it out"),
+        (0, "; if the first row says units, take it out"),
+    ):
+        cells = [*rows[:odd], f"kg,{odd}.5", *rows[odd + 1 :]]
+        with pytest.raises(
+            WellfitError, match=rf"t\.csv row {odd + 2}, column 'a': 'kg' is not a number; mend it.*{told}"
+        ):
+            read("a,price\n" + "\n".join(cells))
 
 
 def test_time_may_have_thousands(read: Read) -> None:

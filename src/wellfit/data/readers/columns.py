@@ -69,6 +69,12 @@ class Columns:
         missing = "" if self.stands_elsewhere(name, text) else "add it to data.missing, "
         return f"mend it, {missing}or list the column in {lists}"
 
+    def _edge(self, index: int, n_wrong: int) -> str:
+        """What the only odd cell of a column may be where it stands in the first or the last row."""
+        if n_wrong > 1 or index not in (0, len(self) - 1):
+            return ""
+        return f"; if the {'last row is a total' if index else 'first row says units'}, take it out"
+
     def cells(self, name: str, gaps: Sequence[str] = ()) -> pa.ChunkedArray:
         """A column with null for NaN and for the texts of ``data.missing``, and every kind of text as plain strings.
 
@@ -158,6 +164,7 @@ class Columns:
                     raise WellfitError(
                         f"{self.row(wrong)}, column {name!r}: {example!r} is not a number{unit}; "
                         + self.way_out(name, example, "data.drop or data.categorical, if it is an input")
+                        + self._edge(wrong, pc.sum(pc.invert(fits)).as_py())
                     )
                 unread.append(Unread(name, pc.sum(pc.invert(fits)).as_py(), example))
                 column = pc.if_else(fits, column, pa.scalar(None, column.type))

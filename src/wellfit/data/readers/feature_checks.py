@@ -71,7 +71,9 @@ def _says_nothing(column: pd.Series[Any]) -> str:
     distinct = column.nunique()
     if distinct > 1 or (distinct == 1 and column.hasnans):
         return ""
-    return f"is {'missing' if distinct == 0 else column.iloc[0]!s} in every row and is left out"
+    value = column.iloc[0]
+    what = "missing" if distinct == 0 else value if isinstance(value, str) else f"{value:.10g}"
+    return f"is {what} in every row and is left out"
 
 
 def _fault(column: pd.Series[Any], distinct: int, y: NDArray[Any], data: DataConfig) -> str:

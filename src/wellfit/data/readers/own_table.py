@@ -89,6 +89,7 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
         times=times,
         warnings=target.warnings + warnings,
         sources=tuple(source for source in sources if source.name in features),
+        left_out=tuple(name for name in columns.names if name not in taken and name not in features),
         first_row=columns.first_row,
     )
 
