@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 MOSTLY = 0.95
 MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
 FEW_WORDS = 3  # in a column of numbers or dates, each of which may stand for a gap
-# Above these shares of numbers, so few words, or only one, are likely to.
+# Above these shares of numbers, so few words are likely to, or only one, or those of a column that would be text.
 BUT_FOR_WORDS, BUT_FOR_ONE_WORD = 0.8, 0.5
 
 COMMA = r"\d,"
@@ -139,7 +139,8 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataC
     if source := _yes_or_no(name, everything.as_dict()):
         return source
     others = cells.where(pc.invert(spelled(cells.distinct, spelling)))
-    enough = BUT_FOR_ONE_WORD if len(others.distinct) == 1 else BUT_FOR_WORDS
+    is_text = len(cells.distinct) > _most_categories(columns, data)
+    enough = BUT_FOR_ONE_WORD if is_text or len(others.distinct) == 1 else BUT_FOR_WORDS
     if share > enough and len(cells.distinct) - len(others.distinct) > MANY:
         _refuse_words(columns, name, others, "numbers")
     resemble = resemble_numbers(*cells) > MOSTLY
