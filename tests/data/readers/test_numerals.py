@@ -1,13 +1,17 @@
+import re
+
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wellfit.data.readers.numerals import (
+    NUMBER,
     PLAIN,
     Spelling,
     as_computers_write,
     find_spelling,
+    plain_numbers,
     resemble_numbers,
     spelled,
 )
@@ -82,3 +86,16 @@ def test_what_resembles_numbers() -> None:
         resemble_numbers(pa.array(["Varies with device", "12-13", "A1", "2014-05-31", "31.05.2014", "192.168.1.1"]))
         == 0
     )
+
+
+@given(st.lists(st.text("+-.019eE x,_nainfINF\u0663", max_size=7), min_size=1, max_size=3))
+@example(["inf", "-Infinity", "+1", "1.", ".5", "1e999"])
+@example(["1.5", "nan"])
+@example(["0x10"])
+@example([" 1"])
+def test_plain_numbers_are_those_of_the_pattern(cells: list[str]) -> None:
+    texts = pa.array([*cells, None])
+    values = plain_numbers(texts)
+    assert (values is not None) == all(re.match(NUMBER, cell, re.ASCII) for cell in cells)
+    if values is not None:
+        assert values.to_pylist() == [*map(float, cells), None]

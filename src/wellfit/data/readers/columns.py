@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.numerals import PLAIN, Decimal, Spelling, as_computers_write, find_spelling, spelled
+from wellfit.data.readers.numerals import (
+    PLAIN,
+    Decimal,
+    Spelling,
+    as_computers_write,
+    find_spelling,
+    plain_numbers,
+    spelled,
+)
 from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
@@ -114,7 +122,9 @@ class Columns:
         import pyarrow.compute as pc
 
         column = self.cells(name)
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) and spelling == PLAIN and (plain := plain_numbers(column)) is not None:
+            column = plain
+        elif pa.types.is_string(column.type):
             if isinstance(spelling, str):
                 spelling = find_spelling(column.drop_null(), spelling)[0]
             fits = spelled(column, spelling)

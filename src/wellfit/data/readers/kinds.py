@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from wellfit.data.dates import SAMPLE, are_dates
 from wellfit.data.readers.columns import Columns, truth
-from wellfit.data.readers.numerals import Spelling, as_computers_write, find_spelling, resemble_numbers, spelled
+from wellfit.data.readers.numerals import PLAIN, Spelling, as_computers_write, find_spelling, resemble_numbers, spelled
 from wellfit.data.store import Source
 from wellfit.errors import WellfitError
 
@@ -89,9 +89,11 @@ def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.
 
 
 def _example(texts: pa.ChunkedArray, spelling: Spelling) -> str:
-    """The value of the first cell that is not written as computers write it."""
+    """The value of the first cell that is not written as computers write it; empty where all are."""
     import pyarrow.compute as pc
 
+    if spelling == PLAIN:
+        return ""
     plain = as_computers_write(texts, spelling)
     changed = pc.index(pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling)), True).as_py()
     return f"{texts[changed].as_py()!r} is {float(plain[changed].as_py()):.10g}" if changed >= 0 else ""

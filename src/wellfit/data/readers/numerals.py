@@ -45,8 +45,8 @@ def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[
     """
     import pyarrow.compute as pc
 
-    if decimal == "point" and (share := _share(pc.match_substring_regex(texts, NUMBER))) == 1:
-        return PLAIN, share
+    if decimal == "point" and plain_numbers(texts) is not None:
+        return PLAIN, 1.0
     counted = pc.value_counts(texts)
     distinct, counts = counted.field("values"), counted.field("counts")
     currency = _commonest(distinct, f"(?P<sign>{CURRENCY})")
@@ -57,6 +57,21 @@ def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[
     shares = [_share(spelled(distinct, spelling), counts) for spelling in spellings]
     best = max(range(len(spellings)), key=shares.__getitem__)  # of equal ones the first
     return spellings[best], shares[best]
+
+
+def plain_numbers(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
+    """Cells as float64, null where missing; None if one is not a number as computers write it.
+
+    The cast takes what `NUMBER` takes, and nan, in a fraction of the time.
+    """
+    import pyarrow.compute as pc
+    from pyarrow import ArrowInvalid
+
+    try:
+        values = texts.cast("float64")
+    except ArrowInvalid:
+        return None
+    return None if pc.any(pc.is_nan(values)).as_py() else values
 
 
 def spelled(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array | pa.ChunkedArray:
@@ -75,7 +90,9 @@ def resemble_numbers(texts: pa.Array | pa.ChunkedArray) -> float:
 
     sign = f"{CURRENCY}?"
     any_amount = "|".join(_amount(mark, sign, rf"(?:{CURRENCY}|{UNIT})?") for mark in MARKS)
-    return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"))
+    counted = pc.value_counts(texts)
+    fits = pc.match_substring_regex(_clean(counted.field("values")), f"^(?:{any_amount})$")
+    return _share(fits, counted.field("counts"))
 
 
 def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array | pa.ChunkedArray:
