@@ -47,8 +47,8 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
     x, sources, columns, warnings = _as_arrays(source, train, data)
-    n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
-    inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
+    source = source._replace(x=x)  # frees the memory of the table
+    inputs, quantiles = _describe_inputs(x[train], columns)
     y = source.y[train]
     target = transform = None
     note = ""
@@ -77,7 +77,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             split_sizes={name: len(rows) for name, rows in assignment.rows.items()},
             mean=inputs.mean,
             std=inputs.std,
-            quantiles=column_quantiles(x[train, : sum(c.fill is not None for c in columns)]) if columns else (),
+            quantiles=quantiles,
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
             target_transform=transform,
@@ -134,6 +134,15 @@ def _as_arrays(
     return encode(columns, table), sources, columns, warnings
 
 
+def _describe_inputs(x: NDArray[Any], columns: Sequence[Column]) -> tuple[Statistics, tuple[tuple[float, ...], ...]]:
+    """Statistics of the training rows of a table or of images, which have no columns; and quantiles of a table."""
+    if not columns:
+        return channel_statistics(x), ()
+    n_others = sum(column.fill is None for column in columns)
+    n_numbers = len(columns) - n_others
+    return column_statistics(x[:, : x.shape[1] - n_others]), column_quantiles(x[:, :n_numbers])
+
+
 def describe(meta: Meta) -> list[str]:
     """How each column of a table was read, one line each, and the target."""
     lines, notes = [], {}
@@ -181,8 +190,9 @@ def column_quantiles(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...
 
     A float32 has as few digits as tell it from others.
     """
-    columns = np.quantile(table, np.linspace(0, 1, QUANTILES), axis=0, method="nearest").T
-    return tuple(tuple(float(str(value)) for value in column) for column in columns)
+    steps = np.linspace(0, 1, QUANTILES)
+    places = np.quantile(np.arange(len(table)), steps, method="nearest")
+    return tuple(tuple(float(str(value)) for value in np.sort(column)[places]) for column in table.T)
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> Statistics:

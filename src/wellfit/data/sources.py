@@ -82,7 +82,7 @@ def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame
             inputs[source.name] = cells
             continue
         inputs |= dict(zip(input_names(source), values.T, strict=True))
-    return pd.DataFrame(inputs, index=table.index), unread
+    return pd.DataFrame(inputs, index=table.index, copy=False), unread
 
 
 def input_names(source: Source) -> list[str]:

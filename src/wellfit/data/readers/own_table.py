@@ -103,7 +103,7 @@ def read_features(columns: Columns, sources: Sequence[Source]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    return pd.DataFrame({source.name: columns.read(source) for source in sources})
+    return pd.DataFrame({source.name: columns.read(source) for source in sources}, copy=False)
 
 
 def _check_columns(names: Sequence[str], data: DataConfig, path: Path) -> None:
