@@ -86,6 +86,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             warnings=source.warnings + assignment.warnings + warnings,
             settings=own_settings(data),
             sources=sources,
+            left_out=source.left_out + tuple(c.name for c in source.sources if c.name not in {s.name for s in sources}),
             manifest=manifest,
         )
         save_meta(folder, meta)

@@ -120,6 +120,7 @@ class Meta(BaseModel):
         task: classification or regression.
         columns: of a table, numbers first, then categories; empty for images.
         sources: of the user's own table: the columns of the file that these are made of.
+        left_out: of the user's own table: the columns that were left out, such as constant ones.
         class_names: by class index; empty for a regression.
         target_name: what y means.
         input_shape: of x without its row axis: (channels, height, width) or (features,).
@@ -158,6 +159,7 @@ class Meta(BaseModel):
     target_note: str = ""
     settings: dict[str, Any] = {}
     sources: tuple[Source, ...] = ()
+    left_out: tuple[str, ...] = ()
     manifest: dict[str, str]
 
     @computed_field  # type: ignore[prop-decorator]
