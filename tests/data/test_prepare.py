@@ -347,3 +347,17 @@ def test_a_column_that_is_the_same_in_all_training_rows_is_left_out(
     )
     assert ([column.name for column in meta.columns], meta.left_out) == (["a"], ("zero", "later"))
     assert load_split(tmp_path / "processed" / "csv", meta, "test").x.shape == (20, 1)
+
+
+def test_a_cell_far_outside_the_training_rows_is_named_with_its_row_in_the_file(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{2007 + i % 11},{i},{i % 2}" for i in range(100)]
+    rows[70] = "0,70,0"
+    data = data_config("csv", path="t.csv", target="y", time="n")
+    Path("t.csv").write_text("year,n,y\n" + "\n".join(rows))
+    assert prepare(data, tmp_path / "raw", tmp_path / "processed").warnings[-1] == (
+        "column 'year': 0 in row 72 (val) lies far outside the training rows (2007 to 2017); if that is a mistake, mend "
+        "or empty the cell"
+    )

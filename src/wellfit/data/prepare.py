@@ -1,6 +1,6 @@
 """Makes three splits of raw data, with the statistics of the training split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
+from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Column, Meta, Source, Split, save_meta, save_split
+from wellfit.data.store import Column, Meta, Source, Split, SplitName, save_meta, save_split
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
@@ -46,7 +47,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     source, kind = read_raw(data, raw / data.name), data.entry.kind
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
-    x, sources, columns, warnings = _as_arrays(source, train, data)
+    x, sources, columns, warnings = _as_arrays(source, assignment.rows, data)
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
     y = source.y[train]
@@ -109,7 +110,7 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
 
 
 def _as_arrays(
-    source: RawData, train: NDArray[np.int64], data: DataConfig
+    source: RawData, rows: Mapping[SplitName, NDArray[np.int64]], data: DataConfig
 ) -> tuple[NDArray[Any], tuple[Source, ...], tuple[Column, ...], tuple[str, ...]]:
     """Images as they are; of a table an array, what it was made by, as learned from the training rows, and warnings."""
     if isinstance(source.x, np.ndarray):
@@ -118,7 +119,7 @@ def _as_arrays(
     def row(index: int) -> str:
         return f"{data.path} row {source.first_row + index}"
 
-    table, sources = source.x, source.sources
+    table, sources, train = source.x, source.sources, rows["train"]
     warnings: tuple[str, ...] = ()
     if sources:
         sources, left_out = fit_sources(sources, table.iloc[train], data.day_first, row)
@@ -132,7 +133,9 @@ def _as_arrays(
             ),
         )
     columns = fit_columns(table.iloc[train], data.max_categories)
-    return encode(columns, table), sources, columns, warnings
+    x = encode(columns, table)
+    far = name_outliers(columns, x, source.x, sources, rows, source.first_row)
+    return x, sources, columns, (*warnings, *far)
 
 
 def describe(meta: Meta) -> list[str]:
