@@ -72,7 +72,7 @@ def test_what_counts_as_far_outside(value: float, is_named: bool, place: int) ->
         np.where(RANDOM.uniform(size=300) < 0.05, -999, AGES),  # a mark for a gap that is common
         np.where(np.arange(300) < 199, 0, 7),  # all but one of the training rows
         np.where(np.arange(300) % 2, np.nan, 7),  # the same wherever it is there
-        2.0 ** (np.arange(300) / 30),  # grows from the training rows to the others
+        np.arange(300),  # grows from the training rows to the others
     ],
 )
 def test_long_tails_and_rare_values_are_not_far_outside(values: np.ndarray) -> None:
@@ -105,8 +105,15 @@ def test_at_most_ten_columns_are_named() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 100])
 def test_a_few_rows_are_enough(n: int) -> None:
-    assert not reach_of(np.arange(n)).is_beyond(np.arange(n)).any()
-    assert reach_of(np.full(n, 7.0)) == Reach(7.0, np.inf)
+    few = min(1, n - 1)
+    assert not reach_of(np.arange(n), few).is_beyond(np.arange(n)).any()
+    assert reach_of(np.full(n, 7.0), few) == Reach(7.0, np.inf)
+
+
+def test_no_number_of_the_training_rows_is_far_outside_where_none_may_be() -> None:
+    values = with_cells(AGES, at0=9999)
+    assert reach_of(values, few=3).is_beyond(values).sum() == 1
+    assert not reach_of(values).is_beyond(values).any()
 
 
 def test_a_large_table_is_judged_as_a_small_one() -> None:

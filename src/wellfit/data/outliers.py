@@ -32,21 +32,21 @@ class Reach(NamedTuple):
         return beyond
 
 
-def reach_of(values: NDArray[np.floating]) -> Reach:
+def reach_of(values: NDArray[np.floating], few: int = 0) -> Reach:
     """What is far outside, by the numbers of the training rows.
 
     A number is far outside if it is `FAR` times as far from the median as the farthest of the others. Where the others
     have a long tail, it is more than that: as many times as the farthest of them is farther than the typical one.
 
     Args:
-        values: (n,) of the training rows, of which a share of `FEW` may be far outside; or quantiles of them.
+        values: (n,) of the training rows, or their quantiles.
+        few: how many of them may be far outside, less than n.
     """
     median = float(np.median(values))
     distances = np.abs(np.asarray(values, np.float64) - median)
     apart = distances[distances > 0]
     if not len(apart):
         return Reach(median, np.inf)
-    few = min(len(values) - 1, max(1, int(FEW * len(values))))
     last = np.sort(np.partition(distances, -few - 1)[-few - 1 :])
     limits = np.where(last > 0, last * np.maximum(FAR, last / np.median(apart)), np.inf)
     jumps = np.flatnonzero(last[1:] > limits[:-1])
@@ -90,9 +90,11 @@ def _sentences(
 ) -> list[str]:
     """What lies far outside in a column, in one sentence, or none."""
     is_train = split_of == "train"
-    if not _may_have_outliers(values, values[is_train]):
+    train = values[is_train]
+    if not _may_have_outliers(values, train):
         return []
-    is_far = reach_of(values[is_train]).is_beyond(values) & (split_of != "")
+    few = min(len(train) - 1, max(1, int(FEW * len(train))))
+    is_far = reach_of(train, few).is_beyond(values) & (split_of != "")
     far, usual = np.flatnonzero(is_far), np.flatnonzero(is_train & ~is_far)
     if not len(far):
         return []

@@ -101,11 +101,11 @@ class Source(BaseModel):
 
 
 class Unread(NamedTuple):
-    """Cells of a column that cannot be read as those of the training rows: how many, and the first one."""
+    """Cells of a column that are not as those of the training rows: how many, and the first one, or its number."""
 
     column: str
     cells: int
-    example: str
+    example: str | float
 
 
 class Meta(BaseModel):
