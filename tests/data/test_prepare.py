@@ -361,3 +361,14 @@ def test_a_cell_far_outside_the_training_rows_is_named_with_its_row_in_the_file(
         "column 'year': 0 in row 72 (val) lies far outside the training rows (2007 to 2017); if that is a mistake, "
         "mend or empty the cell"
     )
+
+
+def test_the_flag_of_a_rare_gap_is_not_divided_by_next_to_nothing(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7 if i != 5 else ''},{i % 7 if i % 3 else ''},{i},{i % 2}" for i in range(1000)]
+    Path("t.csv").write_text("rare,common,n,y\n" + "\n".join(rows))
+    meta = prepare(data_config("csv", path="t.csv", target="y", time="n"), tmp_path / "raw", tmp_path / "processed")
+    assert [column.flags_missing for column in meta.columns] == [True, True]
+    assert meta.std[2:] == pytest.approx([0.1, np.sqrt(2) / 3], abs=1e-3)

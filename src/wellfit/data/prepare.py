@@ -20,6 +20,7 @@ from wellfit.files import replacing
 
 QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown
+LEAST_SCALE = 0.1  # of a flag: where a gap is rarer than 1 in 100, its flag would become as large as 10, 100 or 1000
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
 
@@ -77,7 +78,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             input_shape=x.shape[1:],
             split_sizes={name: len(rows) for name, rows in assignment.rows.items()},
             mean=inputs.mean,
-            std=inputs.std,
+            std=_scales(inputs.std, columns) if columns else inputs.std,
             quantiles=column_quantiles(x[train, : sum(c.fill is not None for c in columns)]) if columns else (),
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
@@ -136,6 +137,12 @@ def _as_arrays(
     x = encode(columns, table)
     far = name_outliers(columns, x, source.x, sources, rows, source.first_row)
     return x, sources, columns, (*warnings, *far)
+
+
+def _scales(std: Sequence[float], columns: Sequence[Column]) -> tuple[float, ...]:
+    """What numbers, then flags, are divided by: their deviations, for flags at least `LEAST_SCALE`."""
+    n_numbers = sum(column.fill is not None for column in columns)
+    return (*std[:n_numbers], *(max(LEAST_SCALE, each) for each in std[n_numbers:]))
 
 
 def describe(meta: Meta) -> list[str]:

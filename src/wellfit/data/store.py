@@ -126,7 +126,7 @@ class Meta(BaseModel):
         input_shape: of x without its row axis: (channels, height, width) or (features,).
         split_sizes: rows of each split.
         mean: per column of numbers in x, or per channel in raw pixel units.
-        std: likewise (population, not sample); 1.0 where a column is constant.
+        std: likewise (population, not sample); 1.0 where a column is constant, of a flag at least 0.1.
         quantiles: of each column of numbers, 257 from the smallest to the largest; empty for images.
         target_mean: of y, transformed where it is; None for classes.
         target_std: likewise, 1.0 where it is constant; None for classes.
