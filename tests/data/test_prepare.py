@@ -331,3 +331,44 @@ def test_a_date_of_the_test_rows_that_is_none_counts_as_missing(
     Path("t.csv").write_text("when,n,y\n" + "\n".join(["soon,0,1", *rows[1:]]))
     with pytest.raises(WellfitError, match=r"t\.csv row 2, column 'when': 'soon' is not a date such as '2024-02-02'"):
         prepare(data, tmp_path / "raw", tmp_path / "processed")
+
+
+def test_a_column_that_is_the_same_in_all_training_rows_is_left_out(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i * i % 97}.{i},0,{int(i > 70) * i},{i},{i % 2}" for i in range(100)]
+    data = data_config("csv", path="t.csv", target="y", time="n")
+    Path("t.csv").write_text("a,zero,later,n,y\n" + "\n".join(rows))
+    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    assert meta.warnings == (
+        "column 'zero' is 0.0 in every row and is left out",
+        "column 'later' is 0 in all training rows and is left out",
+    )
+    assert ([column.name for column in meta.columns], meta.left_out) == (["a"], ("zero", "later"))
+    assert load_split(tmp_path / "processed" / "csv", meta, "test").x.shape == (20, 1)
+
+
+def test_a_cell_far_outside_the_training_rows_is_named_with_its_row_in_the_file(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{2007 + i % 11},{i},{i % 2}" for i in range(100)]
+    rows[70] = "0,70,0"
+    data = data_config("csv", path="t.csv", target="y", time="n")
+    Path("t.csv").write_text("year,n,y\n" + "\n".join(rows))
+    assert prepare(data, tmp_path / "raw", tmp_path / "processed").warnings[-1] == (
+        "column 'year': 0 in row 72 (val) lies far outside the training rows (2007 to 2017); if that is a mistake, "
+        "mend or empty the cell"
+    )
+
+
+def test_the_flag_of_a_rare_gap_is_not_divided_by_next_to_nothing(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7 if i != 5 else ''},{i % 7 if i % 3 else ''},{i},{i % 2}" for i in range(1000)]
+    Path("t.csv").write_text("rare,common,n,y\n" + "\n".join(rows))
+    meta = prepare(data_config("csv", path="t.csv", target="y", time="n"), tmp_path / "raw", tmp_path / "processed")
+    assert [column.flags_missing for column in meta.columns] == [True, True]
+    assert meta.std[2:] == pytest.approx([0.1, np.sqrt(2) / 3], abs=1e-3)

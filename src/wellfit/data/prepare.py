@@ -1,6 +1,6 @@
 """Makes three splits of raw data, with the statistics of the training split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,17 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
+from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Column, Meta, Source, Split, save_meta, save_split
+from wellfit.data.store import Column, Meta, Source, Split, SplitName, save_meta, save_split
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
 
 QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown
+LEAST_SCALE = 0.1  # of a flag: where a gap is rarer than 1 in 100, its flag would become as large as 10, 100 or 1000
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
 
@@ -46,7 +48,8 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     source, kind = read_raw(data, raw / data.name), data.entry.kind
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
-    x, sources, columns, warnings = _as_arrays(source, train, data)
+    x, sources, columns, warnings = _as_arrays(source, assignment.rows, data)
+    left_out = source.left_out + tuple(c.name for c in source.sources if c.name not in {s.name for s in sources})
     source = source._replace(x=x)  # frees the memory of the table
     inputs, quantiles = _describe_inputs(x[train], columns)
     y = source.y[train]
@@ -86,6 +89,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             warnings=source.warnings + assignment.warnings + warnings,
             settings=own_settings(data),
             sources=sources,
+            left_out=left_out,
             manifest=manifest,
         )
         save_meta(folder, meta)
@@ -108,7 +112,7 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
 
 
 def _as_arrays(
-    source: RawData, train: NDArray[np.int64], data: DataConfig
+    source: RawData, rows: Mapping[SplitName, NDArray[np.int64]], data: DataConfig
 ) -> tuple[NDArray[Any], tuple[Source, ...], tuple[Column, ...], tuple[str, ...]]:
     """Images as they are; of a table an array, what it was made by, as learned from the training rows, and warnings."""
     if isinstance(source.x, np.ndarray):
@@ -117,7 +121,7 @@ def _as_arrays(
     def row(index: int) -> str:
         return f"{data.path} row {source.first_row + index}"
 
-    table, sources = source.x, source.sources
+    table, sources, train = source.x, source.sources, rows["train"]
     warnings: tuple[str, ...] = ()
     if sources:
         sources, left_out = fit_sources(sources, table.iloc[train], data.day_first, row)
@@ -131,16 +135,23 @@ def _as_arrays(
             ),
         )
     columns = fit_columns(table.iloc[train], data.max_categories)
-    return encode(columns, table), sources, columns, warnings
+    x = encode(columns, table)
+    far = name_outliers(columns, x, source.x, sources, rows, source.first_row)
+    return x, sources, columns, (*warnings, *far)
 
 
 def _describe_inputs(x: NDArray[Any], columns: Sequence[Column]) -> tuple[Statistics, tuple[tuple[float, ...], ...]]:
-    """Statistics of the training rows of a table or of images, which have no columns; and quantiles of a table."""
+    """Statistics of the training rows of a table or of images, which have no columns; and quantiles of a table.
+
+    Flags of missing numbers are divided by `LEAST_SCALE` at least.
+    """
     if not columns:
         return channel_statistics(x), ()
     n_others = sum(column.fill is None for column in columns)
     n_numbers = len(columns) - n_others
-    return column_statistics(x[:, : x.shape[1] - n_others]), column_quantiles(x[:, :n_numbers])
+    mean, std = column_statistics(x[:, : x.shape[1] - n_others])
+    flags = (max(LEAST_SCALE, each) for each in std[n_numbers:])
+    return Statistics(mean, (*std[:n_numbers], *flags)), column_quantiles(x[:, :n_numbers])
 
 
 def describe(meta: Meta) -> list[str]:

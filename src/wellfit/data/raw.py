@@ -70,6 +70,7 @@ class RawData(NamedTuple):
         warnings: what the user should know, one sentence each.
         sources: of the user's own table: its columns, each of which is one of x. Dates and text, of which numbers are
             yet to be made, are categoricals.
+        left_out: columns of the user's own table that are not among them and could be, such as constant ones.
         first_row: number of the first row in the user's own table.
     """
 
@@ -84,6 +85,7 @@ class RawData(NamedTuple):
     times: NDArray[np.float64] | None = None
     warnings: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
+    left_out: tuple[str, ...] = ()
     first_row: int = 0
 
 

@@ -21,7 +21,7 @@ N_HASHED = 16  # columns of numbers for a column of text
 def fit_sources(
     sources: Sequence[Source], train: pd.DataFrame, day_first: bool | None, row: Callable[[int], str]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """Finds the format of dates, and which of their parts differ from row to row.
+    """Finds the format of dates, and leaves out what is the same in all training rows.
 
     Args:
         sources: of a `wellfit.data.raw.RawData`.
@@ -30,7 +30,8 @@ def fit_sources(
         row: says where a row is, for messages.
 
     Returns:
-        The sources, without dates that are the same in all training rows; and warnings, one sentence each.
+        The sources, without columns and parts of dates that are the same in all training rows; and warnings, one
+        sentence each.
 
     Raises:
         WellfitError: a cell is not a date, or in another spelling than most; nothing tells day and month apart; or the
@@ -38,15 +39,13 @@ def fit_sources(
     """
     fitted, warnings = [], []
     for source in sources:
-        if source.kind != "dates":
-            fitted.append(source)
-            continue
         cells = train[source.name]
-        dated = None if cells.isna().all() else _fit_dates(source, cells, day_first, row)
-        if dated is None or not dated.parts:
-            warnings.append(f"column {source.name!r} has the same date in all training rows, or none, and is left out")
-            continue
-        fitted.append(dated)
+        if source.kind == "dates" and not cells.isna().all():
+            source = _fit_dates(source, cells, day_first, row)
+        if same := _what_is_the_same(source, cells):
+            warnings.append(f"column {source.name!r} {same} in all training rows and is left out")
+        else:
+            fitted.append(source)
     if not fitted:
         raise WellfitError(f"{row(0)} and further: {warnings[0]}, and there is no other column to learn from")
     made = [name for source in fitted for name in input_names(source)]
@@ -92,6 +91,18 @@ def input_names(source: Source) -> list[str]:
     if source.kind == "text":
         return [f"{source.name}.words{i}" for i in range(N_HASHED)]
     return [source.name]
+
+
+def _what_is_the_same(source: Source, cells: pd.Series[Any]) -> str:
+    """What all cells of a column are, in words; empty where they differ, and for text."""
+    if source.kind == "dates":
+        return "" if source.parts else "has the same date, or none,"
+    if cells.isna().all():
+        return "is missing"
+    values, first = cells.to_numpy() if source.kind == "numbers" else cells.cat.codes.to_numpy(), cells.iloc[0]
+    if source.kind == "text" or (values != values[0]).any():
+        return ""
+    return f"is {first:.6g}" if source.kind == "numbers" else f"is {first!r}"
 
 
 def _fit_dates(source: Source, cells: pd.Series[Any], day_first: bool | None, row: Callable[[int], str]) -> Source:

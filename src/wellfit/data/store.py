@@ -101,11 +101,11 @@ class Source(BaseModel):
 
 
 class Unread(NamedTuple):
-    """Cells of a column that cannot be read as those of the training rows: how many, and the first one."""
+    """Cells of a column that are not as those of the training rows: how many, and the first one, or its number."""
 
     column: str
     cells: int
-    example: str
+    example: str | float
 
 
 class Meta(BaseModel):
@@ -120,12 +120,13 @@ class Meta(BaseModel):
         task: classification or regression.
         columns: of a table, numbers first, then categories; empty for images.
         sources: of the user's own table: the columns of the file that these are made of.
+        left_out: of the user's own table: the columns that were left out, such as constant ones.
         class_names: by class index; empty for a regression.
         target_name: what y means.
         input_shape: of x without its row axis: (channels, height, width) or (features,).
         split_sizes: rows of each split.
         mean: per column of numbers in x, or per channel in raw pixel units.
-        std: likewise (population, not sample); 1.0 where a column is constant.
+        std: likewise (population, not sample); 1.0 where a column is constant, of a flag at least 0.1.
         quantiles: of each column of numbers, 257 from the smallest to the largest; empty for images.
         target_mean: of y, transformed where it is; None for classes.
         target_std: likewise, 1.0 where it is constant; None for classes.
@@ -158,6 +159,7 @@ class Meta(BaseModel):
     target_note: str = ""
     settings: dict[str, Any] = {}
     sources: tuple[Source, ...] = ()
+    left_out: tuple[str, ...] = ()
     manifest: dict[str, str]
 
     @computed_field  # type: ignore[prop-decorator]

@@ -77,7 +77,7 @@ def describe_reading(data: DataConfig, meta: Meta) -> Reading | None:
         missing=data.missing,
         separator=SEPARATORS[data.separator if own else "comma"],
         id=data.id if own else None,
-        others=tuple(dict.fromkeys([meta.target_name, *filter(None, named)])),
+        others=tuple(dict.fromkeys([meta.target_name, *filter(None, named), *meta.left_out])),
     )
 
 

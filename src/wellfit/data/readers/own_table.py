@@ -87,6 +87,7 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
         times=times,
         warnings=target.warnings + warnings,
         sources=tuple(source for source in sources if source.name in features),
+        left_out=tuple(source.name for source in sources if source.name not in features),
         first_row=columns.first_row,
     )
 
