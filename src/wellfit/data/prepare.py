@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
+from wellfit.data.leakage import find_leaks, in_words
 from wellfit.data.raw import RawData, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
@@ -47,6 +48,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
     x, sources, columns, warnings = _as_arrays(source, train, data)
+    leaks = find_leaks(x, source, train, columns, sources, data.seed) if data.entry.is_own_table else ()
     n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
     inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
     y = source.y[train]
@@ -83,7 +85,8 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             target_transform=transform,
             target_note=note,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
-            warnings=source.warnings + assignment.warnings + warnings,
+            warnings=source.warnings + assignment.warnings + warnings + in_words(leaks, source.target_name),
+            leakage=leaks,
             settings=own_settings(data),
             sources=sources,
             manifest=manifest,
