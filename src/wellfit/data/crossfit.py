@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 FOLDS = 3
 COUNTED = 10  # rows of a class below which its recall is left out of a balanced accuracy
 DEPTH, LEAF = 7, 3  # of a tree
-TREES = 30  # of a forest
+TREES, MOST_SAMPLES = 30, 3_000  # of a forest, and rows of each tree
 
 Rows = NDArray[np.bool_]
 Floats = NDArray[np.floating]
@@ -40,6 +40,12 @@ class CrossFit(NamedTuple):
     def varies(self) -> bool:
         """Whether there is something to tell: two classes with enough rows, or different numbers."""
         return len(self._counted) > 1 if self.classes else bool(np.ptp(self.y) > 0)
+
+    @property
+    def ranked(self) -> CrossFit:
+        """The same with the ranks of the numbers, which few large ones do not rule."""
+        _, place, counts = np.unique(self.y, return_inverse=True, return_counts=True)
+        return self._replace(y=(np.cumsum(counts) - counts / 2)[place])
 
     def by_codes(self, codes: NDArray[np.int64]) -> float:
         """The score of the most frequent class, or of the mean, of the rows with the same code.
@@ -86,7 +92,9 @@ class CrossFit(NamedTuple):
         from sklearn.ensemble import RandomForestClassifier
 
         def fit(rows: Rows) -> Predict:
-            forest = RandomForestClassifier(TREES, random_state=0).fit(values[rows], self.y[rows])
+            forest = RandomForestClassifier(TREES, max_samples=min(int(rows.sum()), MOST_SAMPLES), random_state=0).fit(
+                values[rows], self.y[rows]
+            )
             return lambda others: np.asarray(forest.predict(values[others]))
 
         return self._score(fit)

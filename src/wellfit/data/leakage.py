@@ -22,8 +22,9 @@ from wellfit.data.store import Column, Leak, LeakKind, Source
 FEWEST_ROWS = 30  # what fits fewer may do so by chance
 CELLS, LEAST_ROWS, MOST_ROWS = 300_000, 2_000, 10_000  # that are looked at
 ROWS_OF_A_CLASS = 100  # among these rows, where there are as many
-MANY_CLASSES = 100  # a shallow tree has about as many leaves, and takes long
+MANY_CLASSES = 50  # a tree takes long
 REPEATED = 5  # times that each number of a column occurs, on average, where numbers may be codes
+RANKED = 0.5  # R2 from which that of ranks is looked at, too
 
 # Balanced accuracy, or R2, of a column alone. Honest columns come near: petal width of Iris has 0.98, odour of
 # mushrooms 0.985, but all other columns know as much. Who was in a lifeboat of the Titanic has 0.97, and all else 0.8.
@@ -33,6 +34,7 @@ WITHOUT_RIVALS = 0.96  # classes: suffices where all other columns together make
 ERRORS = 5.0
 FILLED = 0.9
 PAIRED = 30  # columns, of which pairs are made
+SCORES = {"balanced_accuracy": "balanced accuracy", "r2": "R²"}
 MOST_SENTENCES = 8
 MOST_TERMS = 6  # of a formula, in a sentence
 
@@ -90,7 +92,7 @@ def find_leaks(
     if not target.classes:
         return (*leaks, *line_or_product(numbers, target))
     score_of = {each.source.name: score for each, score in zip(inputs, alone, strict=True)}
-    best = sorted(numbers, key=score_of.__getitem__, reverse=True)[:PAIRED]
+    best = sorted(numbers, key=lambda name: -score_of[name])[:PAIRED]
     return (*leaks, *best_pair({name: values for name, values in numbers.items() if name in best}, target))
 
 
@@ -137,6 +139,8 @@ def _score_alone(each: _Input, target: CrossFit) -> float:
     scores = [target.by_codes(codes.ravel())] if by_codes or each.source.kind == "categories" else [0.0]
     if each.source.kind != "categories" and target.classes <= MANY_CLASSES:
         scores.append(target.by_tree(each.values))
+        if not target.classes and scores[-1] >= RANKED:
+            scores.append(target.ranked.by_tree(each.values))
     return max(scores)
 
 
@@ -172,8 +176,7 @@ def in_words(leaks: Sequence[Leak], target: str) -> tuple[str, ...]:
         it, them = ("it is", "it") if len(leak.columns) == 1 else ("they are", "them")
         by_date = "" if leak.kind != "date" else "; if rows follow one another, name it in data.time"
         sentences.append(
-            f"{tells(leak, target)}, in {FOLDS} folds of training rows; if {it} known only after the target, list "
-            f"{them} in data.drop{by_date}"
+            f"{tells(leak, target)}; if {it} known only after the target, list {them} in data.drop{by_date}"
         )
     if more := leaks[MOST_SENTENCES:]:
         others = ", ".join(repr(name) for leak in more for name in leak.columns)
@@ -188,7 +191,7 @@ def tells(leak: Leak, target: str) -> str:
         leak: what was found.
         target: name of the target.
     """
-    score = f"{'balanced accuracy' if leak.score_name == 'balanced_accuracy' else 'R2'} {leak.score:.3f}"
+    score = f"{SCORES[leak.score_name]} {leak.score:.3f} in {FOLDS} folds of training rows"
     names = [repr(name) for name in leak.columns[:MOST_TERMS]]
     terms = [f"{weight:.3g} x {name}" for weight, name in zip(leak.weights, names, strict=False)]
     powers = [f"{name}^{weight:.3g}" for weight, name in zip(leak.weights, names, strict=False)]
@@ -202,4 +205,4 @@ def tells(leak: Leak, target: str) -> str:
         "sum": f"the target {target!r} is {' + '.join(terms + more)}",
         "product": f"the target {target!r} is {' x '.join(powers + more)} times a constant",
     }
-    return f"{says[leak.kind]}: {score}"
+    return f"{says[leak.kind]} ({score})"
