@@ -22,6 +22,7 @@ from wellfit.files import write_text
 Kind = Literal["images", "table"]
 Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
+LeakKind = Literal["alone", "date", "filled", "sum", "product", "difference", "ratio"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
 META_FILE = "meta.json"
 _ANEW = "`dvc repro --force preprocess` makes it anew"
@@ -100,6 +101,26 @@ class Source(BaseModel):
     parts: tuple[str, ...] = ()
 
 
+class Leak(BaseModel):
+    """Columns that tell the target, and may not be known where predictions are wanted.
+
+    Attributes:
+        kind: a column alone, by what it holds (date: one of dates) or by whether it is filled; or a formula of several.
+        columns: of the user's table.
+        weights: sum: what each column is multiplied by; product: its power; else empty.
+        score_name: of cross-fitted predictions of training rows, as in `wellfit.metrics.names`.
+        score: its value.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    kind: LeakKind
+    columns: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    score_name: Literal["balanced_accuracy", "r2"]
+    score: float
+
+
 class Unread(NamedTuple):
     """Cells of a column that are not as those of the training rows: how many, and the first one, or its number."""
 
@@ -134,6 +155,7 @@ class Meta(BaseModel):
         target_note: what ``data.target_transform`` came to; empty for none.
         class_counts: rows of each class; empty for a regression.
         warnings: what a user should know of this data, one sentence each.
+        leakage: of the user's own table: what tells the target; its sentences stand among the warnings.
         settings: of the section ``data``, what the user's own data were prepared with; empty for data with a name.
         manifest: file name to sha256 of its bytes.
     """
@@ -155,6 +177,7 @@ class Meta(BaseModel):
     target_std: float | None
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
+    leakage: tuple[Leak, ...] = ()
     target_transform: TargetTransform | None = None
     target_note: str = ""
     settings: dict[str, Any] = {}
