@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.raw import RawData, verify
+from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
@@ -115,7 +115,7 @@ def _as_arrays(
         return source.x, (), (), ()
 
     def row(index: int) -> str:
-        return f"{data.path} row {source.first_row + index}"
+        return row_in_file(source.files, index)
 
     table, sources = source.x, source.sources
     warnings: tuple[str, ...] = ()
