@@ -61,6 +61,7 @@ def csv_parts(path: Path, shape: CsvShape, wanted: Wanted) -> Iterator[pa.Table]
         return "error" if row.text.strip() else "skip"
 
     n_rows, last = 0, None
+    empty: list[Table] = []  # rows without content, which are passed over at the end of the file, as blank lines are
     yield schema([(name, string()) for name in names]).empty_table()
     try:
         with (
@@ -86,8 +87,16 @@ def csv_parts(path: Path, shape: CsvShape, wanted: Wanted) -> Iterator[pa.Table]
             for batch in reader:
                 if shape.has_quotes and (swallowed := find_swallowed_rows(batch, shape.separator)):
                     raise _unclosed(path, shape, n_rows + swallowed.row, swallowed.lines)
+                part = Table.from_arrays([pc.utf8_trim_whitespace(column) for column in batch.columns], names)
+                if (again := _repeated_header(part)) is not None:
+                    where = _where(path, shape, n_rows + again)
+                    raise WellfitError(f"{where}: the header again, as where files were put together; delete it")
                 n_rows, last = n_rows + len(batch), batch if len(batch) else last
-                yield Table.from_arrays([pc.utf8_trim_whitespace(column) for column in batch.columns], names)
+                if end := _filled_rows(part):
+                    yield from empty
+                    empty = []
+                    yield part.slice(0, end)
+                empty.append(part.slice(end))
     except ArrowInvalid as error:
         raise _explain(path, shape, wanted, error) from None
     # The last cell has line breaks, so it begins with a quotation mark.
@@ -122,8 +131,10 @@ def _explain(path: Path, shape: CsvShape, wanted: Wanted, error: Exception) -> W
         if n_cells != columns:
             fault = f"{where}: {n_cells} cells, but {columns} columns"
             return WellfitError(f"{fault}; {_cause(record, columns, next(rows, None) is None, shape, wanted)}")
-        if record.lines > 1 and sum(map(len, record.cells)) > PART_BYTES / 2:
-            return _unclosed(path, shape, index, record.lines)
+        if (length := sum(map(len, record.cells))) > PART_BYTES / 2:
+            if record.lines > 1:
+                return _unclosed(path, shape, index, record.lines)
+            return WellfitError(f"{where}: has {length:,} characters, of which at most {PART_BYTES:,} can be read")
     return WellfitError(f"{path} is not a CSV file: {' '.join(str(error).split())}")
 
 
@@ -138,9 +149,29 @@ def _cause(record: Record, columns: int, is_last: bool, shape: CsvShape, wanted:
     return "delete it, if it is a footer" if is_last else "it is not whole"
 
 
+def _repeated_header(part: pa.Table) -> int | None:
+    """The first row whose cells are the names of the columns."""
+    import pyarrow.compute as pc
+
+    names = part.column_names
+    suspects = pc.indices_nonzero(pc.equal(part.column(0), names[0])).to_pylist() if len(names) > 1 else []
+    return next((row for row in suspects if list(part.slice(row, 1).to_pylist()[0].values()) == names), None)
+
+
+def _filled_rows(part: pa.Table) -> int:
+    """How many rows there are up to the last one that has a cell with content."""
+    end = len(part)
+    while end and part.num_columns > 1 and not any(column[end - 1].as_py() for column in part.columns):
+        end -= 1
+    return end
+
+
+def _where(path: Path, shape: CsvShape, index: int) -> str:
+    return next(row.where for place, row in enumerate(_rows(path, shape)) if place == index)
+
+
 def _unclosed(path: Path, shape: CsvShape, index: int, lines: int) -> WellfitError:
-    where = next(row.where for place, row in enumerate(_rows(path, shape)) if place == index)
     return WellfitError(
-        f"{where}: a quoted cell holds {lines} line breaks, and rows between them; double the quotation mark that is "
-        'not closed (5"" board), or remove it'
+        f"{_where(path, shape, index)}: a quoted cell goes on for {lines + 1} lines, which look like rows; double the "
+        'quotation mark that opens it and is not closed (5"" board), or remove it'
     )

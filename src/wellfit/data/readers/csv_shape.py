@@ -6,6 +6,7 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -179,11 +180,11 @@ def records(lines: Iterator[str], separator: str, skip_lines: int) -> Iterator[R
 
 
 def _other_separator(text: str, skip_lines: int, is_whole: bool) -> str | None:
-    """What splits the header and the rows alike, into most cells; None: nothing does."""
+    """What splits the rows alike, into most cells; None: nothing does."""
     widths: dict[str, int] = {}
     for mark in SEPARATORS.values():
         header, *rows = (len(record.cells) for record in _records(text, mark, skip_lines, is_whole))
-        # One more where a row ends in a separator, or begins with its name.
-        if header > 1 and sum(header - 1 <= width <= header + 1 for width in rows) >= ALIKE * len(rows):
-            widths[mark] = header
+        width, count = Counter(rows or [header]).most_common(1)[0]
+        if width > 1 and count >= ALIKE * len(rows):
+            widths[mark] = width
     return max(widths, key=widths.__getitem__, default=None)

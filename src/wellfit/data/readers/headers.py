@@ -56,7 +56,7 @@ def read_header(path: Path, header: Record, rows: Sequence[Record]) -> list[str]
             f"{path} row {header.line} looks like data, not like a header ({evidence}); put a line with the names of "
             "the columns before it"
         )
-    if widths and not widths[len(names)]:
+    if widths:
         _refuse_lines_before(path, header, rows, widths.most_common(1)[0][0])
     if twice := [name for name, count in Counter(names).items() if count > 1 and name]:
         raise WellfitError(f"{path} row {header.line}: two columns are named {twice[0]!r}; rename one")
@@ -82,15 +82,18 @@ def data_evidence(names: Sequence[str], rows: Sequence[list[str]]) -> str:
     numbers, too. And what is in the header of a column is rarely one of its values.
     """
     alike = [[cell.strip() for cell in row] for row in rows if len(row) == len(names)]
+    alike = [row for row in alike if row != list(names)]  # where files were put together
     columns = list(zip(*alike, strict=True)) if alike else [()] * len(names)
     numeric = [not any(column) or _share_of_numbers(column) >= ALIKE for column in columns]
     numbers = [name for name in names if NUMBER.fullmatch(name)]
     beside = [NUMBER.fullmatch(name) is not None for name, is_numeric in zip(names, numeric, strict=True) if is_numeric]
     are_many = sum(beside) > len(beside) / 2 and (alike or len(numbers) > len(names) / 2)
-    if numbers and are_many and not _are_names(numbers):
+    are_names = bool(numbers) and _are_names(numbers)
+    if numbers and are_many and not are_names:
         return f"{len(numbers)} of {len(names)} cells are numbers"
-    repeated = sum(name != "" and name in column for name, column in zip(names, columns, strict=True))
-    if len(alike) >= FEWEST_REPEATS and repeated >= max(2, len(names) / 2) and list(names) not in alike:
+    cells = [(name, column) for name, column in zip(names, columns, strict=True) if not (are_names and name in numbers)]
+    repeated = sum(name != "" and name in column for name, column in cells)
+    if len(alike) >= FEWEST_REPEATS and repeated >= max(2, len(cells) / 2):
         return f"{repeated} of {len(names)} cells occur again below"
     return ""
 
@@ -138,15 +141,17 @@ def _have_row_names(rows: Sequence[list[str]]) -> bool:
 
 
 def _are_words(name: str, rows: Sequence[list[str]]) -> bool:
-    words = len(name.split())
-    return words > 1 and len(rows) > 1 and all(len(row) == 1 and len(row[0].split()) == words for row in rows)
+    """Whether blanks separate columns: all lines have as many words, or all rows one more than the header."""
+    words, in_rows = len(name.split()), {len(row[0].split()) if len(row) == 1 else 0 for row in rows}
+    return words > 1 and len(rows) > 1 and in_rows in ({words}, {words + 1})
 
 
 def _refuse_lines_before(path: Path, header: Record, rows: Sequence[Record], width: int) -> None:
     """Refuses a table that begins below the first line, if its rows are longer than that line."""
     first = next(place for place, row in enumerate(rows) if len(row.cells) == width)
     missing = width - len(header.cells)
-    if missing > 0 and (len(header.cells) == 1 or first > 0 or missing > 1):
+    are_most = sum(len(row.cells) == width for row in rows) >= ALIKE * len(rows[first:])
+    if are_most and (missing > 1 or (missing == 1 and len(header.cells) == 1)):
         raise WellfitError(
             f"{path} row {header.line}: {len(header.cells)} cell{'s' * (len(header.cells) > 1)}, but row "
             f"{rows[first].line} has {width}, as most have; if lines stand before the header, delete them"

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_SHOWN = 5
+TAKEN_IN = "(data.numeric or data.categorical takes them in)"
+NOTHING = "columns without a name are empty and left out"
+NUMBERS = f"columns without a name that number the rows are left out {TAKEN_IN}"
+NAMES = f"columns without a name that name the rows are left out {TAKEN_IN}"
+LEVELS = f"levels of the index of pandas, which name rows, are left out {TAKEN_IN}"
 
 
 def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Table, tuple[str, ...]]:
@@ -43,14 +48,9 @@ def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Ta
             )
         found.setdefault(kind, []).append(name)
     if levels := [name for name in whole.index_levels if name not in named]:
-        found["a level of the index of pandas, which names rows"] = levels
+        found[LEVELS] = levels
     left_out = [name for names in found.values() for name in names]
-    warnings = tuple(
-        f"column{'s' * (len(names) > 1)} {_listed(names)}: {kind}; left out (data.numeric or data.categorical takes "
-        f"{'them' if len(names) > 1 else 'it'} in)"
-        for kind, names in found.items()
-    )
-    return whole.table.drop_columns(left_out), warnings
+    return whole.table.drop_columns(left_out), tuple(f"{kind}: {_listed(names)}" for kind, names in found.items())
 
 
 def _kind(cells: pa.ChunkedArray) -> str | None:
@@ -58,7 +58,7 @@ def _kind(cells: pa.ChunkedArray) -> str | None:
     import pyarrow.compute as pc
 
     if not pc.any(pc.not_equal(cells, "")).as_py():
-        return "no name, and empty"
+        return NOTHING
     are_whole = pc.all(pc.match_substring_regex(cells, r"^\d{1,18}(\.0)?$")).as_py()
     if are_whole:
         numbers = cells.cast("float64").to_numpy()
@@ -66,10 +66,10 @@ def _kind(cells: pa.ChunkedArray) -> str | None:
         # Anew in each file, or in each of several tables that were put into one.
         counts = (steps == 1) | (numbers[1:] <= 1)
         if counts.all() or _distinct(cells):
-            return "no name, and the number of the row"
+            return NUMBERS
         return None
     is_text = not pc.any(pc.match_substring_regex(cells, f"^{NUMBER.pattern}$")).as_py()
-    return "no name, and the name of the row" if is_text and _distinct(cells) else None
+    return NAMES if is_text and _distinct(cells) else None
 
 
 def _distinct(cells: pa.ChunkedArray) -> bool:

@@ -45,11 +45,11 @@ def find_swallowed_rows(part: pa.RecordBatch, separator: str) -> SwallowedRows |
     found: list[SwallowedRows] = []
     fits: list[Fits | None] = []
     for place, column in enumerate(part.columns):
-        has_breaks = pc.match_substring(column, "\n")
-        if part.num_columns < 2 or not pc.any(has_breaks).as_py():
+        text = column.buffers()[2]  # of all cells, one after the other
+        if part.num_columns < 2 or text is None or b"\n" not in text.to_pybytes():
             continue
         fits = fits or [_expectation(each) for each in part.columns]
-        for row in pc.indices_nonzero(has_breaks).to_pylist():
+        for row in pc.indices_nonzero(pc.match_substring(column, "\n")).to_pylist():
             lines = column[row].as_py().split("\n")
             if _are_rows(lines, place, fits, separator):
                 found.append(SwallowedRows(row, len(lines) - 1))
