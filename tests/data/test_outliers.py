@@ -22,7 +22,7 @@ def said(cells: Any, kind: Any = "numbers", train: int = 200, val: int = 50) -> 
     sources, _ = fit_sources([Source(name="c", kind=kind)], table.iloc[:train], None, str)
     inputs, _ = expand(sources, table)
     columns = fit_columns(inputs.iloc[:train], 100)
-    return list(name_outliers(columns, encode(columns, inputs), table, sources, rows, first_row=2))
+    return list(name_outliers(columns, encode(columns, inputs), table, sources, rows, lambda index: f"row {index + 2}"))
 
 
 def with_cells(values: np.ndarray, **cells: float) -> np.ndarray:
@@ -98,7 +98,7 @@ def test_at_most_ten_columns_are_named() -> None:
     table = pd.DataFrame({f"c{i}": with_cells(AGES, at250=1e9) for i in range(13)})
     columns = fit_columns(table.iloc[:200], 100)
     rows = {"train": np.arange(200), "val": np.arange(200, 250), "test": np.arange(250, 300)}
-    found = name_outliers(columns, encode(columns, table), table, (), rows, 0)
+    found = name_outliers(columns, encode(columns, table), table, (), rows, str)
     assert len(found) == 11
     assert found[-1] == "3 more columns have cells far outside the training rows"
 

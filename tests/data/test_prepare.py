@@ -19,8 +19,9 @@ from wellfit.data.fetch import FetchConfig, fetch
 from wellfit.data.prepare import channel_statistics, column_statistics, describe, prepare
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.csv_shape import Wanted
 from wellfit.data.readers.own_table import read_features
-from wellfit.data.readers.tables import read_csv
+from wellfit.data.readers.tables import read_table
 from wellfit.data.settings import DataConfig
 from wellfit.data.sources import expand
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
@@ -304,7 +305,7 @@ def test_new_rows_come_out_as_those_of_the_file_did(
 
     Path("new.csv").write_text(header + "".join(lines[i] for i in split.ids))
     again = Meta.from_json(meta.to_json())
-    new = Columns(read_csv(Path("new.csv"), ","), data.missing, Path("new.csv"), 2)
+    new = Columns(read_table(Path("new.csv"), "csv", Wanted()).table, data.missing, Path("new.csv"), 2)
     table, unread = expand(again.sources, read_features(new, again.sources))
     np.testing.assert_array_equal(encode(again.columns, table), split.x)
     assert unread == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -59,7 +59,7 @@ def name_outliers(
     table: pd.DataFrame,
     sources: Sequence[Source],
     rows: Mapping[SplitName, NDArray[np.int64]],
-    first_row: int,
+    row: Callable[[int], str],
 ) -> tuple[str, ...]:
     """Names the numbers and dates that lie far outside the training rows, in one sentence a column.
 
@@ -69,7 +69,7 @@ def name_outliers(
         table: (n, ...) all rows, as the user has them.
         sources: of the user's own table.
         rows: of each split.
-        first_row: number of the first row.
+        row: says where a row is.
     """
     split_of = np.full(len(x), "", dtype="<U5")
     for name, of_split in rows.items():
@@ -80,13 +80,13 @@ def name_outliers(
     for place, column in enumerate(columns):
         if column.fill is not None and (column.name in dates or column.name not in made):
             cells = table[dates.get(column.name, column.name)]
-            found += _sentences(x[:, place], cells, split_of, first_row)
+            found += _sentences(x[:, place], cells, split_of, row)
     more = len(found) - MOST_COLUMNS
     return (*found[:MOST_COLUMNS], *([f"{more} more columns have cells far outside the training rows"] * (more > 0)))
 
 
 def _sentences(
-    values: NDArray[np.float32], cells: pd.Series[Any], split_of: NDArray[np.str_], first_row: int
+    values: NDArray[np.float32], cells: pd.Series[Any], split_of: NDArray[np.str_], row: Callable[[int], str]
 ) -> list[str]:
     """What lies far outside in a column, in one sentence, or none."""
     is_train = split_of == "train"
@@ -103,7 +103,7 @@ def _sentences(
         cell = cells.iloc[index]
         return f"{cell:.10g}" if cells.dtype.kind == "f" else str(cell)
 
-    named = [f"{shown(i)} in row {first_row + i} ({split_of[i]})" for i in far[:MOST_CELLS]]
+    named = [f"{shown(i)} in {row(int(i))} ({split_of[i]})" for i in far[:MOST_CELLS]]
     more = f" and {len(far) - MOST_CELLS:,} more" if len(far) > MOST_CELLS else ""
     lie, others = "lies" if len(far) == 1 else "lie", "other " if is_far[is_train].any() else ""
     lowest, highest = (shown(usual[end(values[usual])]) for end in (np.argmin, np.argmax))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.leakage import find_leaks, in_words
 from wellfit.data.outliers import name_outliers
-from wellfit.data.raw import RawData, verify
+from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
@@ -122,7 +122,7 @@ def _as_arrays(
         return source.x, (), (), ()
 
     def row(index: int) -> str:
-        return f"{data.path} row {source.first_row + index}"
+        return row_in_file(source.files, index) if source.files else f"data.name {data.name} row {index}"
 
     table, sources, train = source.x, source.sources, rows["train"]
     warnings: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ def _as_arrays(
         )
     columns = fit_columns(table.iloc[train], data.max_categories)
     x = encode(columns, table)
-    far = name_outliers(columns, x, source.x, sources, rows, source.first_row)
+    far = name_outliers(columns, x, source.x, sources, rows, row)
     return x, sources, columns, (*warnings, *far)
 
 

@@ -36,7 +36,7 @@ class Split(NamedTuple):
             the code of each category, -1 for one that is not told apart (see :attr:`Meta.columns`).
         y: int64 (n,) class indices, or float32 or float64 (n,) targets in their own unit.
         ids: (n,) int64 row numbers in the raw data, ascending; the publisher's test rows go on after the train rows. Or
-            what the user's own data call their rows, int64 or text.
+            what the user's own data call their rows, int64, uint64 or text.
         weights: float32 (n,) how much each row counts, or None where all count alike.
         folds: int64 (n,) of training rows, the fold of a cross-validation that each validates, from 1, and -1 for none;
             fold 0 is the validation split. None where there are no folds, and of the other splits.

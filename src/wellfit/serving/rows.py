@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from wellfit.data.encode import MISSING, encode
 from wellfit.data.outliers import reach_of
 from wellfit.data.readers.columns import Columns
-from wellfit.data.readers.tables import SEPARATORS, csv_parts, parquet_parts
+from wellfit.data.readers.own_table import wanted_by
+from wellfit.data.readers.tables import open_table
 from wellfit.data.sources import expand, input_names
 from wellfit.data.store import Column, Meta, Split, Unread
 from wellfit.errors import WellfitError
@@ -38,6 +39,7 @@ class Reading(BaseModel):
     Attributes:
         missing: texts that stand for missing values.
         separator: what stands between two cells of a CSV file, one character.
+        encoding: of a CSV file that is not UTF-8; None: it is guessed.
         id: the column that names rows; None where they are counted.
         others: further columns of the training file that are no inputs: the target, a weight, what was left out.
     """
@@ -46,6 +48,7 @@ class Reading(BaseModel):
 
     missing: tuple[str, ...]
     separator: str
+    encoding: str | None = None
     id: str | None
     others: tuple[str, ...]
 
@@ -166,9 +169,9 @@ def example_rows(data: DataConfig, meta: Meta, split: Split) -> pd.DataFrame:
     if meta.kind == "images":
         return pd.DataFrame({"image": [_as_base64(np.array(image)) for image in split.x[:EXAMPLES]]})
     if data.entry.is_own:
-        path = Path(data.path)
-        parts = csv_parts(path, SEPARATORS[data.separator]) if data.name == "csv" else parquet_parts(path)
-        rows: pd.DataFrame = next(part for part in parts if len(part)).slice(0, EXAMPLES).select(names).to_pandas()
+        files = open_table(Path(data.path), data.name, wanted_by(data))
+        part = next(part for file in files for part in file.parts if len(part))
+        rows: pd.DataFrame = part.slice(0, EXAMPLES).select(names).to_pandas()
         return rows
     numbers = [column.name for column in meta.columns if column.fill is not None]
     others = [column for column in meta.columns if column.fill is None]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.raw import FileRows, row_in_file
 from wellfit.data.readers.numerals import (
     PLAIN,
     Decimal,
@@ -37,11 +38,14 @@ class Columns:
         missing: texts that stand for missing values: ``data.missing``.
         path: of the file, for messages.
         first_row: number of the first row, for messages.
+        files: where the rows of each file begin, if they are of several.
     """
 
-    def __init__(self, table: pa.Table, missing: Sequence[str], path: Path, first_row: int) -> None:
+    def __init__(
+        self, table: pa.Table, missing: Sequence[str], path: Path, first_row: int, files: Sequence[FileRows] = ()
+    ) -> None:
         self.names: list[str] = table.column_names
-        self.path, self.first_row = path, first_row
+        self.path, self.files = path, tuple(files) or (FileRows(path, first_row),)
         self._table, self._missing = table, list(missing)
 
     def __len__(self) -> int:
@@ -51,7 +55,13 @@ class Columns:
 
     def row(self, index: int) -> str:
         """Where a row is, for messages."""
-        return f"{self.path} row {self.first_row + int(index)}"
+        return row_in_file(self.files, index)
+
+    def is_declared(self, name: str) -> bool:
+        """Whether the file declares that a column holds categories, whatever their type."""
+        from pyarrow import types
+
+        return bool(types.is_dictionary(self._table.column(name).type))
 
     def cells(self, name: str) -> pa.ChunkedArray:
         """A column with null for NaN and for the texts of ``data.missing``, and every kind of text as plain strings."""

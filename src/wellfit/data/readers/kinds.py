@@ -24,14 +24,14 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     """What a column holds, and how its cells are read. ``data.numeric`` and ``data.categorical`` override that.
 
     Text is read as numbers if all of its cells are, in one spelling; as dates if most are; and as categories if it has
-    fewer than it has text to itself. Booleans are categories.
+    fewer than it has text to itself. Booleans are categories, as is what a Parquet file declares as such.
 
     Raises:
         WellfitError: lists or other types, or a cell that is no number among numbers.
     """
     from pyarrow import types
 
-    if name in data.categorical:
+    if name in data.categorical or (columns.is_declared(name) and name not in data.numeric):
         return Source(name=name, kind="categories")
     cells = columns.cells(name)
     kind = cells.type
