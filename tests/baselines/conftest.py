@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.data.prepare import column_quantiles
 from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName
 
 Splits = dict[SplitName, Split]
@@ -44,6 +45,7 @@ def table(
         split_sizes={name: len(split.y) for name, split in splits.items()},
         mean=tuple(numbers.mean(0).tolist()),
         std=tuple(numbers.std(0).tolist()),
+        quantiles=column_quantiles(numbers),
         target_mean=None if classes else float(train.y.mean()),
         target_std=None if classes else float(train.y.std()),
         class_counts=tuple(np.bincount(train.y, minlength=classes).tolist()) if classes else (),

@@ -87,10 +87,25 @@ def test_the_linear_model_is_that_of_standardized_numbers_and_one_hot_categories
     encoder = ColumnTransformer([("numbers", StandardScaler(), [0, 1]), ("category", one_hot, [2])])
     model = LogisticRegression(C=0.5, tol=1e-8, max_iter=1000) if classes else Ridge(alpha=2.0)
     train, test = splits["train"], splits["test"]
+    test.x[:, :2] = test.x[:, :2].clip(train.x[:, :2].min(0), train.x[:, :2].max(0))  # what is beyond is bounded
     weight = {f"{type(model).__name__.lower()}__sample_weight": train.weights}
     pipeline = make_pipeline(encoder, model).fit(train.x, train.y, **weight)
     expected = pipeline.predict_proba(test.x) if classes else pipeline.predict(test.x)
     np.testing.assert_allclose(fitted(splits, meta)["linear"].predictions, expected, atol=2e-3)
+
+
+def test_a_linear_model_bounds_numbers_beyond_those_of_the_training_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    few_settings(monkeypatch, linear=[{"l2": 1.0}])
+    splits, meta = mixed(classes=0)
+    expected = fitted(splits, meta)["linear"].predictions
+    highest = splits["train"].x[:, 0].max()
+    splits["test"].x[:2, 0] = highest
+    at_most = fitted(splits, meta)["linear"].predictions
+    splits["test"].x[:2, 0] = highest + 1e6, 1e30
+    found = fitted(splits, meta)["linear"].predictions
+    np.testing.assert_array_equal(found[2:], expected[2:])
+    of_a_deviation = 7 * splits["train"].x[:, 0].std() / 3
+    assert found[:2] - at_most[:2] == pytest.approx(of_a_deviation, rel=0.1)
 
 
 @pytest.mark.parametrize("name", ["gradient_boosting", "linear"])

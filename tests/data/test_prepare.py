@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +20,8 @@ from wellfit.data.fetch import FetchConfig, fetch
 from wellfit.data.prepare import channel_statistics, column_statistics, describe, prepare
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.readers.columns import Columns
-from wellfit.data.readers.own_table import read_features
-from wellfit.data.readers.tables import read_csv
+from wellfit.data.readers.csv_shape import Wanted
+from wellfit.data.readers.tables import read_table
 from wellfit.data.settings import DataConfig
 from wellfit.data.sources import expand
 from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
@@ -304,8 +305,9 @@ def test_new_rows_come_out_as_those_of_the_file_did(
 
     Path("new.csv").write_text(header + "".join(lines[i] for i in split.ids))
     again = Meta.from_json(meta.to_json())
-    new = Columns(read_csv(Path("new.csv"), ","), data.missing, Path("new.csv"), 2)
-    table, unread = expand(again.sources, read_features(new, again.sources))
+    new = Columns(read_table(Path("new.csv"), "csv", Wanted()).table, data.missing, Path("new.csv"), 2)
+    cells = pd.DataFrame({source.name: new.read(source) for source in again.sources})
+    table, unread = expand(again.sources, cells)
     np.testing.assert_array_equal(encode(again.columns, table), split.x)
     assert unread == []
     assert describe(meta)[:2] == [
@@ -340,3 +342,44 @@ def test_columns_that_are_left_out_are_known(
     Path("t.csv").write_text("id,who,when,a,y\n" + "\n".join(rows))
     meta = prepare(data_config("csv", path="t.csv", target="y"), tmp_path / "raw", tmp_path / "processed")
     assert meta.left_out == ("id", "who", "when")
+
+
+def test_a_column_that_is_the_same_in_all_training_rows_is_left_out(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i * i % 97}.{i},0,{int(i > 70) * i},{i},{i % 2}" for i in range(100)]
+    data = data_config("csv", path="t.csv", target="y", time="n")
+    Path("t.csv").write_text("a,zero,later,n,y\n" + "\n".join(rows))
+    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    assert meta.warnings == (
+        "column 'zero' is 0 in every row and is left out",
+        "column 'later' is 0 in all training rows and is left out",
+    )
+    assert ([column.name for column in meta.columns], meta.left_out) == (["a"], ("zero", "later"))
+    assert load_split(tmp_path / "processed" / "csv", meta, "test").x.shape == (20, 1)
+
+
+def test_a_cell_far_outside_the_training_rows_is_named_with_its_row_in_the_file(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{2007 + i % 11},{i},{i % 2}" for i in range(100)]
+    rows[70] = "0,70,0"
+    data = data_config("csv", path="t.csv", target="y", time="n")
+    Path("t.csv").write_text("year,n,y\n" + "\n".join(rows))
+    assert prepare(data, tmp_path / "raw", tmp_path / "processed").warnings[-1] == (
+        "column 'year': 0 in t.csv row 72 (val) lies far outside the training rows (2007 to 2017); if that is a "
+        "mistake, mend or empty the cell"
+    )
+
+
+def test_the_flag_of_a_rare_gap_is_not_divided_by_next_to_nothing(
+    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [f"{i % 7 if i != 5 else ''},{i % 7 if i % 3 else ''},{i},{i % 2}" for i in range(1000)]
+    Path("t.csv").write_text("rare,common,n,y\n" + "\n".join(rows))
+    meta = prepare(data_config("csv", path="t.csv", target="y", time="n"), tmp_path / "raw", tmp_path / "processed")
+    assert [column.flags_missing for column in meta.columns] == [True, True]
+    assert meta.std[2:] == pytest.approx([0.1, np.sqrt(2) / 3], abs=1e-3)

@@ -45,9 +45,30 @@ def test_parts_that_are_the_same_in_all_training_rows_are_left_out() -> None:
 def test_dates_that_say_nothing_are_left_out_with_a_warning(cells: list[Any]) -> None:
     sources, warnings = fit(table(when=cells, colour=["a", "b", "a"]), DATES, Source(name="colour", kind="categories"))
     assert [source.name for source in sources] == ["colour"]
-    assert warnings == ("column 'when' has the same date in all training rows, or none, and is left out",)
-    with pytest.raises(WellfitError, match=r"column 'when' has the same date .* no other column to learn from"):
+    assert warnings == ("column 'when' has the same date, or none, in all training rows and is left out",)
+    with pytest.raises(WellfitError, match=r"column 'when' has the same date.* no other column to learn from"):
         fit(table(when=cells), DATES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "cells", "said"),
+    [
+        ("numbers", [0.0, 0.0, 0.0, 12.0], "is 0"),
+        ("numbers", [0.0, np.nan, 0.0, 12.0], None),  # the flag of missing numbers tells rows apart
+        ("numbers", [np.nan, np.nan, np.nan, 12.0], "is missing"),
+        ("numbers", [1e-9, 0.0, 0.0, 0.0], None),
+        ("categories", ["a", "a", "a", "b"], "is 'a'"),
+        ("categories", ["a", None, "a", "b"], None),
+        ("categories", [None, None, None, "b"], "is missing"),
+        ("text", ["a", "a", "a", "b"], None),
+    ],
+)
+def test_what_is_the_same_in_all_training_rows_is_left_out(kind: Any, cells: list[Any], said: str | None) -> None:
+    rows = table(other=["x", "y", "x", "y"]).assign(c=cells if kind == "numbers" else pd.Categorical(cells))
+    sources, warnings = fit(rows.iloc[:3], Source(name="c", kind=kind), Source(name="other", kind="categories"))
+    expected = () if said is None else (f"column 'c' {said} in all training rows and is left out",)
+    assert warnings == expected
+    assert [source.name for source in sources] == ["c", "other"][len(expected) :]
 
 
 def test_the_name_of_a_part_may_be_taken() -> None:

@@ -54,12 +54,13 @@ def test_ple_is_that_of_its_authors(bins: int) -> None:
         warnings.simplefilter("ignore", UserWarning)  # a single bin, which they allow
         edges = rtdl.compute_bins(x, bins) if bins > 1 else [torch.stack(c.aminmax()) for c in x.t()]
         theirs = rtdl.PiecewiseLinearEncoding(edges)
-    beyond = torch.cat([x, x * 3 - 1])
+    beyond = torch.cat([x, x * 3 - 1, x * 1e6])
     encoded, start = ours(beyond.t()), 0
     expected = theirs(beyond)
     for column, each in enumerate(edges):
         n = len(each) - 1
-        torch.testing.assert_close(encoded[column, :n].t(), expected[:, start : start + n], atol=1e-4, rtol=1e-4)
+        bounded = expected[:, start : start + n].clamp(-1, 2)  # theirs goes on for ever
+        torch.testing.assert_close(encoded[column, :n].t(), bounded, atol=1e-4, rtol=1e-4)
         assert not encoded[column, n:].any(), "a bin that the column lacks"
         start += n
     assert start == expected.shape[1]

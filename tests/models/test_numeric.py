@@ -25,10 +25,21 @@ def beyond(x: np.ndarray) -> Tensor:
     return torch.tensor(np.concatenate([x, x + 0.3, x * 10 - 20]))
 
 
-def test_standard_is_scikit_learns() -> None:
+def test_standard_is_scikit_learns_between_the_training_rows() -> None:
     x = table()
-    expected = StandardScaler().fit(x).transform(beyond(x).numpy())
-    np.testing.assert_allclose(standard(beyond(x), statistics(x)), expected, rtol=1e-3, atol=1e-4)
+    rows = np.concatenate([x, (x[1:] + x[:-1]) / 2])
+    expected = StandardScaler().fit(x).transform(rows)
+    np.testing.assert_allclose(standard(torch.tensor(rows), statistics(x)), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_standard_bends_smoothly_beyond_the_training_rows() -> None:
+    x = table()[:, :2]
+    columns = statistics(x)
+    for end, sign in ((columns.quantiles[:, 0], -1.0), (columns.quantiles[:, -1], 1.0)):
+        at_end = standard(end[None], columns)
+        steps = torch.tensor([0.01, 1.0, 1e9])[:, None]  # deviations beyond the end
+        beyond = (standard(end + sign * steps * columns.std, columns) - at_end) * sign
+        torch.testing.assert_close(beyond, steps.tanh().expand(3, 2), rtol=2e-2, atol=0)
 
 
 def test_quantile_is_scikit_learns() -> None:
@@ -47,13 +58,14 @@ def test_rows_of_one_value_get_the_middle_of_their_shares() -> None:
     np.testing.assert_allclose(ours[:, 0], norm.ppf([0.125, 0.5, 0.875]), atol=0.01)
 
 
-@pytest.mark.parametrize("transform", [quantile, robust])
-def test_outliers_and_constant_columns_stay_bounded(transform: object) -> None:
+@pytest.mark.parametrize(("transform", "bound"), [(standard, 47), (quantile, 5.2), (robust, 3)])
+def test_outliers_and_constant_columns_stay_bounded(transform: object, bound: float) -> None:
+    """No standardized number of n is farther from 0 than the square root of n."""
     x = table()
     assert callable(transform)
     far = transform(torch.tensor([[1e30, -1e30, 1e30, 7.0], [5.0, 1.0, 2.0, 1e30]]), statistics(x))
     assert far.isfinite().all()
-    assert far.abs().max() <= 5.2
+    assert far.abs().max() <= bound
 
 
 def test_robust_is_the_papers_formula() -> None:

@@ -72,6 +72,18 @@ def test_what_is_odd_counts_as_missing_or_unknown_and_is_told(made: tuple[Predic
     np.testing.assert_array_equal(model.encode(gaps), model.encode(gaps.assign(share=rows["share"])))
 
 
+def test_numbers_far_outside_those_of_the_training_rows_are_told(made: tuple[Predictor, Path, Meta]) -> None:
+    model, _, _ = made
+    rows = frame().iloc[:6].copy()
+    assert said(model, rows.assign(age=["-3", "0", "", "10", "11", "12"])) == []
+    rows["age"] = ["-500", "999999", "3", "-500", "", "1"]
+    rows["income"] = ["$1", *rows["income"][1:5], "$9,999,999.00"]
+    assert said(model, rows) == [
+        "column 'income': 9999999 lies far outside what the training rows had (1200.5 to 12900.5)",
+        "column 'age': -500 (2 more like it) lies far outside what the training rows had (0 to 9)",
+    ]
+
+
 @pytest.mark.parametrize("name", ["when", "income", "member", "city", "note", "age"])
 def test_a_column_that_is_not_there_is_missing_in_each_row(made: tuple[Predictor, Path, Meta], name: str) -> None:
     model, _, _ = made

@@ -203,7 +203,10 @@ def _is_categorical(meta: Meta) -> NDArray[np.bool_]:
 
 
 def _standardized(rows: NDArray[Any], meta: Meta) -> Any:
-    """Numbers or pixels with mean 0 and variance 1, then zeros and a one for each category; sparse where it is so."""
+    """Numbers or pixels with mean 0 and variance 1, then zeros and a one for each category; sparse where it is so.
+
+    Numbers beyond those of the training rows are bounded, as `wellfit.models.numeric.standard` bounds them.
+    """
     from scipy.sparse import csr_array, hstack
     from sklearn.preprocessing import OneHotEncoder
 
@@ -211,7 +214,11 @@ def _standardized(rows: NDArray[Any], meta: Meta) -> Any:
         axes = (-1, 1, 1)
         pixels = np.asarray(rows, np.float32) - np.array(meta.mean, np.float32).reshape(axes)
         return (pixels / np.array(meta.std, np.float32).reshape(axes)).reshape(len(rows), -1)
-    numbers = (np.asarray(rows[:, : len(meta.mean)], np.float64) - meta.mean) / meta.std
+    numbers = np.asarray(rows[:, : len(meta.mean)], np.float64)
+    flags = [(0.0, 1.0)] * (len(meta.mean) - len(meta.quantiles))
+    lowest, highest = np.transpose([*((column[0], column[-1]) for column in meta.quantiles), *flags])
+    within = numbers.clip(lowest, highest)
+    numbers = (within - meta.mean) / meta.std + np.tanh((numbers - within) / meta.std)
     if not meta.category_counts:
         return numbers
     encoder = OneHotEncoder(categories=[np.arange(count) for count in meta.category_counts], handle_unknown="ignore")

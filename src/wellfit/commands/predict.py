@@ -8,12 +8,14 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 from wellfit.commands.cli import Command, yes_or_no
-from wellfit.data.readers.tables import SEPARATORS
+from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.settings.params import PARAMS_FILE, load_params
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--input", required=True, type=Path, metavar="PATH", help="the file, or a folder of images")
+    parser.add_argument(
+        "--input", required=True, type=Path, metavar="PATH", help="the file, or a folder of files or images"
+    )
     parser.add_argument(
         "--output", type=Path, metavar="CSV", default="predictions.csv", help="to make; default: %(default)s"
     )

@@ -14,7 +14,7 @@ from wellfit.data.readers.bundled import (
 )
 from wellfit.data.readers.image_files import describe_folder
 from wellfit.data.readers.images import read_own_images
-from wellfit.data.readers.own_table import describe_file, read_own_csv, read_own_parquet
+from wellfit.data.readers.own_table import describe_csv, describe_parquet, read_own_table
 from wellfit.data.readers.published import read_adult, read_california, read_cifar10, read_idx_files
 
 UCI_LICENCE = "CC BY 4.0 (UCI Machine Learning Repository)"
@@ -226,19 +226,19 @@ CATALOG: dict[str, Entry] = {
         kind="table",
         task=None,
         target_name="data.target",
-        source="your own file",
+        source="your own files",
         licence="your own",
-        read=read_own_csv,
-        describe=describe_file,
+        read=read_own_table,
+        describe=describe_csv,
     ),
     "parquet": Entry(
         kind="table",
         task=None,
         target_name="data.target",
-        source="your own file",
+        source="your own files",
         licence="your own",
-        read=read_own_parquet,
-        describe=describe_file,
+        read=read_own_table,
+        describe=describe_parquet,
     ),
     "images": Entry(
         kind="images",

@@ -7,6 +7,7 @@ It computes what scikit-learn's SimpleImputer and OrdinalEncoder do. All that is
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,13 +59,25 @@ def encode(columns: Sequence[Column], rows: pd.DataFrame) -> NDArray[np.float32]
         then the code of each category.
     """
     numbers = [column for column in columns if column.fill is not None]
+    flagged = [column for column in numbers if column.flags_missing]
     others = [column for column in columns if column.fill is None]
-    values = rows[[column.name for column in numbers]].to_numpy(np.float64)
-    missing = np.isnan(values)
-    filled = np.where(missing, np.array([column.fill for column in numbers], np.float64), values)
-    flags = missing[:, [column.flags_missing for column in numbers]]
-    codes = [_codes(column, rows[column.name]) for column in others]
-    return np.column_stack([filled, flags, *codes]).astype(np.float32)
+    encoded = np.empty((len(rows), len(columns) + len(flagged)), np.float32)
+    # A column at a time, as a large table does not fit into memory twice.
+    made: chain[NDArray[Any]] = chain(
+        (_filled(column, rows[column.name]) for column in numbers),
+        (rows[column.name].isna().to_numpy() for column in flagged),
+        (_codes(column, rows[column.name]) for column in others),
+    )
+    for place, cells in zip(encoded.T, made, strict=True):
+        place[:] = cells
+    return encoded
+
+
+def _filled(column: Column, cells: pd.Series[Any]) -> NDArray[np.float64]:
+    """Numbers with the median in place of missing ones."""
+    assert column.fill is not None
+    values = cells.to_numpy(np.float64)
+    return np.where(np.isnan(values), column.fill, values)
 
 
 def _codes(column: Column, cells: pd.Series[Any]) -> NDArray[np.int64]:

@@ -1,6 +1,6 @@
 """Makes three splits of raw data, with the statistics of the training split."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,17 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.raw import RawData, verify
+from wellfit.data.leakage import find_leaks, in_words
+from wellfit.data.outliers import name_outliers
+from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Column, Meta, Source, Split, save_meta, save_split
+from wellfit.data.store import Column, Meta, Source, Split, SplitName, save_meta, save_split
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
 
 QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown
+LEAST_SCALE = 0.1  # of a flag: where a gap is rarer than 1 in 100, its flag would become as large as 10, 100 or 1000
 IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
 
@@ -46,10 +49,11 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     source, kind = read_raw(data, raw / data.name), data.entry.kind
     assignment = assign_rows(source, data)
     train = assignment.rows["train"]
-    x, sources, columns, warnings = _as_arrays(source, train, data)
-    kept = {each.name for each in sources}
-    n_numbers = x.shape[1] - sum(column.fill is None for column in columns)
-    inputs = channel_statistics(x[train]) if kind == "images" else column_statistics(x[train][:, :n_numbers])
+    x, sources, columns, warnings = _as_arrays(source, assignment.rows, data)
+    left_out = source.left_out + tuple(c.name for c in source.sources if c.name not in {s.name for s in sources})
+    source = source._replace(x=x)  # frees the memory of the table
+    inputs, quantiles = _describe_inputs(x[train], columns)
+    leaks = find_leaks(x, source, train, columns, sources, data.seed) if data.entry.is_own_table else ()
     y = source.y[train]
     target = transform = None
     note = ""
@@ -78,16 +82,17 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             split_sizes={name: len(rows) for name, rows in assignment.rows.items()},
             mean=inputs.mean,
             std=inputs.std,
-            quantiles=column_quantiles(x[train, : sum(c.fill is not None for c in columns)]) if columns else (),
+            quantiles=quantiles,
             target_mean=target.mean[0] if target else None,
             target_std=target.std[0] if target else None,
             target_transform=transform,
             target_note=note,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
-            warnings=source.warnings + assignment.warnings + warnings,
+            warnings=source.warnings + assignment.warnings + warnings + in_words(leaks, source.target_name),
+            leakage=leaks,
             settings=own_settings(data),
             sources=sources,
-            left_out=(*source.left_out, *(each.name for each in source.sources if each.name not in kept)),
+            left_out=left_out,
             manifest=manifest,
         )
         save_meta(folder, meta)
@@ -110,22 +115,38 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
 
 
 def _as_arrays(
-    source: RawData, train: NDArray[np.int64], data: DataConfig
+    source: RawData, rows: Mapping[SplitName, NDArray[np.int64]], data: DataConfig
 ) -> tuple[NDArray[Any], tuple[Source, ...], tuple[Column, ...], tuple[str, ...]]:
     """Images as they are; of a table an array, what it was made by, as learned from the training rows, and warnings."""
     if isinstance(source.x, np.ndarray):
         return source.x, (), (), ()
 
     def row(index: int) -> str:
-        return f"{data.path} row {source.first_row + index}"
+        return row_in_file(source.files, index) if source.files else f"data.name {data.name} row {index}"
 
-    table, sources = source.x, source.sources
+    table, sources, train = source.x, source.sources, rows["train"]
     warnings: tuple[str, ...] = ()
     if sources:
         sources, warnings = fit_sources(sources, table.iloc[train], row)
         table, _ = expand(sources, table)
     columns = fit_columns(table.iloc[train], data.max_categories)
-    return encode(columns, table), sources, columns, warnings
+    x = encode(columns, table)
+    far = name_outliers(columns, x, source.x, sources, rows, row)
+    return x, sources, columns, (*warnings, *far)
+
+
+def _describe_inputs(x: NDArray[Any], columns: Sequence[Column]) -> tuple[Statistics, tuple[tuple[float, ...], ...]]:
+    """Statistics of the training rows of a table or of images, which have no columns; and quantiles of a table.
+
+    Flags of missing numbers are divided by `LEAST_SCALE` at least.
+    """
+    if not columns:
+        return channel_statistics(x), ()
+    n_others = sum(column.fill is None for column in columns)
+    n_numbers = len(columns) - n_others
+    mean, std = column_statistics(x[:, : x.shape[1] - n_others])
+    flags = (max(LEAST_SCALE, each) for each in std[n_numbers:])
+    return Statistics(mean, (*std[:n_numbers], *flags)), column_quantiles(x[:, :n_numbers])
 
 
 def describe(meta: Meta) -> list[str]:
@@ -175,8 +196,9 @@ def column_quantiles(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...
 
     A float32 has as few digits as tell it from others.
     """
-    columns = np.quantile(table, np.linspace(0, 1, QUANTILES), axis=0, method="nearest").T
-    return tuple(tuple(float(str(value)) for value in column) for column in columns)
+    steps = np.linspace(0, 1, QUANTILES)
+    places = np.quantile(np.arange(len(table)), steps, method="nearest")
+    return tuple(tuple(float(str(value)) for value in np.sort(column)[places]) for column in table.T)
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> Statistics:

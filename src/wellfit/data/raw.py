@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -53,6 +53,31 @@ class Package(NamedTuple):
     folder: str = ""
 
 
+class FileRows(NamedTuple):
+    """Where the rows of a file begin.
+
+    Attributes:
+        path: of the file.
+        first_row: number of its first row, as people count.
+        start: index of that row in the table, which may have rows of several files.
+    """
+
+    path: Path
+    first_row: int
+    start: int = 0
+
+
+def row_in_file(files: Sequence[FileRows], index: int) -> str:
+    """Where the row of an index is, for messages.
+
+    Args:
+        files: by ``start``; at least one.
+        index: of the row in the table.
+    """
+    file = next(file for file in reversed(files) if file.start <= index)
+    return f"{file.path} row {file.first_row + int(index) - file.start}"
+
+
 class RawData(NamedTuple):
     """A whole data set in memory, n rows.
 
@@ -63,15 +88,15 @@ class RawData(NamedTuple):
         class_names: by class index; empty for a regression.
         target_name: what y means.
         splits: (n,) the split of each row, where the publisher or the user's folders give one, else None.
-        ids: (n,) identifier of each row, int64 or text; None: its number.
+        ids: (n,) identifier of each row, int64, uint64 or text; None: its number.
         weights: float32 (n,) not negative; None: all rows have weight 1.
         groups: int64 (n,) rows of one group stay in one split; None: no groups.
         times: float64 (n,) time of each row; None: no times.
         warnings: what the user should know, one sentence each.
         sources: of the user's own table: its columns, each of which is one of x. Dates and text, of which numbers are
             yet to be made, are categoricals.
-        left_out: columns of the user's own table that say nothing, or name a row.
-        first_row: number of the first row in the user's own table.
+        left_out: columns of the user's own table that are not among them and could be, such as constant ones.
+        files: of the user's own table.
     """
 
     x: NDArray[Any] | pd.DataFrame
@@ -86,7 +111,7 @@ class RawData(NamedTuple):
     warnings: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     left_out: tuple[str, ...] = ()
-    first_row: int = 0
+    files: tuple[FileRows, ...] = ()
 
 
 class Arrays(NamedTuple):

@@ -1,18 +1,19 @@
 """The section ``data`` of ``params.yaml``, and its rules."""
 
+import codecs
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
 from wellfit.data.augment.settings import Augmentation
 from wellfit.data.catalog import CATALOG
 from wellfit.data.raw import Entry
+from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.readers.images import Channels
 from wellfit.data.readers.own_table import ROLES
-from wellfit.data.readers.tables import SEPARATORS
 from wellfit.data.target import TRANSFORMS
 
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
@@ -26,6 +27,14 @@ def _as_text(value: Any) -> Any:
 def _as_square(value: Any) -> Any:
     """32 is 32 x 32."""
     return (value, value) if type(value) is int else value
+
+
+def _as_codec(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError("must be an encoding that Python knows, such as cp1251 or shift_jis") from None
+    return name
 
 
 Name = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
@@ -42,6 +51,7 @@ class DataConfig(Config):
     target_transform: Annotated[str, OneOf(("none", *TRANSFORMS, "auto"))]
     task: Literal["auto", "classification", "regression", "binary"]
     separator: Annotated[str, OneOf(SEPARATORS)]
+    encoding: Annotated[Name, AfterValidator(_as_codec)] | None
     decimal: Literal["point", "comma"]
     missing: Texts
     numeric: Names

@@ -21,7 +21,7 @@ N_HASHED = 16  # columns of numbers for a column of text
 def fit_sources(
     sources: Sequence[Source], train: pd.DataFrame, row: Callable[[int], str]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
-    """Finds which parts of dates differ from row to row.
+    """Finds which parts of dates differ from row to row, and leaves out what is the same in all training rows.
 
     Args:
         sources: of a `wellfit.data.raw.RawData`.
@@ -29,22 +29,21 @@ def fit_sources(
         row: says where a row is, for messages.
 
     Returns:
-        The sources, without dates that are the same in all training rows; and warnings, one sentence each.
+        The sources, without columns and parts of dates that are the same in all training rows; and warnings, one
+        sentence each.
 
     Raises:
         WellfitError: nothing is left, or the name of a part is taken.
     """
     fitted, warnings = [], []
     for source in sources:
-        if source.kind != "dates":
-            fitted.append(source)
-            continue
         cells = train[source.name]
-        dated = None if cells.isna().all() else _fit_dates(source, cells)
-        if dated is None or not dated.parts:
-            warnings.append(f"column {source.name!r} has the same date in all training rows, or none, and is left out")
-            continue
-        fitted.append(dated)
+        if source.kind == "dates" and not cells.isna().all():
+            source = _fit_dates(source, cells)
+        if same := _what_is_the_same(source, cells):
+            warnings.append(f"column {source.name!r} {same} in all training rows and is left out")
+        else:
+            fitted.append(source)
     if not fitted:
         raise WellfitError(f"{row(0)} and further: {warnings[0]}, and there is no other column to learn from")
     made = [name for source in fitted for name in input_names(source)]
@@ -58,7 +57,7 @@ def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame
 
     Args:
         sources: what `fit_sources` returned.
-        table: (n, ...) these rows or new ones, as `wellfit.data.readers.own_table.read_features` reads them.
+        table: (n, ...) these rows or new ones, as `wellfit.data.readers.columns.Columns.read` reads them.
 
     Returns:
         A table as `wellfit.data.encode.encode` takes it; and what is no date as in the training rows, which is missing.
@@ -80,7 +79,7 @@ def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame
             inputs[source.name] = cells
             continue
         inputs |= dict(zip(input_names(source), values.T, strict=True))
-    return pd.DataFrame(inputs, index=table.index), unread
+    return pd.DataFrame(inputs, index=table.index, copy=False), unread
 
 
 def input_names(source: Source) -> list[str]:
@@ -90,6 +89,18 @@ def input_names(source: Source) -> list[str]:
     if source.kind == "text":
         return [f"{source.name}.words{i}" for i in range(N_HASHED)]
     return [source.name]
+
+
+def _what_is_the_same(source: Source, cells: pd.Series[Any]) -> str:
+    """What all cells of a column are, in words; empty where they differ, and for text."""
+    if source.kind == "dates":
+        return "" if source.parts else "has the same date, or none,"
+    if cells.isna().all():
+        return "is missing"
+    values, first = cells.to_numpy() if source.kind == "numbers" else cells.cat.codes.to_numpy(), cells.iloc[0]
+    if source.kind == "text" or (values != values[0]).any():
+        return ""
+    return f"is {first:.6g}" if source.kind == "numbers" else f"is {first!r}"
 
 
 def _fit_dates(source: Source, cells: pd.Series[Any]) -> Source:

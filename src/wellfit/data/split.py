@@ -114,13 +114,18 @@ def find_duplicates(x: NDArray[Any] | pd.DataFrame) -> Rows:
 
         # If two different rows have the same hash by chance, they only end up in the same split.
         keys = pd.util.hash_pandas_object(x, index=False).to_numpy()
+    in_order = np.sort(keys)
+    if not (in_order[1:] == in_order[:-1]).any():
+        return np.arange(len(keys))
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
     first_equal: Rows = first[group]
     return first_equal
 
 
 def _repeated(first_equal: Rows) -> int:
-    return len(first_equal) - len(np.unique(first_equal))
+    """How many rows equal an earlier one."""
+    in_order = np.sort(first_equal)
+    return int((in_order[1:] == in_order[:-1]).sum())
 
 
 def _split_overlap(given: NDArray[np.str_], first_equal: Rows) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from wellfit.files import write_text
 Kind = Literal["images", "table"]
 Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
+LeakKind = Literal["alone", "date", "filled", "sum", "product", "difference", "ratio"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
 META_FILE = "meta.json"
 _ANEW = "`dvc repro --force preprocess` makes it anew"
@@ -35,7 +36,7 @@ class Split(NamedTuple):
             the code of each category, -1 for one that is not told apart (see :attr:`Meta.columns`).
         y: int64 (n,) class indices, or float32 or float64 (n,) targets in their own unit.
         ids: (n,) int64 row numbers in the raw data, ascending; the publisher's test rows go on after the train rows. Or
-            what the user's own data call their rows, int64 or text.
+            what the user's own data call their rows, int64, uint64 or text.
         weights: float32 (n,) how much each row counts, or None where all count alike.
         folds: int64 (n,) of training rows, the fold of a cross-validation that each validates, from 1, and -1 for none;
             fold 0 is the validation split. None where there are no folds, and of the other splits.
@@ -104,12 +105,32 @@ class Source(BaseModel):
     parts: tuple[str, ...] = ()
 
 
+class Leak(BaseModel):
+    """Columns that tell the target, and may not be known where predictions are wanted.
+
+    Attributes:
+        kind: a column alone, by what it holds (date: one of dates) or by whether it is filled; or a formula of several.
+        columns: of the user's table.
+        weights: sum: what each column is multiplied by; product: its power; else empty.
+        score_name: of cross-fitted predictions of training rows, as in `wellfit.metrics.names`.
+        score: its value.
+    """
+
+    model_config = ConfigDict(frozen=True, allow_inf_nan=False)
+
+    kind: LeakKind
+    columns: tuple[str, ...]
+    weights: tuple[float, ...] = ()
+    score_name: Literal["balanced_accuracy", "r2"]
+    score: float
+
+
 class Unread(NamedTuple):
-    """Cells of a column that cannot be read as those of the training rows: how many, and the first one."""
+    """Cells of a column that are not as those of the training rows: how many, and the first one, or its number."""
 
     column: str
     cells: int
-    example: str
+    example: str | float
 
 
 class Meta(BaseModel):
@@ -124,13 +145,13 @@ class Meta(BaseModel):
         task: classification or regression.
         columns: of a table, numbers first, then categories; empty for images.
         sources: of the user's own table: the columns of the file that these are made of.
-        left_out: of the user's own table: the columns that say nothing, or name a row.
+        left_out: of the user's own table: the columns that were left out, such as constant ones.
         class_names: by class index; empty for a regression.
         target_name: what y means.
         input_shape: of x without its row axis: (channels, height, width) or (features,).
         split_sizes: rows of each split.
         mean: per column of numbers in x, or per channel in raw pixel units.
-        std: likewise (population, not sample); 1.0 where a column is constant.
+        std: likewise (population, not sample); 1.0 where a column is constant, of a flag at least 0.1.
         quantiles: of each column of numbers, 257 from the smallest to the largest; empty for images.
         target_mean: of y, transformed where it is; None for classes.
         target_std: likewise, 1.0 where it is constant; None for classes.
@@ -138,6 +159,7 @@ class Meta(BaseModel):
         target_note: what ``data.target_transform`` came to; empty for none.
         class_counts: rows of each class; empty for a regression.
         warnings: what a user should know of this data, one sentence each.
+        leakage: of the user's own table: what tells the target; its sentences stand among the warnings.
         settings: of the section ``data``, what the user's own data were prepared with; empty for data with a name.
         manifest: file name to sha256 of its bytes.
     """
@@ -159,6 +181,7 @@ class Meta(BaseModel):
     target_std: float | None
     class_counts: tuple[int, ...]
     warnings: tuple[str, ...]
+    leakage: tuple[Leak, ...] = ()
     target_transform: TargetTransform | None = None
     target_note: str = ""
     settings: dict[str, Any] = {}

@@ -41,8 +41,9 @@ class TableColumns(NamedTuple):
 class PiecewiseLinear(nn.Module):
     """Piecewise-linear encoding: how far a number has come through each bin (equation 1 of the paper).
 
-    Bins have equal shares of the training rows, and are fewer where quantiles are equal. The first and the last are
-    open: numbers beyond those of training go on along the line. A bin that a column lacks is zero.
+    Bins have equal shares of the training rows, and are fewer where quantiles are equal. In the first and the last one
+    numbers beyond those of training go on along the line, by the width of the bin at most. A bin that a column lacks is
+    zero.
 
     Args:
         steps: (N, Q) quantiles of each column.
@@ -63,7 +64,7 @@ class PiecewiseLinear(nn.Module):
             n = len(each) - 1  # 0 where the column is constant
             slope[column, :n] = 1 / each.diff()
             offset[column, :n] = -each[:-1] / each.diff()
-            lowest[column, :n][:1], highest[column, :n][-1:] = -math.inf, math.inf
+            lowest[column, :n][:1], highest[column, :n][-1:] = -1, 2
         for name, tensor in (("slope", slope), ("offset", offset), ("lowest", lowest), ("highest", highest)):
             self.register_buffer(name, tensor.flatten())
         self._shape = (len(edges), self.features)

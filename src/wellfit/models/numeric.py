@@ -26,8 +26,13 @@ class ColumnStatistics(NamedTuple):
 
 
 def standard(x: Tensor, columns: ColumnStatistics) -> Tensor:
-    """Zero mean and unit variance: ``sklearn.preprocessing.StandardScaler``."""
-    return x.sub(columns.mean).div_(columns.std)
+    """Zero mean and unit variance: ``sklearn.preprocessing.StandardScaler``, clipped smoothly to the training rows.
+
+    Beyond the smallest and the largest value of the training rows it bends, and comes to one deviation more at most.
+    """
+    lowest, highest = columns.quantiles[:, 0], columns.quantiles[:, -1]
+    within = x.clamp(lowest, highest)
+    return (within - columns.mean).div_(columns.std).add_(((x - within) / columns.std).tanh_())
 
 
 def quantile(x: Tensor, columns: ColumnStatistics) -> Tensor:

@@ -8,6 +8,7 @@ from wellfit.data.store import Meta, Source
 from wellfit.metrics.names import score_name
 from wellfit.report.content import in_print, rows_in_words, scores, with_interval
 from wellfit.report.ensemble import model_in_words
+from wellfit.report.leakage import leakage
 from wellfit.report.records import Evaluated
 from wellfit.report.sections import MEANINGS
 
@@ -44,8 +45,11 @@ def _scores(run: Evaluated) -> str:
     text += _table(["score", "value", "95 % interval", "a constant"], rows)
     if run.baselines:
         text += f"\n\nBeside what one would use instead: {in_print(conclusion(run.baselines))}."
-    notes = run.decided.decision.notes
-    return text + "".join(f"\n\n{in_print(f'{note[0].upper()}{note[1:]}.')}" for note in notes)
+    for note in run.decided.decision.notes:
+        text += f"\n\n{in_print(f'{note[0].upper()}{note[1:]}.')}"
+    for warning in leakage(run.meta, run.metrics):
+        text += f"\n\n{_plain(f'{warning[0].upper()}{warning[1:]}.')}"
+    return text
 
 
 def _data(run: Evaluated) -> str:

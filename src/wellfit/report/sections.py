@@ -14,6 +14,7 @@ from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.report import charts, examples
 from wellfit.report.content import MISSING, Share, Table, cell, rows_in_words, score, score_cell, scores, with_interval
 from wellfit.report.ensemble import model_in_words
+from wellfit.report.leakage import leakage
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
 from wellfit.training.verdict import end_of
@@ -68,6 +69,7 @@ def results(run: Evaluated) -> dict[str, Any]:
     else:
         mistakes = examples.wrong_numbers(run.test, run.predictions, run.meta)
     return {
+        "warnings": leakage(run.meta, run.metrics),
         "scores": Table("Test scores, with bootstrap intervals over the rows", header, rows),
         "charts": run.charts,
         "classes": Table("Each class on its own", ["class", "precision", "recall", "F1", "rows"], classes)

@@ -17,7 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import wellfit
-from wellfit.data.readers.tables import SEPARATORS
+from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.settings import DataConfig
 from wellfit.data.store import Meta, file_sha256
 from wellfit.errors import WellfitError
@@ -76,6 +76,7 @@ def describe_reading(data: DataConfig, meta: Meta) -> Reading | None:
     return Reading(
         missing=data.missing,
         separator=SEPARATORS[data.separator if own else "comma"],
+        encoding=data.encoding if own else None,
         id=data.id if own else None,
         others=tuple(dict.fromkeys([meta.target_name, *filter(None, named), *meta.left_out])),
     )

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from wellfit.data.encode import MISSING, encode
+from wellfit.data.outliers import reach_of
 from wellfit.data.readers.columns import Columns
-from wellfit.data.readers.tables import SEPARATORS, csv_parts, parquet_parts
+from wellfit.data.readers.own_table import wanted_by
+from wellfit.data.readers.tables import open_table
 from wellfit.data.sources import expand, input_names
 from wellfit.data.store import Column, Meta, Split, Unread
 from wellfit.errors import WellfitError
@@ -37,6 +39,7 @@ class Reading(BaseModel):
     Attributes:
         missing: texts that stand for missing values.
         separator: what stands between two cells of a CSV file, one character.
+        encoding: of a CSV file that is not UTF-8; None: it is guessed.
         id: the column that names rows; None where they are counted.
         others: further columns of the training file that are no inputs: the target, a weight, what was left out.
     """
@@ -45,6 +48,7 @@ class Reading(BaseModel):
 
     missing: tuple[str, ...]
     separator: str
+    encoding: str | None = None
     id: str | None
     others: tuple[str, ...]
 
@@ -62,6 +66,7 @@ class Summary:
         missing: empty cells of inputs, by column.
         unread: cells that cannot be read as in the training rows, and count as missing.
         unseen: cells of categories that the model does not tell apart.
+        far: numbers that lie far outside those of the training rows.
     """
 
     def __init__(self, counted: Counted | None = None) -> None:
@@ -71,6 +76,7 @@ class Summary:
         self.missing: dict[str, int] = {}
         self.unread: dict[str, Unread] = {}
         self.unseen: dict[str, Unread] = {}
+        self.far: dict[str, Unread] = {}
         self.counted = counted
 
     def sentences(self, meta: Meta) -> list[str]:
@@ -83,6 +89,11 @@ class Summary:
         ]
         said += [
             f"{_counted(each)} is no category of the training rows, or a rare one" for each in self.unseen.values()
+        ]
+        ends = {column.name: (steps[0], steps[-1]) for column, steps in zip(meta.columns, meta.quantiles, strict=False)}
+        said += [
+            f"{_counted(each)} lies far outside what the training rows had ({ends[name][0]:g} to {ends[name][1]:g})"
+            for name, each in self.far.items()
         ]
         said += [
             f"column {name!r}: {cells} of {self.rows} cells are missing, and none was in the training rows"
@@ -158,9 +169,9 @@ def example_rows(data: DataConfig, meta: Meta, split: Split) -> pd.DataFrame:
     if meta.kind == "images":
         return pd.DataFrame({"image": [_as_base64(np.array(image)) for image in split.x[:EXAMPLES]]})
     if data.entry.is_own:
-        path = Path(data.path)
-        parts = csv_parts(path, SEPARATORS[data.separator]) if data.name == "csv" else parquet_parts(path)
-        rows: pd.DataFrame = next(part for part in parts if len(part)).slice(0, EXAMPLES).select(names).to_pandas()
+        files = open_table(Path(data.path), data.name, wanted_by(data))
+        part = next(part for file in files for part in file.parts if len(part))
+        rows: pd.DataFrame = part.slice(0, EXAMPLES).select(names).to_pandas()
         return rows
     numbers = [column.name for column in meta.columns if column.fill is not None]
     others = [column for column in meta.columns if column.fill is None]
@@ -194,17 +205,22 @@ def _as_base64(pixels: NDArray[np.uint8]) -> str:
 
 
 def _count(meta: Meta, frame: pd.DataFrame, unread: Sequence[Unread], summary: Summary) -> None:
-    """Counts empty cells, and categories that the model does not tell apart."""
+    """Counts empty cells, categories that the model does not tell apart, and numbers far outside."""
     unreadable = {each.column: each.cells for each in unread}
     derived = {name for source in meta.sources if source.kind in ("dates", "text") for name in input_names(source)}
-    for column in meta.columns:
+    for place, column in enumerate(meta.columns):
         name = column.name
         if name in derived or name in summary.absent:
             continue
         cells = frame[name]
         if empty := int(cells.isna().sum()) - unreadable.get(name, 0):
             summary.missing[name] = summary.missing.get(name, 0) + empty
-        if column.fill is None:
+        if column.fill is not None:
+            steps, values = meta.quantiles[place], cells.to_numpy()
+            outside = values[(values < steps[0]) | (values > steps[-1])]
+            if len(outside) and len(far := outside[reach_of(np.array(steps)).is_beyond(outside)]):
+                _add(summary.far, [Unread(name, len(far), float(far[0]))])
+        else:
             unknown = ~cells.cat.categories.isin(column.categories)
             odd = np.append(unknown, False)[cells.cat.codes]  # missing cells have code -1, the last
             if odd.any():
@@ -219,7 +235,8 @@ def _add(counted: dict[str, Unread], found: Sequence[Unread]) -> None:
 
 def _counted(each: Unread) -> str:
     more = f" ({each.cells - 1:,} more like it)" if each.cells > 1 else ""
-    return f"column {each.column!r}: {each.example!r}{more}"
+    example = repr(each.example) if isinstance(each.example, str) else f"{each.example:.10g}"
+    return f"column {each.column!r}: {example}{more}"
 
 
 def _had_gaps(column: Column) -> bool:

@@ -38,6 +38,7 @@ from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.content import Chart
 from wellfit.report.decision import Decided, charts_of, coverage_in_words
 from wellfit.report.explain import Explained, explained
+from wellfit.report.leakage import leakage
 from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated
 from wellfit.serving.ensemble import candidates_of, model_of_fold
@@ -175,6 +176,8 @@ def _print(
         print(f", of {BASELINES[CONSTANT].title} {rate:.4g}\n{said}")
     else:
         print("\nreports/baseline has no baselines of these data to compare with")
+    for sentence in leakage(meta, metrics):
+        print(f"warning: {sentence}")
     for note in decision.notes:
         print(note)
     if coverage:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
 from wellfit.data.readers.image_files import images_below
-from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, csv_parts, parquet_parts
+from wellfit.data.readers.tables import PARQUET, open_table
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.files import is_stream, named_file, write_json
 from wellfit.serving.drift import Comparison, Counted
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 IMAGES_AT_ONCE = 1024
-PARQUET = (".parquet", ".pq")
 DIGITS = 6  # of a probability, as in reports/evaluate/predictions.csv
 # What a spreadsheet takes for the begin of a formula, where no number follows.
 FORMULA = re.compile(r"[=+\-@\t\r](?!\d*\.?\d+(?:[eE][+-]?\d+)?$)")
@@ -34,7 +34,7 @@ class Options(NamedTuple):
     """What is to be predicted.
 
     Attributes:
-        input: a CSV or Parquet file, or a folder of images.
+        input: a CSV or Parquet file, several (a folder, or a pattern), or a folder of images.
         output: the CSV file to make.
         model: the folder of the model.
         proba: whether the probability of each class is wanted.
@@ -141,18 +141,30 @@ def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Par
         yield from _image_parts(model, path, summary)
         return
     assert model.reading is not None
-    check_file(path, "--input", "")
-    is_parquet = path.suffix.casefold() in PARQUET
     separator = SEPARATORS[options.separator] if options.separator else model.reading.separator
-    tables = parquet_parts(path) if is_parquet else csv_parts(path, separator, key="--separator", origin="")
-    first_row, seen = (1 if is_parquet else FIRST_ROW), 0
-    for table in tables:
-        if seen == 0 and model.reading.id is not None and model.reading.id not in table.column_names:
-            print(f"note: column {model.reading.id!r} is not there: rows are counted from 0")
-        if len(table):
-            rows = encode_table(model.meta, model.reading, table, path, first_row + seen, summary)
-            yield Part(_ids(table, model.reading, seen), rows)
-        seen += len(table)
+    wanted = Wanted(separator, model.reading.encoding, "--input", "--separator", "")
+    files = open_table(path, _kind(path), wanted)
+    names, seen = files[0].names, 0
+    if model.reading.id is not None and model.reading.id not in names:
+        print(f"note: column {model.reading.id!r} is not there: rows are counted from 0")
+    known = {model.reading.id, *(source.name for source in model.meta.inputs)}
+    for file in files:
+        for note in file.notes:
+            print(f"note: {note}")
+        labels = [name for name in (*file.unnamed, *file.index_levels) if name not in known]
+        row = file.first_row
+        for table in file.parts:
+            if len(table):
+                cells = table.drop_columns(labels)
+                rows = encode_table(model.meta, model.reading, cells, file.path, row, summary)
+                yield Part(_ids(table, model.reading, seen), rows)
+            row, seen = row + len(table), seen + len(table)
+
+
+def _kind(path: Path) -> str:
+    """Whether a file, a pattern or a folder is of CSV or Parquet, by the names."""
+    names = [each.name for each in path.iterdir()] if path.is_dir() else [path.name]
+    return "parquet" if any(name.casefold().endswith(PARQUET) for name in names) else "csv"
 
 
 def _image_parts(model: Predictor, folder: Path, summary: Summary) -> Iterator[Part]:

@@ -1,15 +1,19 @@
+import re
+
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from wellfit.data.readers.numerals import (
+    NUMBER,
     PLAIN,
     Decimal,
     Spelling,
     as_computers_write,
     doubtful_marks,
     find_spelling,
+    plain_numbers,
     resemble_numbers,
     spelled,
 )
@@ -138,3 +142,16 @@ def test_marks_that_contradict_each_other(cells: list[str], decimal: Decimal, ma
 def test_one_unit_multiplies_nothing() -> None:
     for cells in (["21M", "3M"], ["12 m", "5 m"], ["12 m", "5"], ["3 B", "5"]):
         assert find_spelling(pa.array(cells), "point")[0].multiples == ""
+
+
+@given(st.lists(st.text("+-.019eE x,_nainfINF\u0663", max_size=7), min_size=1, max_size=3))
+@example(["inf", "-Infinity", "+1", "1.", ".5", "1e999"])
+@example(["1.5", "nan"])
+@example(["0x10"])
+@example([" 1"])
+def test_plain_numbers_are_those_of_the_pattern(cells: list[str]) -> None:
+    texts = pa.array([*cells, None])
+    values = plain_numbers(texts)
+    assert (values is not None) == all(re.match(NUMBER, cell, re.ASCII) for cell in cells)
+    if values is not None:
+        assert values.to_pylist() == [*map(float, cells), None]

@@ -8,8 +8,8 @@ import pytest
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.raw import RawData
-from wellfit.data.readers.own_table import read_own_csv, read_own_parquet
+from wellfit.data.raw import FileRows, RawData
+from wellfit.data.readers.own_table import read_own_table
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 
@@ -29,10 +29,10 @@ def read(data_config: Callable[..., DataConfig], tmp_path: Path, monkeypatch: py
         if isinstance(content, str):
             Path("t.csv").write_text(content)
             data = data_config("csv", path="t.csv", **{"target": "price"} | changes)
-            return read_own_csv(CATALOG["csv"], tmp_path, data)
+            return read_own_table(CATALOG["csv"], tmp_path, data)
         content.to_parquet("t.parquet")
         data = data_config("parquet", path="t.parquet", **{"target": "price"} | changes)
-        return read_own_parquet(CATALOG["parquet"], tmp_path, data)
+        return read_own_table(CATALOG["parquet"], tmp_path, data)
 
     return run
 
@@ -95,7 +95,6 @@ def test_many_whole_numbers_are_amounts_unless_params_say_otherwise(read: Read) 
 @pytest.mark.parametrize(
     ("rows", "changes", "fault"),
     [
-        ("a;price\n1;2\n", {}, r"row 1: its only column is 'a;price'; set data\.separator to semicolon"),
         ("a,b\n1,2\n", {}, r"data\.target: t\.csv has no column 'price'; it has a, b"),
         ("a,Price\n1,2\n", {}, r"no column 'price'; did you mean 'Price'\?"),
         (ROWS, {"drop": ["nmae"]}, r"data\.drop: t\.csv has no column 'nmae'; did you mean 'name'\?"),
@@ -242,7 +241,7 @@ def test_constant_columns_are_no_sources(read: Read) -> None:
     raw = read(rows)
     assert [(source.name, source.kind) for source in raw.sources] == [("a", "numbers"), ("when", "dates")]
     assert list(raw.x) == ["a", "when"]
-    assert raw.first_row == 2
+    assert raw.files == (FileRows(Path("t.csv"), 2),)
 
 
 @pytest.mark.parametrize(

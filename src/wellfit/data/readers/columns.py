@@ -10,7 +10,16 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.numerals import PLAIN, Decimal, Spelling, as_computers_write, find_spelling, spelled
+from wellfit.data.raw import FileRows, row_in_file
+from wellfit.data.readers.numerals import (
+    PLAIN,
+    Decimal,
+    Spelling,
+    as_computers_write,
+    find_spelling,
+    plain_numbers,
+    spelled,
+)
 from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
@@ -31,11 +40,14 @@ class Columns:
         missing: texts that stand for missing values: ``data.missing``.
         path: of the file, for messages.
         first_row: number of the first row, for messages.
+        files: where the rows of each file begin, if they are of several.
     """
 
-    def __init__(self, table: pa.Table, missing: Sequence[str], path: Path, first_row: int) -> None:
+    def __init__(
+        self, table: pa.Table, missing: Sequence[str], path: Path, first_row: int, files: Sequence[FileRows] = ()
+    ) -> None:
         self.names: list[str] = table.column_names
-        self.path, self.first_row = path, first_row
+        self.path, self.files = path, tuple(files) or (FileRows(path, first_row),)
         self._table, self._missing = table, list(missing)
 
     def __len__(self) -> int:
@@ -45,7 +57,13 @@ class Columns:
 
     def row(self, index: int) -> str:
         """Where a row is, for messages."""
-        return f"{self.path} row {self.first_row + int(index)}"
+        return row_in_file(self.files, index)
+
+    def is_declared(self, name: str) -> bool:
+        """Whether the file declares that a column holds categories, whatever their type."""
+        from pyarrow import types
+
+        return bool(types.is_dictionary(self._table.column(name).type))
 
     def place(self, name: str, text: str) -> str:
         """Where a text stands first in a column, for messages."""
@@ -153,7 +171,9 @@ class Columns:
         import pyarrow.compute as pc
 
         column = self.cells(name, gaps)
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) and spelling == PLAIN and (plain := plain_numbers(column)) is not None:
+            column = plain
+        elif pa.types.is_string(column.type):
             if isinstance(spelling, str):
                 spelling = find_spelling(column.drop_null(), spelling)[0]
             fits = spelled(column, spelling)

@@ -12,12 +12,12 @@ from wellfit.data.readers.numerals import (
     DECIMAL_POINT,
     PLAIN,
     Spelling,
-    are_plain,
     as_computers_write,
     doubtful_marks,
     find_spelling,
     find_spelling_of,
     first_match,
+    plain_numbers,
     resemble_numbers,
     spelled,
 )
@@ -62,7 +62,7 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
 
     Words for missing values, such as ``-``, do not count in columns of numbers or dates. Text is read as numbers if all
     of its cells are, in one spelling; as dates if most are; and as categories if it has fewer than it has text to
-    itself. Booleans are categories.
+    itself. Booleans are categories, as is what a Parquet file declares as such.
 
     Raises:
         WellfitError: lists or other types; a cell that is no date among dates; or words that recur among numbers or
@@ -70,7 +70,7 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     """
     from pyarrow import types
 
-    if name in data.categorical:
+    if name in data.categorical or (columns.is_declared(name) and name not in data.numeric):
         return Source(name=name, kind="categories")
     cells = columns.cells(name)
     kind = cells.type
@@ -122,7 +122,7 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataC
 
     if not len(texts):
         return Source(name=name, kind="numbers" if name in data.numeric else "categories")
-    if data.decimal == "point" and are_plain(texts):
+    if data.decimal == "point" and plain_numbers(texts) is not None:
         return _infer_plain(columns, name, texts, {}, data)
     everything = _counted(texts)
     is_gap = pc.is_in(everything.distinct, value_set=pa.array(find_gaps(everything.distinct), pa.string()))
@@ -259,9 +259,11 @@ def _example_date(texts: list[str], formats: Sequence[str]) -> str:
 
 
 def _example(texts: pa.Array, spelling: Spelling) -> str:
-    """The value of the first cell that is not written as computers write it."""
+    """The value of the first cell that is not written as computers write it; empty where all are."""
     import pyarrow.compute as pc
 
+    if spelling == PLAIN:
+        return ""
     plain = as_computers_write(texts, spelling)
     changed = pc.index(pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling)), True).as_py()
     return f"{texts[changed].as_py()!r} is {float(plain[changed].as_py()):.10g}" if changed >= 0 else ""

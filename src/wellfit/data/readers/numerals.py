@@ -63,13 +63,6 @@ PLAIN = Spelling(None)
 TIMES = Spelling("point", multiples="clock")
 
 
-def are_plain(texts: pa.Array | pa.ChunkedArray) -> bool:
-    """Whether all cells are numbers as computers write them."""
-    import pyarrow.compute as pc
-
-    return bool(pc.all(pc.match_substring_regex(texts, NUMBER)).as_py())
-
-
 def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[Spelling, float]:
     """The spelling that fits most cells of a column, and their share.
 
@@ -87,7 +80,7 @@ def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[
 
 def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> tuple[Spelling, float]:
     """As `find_spelling`, of the different cells of a column and how often each occurs."""
-    if decimal == "point" and are_plain(distinct):
+    if decimal == "point" and plain_numbers(distinct) is not None:
         return PLAIN, 1.0
     clean = _clean(distinct)
     currency = _commonest(clean, rf"^[(+-]*(?P<sign>{CURRENCY})[{BLANKS}]*[\d.,+-]")
@@ -104,6 +97,21 @@ def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> 
     shares = [_share(spelled(distinct, spelling), counts) for spelling in spellings]
     best = max(range(len(spellings)), key=shares.__getitem__)  # of equal ones the first
     return spellings[best], shares[best]
+
+
+def plain_numbers(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
+    """Cells as float64, null where missing; None if one is not a number as computers write it.
+
+    The cast takes what `NUMBER` takes, and nan, in a fraction of the time.
+    """
+    import pyarrow.compute as pc
+    from pyarrow import ArrowInvalid
+
+    try:
+        values = texts.cast("float64")
+    except ArrowInvalid:
+        return None
+    return None if pc.any(pc.is_nan(values)).as_py() else values
 
 
 def spelled(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array | pa.ChunkedArray:

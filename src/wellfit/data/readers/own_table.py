@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from wellfit.data.dates import ISO, find_formats, parse
 from wellfit.data.raw import Entry, RawData
 from wellfit.data.readers.columns import Columns, refuse_together
+from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
 from wellfit.data.readers.feature_checks import check_features
 from wellfit.data.readers.kinds import check_decimals, infer_source
 from wellfit.data.readers.numerals import Decimal, find_spelling, spelled
-from wellfit.data.readers.tables import FIRST_ROW, SEPARATORS, check_file, read_csv, read_parquet
+from wellfit.data.readers.row_labels import without_row_labels
+from wellfit.data.readers.tables import find_files, read_table
 from wellfit.data.readers.target import read_target
 from wellfit.data.store import Source, file_sha256
 from wellfit.errors import WellfitError
@@ -31,31 +33,41 @@ LISTS = ("numeric", "categorical", "drop")
 ROLES = ("target", "id", "weight", "group", "time")
 
 
-def describe_file(path: Path) -> dict[str, Any]:
-    """Checks that the file is there, and says its size and sha256, for ``source.json``."""
-    check_file(path)
-    return {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+def describe_csv(path: Path) -> dict[str, Any]:
+    """Checks that CSV files are there, and says their size and sha256, for ``source.json``."""
+    return _describe(path, "csv")
 
 
-def read_own_csv(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
-    """Reads the CSV file at ``data.path``; see `read_own_parquet`."""
-    path = Path(data.path)
-    return _assign_columns(
-        Columns(read_csv(path, SEPARATORS[data.separator]), data.missing, path, FIRST_ROW), data, path
-    )
+def describe_parquet(path: Path) -> dict[str, Any]:
+    """The same for Parquet files."""
+    return _describe(path, "parquet")
 
 
-def read_own_parquet(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
-    """Reads the Parquet file at ``data.path`` and gives each column its role.
+def _describe(path: Path, kind: str) -> dict[str, Any]:
+    files = find_files(path, kind, Wanted())
+    described = {str(file): {"bytes": file.stat().st_size, "sha256": file_sha256(file)} for file in files}
+    return described[str(path)] if files == [path] else {"files": described}
+
+
+def wanted_by(data: DataConfig) -> Wanted:
+    """What the section ``data`` says of the files."""
+    return Wanted(SEPARATORS[data.separator], data.encoding)
+
+
+def read_own_table(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
+    """Reads the CSV or Parquet files at ``data.path`` and gives each column its role.
 
     Args:
         data: the section ``data``; ``target`` is set.
 
     Raises:
-        WellfitError: the file, a column or a row is not as it must be.
+        WellfitError: a file, a column or a row is not as it must be.
     """
     path = Path(data.path)
-    return _assign_columns(Columns(read_parquet(path), data.missing, path, first_row=1), data, path)
+    whole = read_table(path, data.name, wanted_by(data))
+    table, warnings = without_row_labels(whole, {name for _, name in _named(data)})
+    raw = _assign_columns(Columns(table, data.missing, path, 1, whole.files), data, path)
+    return raw._replace(warnings=(*whole.notes, *warnings, *raw.warnings))
 
 
 def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
@@ -89,8 +101,8 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
         times=times,
         warnings=target.warnings + warnings,
         sources=tuple(source for source in sources if source.name in features),
-        left_out=tuple(name for name in columns.names if name not in taken and name not in features),
-        first_row=columns.first_row,
+        left_out=tuple(source.name for source in sources if source.name not in features),
+        files=columns.files,
     )
 
 
@@ -109,28 +121,17 @@ def _read_inputs(columns: Columns, names: Sequence[str], data: DataConfig) -> tu
         except WellfitError as fault:
             faults.append(str(fault))
     refuse_together(columns.path, faults)
-    return sources, pd.DataFrame(cells, index=range(len(columns)))
+    return sources, pd.DataFrame(cells, index=range(len(columns)), copy=False)
 
 
-def read_features(columns: Columns, sources: Sequence[Source]) -> pd.DataFrame:
-    """The columns that `wellfit.data.sources.expand` makes inputs of.
-
-    Args:
-        columns: of the user's table, or of new rows for its model.
-        sources: of a `wellfit.data.raw.RawData`, or of a `wellfit.data.store.Meta`.
-
-    Raises:
-        WellfitError: a cell is no number among numbers.
-    """
-    import pandas as pd
-
-    return pd.DataFrame({source.name: columns.read(source) for source in sources})
+def _named(data: DataConfig) -> list[tuple[str, str]]:
+    """The keys that name columns, each with one."""
+    named = [(f"data.{role}", getattr(data, role)) for role in ROLES if getattr(data, role)]
+    return named + [(f"data.{key}", name) for key in LISTS for name in getattr(data, key)]
 
 
 def _check_columns(names: Sequence[str], data: DataConfig, path: Path) -> None:
-    named = [(f"data.{role}", getattr(data, role)) for role in ROLES if getattr(data, role)]
-    named += [(f"data.{key}", name) for key in LISTS for name in getattr(data, key)]
-    for key, name in named:
+    for key, name in _named(data):
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(names[:20])}"
@@ -157,8 +158,8 @@ def _ids(columns: Columns, name: str) -> NDArray[Any]:
 
     cells = columns.complete(name, f"data.id {name!r}")
     if types.is_integer(cells.type):
-        ids: NDArray[Any] = cells.to_numpy().astype(np.int64)
-        return ids
+        numbers: NDArray[Any] = cells.to_numpy()
+        return numbers.astype(np.int64 if numbers.max(initial=0) <= np.iinfo(np.int64).max else np.uint64)
     texts = cells.cast("string").to_pylist()
     too_long = next((index for index, text in enumerate(texts) if len(text) > LONGEST_ID), None)
     if too_long is not None:

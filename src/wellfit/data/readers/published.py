@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from wellfit.data.raw import FETCH_AGAIN, Entry, RawData, class_indices, published_splits
 from wellfit.data.readers.columns import Columns
+from wellfit.data.readers.csv_files import read_csv
 from wellfit.data.readers.kinds import infer_source
-from wellfit.data.readers.tables import FIRST_ROW, read_csv
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def read_adult(entry: Entry, folder: Path, data: DataConfig) -> RawData:
     files = {"adult.data": 0, "adult.test": 1}  # and the lines before the first row
     parts = [read_csv(folder / name, ",", [*ADULT_COLUMNS, "income"], skip_rows) for name, skip_rows in files.items()]
     table = pa.concat_tables(parts)
-    columns = Columns(table, data.missing, folder, FIRST_ROW)
+    columns = Columns(table, data.missing, folder, first_row=1)
     features = pd.DataFrame({name: columns.read(infer_source(columns, name, data)) for name in ADULT_COLUMNS})
     labels = table.column("income").to_pandas().str.removesuffix(".")
     y = pd.Categorical(labels, categories=list(entry.class_names)).codes.astype(np.int64)

@@ -1,194 +1,174 @@
-"""Reads CSV and Parquet files as columns of text, numbers or dates; a file with a wrong row is refused.
-
-Rows are counted as in a spreadsheet: the header is row 1.
-"""
+"""The files that ``data.path`` names, as one table: a file, those of a folder, or those that fit a pattern."""
 
 from __future__ import annotations
 
-import csv
-from collections import Counter
+import glob
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
+from wellfit.data.raw import FileRows
+from wellfit.data.readers.csv_files import csv_parts
+from wellfit.data.readers.csv_shape import Wanted, find_shape
+from wellfit.data.readers.parquet_files import find_columns, parquet_parts
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PART_BYTES = 2**24  # of a CSV file that are parsed at once; a row must fit
-PART_ROWS = 2**16  # of a Parquet file that are read at once
-FIRST_ROW = 2  # number of the first row after the header
-SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-OTHER_FORMATS = {b"\x1f\x8b": "gzip", b"PK": "zip or Excel", b"PAR1": "Parquet (data.name parquet)"}
-UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+PACKINGS = ("", ".gz", ".bz2", ".zst", ".zip")
+PARQUET = (".parquet", ".pq")
+# How files of a format are called, in a folder.
+ENDINGS = {"csv": tuple(f"{end}{pack}" for end in (".csv", ".tsv", ".txt") for pack in PACKINGS), "parquet": PARQUET}
+MOST_NAMED = 5
 
 
-def read_csv(path: Path, separator: str, names: Sequence[str] | None = None, skip_rows: int = 0) -> pa.Table:
-    """Reads every cell of a CSV file as text, as `csv_parts` does it."""
-    from pyarrow import concat_tables
+class TableFile(NamedTuple):
+    """A file with rows of a table.
 
-    return concat_tables(csv_parts(path, separator, names, skip_rows))
+    Attributes:
+        path: of the file.
+        names: of its columns.
+        unnamed: those that have no name in the file, but their place.
+        index_levels: those that are levels of the index of pandas.
+        first_row: number of its first row, for messages.
+        notes: what was guessed of it, one sentence each.
+        parts: its rows, once; at least one part, be it without rows.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    unnamed: tuple[str, ...]
+    index_levels: tuple[str, ...]
+    first_row: int
+    notes: tuple[str, ...]
+    parts: Iterator[pa.Table]
 
 
-def csv_parts(
-    path: Path,
-    separator: str,
-    names: Sequence[str] | None = None,
-    skip_rows: int = 0,
-    key: str = "data.separator",
-    origin: str = " (params.yaml)",
-) -> Iterator[pa.Table]:
-    """Reads every cell of a CSV file as text, without leading and trailing blanks.
+class WholeTable(NamedTuple):
+    """The rows of all files.
 
-    No type is inferred here: that takes the whole column.
+    Attributes:
+        table: all of their columns, in the order of the first file; CSV files have cells of text.
+        files: where the rows of each file begin.
+        unnamed: columns that have no name in a file.
+        index_levels: columns that are levels of the index of pandas.
+        notes: what was guessed, one sentence each.
+    """
+
+    table: pa.Table
+    files: tuple[FileRows, ...]
+    unnamed: tuple[str, ...]
+    index_levels: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
+    """The file at a path, or the files of a folder or a pattern, by name; hidden ones are passed over.
 
     Args:
-        path: UTF-8, with or without a byte-order mark; cells may be quoted and hold line breaks then.
-        separator: what stands between two cells, one character.
-        names: of the columns, where the file has no header.
-        skip_rows: lines before the first row, or before the header.
-        key: what says the separator, for messages.
-        origin: where that stands, likewise.
-
-    Yields:
-        The rows in parts of a few megabytes; at least one part, be it without rows.
+        path: of a file or a folder, or a pattern such as ``data/own/*.csv``.
+        kind: csv or parquet.
+        wanted: the keys, for messages.
 
     Raises:
-        WellfitError: the file is missing, empty, not UTF-8, or has rows of another length than its header, or the
-            header leaves a column without a name or names two alike.
+        WellfitError: there are none.
     """
-    import pyarrow.compute as pc
-    from pyarrow import ArrowInvalid, Table, string
-    from pyarrow import csv as arrow_csv
-
-    header = list(names) if names else _header(path, separator, skip_rows, f"{key} to {{}}{origin}")
-    titles = [name.strip() for name in header]
-    ragged: list[Any] = []
-
-    def refuse(row: Any) -> str:
-        ragged.append(row)
-        return "error"
-
-    try:
-        with arrow_csv.open_csv(
-            path,
-            # One thread: only then does it know the number of a row.
-            read_options=arrow_csv.ReadOptions(
-                column_names=names, skip_rows=skip_rows, use_threads=False, block_size=PART_BYTES
-            ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=refuse
-            ),
-            convert_options=arrow_csv.ConvertOptions(column_types=dict.fromkeys(header, string())),
-        ) as reader:
-            yield Table.from_batches([], reader.schema).rename_columns(titles)
-            for batch in reader:
-                yield Table.from_arrays([pc.utf8_trim_whitespace(column) for column in batch.columns], titles)
-    except ArrowInvalid as error:
-        if ragged:
-            row = ragged[0]
-            raise WellfitError(
-                f"{path} row {row.number}: {row.actual_columns} cells, but {row.expected_columns} columns; a cell that "
-                f"holds {separator!r} must be quoted ({key} says what separates)"
-            ) from None
-        if "UTF8" in str(error):
-            raise _not_utf8(path) from None
-        raise WellfitError(f"{path} is not a CSV file: {' '.join(str(error).split())}") from None
-
-
-def read_parquet(path: Path) -> pa.Table:
-    """Reads a Parquet file, as `parquet_parts` does it."""
-    from pyarrow import concat_tables
-
-    return concat_tables(parquet_parts(path))
-
-
-def parquet_parts(path: Path) -> Iterator[pa.Table]:
-    """Reads a Parquet file, with the types that it declares.
-
-    Yields:
-        Its rows in parts; at least one part, be it without rows.
-
-    Raises:
-        WellfitError: the file is missing, damaged, or names two columns alike.
-    """
-    from pyarrow import ArrowException, Table
-    from pyarrow import parquet as arrow_parquet
-
-    check_file(path)
-    try:
-        with arrow_parquet.ParquetFile(path) as file:
-            _check_names(path, file.schema_arrow.names)
-            # Where pandas keeps the numbers of the rows of a table that was shuffled or filtered.
-            names = [name for name in file.schema_arrow.names if not name.startswith("__index_level_")]
-            yield Table.from_batches([], file.schema_arrow).select(names)
-            for batch in file.iter_batches(PART_ROWS, columns=names):
-                yield Table.from_batches([batch])
-    except (ArrowException, OSError) as error:
-        raise WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}") from None
-
-
-def check_file(path: Path, key: str = "data.path", origin: str = " (params.yaml)") -> None:
-    """Checks that ``data.path``, or what else names it, is a file.
-
-    Raises:
-        WellfitError: there is nothing, or a folder.
-    """
+    key, endings = wanted.path_key, ENDINGS[kind]
+    if path.is_file():
+        return [path]
     if path.is_dir():
-        raise WellfitError(f"{key} {path} is a folder, not a file{origin}")
-    if not path.is_file():
-        raise WellfitError(f"{key} {path} not found in {Path.cwd()}{origin}")
+        found = [each for each in path.iterdir() if each.name.casefold().endswith(endings)]
+        what = f"{key} {path} is a folder without {kind} files ({', '.join(dict.fromkeys(_ends(kind)))})"
+    elif glob.has_magic(str(path)):
+        found = [Path(each) for each in glob.glob(str(path), recursive=True)]
+        what = f"{key} {path} fits no file in {Path.cwd()}"
+    else:
+        raise WellfitError(f"{key} {path} not found in {Path.cwd()}{wanted.origin}")
+    files = sorted(each for each in found if each.is_file() and not each.name.startswith("."))
+    if not files:
+        raise WellfitError(f"{what}{wanted.origin}")
+    return files
 
 
-def _header(path: Path, separator: str, skip_rows: int, way_out: str) -> list[str]:
-    check_file(path)
-    with path.open("rb") as file:
-        mark = file.read(4)
-    if mark[:2] in UTF16_MARKS:
-        raise WellfitError(f"{path} is UTF-16; save the file as UTF-8")
-    if kind := next((kind for begin, kind in OTHER_FORMATS.items() if mark.startswith(begin)), None):
-        raise WellfitError(f"{path} is a {kind} file, not CSV; unpack or export it")
+def _ends(kind: str) -> list[str]:
+    return [ending for ending in ENDINGS[kind] if ending.count(".") == 1]
+
+
+def open_table(path: Path, kind: str, wanted: Wanted) -> list[TableFile]:
+    """Looks at the files of a table, whose rows are read as they are asked for.
+
+    Args:
+        path: as of `find_files`.
+        kind: csv or parquet.
+        wanted: the separator, the encoding, and the keys for messages.
+
+    Raises:
+        WellfitError: a file is not as it must be, or has other columns than the first one.
+    """
+    files = [_open_file(each, kind, wanted) for each in find_files(path, kind, wanted)]
+    first = files[0]
+    for file in files[1:]:
+        for name in [*first.names, *file.names]:
+            if (name in first.names) != (name in file.names):
+                has, has_not = (first, file) if name in first.names else (file, first)
+                raise WellfitError(
+                    f"{has_not.path} has no column {name!r}, which {has.path} has; the files of a table have the same "
+                    "columns"
+                )
+    return files
+
+
+def _open_file(path: Path, kind: str, wanted: Wanted) -> TableFile:
+    if kind == "parquet":
+        columns = find_columns(path)
+        return TableFile(path, columns.names, (), columns.index_levels, 1, (), parquet_parts(path, columns))
+    shape = find_shape(path, wanted)
+    parts = csv_parts(path, shape, wanted)
+    return TableFile(path, shape.names, shape.unnamed, (), shape.first_row, shape.notes, parts)
+
+
+def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
+    """Reads all rows of the files of a table; see `open_table`.
+
+    Raises:
+        WellfitError: a file is not as it must be, or two differ in their columns.
+    """
+    from pyarrow import ArrowException, Table, concat_tables
+
+    files = open_table(path, kind, wanted)
+    tables: list[Table] = []
+    begins, n_rows = [], 0
+    for file in files:
+        tables.append(concat_tables(file.parts).select(list(files[0].names)))
+        begins.append(FileRows(file.path, file.first_row, n_rows))
+        n_rows += len(tables[-1])
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            for _ in range(skip_rows):
-                file.readline()
-            # Blank lines do not count, as pyarrow has it.
-            names = next((row for row in csv.reader(file, delimiter=separator) if row), None)
-    except UnicodeDecodeError:
-        raise _not_utf8(path) from None
-    except csv.Error as error:
-        raise WellfitError(f"{path} row 1: {error}") from None
-    if names is None:
-        raise WellfitError(f"{path} is empty: it needs a header and rows")
-    _check_names(path, names)
-    if len(names) == 1:
-        _check_separator(path, names[0], way_out)
-    return names
+        table = concat_tables(tables, promote_options="permissive")
+    except ArrowException:
+        raise _other_types(files, tables) from None
+    return WholeTable(
+        table,
+        tuple(begins),
+        tuple(dict.fromkeys(name for file in files for name in file.unnamed)),
+        tuple(dict.fromkeys(name for file in files for name in file.index_levels)),
+        tuple(note for file in files for note in file.notes),
+    )
 
 
-def _check_separator(path: Path, only_name: str, way_out: str) -> None:
-    for name, mark in SEPARATORS.items():
-        if mark in only_name:
-            raise WellfitError(f"{path} row 1: its only column is {only_name!r}; set {way_out.format(name)}")
+def _other_types(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> WellfitError:
+    """Names the first column whose types have nothing in common."""
+    from pyarrow import ArrowException, unify_schemas
 
-
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    stripped = [name.strip() for name in names]
-    if twice := [name for name, count in Counter(stripped).items() if count > 1 and name]:
-        raise WellfitError(f"{path} row 1: two columns are named {twice[0]!r}; rename one")
-    for number, name in enumerate(stripped, start=1):
-        if not name:
-            raise WellfitError(
-                f"{path} row 1: column {number} has no name; give it one, or leave it out (pandas writes such a column "
-                "unless index=False)"
+    for name in files[0].names:
+        schemas = [table.select([name]).schema for table in tables]
+        try:
+            unify_schemas(schemas, promote_options="permissive")
+        except ArrowException:
+            types = [schema.field(0).type for schema in schemas]
+            other = next(place for place, kind in enumerate(types) if kind != types[0])
+            return WellfitError(
+                f"column {name!r} is {types[0]} in {files[0].path}, but {types[other]} in {files[other].path}; write "
+                "all files with the same types"
             )
-
-
-def _not_utf8(path: Path) -> WellfitError:
-    content, line = path.read_bytes(), 1
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        line += content.count(b"\n", 0, error.start)
-    return WellfitError(f"{path} line {line}: not UTF-8; save the file as UTF-8 (`iconv -f latin1 -t utf-8` for one)")
+    return WellfitError(f"{files[0].path} and the other files have columns of different types")

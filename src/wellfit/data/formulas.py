@@ -1,0 +1,84 @@
+"""Formulas of a few numbers that a target may have been computed by: sums, products, differences and ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.data.crossfit import CrossFit, Floats, least_squares
+from wellfit.data.store import Leak, LeakKind
+
+# R2 of a sum or product. An honest line has 0.989 on the public 'student performance', and one of logarithms 0.996 on
+# the weights of fish.
+LINE = 0.997
+PAIR = 0.99  # balanced accuracy of a difference or ratio
+NAMED = 0.01  # of a column in a sum, in standard deviations of the target: it is named from here on
+MISSING, NOT_POSITIVE = 0.05, 0.25  # shares of a column up to which it may stand in a sum, and in a product
+ROWS_A_COLUMN = 5  # that a line takes, at least
+COMPARED, TRIED = 500, 10  # rows that are sorted by each pair, and pairs that are then cross-fitted
+
+Numbers = Mapping[str, NDArray[np.float64]]
+
+
+def line_or_product(numbers: Numbers, target: CrossFit) -> list[Leak]:
+    """The weighted sum, else the product of powers, that is a target of numbers; or none.
+
+    Args:
+        numbers: by column, (n,) each, NaN where missing.
+        target: of these rows.
+    """
+    known = {name: values for name, values in numbers.items() if np.isnan(values).mean() <= MISSING}
+    positive = {name: values for name, values in known.items() if np.mean(values <= 0) <= NOT_POSITIVE}
+    return _line("sum", known, target, lambda values: values) or _line("product", positive, target, _logarithm)
+
+
+def _logarithm(values: Floats) -> Floats:
+    return np.log(np.where(values > 0, values, np.nan))
+
+
+def _line(kind: LeakKind, numbers: Numbers, target: CrossFit, transform: Callable[[Floats], Floats]) -> list[Leak]:
+    """A least-squares fit of transformed numbers, in the rows where all of them are known."""
+    if not numbers:
+        return []
+    values, y = transform(np.column_stack(list(numbers.values()))), transform(target.y.astype(np.float64))
+    rows = np.isfinite(values).all(axis=1) & np.isfinite(y)
+    if 2 * rows.sum() < len(rows) or rows.sum() < ROWS_A_COLUMN * len(numbers) or np.ptp(y[rows]) == 0:
+        return []
+    part, values = CrossFit(y[rows], 0, target.fold[rows]), values[rows]
+    score = part.by_line(values)
+    if score < LINE:
+        return []
+    _, weights = least_squares(values, part.y)
+    carries = np.abs(weights) * values.std(axis=0) >= NAMED * part.y.std()
+    _, weights = least_squares(values[:, carries], part.y)
+    columns = tuple(name for name, carry in zip(numbers, carries, strict=True) if carry)
+    return [Leak(kind=kind, columns=columns, weights=tuple(weights), score_name=part.score_name, score=score)]
+
+
+def best_pair(numbers: Numbers, target: CrossFit) -> list[Leak]:
+    """The difference or ratio of two columns that tells classes best; or none.
+
+    Args:
+        numbers: by column, (n,) each, NaN where missing.
+        target: of these rows.
+    """
+    pairs: list[tuple[LeakKind, str, str, NDArray[np.float64]]] = []
+    for (one, a), (other, b) in combinations(numbers.items(), 2):
+        pairs.append(("difference", one, other, a - b))
+        if (b != 0).all():
+            pairs.append(("ratio", one, other, a / b))
+    if not pairs:
+        return []
+    # Where a formula tells the classes, neighbours in its order have the same one.
+    order = np.argsort([values[:COMPARED] for *_, values in pairs], axis=1, kind="stable")
+    classes = target.y[order]
+    agreement = (classes[:, 1:] == classes[:, :-1]).mean(axis=1)
+    tried = [pairs[i] for i in np.argsort(-agreement, kind="stable")[:TRIED]]
+    score, kind, one, other = max(
+        ((target.by_tree(values[:, np.newaxis]), kind, one, other) for kind, one, other, values in tried),
+        key=lambda found: found[0],
+    )
+    return [Leak(kind=kind, columns=(one, other), score_name=target.score_name, score=score)] if score >= PAIR else []

@@ -1,0 +1,77 @@
+"""Reads Parquet files, with the types that they declare."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from wellfit.errors import WellfitError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PART_ROWS = 2**16  # that are read at once
+NUMBERED = "__index_level_"  # how pandas calls a level of the index without a name
+
+
+class ParquetShape(NamedTuple):
+    """The columns of a Parquet file.
+
+    Attributes:
+        names: of the columns, but for levels of the index of pandas without a name: they number the rows of a table
+            that was shuffled or filtered.
+        index_levels: the columns that are levels of that index.
+    """
+
+    names: tuple[str, ...]
+    index_levels: tuple[str, ...]
+
+
+def find_columns(path: Path) -> ParquetShape:
+    """The columns of a Parquet file.
+
+    Raises:
+        WellfitError: the file is damaged, or names two columns alike.
+    """
+    from pyarrow import ArrowException
+    from pyarrow import parquet as arrow_parquet
+
+    try:
+        schema = arrow_parquet.read_schema(path)
+    except (ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+    if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
+        raise WellfitError(f"{path}: two columns are named {twice[0]!r}; rename one")
+    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    levels = {level for level in described if isinstance(level, str)}  # others are ranges, and no columns
+    names = [name for name in schema.names if not name.startswith(NUMBERED)]
+    return ParquetShape(tuple(names), tuple(name for name in names if name in levels))
+
+
+def parquet_parts(path: Path, shape: ParquetShape) -> Iterator[pa.Table]:
+    """Reads the columns of a Parquet file.
+
+    Yields:
+        Its rows in parts; at least one part, be it without rows.
+
+    Raises:
+        WellfitError: the file is damaged.
+    """
+    from pyarrow import ArrowException, Table
+    from pyarrow import parquet as arrow_parquet
+
+    names = list(shape.names)
+    try:
+        with arrow_parquet.ParquetFile(path) as file:
+            yield file.schema_arrow.empty_table().select(names)
+            for batch in file.iter_batches(PART_ROWS, columns=names):
+                yield Table.from_batches([batch])
+    except (ArrowException, OSError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> WellfitError:
+    return WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}")
