@@ -19,6 +19,7 @@ from wellfit.baselines.comparison import (
     conclusion,
     flat,
     gain_in_words,
+    worse_than_a_constant,
 )
 from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
@@ -174,6 +175,8 @@ def _print(
     if compared:
         rate, said = base_rate(compared)[first], conclusion(compared, decision.threshold)
         print(f", of {BASELINES[CONSTANT].title} {rate:.4g}\n{said}")
+        if worse := worse_than_a_constant(metrics, base_rate(compared)):
+            print(f"warning: {worse}")
     else:
         print("\nreports/baseline has no baselines of these data to compare with")
     for sentence in leakage(meta, metrics):
