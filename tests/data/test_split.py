@@ -194,8 +194,8 @@ def test_a_row_that_is_repeated_too_often_for_one_split_is_drawn_alone() -> None
     assert zeros == pytest.approx([180, 60, 60], abs=25)
     assert sum(len(set(x[rows].tolist()) - {0.0}) for rows in assignment.rows.values()) == 175
     assert assignment.warnings == (
-        "299 of 1000 rows equal an earlier row in all their columns, so equal rows may stand in different splits: 1 "
-        "rows that are repeated often are too many for one split",
+        "300 of 1000 rows repeat 1 row too often for one split: they are drawn one by one, so equal rows may stand in "
+        "different splits",
         "525 rows equal an earlier row; each stands in the same split as the first of its kind",
     )
 

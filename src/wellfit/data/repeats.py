@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-LARGEST = 0.5  # of the rows that the smallest part gets: larger units would leave the parts out of balance
+LARGEST = (
+    0.5  # repeats of a row, as a share of the rows of the smallest part; more would leave the parts out of balance
+)
 
 
 def part_large_units(first_equal: Rows, y: Rows | None, shares: Sequence[float]) -> tuple[Rows, int]:
@@ -28,7 +30,7 @@ def part_large_units(first_equal: Rows, y: Rows | None, shares: Sequence[float])
     rows_of_class = np.bincount(label, size)
     if y is not None:
         rows_of_class = np.maximum(rows_of_class, np.sort(np.bincount(y))[: len(rows_of_class)])
-    is_large = (size > 1) & (size > LARGEST * min(shares) * rows_of_class[label])
+    is_large = size - 1 > LARGEST * min(shares) * rows_of_class[label]
     parted = np.where(is_large[unit], np.arange(len(first_equal)), first_equal)
     return parted, int(is_large.sum())
 

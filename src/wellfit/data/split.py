@@ -152,9 +152,12 @@ def _draw_together(first_equal: Rows, raw: RawData, data: DataConfig) -> tuple[R
         part = draw_parts(kept, y, list(shares.values()), data.seed)
         rows = {name: np.flatnonzero(part == number) for number, name in enumerate(shares)}
         if all(len(np.unique(raw.y[each])) == len(raw.class_names) for each in rows.values() if raw.class_names):
-            alone = _repeated(first_equal) - _repeated(kept)
-            sentence = f"{large} rows that are repeated often are too many for one split"
-            return kept, rows, [f"{_drawn_alone(alone, len(kept))}: {sentence}"] if large else []
+            alone = _repeated(first_equal) - _repeated(kept) + large
+            sentence = (
+                f"{alone} of {len(kept)} rows repeat {large} row{'s' * (large > 1)} too often for one split: they are "
+                "drawn one by one, so equal rows may stand in different splits"
+            )
+            return kept, rows, [sentence] if large else []
     return np.arange(len(kept)), {}, [_drawn_alone(_repeated(first_equal), len(kept))]
 
 
