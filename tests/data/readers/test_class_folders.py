@@ -49,7 +49,7 @@ def test_files_labels_and_classes_are_those_of_torchvision(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("train", "val", "test"),
-    [("train", "val", "test"), ("Train", "valid", "TEST"), ("training", "validation", "testing"), ("train", "", "")],
+    [("train", "val", "test"), ("Train", "val", "TEST"), ("train", "", "")],
 )
 def test_the_folders_own_splits(train: str, val: str, test: str, tmp_path: Path) -> None:
     files = [f"{split}/{file}" for split in (test, train, val) if split for file in PETS]
@@ -135,11 +135,12 @@ def test_classes_that_differ_in_case(tmp_path: Path) -> None:
         (["data/train/a/1.png", "data/test/a/1.png"], "data/train has one class only, 'a'"),
         (["data/train/a/1.png", "data/train/b/"], "data/train/b holds no images ("),
         (["data/train/1.png", "data/test/1.png"], "data/train has images, such as train/1.png, but no class folders"),
+        (["data/train_images/1.png", "data/test_images/1.png"], "data/train_images has images, such as train_images/1"),
         (["data/train/", "data/test/a/1.png"], "data/train holds no images ("),
         (["data/train/a/1.png", "data/train/b/1.png", "data/val/"], "data/val holds no images ("),
         (
             ["data/train/a/1.png", "data/cats/1.png", "data/dogs/1.png"],
-            "data has train, the name of a split, beside cats; move it into the splits, or call it train, val or",
+            "data has train, the name of a split, beside cats; move that out of the folder, into the splits, or call",
         ),
         (["data/bus/1.png", "data/Train/1.png"], "data has Train, the name of a split, beside bus; "),
         (
@@ -168,6 +169,8 @@ def test_a_folder_that_will_not_do_is_one_line(files: list[str], fault: str, tmp
 @pytest.mark.parametrize(
     ("train", "val", "test"),
     [
+        ("Train", "valid", "TEST"),
+        ("training", "validation", "testing"),
         ("training_set", "validation_set", "test_set"),
         ("seg_train", "", "seg_test"),
         ("train2017", "val2017", "test2017"),
@@ -176,6 +179,7 @@ def test_a_folder_that_will_not_do_is_one_line(files: list[str], fault: str, tmp
         ("seg_train/seg_train", "", "seg_test/seg_test"),
         ("archive/train", "archive/val", "archive/test"),
         ("train", "", "test/test"),
+        ("asl_alphabet_train/asl_alphabet_train", "", "asl_alphabet_test/images"),
     ],
 )
 def test_splits_by_other_names_are_taken_and_told(train: str, val: str, test: str, tmp_path: Path) -> None:
@@ -192,7 +196,7 @@ def test_splits_by_other_names_are_taken_and_told(train: str, val: str, test: st
     "files",
     [
         ["dev/1.png", "prod/1.png"],
-        ["training data/1.png", "test data/1.png"],
+        ["training data/1.png", "weights/1.png"],
         ["unknown/1.png", "cats/1.png"],
         ["trainset/deep/1.png", "trainset/2.png", "bus/1.png"],
         ["cats/1.png", "cats/test/1.png", "dogs/train/1.png"],
@@ -215,7 +219,9 @@ def test_a_folder_around_all_others_is_looked_into(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("folder", ["test", "test/test", "test/unknown", "test1", "seg_pred", "seg_pred/seg_pred"])
+@pytest.mark.parametrize(
+    "folder", ["test", "test/test", "test/unknown", "test1", "seg_pred", "single_prediction", "test/images"]
+)
 def test_images_without_class_folders_beside_train_are_to_be_predicted(folder: str, tmp_path: Path) -> None:
     files = [f"train/{file}" for file in PETS]
     found = list_images(make(tmp_path, *files, f"{folder}/1.png", f"{folder}/2.png"))
@@ -224,7 +230,7 @@ def test_images_without_class_folders_beside_train_are_to_be_predicted(folder: s
     assert found.splits is not None
     assert set(found.splits) == {"train"}
     outer = folder.partition("/")[0]
-    assert found.warnings == (f"2 images of {outer} have no class: they are predicted, not scored",)
+    assert found.warnings == (f"images without a class in {outer}: 2; they are predicted, not scored",)
 
 
 def test_folders_that_hold_the_same_folders_are_told(tmp_path: Path) -> None:

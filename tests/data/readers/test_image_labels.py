@@ -73,6 +73,7 @@ def test_several_columns_that_may_be_the_classes(read: Read) -> None:
         ("file,label\n1,x\n2,y\n3,x\n7,y\n8,x\n9,y\n10,x\n", "no column names the images, which are called as 1.png"),
         ("file,label\n1,x\n2,y\n1,y\n", "row 4: '1' is 'y', but 'x' in an earlier row; an image has one class"),
         ("file,label\n1,x\n2,x\n", "column 'label' has one class only"),
+        ("file,age\n1,1.5\n2,2.5\n3,4\n", "column 'age' has 3 different values for 3 images, too many for classes"),
         ("file\n1\n2\n", "set data.target to the column that has the classes, as only 'file' is there"),
         ("file,label\n1,x\n2,y\nsame,y\n", "row 4: 'same' names 2 images, a/same.png and b/same.png; write their"),
     ],
@@ -97,7 +98,7 @@ def test_rows_without_an_image_and_images_without_a_row_are_counted(read: Read) 
     assert found.unlabelled == ("3.jpg", "4.png")
     assert found.warnings == (
         "1 of 4 rows of labels.csv name no image in the folder, the first is row 3 ('5'); they are left out",
-        "2 images have no class in labels.csv, the first is 3.jpg: they are predicted, not scored",
+        "images without a class in labels.csv: 2, the first is 3.jpg; they are predicted, not scored",
     )
 
 
@@ -120,6 +121,15 @@ def test_folders_of_splits_are_those_of_the_images(read: Read) -> None:
     assert found.splits.tolist() == ["test", "test", "train", "train"]
 
 
+def test_a_column_of_splits_is_that_of_the_images(read: Read) -> None:
+    table = "file,label,subset\n1,a,Training\n2,b,training\n3,a,validation\n4,b,test_set\n"
+    found = read(table, *ONE_TO_FOUR)
+    assert found.target_name == "label"
+    assert found.splits is not None
+    assert found.splits.tolist() == ["train", "train", "val", "test"]
+    assert found.warnings == ("column 'subset' of labels.csv says which split an image is in",)
+
+
 def test_accents_of_macos_and_of_others_are_one_name(read: Read) -> None:
     composed, decomposed = "caf\xe9", "cafe\u0301"
     found = read(
@@ -129,8 +139,13 @@ def test_accents_of_macos_and_of_others_are_one_name(read: Read) -> None:
     assert unicodedata.is_normalized("NFC", "".join(found.class_names))
 
 
+def test_classes_that_differ_in_case_are_told(read: Read) -> None:
+    (sentence,) = read("f,y\n1,Cat\n2,cat\n3,Cat\n4,cat\n", *ONE_TO_FOUR).warnings
+    assert sentence == "classes 'Cat' and 'cat' differ in upper and lower case only"
+
+
 def test_numbers_of_classes_are_in_their_order(read: Read) -> None:
-    assert read("f,y\n1,10\n2,2\n3,1\n4,2\n", *ONE_TO_FOUR).class_names == ("1", "2", "10")
+    assert read("f,y\n1,10\n2,2\n3,1\n4,2\n5,1\n6,10\n", *ONE_TO_FOUR, "5.png", "6.png").class_names == ("1", "2", "10")
 
 
 def test_where_the_table_may_be(read: Read, data_config: Callable[..., DataConfig], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import difflib
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from wellfit.data.readers.image_files import (
     EXTENSIONS,
     ImageFiles,
     check_folder,
+    differing_in_case,
     files_below,
     is_image,
     joined,
@@ -19,7 +20,7 @@ from wellfit.data.readers.image_files import (
     shown,
 )
 from wellfit.data.readers.image_labels import label_files
-from wellfit.data.readers.split_folders import Role, role_named, split_named
+from wellfit.data.readers.split_folders import Role, is_plain, role_named, roles_named, split_named
 from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
 
@@ -75,13 +76,16 @@ def list_images(folder: Path) -> ImageFiles:
     """
     check_folder(folder)
     files = files_below(folder, "")
-    root = _innermost(files, "", lambda name, level: bool(level.with_images) and not split_named(name))
+    root = _innermost(files, "", lambda path, level: bool(level.with_images) and not split_named(_name(path)))
     splits = _split_folders(folder, root, files)
     parts, unlabelled, warnings = _read_splits(folder, splits, files) if splits else _read_whole(folder, root, files)
     first, *rest = parts.values()  # the whole folder, or train
     tables = label_files(folder, files)
     _check_classes(first, tables)
-    warnings += [*_differing_in_case(first), *(sentence for part in rest for sentence in _missing_classes(first, part))]
+    warnings += [
+        *differing_in_case(tuple(first.images)),
+        *(sentence for part in rest for sentence in _missing_classes(first, part)),
+    ]
     if tables:
         warnings.append(f"{tables[0]} names the images, too: set data.labels to it if it has their classes")
     rows = [
@@ -107,9 +111,12 @@ def _innermost(files: Sequence[str], inside: str, is_wrapper: Callable[[str, _Le
     level = _level(files, inside)
     if len(level.with_images) != 1 or level.has_images:
         return inside
-    (name,) = level.with_images
-    within = joined(inside, name)
-    return _innermost(files, within, is_wrapper) if is_wrapper(name, _level(files, within)) else inside
+    within = joined(inside, level.with_images[0])
+    return _innermost(files, within, is_wrapper) if is_wrapper(within, _level(files, within)) else inside
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _level(files: Sequence[str], inside: str) -> _Level:
@@ -126,10 +133,12 @@ def _split_folders(folder: Path, root: str, files: Sequence[str]) -> dict[Role, 
     """The folder of each split, train first; empty where there are none."""
     level, path = _level(files, root), folder / root
     names, _ = listed(path)
-    role_of: Callable[[str], Role | None] = role_named if _has_named_train(files, root, level) else split_named
+    roles: Mapping[str, Role | None] = {name: split_named(name) for name in names}
+    if _are_splits(other_roles := roles_named(names), files, root, level):
+        roles = other_roles
     found: dict[Role, str] = {}
-    for name in names:
-        if not (role := role_of(name)):
+    for name, role in roles.items():
+        if not role:
             continue
         if role in found:
             raise WellfitError(f"{path} has both {found[role]} and {name} for the {role} split; keep one")
@@ -139,20 +148,19 @@ def _split_folders(folder: Path, root: str, files: Sequence[str]) -> dict[Role, 
     classes = [name for name in level.with_images if name not in found.values()]
     if classes or "train" not in found:
         named = next(iter(found.values()))
-        fault = (
-            f"beside {shown(classes[0])}; move it into the splits, or call it train, val or test if it is one"
-            if classes
-            else "but no train folder; add one"
-        )
+        fault = f"beside {shown(classes[0])}; move that out of the folder, into the splits" if classes else ""
+        fault += ", or call it val or test if it is one" if classes else "but no train folder; add one"
         raise WellfitError(f"{path} has {named}, the name of a split, {fault}, or rename {named} if it is a class")
-    roles: tuple[Role, ...] = (*SPLIT_NAMES, "unlabelled")
-    return {role: joined(root, found[role]) for role in roles if role in found}
+    in_order: tuple[Role, ...] = (*SPLIT_NAMES, "unlabelled")
+    return {role: joined(root, found[role]) for role in in_order if role in found}
 
 
-def _has_named_train(files: Sequence[str], root: str, level: _Level) -> bool:
-    """Whether a folder that may be called after training has class folders, so that the others may be splits, too."""
-    candidates = [name for name in level.with_images if role_named(name) == "train"]
-    return any(not _level(files, joined(root, name)).has_images for name in candidates)
+def _are_splits(roles: Mapping[str, Role], files: Sequence[str], root: str, level: _Level) -> bool:
+    """Whether one that may be called after training has class folders, or all folders are called as splits."""
+    train = [name for name in level.with_images if roles.get(name) == "train"]
+    if any(not _level(files, joined(root, name)).has_images for name in train):
+        return True
+    return bool(train) and len(roles) > 1 and {*level.with_images} <= {*roles}
 
 
 def _read_whole(folder: Path, root: str, files: Sequence[str]) -> _Parts:
@@ -172,16 +180,19 @@ def _read_splits(folder: Path, splits: dict[Role, str], files: Sequence[str]) ->
         if role == "train":
             continue
 
-        def is_wrapper(name: str, level: _Level) -> bool:
-            is_class = _class_name(name) in train.images
-            return not is_class and bool(role_named(name) or set(map(_class_name, level.with_images)) & {*train.images})
+        def is_wrapper(path: str, level: _Level) -> bool:
+            around, name = path.split("/")[-2:]
+            if _class_name(name) in train.images:
+                return False
+            is_by_name = name == around or role_named(name) or is_plain(name)
+            return bool(is_by_name or set(map(_class_name, level.with_images)) & {*train.images})
 
         inside = _innermost(files, path, is_wrapper)
         level = _level(files, inside)
         if role == "unlabelled" or (level.has_images and not level.with_images):
             images = [file for file in files if file.startswith(f"{path}/") and is_image(file)]
             unlabelled += images
-            warnings += [f"{len(images)} images of {shown(path)} have no class: they are predicted, not scored"]
+            warnings += [f"images without a class in {shown(path)}: {len(images)}; they are predicted, not scored"]
         else:
             parts[role] = _read_part(folder, inside, files)
             places[path] = inside
@@ -190,8 +201,8 @@ def _read_splits(folder: Path, splits: dict[Role, str], files: Sequence[str]) ->
 
 
 def _by_other_names(parts: dict[SplitName | None, _Part], places: dict[str, str]) -> list[tuple[SplitName | None, str]]:
-    """The splits whose folder is not called as they mostly are, or stands deeper; all of them where there is one."""
-    usual = all(path == inside and split_named(path) for path, inside in places.items())
+    """The splits and their folders, unless these are called train, val and test and stand at the top."""
+    usual = all(path == inside and path.casefold() in SPLIT_NAMES for path, inside in places.items())
     return [] if usual else list(zip(parts, places.values(), strict=True))
 
 
@@ -251,15 +262,6 @@ def _missing_classes(train: _Part, part: _Part) -> list[str]:
             )
     missing = [name for name in train.images if not part.images.get(name)]
     return [f"{part.path.name} has no images of {', '.join(map(repr, missing))}"] if missing else []
-
-
-def _differing_in_case(part: _Part) -> list[str]:
-    by_lower: dict[str, str] = {}
-    for name in part.images:
-        earlier = by_lower.setdefault(name.casefold(), name)
-        if earlier != name:
-            return [f"classes {earlier!r} and {name!r} differ in upper and lower case only"]
-    return []
 
 
 def _look_like_splits(files: Sequence[str], root: str, part: _Part) -> list[str]:

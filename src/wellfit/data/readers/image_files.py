@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -121,6 +122,16 @@ def listed(path: Path) -> tuple[list[str], list[str]]:
 def joined(inside: str, name: str) -> str:
     """The path of a name in a folder; the empty folder is the one that paths are relative to."""
     return f"{inside}/{name}" if inside else name
+
+
+def differing_in_case(class_names: Sequence[str]) -> list[str]:
+    """Says which classes differ in upper and lower case only."""
+    by_lower: dict[str, str] = {}
+    for name in class_names:
+        earlier = by_lower.setdefault(name.casefold(), name)
+        if earlier != name:
+            return [f"classes {earlier!r} and {name!r} differ in upper and lower case only"]
+    return []
 
 
 def is_image(file: str) -> bool:

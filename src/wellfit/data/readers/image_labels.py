@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.image_files import ImageFiles, check_folder, files_below, is_image, shown
+from wellfit.data.readers.image_files import ImageFiles, check_folder, differing_in_case, files_below, is_image, shown
 from wellfit.data.readers.split_folders import Role, role_named
 from wellfit.data.readers.csv_files import read_csv
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Cells = list[str]  # of a column, empty where missing
 TEXT_TABLES = (".csv", ".tsv")
-LABEL_NAMES = ("label", "labels", "class", "classes", "class_name", "classname", "category", "target")
+LABEL_NAMES = ("label", "labels", "class", "classes", "class_name", "classname", "class_id", "classid", "category")
 ROWS_TRIED = 1000  # of a column, to see whether it names images
 NAMED = 0.5  # share of the rows that must name an image
 
@@ -55,28 +55,43 @@ def list_labelled(folder: Path, data: DataConfig) -> ImageFiles:
     index = _Index(files, os.path.relpath(path.parent, folder))
     columns, first_row = _read(path, data, index)
     names = _columns_of_names(path, columns, index, data.id)
+    others = [name for name in columns if name not in (*names, data.target)]
+    split = next((name for name in others if _are_splits(columns[name])), None)
+    splits = columns.pop(split) if split else []
     target, classes = _column_of_classes(path, columns, names, data.target)
     labels, warnings = _labels(path, columns[names[0]], classes, index, first_row)
     class_names = _sorted_classes({*labels.values()})
+    if len(class_names) > max(2, len(labels) // 2):
+        raise WellfitError(
+            f"{path} column {target!r} has {len(class_names)} different values for {len(labels)} images, too many for "
+            "classes, and numbers are not predicted of images; set data.target to another column"
+        )
     if len(class_names) < 2:
         raise WellfitError(f"{path} column {target!r} has one class only, and a classification needs two or more")
+    warnings += differing_in_case(class_names)
     labelled = [file for file in files if file in labels]
     unlabelled = [file for file in files if file not in labels]
     if unlabelled:
         warnings.append(
-            f"{len(unlabelled)} images have no class in {path.name}, the first is {shown(unlabelled[0])}: they are "
+            f"images without a class in {path.name}: {len(unlabelled)}, the first is {shown(unlabelled[0])}; they are "
             "predicted, not scored"
         )
     if not path.resolve().is_relative_to(folder.resolve()):
         warnings.append(
             f"{path} lies outside of data.path, where DVC does not see that it changes: then run `dvc repro --force`"
         )
+    roles = [_role(file) for file in labelled]
+    if split:
+        warnings.append(f"column {split!r} of {path.name} says which split an image is in")
+        rows = zip(columns[names[0]], splits, strict=True)
+        role_of = {file: role_named(cell) for name, cell in rows for file in index.find(name)}
+        roles = [role_of[file] for file in labelled]
     codes = {name: code for code, name in enumerate(class_names)}
     return ImageFiles(
         files=tuple(labelled),
         labels=np.array([codes[labels[file]] for file in labelled], np.int64),
         class_names=class_names,
-        splits=_splits(labelled),
+        splits=_splits(roles),
         warnings=tuple(warnings),
         unlabelled=tuple(unlabelled),
         target_name=target,
@@ -112,7 +127,7 @@ def label_files(folder: Path, files: Sequence[str]) -> list[str]:
     index, named = _Index(images, ""), {}
     for file in tables:
         with (folder / file).open(encoding="utf-8-sig", errors="replace") as lines:
-            rows = (re.split("[,;\t]", line.replace('"', "")) for line in lines)
+            rows = (re.split("[,;\t]", line.strip().replace('"', "")) for line in lines)
             named[file] = len({found for row in rows if len(row) > 1 for cell in row for found in index.find(cell)})
     return [file for file in sorted(named, key=lambda file: -named[file]) if named[file] >= NAMED * len(images)]
 
@@ -283,12 +298,15 @@ def _sorted_classes(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names, key=int if all(map(str.isdecimal, names)) else None))
 
 
-def _splits(files: Sequence[str]) -> NDArray[np.str_] | None:
-    """The split of each image by its folder; None where there are none but those for training."""
-    roles = [_role(file) for file in files]
-    if "train" not in roles or not {*roles} <= {*SPLIT_NAMES} or len({*roles}) == 1:
-        return None
-    return np.array(roles)
+def _are_splits(cells: Cells) -> bool:
+    roles = {role_named(cell) for cell in {*cells}}
+    return "train" in roles and len(roles) > 1 and roles <= {*SPLIT_NAMES}
+
+
+def _splits(roles: Sequence[Role | None]) -> NDArray[np.str_] | None:
+    """The split of each image; None where there are none but those for training."""
+    found = {*roles}
+    return np.array(roles) if "train" in found and len(found) > 1 and found <= {*SPLIT_NAMES} else None
 
 
 def _role(file: str) -> Role | None:

@@ -1,6 +1,8 @@
 """Folders of splits, told by their names: train and test, and what public data sets call them."""
 
 import re
+from collections import defaultdict
+from collections.abc import Sequence
 from typing import Literal
 
 from wellfit.data.store import SplitName
@@ -32,7 +34,7 @@ OTHER_WORDS: dict[str, Role] = {
     "unknown": "unlabelled",
 }
 WORDS: dict[str, Role] = {**SPLIT_FOLDERS, **OTHER_WORDS}
-FILLERS = {"set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "seg", "split", "folder"}
+FILLERS = frozenset(("set", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "seg", "single"))
 
 
 def split_named(name: str) -> SplitName | None:
@@ -42,5 +44,30 @@ def split_named(name: str) -> SplitName | None:
 
 def role_named(name: str) -> Role | None:
     """The split that a name may stand for, such as training_set, seg_test or val2017; or that of images to predict."""
-    words = [word for word in re.findall(r"[^\W\d_]+", name.casefold()) if word not in FILLERS]
+    words = _words(name)
     return WORDS.get(words[0]) if len(words) == 1 else None
+
+
+def roles_named(names: Sequence[str]) -> dict[str, Role]:
+    """As `role_named`, also of names that have other words in common, such as alphabet_train and alphabet_test."""
+    alike: defaultdict[tuple[str, ...], dict[str, Role]] = defaultdict(dict)
+    for name in names:
+        words = _words(name)
+        roles = [WORDS[word] for word in words if word in WORDS]
+        if len(roles) == 1:
+            alike[tuple(word for word in words if word not in WORDS)][name] = roles[0]
+    return {
+        name: role
+        for rest, found in alike.items()
+        if not rest or len({*found.values()}) == len(found) > 1
+        for name, role in found.items()
+    }
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name says no more than that images are in the folder."""
+    return not _words(name)
+
+
+def _words(name: str) -> list[str]:
+    return [word for word in re.findall(r"[^\W\d_]+", name.casefold()) if word not in FILLERS]
