@@ -42,6 +42,7 @@ def classes(found: ImageFiles) -> dict[str, str]:
         ("filename,width,height,class\n1.png,9,9,x\n2.png,8,9,y\n3.jpg,9,8,x\n4.png,8,8,y\n", "class"),
         ("image,class_id,class_name\n1,0,x\n2,1,y\n3,0,x\n4,1,y\n", "class_name"),
         ("image,x,y\n1,1,0\n2,0,1\n3,1.0,0.0\n4,0,1\n", "class"),
+        (",file,label\n2,1.png,x\n1,2.png,y\n4,3.jpg,x\n3,4.png,y\n", "label"),
         ("1.png,x\n2.png,y\n3.jpg,x\n4.png,y\n", "column 2"),
     ],
 )
@@ -49,6 +50,13 @@ def test_columns_are_found_by_what_they_hold(table: str, target: str, read: Read
     found = read(table, *ONE_TO_FOUR)
     assert classes(found) == {"1.png": "x", "2.png": "y", "3.jpg": "x", "4.png": "y"}
     assert (found.target_name, found.splits, found.unlabelled, found.warnings) == (target, None, (), ())
+
+
+def test_the_table_is_read_as_other_tables_are(read: Read) -> None:
+    found = read("file;label\n1;x\n2;y\n3;x\n4;y\n", *ONE_TO_FOUR)
+    assert found.class_names == ("x", "y")
+    (sentence,) = found.warnings
+    assert sentence.endswith("labels.csv: read with data.separator semicolon, which its header and rows have")
 
 
 def test_columns_that_are_named(read: Read) -> None:

@@ -9,15 +9,15 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.readers.image_files import ImageFiles, check_folder, differing_in_case, files_below, is_image, shown
-from wellfit.data.readers.split_folders import Role, role_named
 from wellfit.data.readers.csv_files import read_csv
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
+from wellfit.data.readers.image_files import ImageFiles, check_folder, differing_in_case, files_below, is_image, shown
+from wellfit.data.readers.split_folders import Role, role_named
 from wellfit.data.readers.tables import read_table
 from wellfit.data.store import SPLIT_NAMES
 from wellfit.errors import WellfitError
@@ -53,7 +53,7 @@ def list_labelled(folder: Path, data: DataConfig) -> ImageFiles:
     if not files:
         raise WellfitError(f"{folder} holds no images")
     index = _Index(files, os.path.relpath(path.parent, folder))
-    columns, first_row = _read(path, data, index)
+    columns, first_row, notes = _read(path, data, index)
     names = _columns_of_names(path, columns, index, data.id)
     others = [name for name in columns if name not in (*names, data.target)]
     split = next((name for name in others if _are_splits(columns[name])), None)
@@ -68,7 +68,7 @@ def list_labelled(folder: Path, data: DataConfig) -> ImageFiles:
         )
     if len(class_names) < 2:
         raise WellfitError(f"{path} column {target!r} has one class only, and a classification needs two or more")
-    warnings += differing_in_case(class_names)
+    warnings = [*notes, *warnings, *differing_in_case(class_names)]
     labelled = [file for file in files if file in labels]
     unlabelled = [file for file in files if file not in labels]
     if unlabelled:
@@ -132,6 +132,14 @@ def label_files(folder: Path, files: Sequence[str]) -> list[str]:
     return [file for file in sorted(named, key=lambda file: -named[file]) if named[file] >= NAMED * len(images)]
 
 
+class _Labels(NamedTuple):
+    """The columns of the file, by name, the number of its first row, and what was guessed of it."""
+
+    columns: dict[str, Cells]
+    first_row: int
+    notes: tuple[str, ...]
+
+
 class _Index:
     """The images that a name in a table may stand for.
 
@@ -174,19 +182,24 @@ def _stem(path: str) -> str:
     return path.rpartition(".")[0]
 
 
-def _read(path: Path, data: DataConfig, index: _Index) -> tuple[dict[str, Cells], int]:
-    """The columns of the file, by name, and the number of its first row; those of one without a header are counted."""
-    separator = "\t" if path.suffix.lower() == ".tsv" else SEPARATORS[data.separator]
-    table, first_row = read_csv(path, separator), FIRST_ROW
-    if any(is_image(name) and index.find(name) for name in table.column_names):
-        names = [f"column {number}" for number in range(1, table.num_columns + 1)]
-        table, first_row = read_csv(path, separator, names), 1
+def _read(path: Path, data: DataConfig, index: _Index) -> _Labels:
+    """Reads the file; columns of one whose first row names an image already are counted."""
+    with path.open(encoding="utf-8-sig", errors="replace") as lines:
+        line = next(lines, "").strip()
+    separator = max(SEPARATORS.values(), key=line.count)
+    first = line.replace('"', "").split(separator)
+    notes: tuple[str, ...] = ()
+    if any(is_image(cell) and index.find(cell) for cell in first):
+        table, first_row = read_csv(path, separator, [f"column {place}" for place, _ in enumerate(first, start=1)]), 1
+    else:
+        read = read_table(path, "csv", Wanted(SEPARATORS[data.separator], data.encoding, "data.labels"))
+        table, first_row, notes = read.table, read.files[0].first_row, read.notes
     missing = {*data.missing, ""}
     columns = {
         name: ["" if cell is None or cell in missing else cell for cell in table.column(name).to_pylist()]
         for name in table.column_names
     }
-    return columns, first_row
+    return _Labels(columns, first_row, notes)
 
 
 def _columns_of_names(path: Path, columns: Mapping[str, Cells], index: _Index, named: str | None) -> list[str]:
@@ -194,7 +207,9 @@ def _columns_of_names(path: Path, columns: Mapping[str, Cells], index: _Index, n
     if named is not None:
         return [_existing(path, columns, "data.id", named)]
     shares = {name: _share_of_names(cells, index) for name, cells in columns.items()}
-    first, *others = [name for name, share in shares.items() if share == max(shares.values())]
+    found = [name for name, share in shares.items() if share == max(shares.values())]
+    # A column that counts the rows from 0 may name 0.png by chance.
+    first, *others = [name for name in found if any(map(is_image, columns[name]))] or found
     if shares[first] < NAMED:
         example = next(filter(None, columns[first]), "")
         raise WellfitError(
