@@ -148,7 +148,7 @@ def test_a_class_must_stand_in_every_split() -> None:
 
 def test_a_class_counts_by_its_distinct_rows() -> None:
     raw = images([*range(50), *[99] * 50])._replace(y=np.array([0] * 50 + [1] * 50), class_names=("a", "b"))
-    with pytest.raises(WellfitError, match="class 'b' has 1 distinct row, too few"):
+    with pytest.raises(WellfitError, match="class 'b' has 1 distinct image, too few"):
         assign_rows(raw, config())
 
 

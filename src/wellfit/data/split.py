@@ -256,11 +256,17 @@ def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) ->
     counts = np.bincount(raw.y[rows], minlength=len(raw.class_names))
     rarest = int(counts.argmin())
     listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    if counts[rarest] < len(SPLIT_NAMES):
+    few, is_images = counts[rarest] < len(SPLIT_NAMES), isinstance(raw.x, np.ndarray)
+    if few and is_images:
+        advice = "add images of it, put them into another class, or remove them"
+    elif few:
         advice = "get more rows of it, leave it out, or count it as another class"
     else:
         advice = "raise data.val_fraction or data.test_fraction, or get more rows"
-    rows_of_it = "1 distinct row" if counts[rarest] == 1 else f"{counts[rarest]} distinct rows"
+    what = f"distinct {'image' if is_images else 'row'}{'' if counts[rarest] == 1 else 's'}"
+    of_it = rows[raw.y[rows] == rarest]
+    example = f", {raw.ids[of_it[0]]}," if is_images and raw.ids is not None and len(of_it) else ","
     return WellfitError(
-        f"class {raw.class_names[rarest]!r} has {rows_of_it}, too few to stand in every split ({listed} rows); {advice}"
+        f"class {raw.class_names[rarest]!r} has {counts[rarest]} {what}{example} too few to stand in every split "
+        f"({listed} rows); {advice}"
     )
