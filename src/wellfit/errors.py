@@ -1,5 +1,7 @@
 """The one exception that a user is meant to read."""
 
+from collections.abc import Sequence
+
 
 class WellfitError(Exception):
     """Bad input or a missing file, said in one line that names what is at fault and what to do.
@@ -15,6 +17,18 @@ class RowsChangedError(WellfitError):
     """New rows are not as the training rows were, and ``--fail-on-drift`` asked for a failure."""
 
     status = 3
+
+
+class BadFilesError(WellfitError):
+    """Some of many files cannot be read.
+
+    Attributes:
+        files: the name of each, and what is wrong with it.
+    """
+
+    def __init__(self, message: str, files: Sequence[tuple[str, str]]) -> None:
+        super().__init__(message)
+        self.files = tuple(files)
 
 
 def one_line(error: Exception) -> str:

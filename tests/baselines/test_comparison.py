@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from wellfit.baselines.comparison import Compared, base_rate, compare, conclusion, difference_in_words, gain_in_words
+from wellfit.baselines.comparison import (
+    Compared,
+    base_rate,
+    compare,
+    conclusion,
+    difference_in_words,
+    gain_in_words,
+    worse_than_a_constant,
+)
 from wellfit.baselines.fit import Fitted
 from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
 from wellfit.metrics.predictions import main_scores_of
@@ -150,3 +158,23 @@ def test_the_second_score_is_told_where_it_disagrees_or_decides(accuracy: float,
     gains = {"accuracy": accuracy, "log_loss": log_loss}
     estimates = {name: Estimate(gain, gain - 0.01, gain + 0.01) for name, gain in gains.items()}
     assert gain_in_words(estimates, "A", "B") == words
+
+
+@pytest.mark.parametrize(
+    ("scores", "said"),
+    [
+        ({"r2": -0.31}, "the network is worse than a constant: R² is -0.31, below 0"),
+        ({"r2": 0.01}, ""),
+        (
+            {"roc_auc": 0.52, "log_loss": 0.9},
+            "the network is worse than a constant: log loss 0.9 instead of 0.693, and R",
+        ),
+        ({"roc_auc": 0.52, "log_loss": 0.6}, ""),
+        ({"roc_auc": 0.95, "log_loss": 0.9}, ""),  # a rare class with a weight of its own
+        ({"roc_auc": None, "log_loss": 0.9}, ""),  # a single class
+    ],
+)
+def test_a_network_that_has_learned_nothing_is_told(scores: dict[str, float | None], said: str) -> None:
+    found = worse_than_a_constant(scores, {"log_loss": 0.693})
+    assert found.startswith(said)
+    assert bool(found) == bool(said)

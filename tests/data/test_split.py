@@ -148,21 +148,63 @@ def test_a_class_must_stand_in_every_split() -> None:
 
 def test_a_class_counts_by_its_distinct_rows() -> None:
     raw = images([*range(50), *[99] * 50])._replace(y=np.array([0] * 50 + [1] * 50), class_names=("a", "b"))
-    with pytest.raises(WellfitError, match="class 'b' has 1 distinct row, too few"):
+    with pytest.raises(WellfitError, match="class 'b' has 1 distinct image, too few"):
         assign_rows(raw, config())
 
 
-@pytest.mark.parametrize("how", ["random", "group", "time"])
-def test_equal_rows_that_are_the_rule_are_rows_like_any_others(how: str) -> None:
-    """Three columns of four categories tell 64 kinds of a thousand rows apart."""
+def repeating(**changes: Any) -> RawData:
+    """A thousand rows of a hundred kinds, of which the first ones are the most frequent."""
     random = np.random.default_rng(0)
-    groups, times = np.arange(1000) % 200, np.arange(1000.0)
-    raw = table(random.integers(0, 4, (1000, 3)), random.integers(0, 2, 1000))
-    raw = raw._replace(groups=groups if how == "group" else None, times=times if how == "time" else None)
-    assignment = assign_rows(raw, config(**{how: "c"} if how != "random" else {}))
+    return table(random.random(1000) ** 1.5 // 0.01, random.integers(0, 2, 1000))._replace(**changes)
+
+
+@pytest.mark.parametrize("folds", [None, 5])
+def test_many_equal_rows_stay_together_in_splits_of_the_right_size(folds: int | None) -> None:
+    raw = repeating()
+    assignment = assign_rows(raw, config(folds=folds))
+    assert all_rows(assignment) == list(range(1000))
+    kinds = [find_duplicates(raw.x)[rows] for rows in assignment.rows.values()]
+    if folds:
+        assert assignment.folds is not None
+        kinds = [kinds[1], kinds[2], *(kinds[0][assignment.folds == fold] for fold in range(1, folds))]
+    assert sum(len(set(part.tolist())) for part in kinds) == 100
+    for part, size in zip(kinds, [160, 200, 160, 160, 160, 160] if folds else [600, 200, 200], strict=True):
+        assert len(part) == pytest.approx(size, abs=20)
+    assert assignment.warnings == (
+        "900 rows equal an earlier row; each stands in the same split as the first of its kind",
+    )
+
+
+@pytest.mark.parametrize("how", ["group", "time", "published"])
+def test_many_equal_rows_are_rows_like_any_others_where_something_else_parts_them(how: str) -> None:
+    splits = np.repeat(["train", "test"], [800, 200]) if how == "published" else None
+    groups = np.arange(1000) % 200 if how == "group" else None
+    raw = repeating(groups=groups, times=np.arange(1000.0) if how == "time" else None, splits=splits)
+    assignment = assign_rows(raw, config(**{how: "c"} if splits is None else {"val": 0.25}))
     assert [len(rows) for rows in assignment.rows.values()] == [600, 200, 200]
     (sentence,) = assignment.warnings
     assert "of 1000 rows equal an earlier row in all their columns, so equal rows may stand in different" in sentence
+
+
+def test_a_row_that_is_repeated_too_often_for_one_split_is_drawn_alone() -> None:
+    x = np.concatenate([np.zeros(300), np.repeat(np.arange(1, 176), 4)])
+    assignment = assign_rows(table(x, np.arange(1000) % 2), config())
+    assert [len(rows) for rows in assignment.rows.values()] == pytest.approx([600, 200, 200], abs=3)
+    zeros = [int((x[rows] == 0).sum()) for rows in assignment.rows.values()]
+    assert zeros == pytest.approx([180, 60, 60], abs=25)
+    assert sum(len(set(x[rows].tolist()) - {0.0}) for rows in assignment.rows.values()) == 175
+    assert assignment.warnings == (
+        "300 of 1000 rows repeat 1 row too often for one split: they are drawn one by one, so equal rows may stand in "
+        "different splits",
+        "525 rows equal an earlier row; each stands in the same split as the first of its kind",
+    )
+
+
+def test_equal_rows_are_drawn_alone_where_a_class_would_miss_a_split() -> None:
+    """Of three rows of a class, shares of 20 % of them are less than one."""
+    assignment = assign_rows(table(np.arange(1000) // 2, np.repeat([0, 1], [997, 3])), config(seed=1))
+    (sentence,) = assignment.warnings
+    assert sentence.startswith("500 of 1000 rows equal an earlier row in all their columns, so equal rows may stand in")
 
 
 def test_a_given_split_that_only_repeats_another_is_refused() -> None:

@@ -15,11 +15,15 @@ from wellfit.metrics.intervals import (
 
 
 def mean_of(x: FloatArray) -> Scores:
-    return lambda weights: {"mean": float(weights @ x / weights.sum())}
+    return lambda weights: {"mean": weights @ x / weights.sum(-1)}
 
 
 def share_of(hits: FloatArray) -> Scores:
-    return lambda weights: {"accuracy": float(weights @ hits / weights.sum())}
+    return lambda weights: {"accuracy": weights @ hits / weights.sum(-1)}
+
+
+def constant(value: float) -> Scores:
+    return lambda weights: {"r2": np.full(weights.shape[:-1], value)}
 
 
 def test_paired_differences_are_those_of_the_same_resamples() -> None:
@@ -41,7 +45,7 @@ def test_paired_differences_weigh_rows_and_may_be_unknown() -> None:
     x, y, weights = np.arange(4.0), np.array([5.0, 1.0, 2.0, 4.0]), np.array([0, 1, 0, 3], np.float32)
     found = paired_difference(mean_of(y), mean_of(x), 4, 200, 0, weights)["mean"]
     assert found == pytest.approx((0.75, 0.0, 1.0))
-    nothing = paired_difference(lambda _: {"r2": math.nan}, lambda _: {"r2": 1.0}, 4, 100, 0)["r2"]
+    nothing = paired_difference(constant(math.nan), constant(1.0), 4, 100, 0)["r2"]
     assert all(math.isnan(number) for number in nothing)
     assert not nothing.excludes_zero
 

@@ -234,7 +234,7 @@ def test_intervals_are_quantiles_of_repeated_rows():
     x = random.normal(size=50)
     drawn = np.random.default_rng(9)
     means = [x[drawn.integers(50, size=50)].mean() for _ in range(300)]
-    intervals = bootstrap_intervals(lambda weights: {"mean": float((x * weights).sum() / weights.sum())}, 50, 300, 9)
+    intervals = bootstrap_intervals(lambda weights: {"mean": (x * weights).sum(-1) / weights.sum(-1)}, 50, 300, 9)
     assert intervals["mean_low"] == pytest.approx(np.quantile(means, 0.025))
     assert intervals["mean_high"] == pytest.approx(np.quantile(means, 0.975))
 

@@ -30,6 +30,13 @@ def test_a_table_for_each_main_score(tmp_path: Path, classes: tuple[str, ...]) -
         assert score_name(name) in table.header
 
 
+def test_it_is_told_that_a_constant_is_better(tmp_path: Path) -> None:
+    run = with_baselines(made_up(tmp_path, classes=()))
+    found = baselines(run._replace(metrics=run.metrics | {"r2": -0.5}))
+    assert found is not None
+    assert found["conclusion"].endswith(". The network is worse than a constant: R² is −0.5, below 0.")
+
+
 def test_the_constant_stands_beside_every_score(tmp_path: Path) -> None:
     run = with_baselines(made_up(tmp_path, classes=("a", "b", "c")))
     table = results(run)["scores"]

@@ -353,6 +353,7 @@ CONTRADICTIONS = [
     ),
     (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
     (["data.name=csv"], "data.target must name the column to predict, as data.name is csv, got null"),
+    (["data.labels=labels.csv"], "data.labels names a file of the classes of images, but data.name is digits; set it"),
     (["data.task=binary"], "data.task binary is for fashion_mnist and mnist, not for data.name digits; use auto"),
     (["data.task=regression"], "data.task regression does not fit data.name digits, which is a classification"),
     ([*OWN, "data.drop=[price]"], "a column must be named once among data.target, id, weight, group"),

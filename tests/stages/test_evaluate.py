@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from PIL import Image
 from sklearn import metrics as sk
 
 from wellfit import tracking
@@ -243,6 +244,24 @@ def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
         sk.root_mean_squared_error(actual, predicted, sample_weight=weights), rel=1e-5
     )
     assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(actual, predicted, sample_weight=weights), rel=1e-5)
+
+
+def test_images_without_a_class_are_predicted_and_not_scored(project: Path) -> None:
+    random = np.random.default_rng(0)
+    files = [f"train/{name}/{i}.png" for name in ("dark", "light") for i in range(20)] + ["test/a.png", "test/b.png"]
+    for file in files:
+        path = project / "own" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        low = 0 if "dark" in file or file.endswith("a.png") else 150
+        Image.fromarray(random.integers(low, low + 100, (4, 4), np.uint8)).save(path)
+    own = [f"data.path={project / 'own'}", "data.image_size=4"]
+    meta = prepare(load_params(PARAMS_FILE, ["data.name=images", *own]).data, project / "raw", project / "processed")
+    run(project / "processed", "images", *own, "optim.lr=0.03")
+    assert len(predictions(project)) == meta.split_sizes["test"] == 8
+    with (project / "reports/evaluate/unlabelled.csv").open() as file:
+        found = list(csv.DictReader(file))
+    assert [(row["id"], row["predicted"]) for row in found] == [("test/a.png", "dark"), ("test/b.png", "light")]
+    assert all(float(row["p_dark"]) + float(row["p_light"]) == pytest.approx(1, abs=1e-5) for row in found)
 
 
 def test_pictures_of_another_task_go(project: Path, prepared: Path, take: Take) -> None:

@@ -28,9 +28,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return leave_model(root)[0]
 
 
-def run(folder: Path, path: Path, *, proba: bool = False, interval: bool = False, formulas: bool = False) -> Path:
+def run(
+    folder: Path,
+    path: Path,
+    *,
+    proba: bool = False,
+    interval: bool = False,
+    formulas: bool = False,
+    skips_bad_files: bool = False,
+) -> Path:
     output = path.parent / "out" / "predictions.csv"
-    predict(Options(path, output, folder, proba, interval, formulas))
+    predict(Options(path, output, folder, proba, interval, formulas, skips_bad_files=skips_bad_files))
     return output
 
 
@@ -97,7 +105,9 @@ def test_rows_without_ids_are_counted(
     assert "note: column 'id' is not there: rows are counted from 0" in capsys.readouterr().out
 
 
-def test_images_are_called_by_their_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_called_by_their_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(stage, "IMAGES_AT_ONCE", 7)
     pictures = image_folder(tmp_path / "pictures", 30)
     images = ["data.name=images", f"data.path={pictures}", "data.target=null", "data.id=null"]
@@ -110,6 +120,21 @@ def test_images_are_called_by_their_paths(tmp_path: Path, monkeypatch: pytest.Mo
     (pictures / "cat" / "1.png").write_bytes(b"no picture")
     with pytest.raises(WellfitError, match=r"cat/1\.png is not an image that can be read"):
         run(folder, pictures)
+    (pictures / "dog" / "2.png").write_bytes(b"")
+    (pictures / "notes.txt").touch()
+    with pytest.raises(WellfitError, match=r"1 more of 30 images cannot be read, all are listed in .*\.bad_files\.csv"):
+        run(folder, pictures)
+    written = run(folder, pictures, skips_bad_files=True)
+    assert sorted({*out["id"]} - {*pd.read_csv(written)["id"]}) == ["cat/1.png", "dog/2.png"]
+    assert pd.read_csv(written.with_suffix(".bad_files.csv"))["file"].tolist() == ["cat/1.png", "dog/2.png"]
+    said = capsys.readouterr().out
+    assert "note: 1 files are not images and are passed over, the first is notes.txt" in said
+    assert f"all are listed in {written.with_suffix('.bad_files.csv')}; they have no line in {written}" in said
+    only = tmp_path / "only"
+    only.mkdir()
+    (only / "a.png").touch()
+    with pytest.raises(WellfitError, match=r"only/a\.png is empty; .*: there is nothing to predict"):
+        run(folder, only, skips_bad_files=True)
     with pytest.raises(WellfitError, match=r"images takes images: --input must be a folder of them, got .*0\.png"):
         run(folder, pictures / "dog" / "0.png")
 

@@ -142,12 +142,12 @@ def test_the_verdict_is_printed_kept_and_tagged(
     project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run(project, prepared, "optim.lr=1e-6")
-    (warning,) = json.loads((project / "reports/train/verdict.json").read_text())["warnings"]
-    assert warning["kind"] == "under-fitting"
+    warning, other = json.loads((project / "reports/train/verdict.json").read_text())["warnings"]
+    assert (warning["kind"], other["kind"]) == ("under-fitting", "worse than a constant")
     text = f"under-fitting: {warning['text']}"
     assert f"warning: {text}\n" in capsys.readouterr().out
     tags = trained(project).data.tags
-    assert tags["wellfit.verdict"] == text
+    assert tags["wellfit.verdict"] == f"{text}\nworse than a constant: {other['text']}"
     assert f"- **under-fitting**: {warning['text']}" in tags["mlflow.note.content"]
     assert tags["mlflow.note.content"].startswith("`mlp` trained on `moons`: the weights of epoch ")
 

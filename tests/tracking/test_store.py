@@ -38,6 +38,33 @@ def test_inside_an_experiment_folder_the_store_is_at_dvc_root(tmp_path: Path, mo
     assert tracking.store_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
 
 
+@pytest.mark.parametrize("name", ["my 50% projé #1 [x]", "a%20b?c", "50%", "a+b&c=d;e", "%41%%"])
+def test_the_store_is_in_a_project_whatever_that_is_called(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy.engine import make_url
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
+    assert make_url(tracking.store_uri()).database == str(tmp_path / name / "mlflow.db")
+
+
+def test_no_other_folder_is_made_beside_a_project_with_blanks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meta: Meta
+) -> None:
+    project = tmp_path / "my 50% projé #1 [x]"
+    project.mkdir()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(project)
+    open_client.cache_clear()
+    with tracking.start_run("train", "a run", meta) as run:
+        (project / "file").touch()
+        run.log_file(Path("file"), "folder")
+    open_client.cache_clear()
+    assert (project / "mlartifacts" / run.id / "artifacts" / "folder" / "file").is_file()
+    assert os.listdir(tmp_path) == [project.name]
+
+
 def test_a_server_that_is_not_there_is_one_line(meta: Meta, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")

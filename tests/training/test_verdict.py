@@ -1,6 +1,5 @@
 """What is said of curves: of such made by hand, and of real trainings that go well or wrong."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,8 @@ import numpy as np
 import pytest
 
 from wellfit.settings.params import load_params
+from wellfit.training.advice import Settings
+from wellfit.training.curves import Classes, Constant
 from wellfit.training.layers import Layers, LayerStatistics
 from wellfit.training.setup import begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
@@ -32,6 +33,8 @@ def judge(
     classes: int = 3,
     layers: Sequence[Layers] = (),
     epochs: int | None = None,
+    constant: Constant | None = None,
+    settings: Settings | None = None,
 ) -> list[Finding]:
     """The verdict on curves; by default those of a training that goes well."""
     n = len(np.atleast_1d(train_loss))
@@ -45,7 +48,9 @@ def judge(
         f"val/{score}": np.full(n, scores[1]),
     }
     history = [{name: float(values[i]) for name, values in columns.items()} for i in range(n)]
-    return verdict(history, layers, int(np.argmin(val_loss)) + 1, n if epochs is None else epochs, classes)
+    best = int(np.argmin(val_loss)) + 1
+    n_epochs = n if epochs is None else epochs
+    return verdict(history, layers, best, n_epochs, classes, constant=constant, settings=settings)
 
 
 def kinds(findings: Sequence[Finding]) -> list[str]:
@@ -200,12 +205,101 @@ def test_nothing_is_said_of_a_training_that_goes_well(curves: dict[str, Any]) ->
     assert judge(**curves) == []
 
 
-def test_each_key_that_is_named_is_a_key() -> None:
-    keys = load_params(SHIPPED).flat()
-    source = Path(verdict.__code__.co_filename).read_text(encoding="utf-8")
-    named = set(re.findall(r"\b(?:model|optim|train|regularize|loss|schedule)\.[a-z_]\w*", source))
-    assert len(named) > 10
-    assert named <= set(keys)
+UNEQUAL = Classes(("no", "yes"), (970, 30), (200, 20))
+
+
+def judge_unequal(
+    auc: tuple[float, float],
+    balanced: tuple[float, float] = (0.55, 0.53),
+    counts: Classes = UNEQUAL,
+    val_loss: Curve = FALLING + 0.02,
+    **more: Any,
+) -> list[Finding]:
+    """The verdict on curves whose balanced accuracy and ROC AUC are those of training and validation rows."""
+    scores = {"train/balanced_accuracy": balanced[0], "val/balanced_accuracy": balanced[1]}
+    scores |= {"train/roc_auc": auc[0], "val/roc_auc": auc[1], "grad_norm": 1.0, "lr": 0.01}
+    losses = np.broadcast_to(FALLING, EPOCHS), np.broadcast_to(val_loss, EPOCHS)
+    history = [
+        scores | {"train/loss": float(train), "val/loss": float(val)} for train, val in zip(*losses, strict=True)
+    ]
+    classes = len(counts.names)
+    return verdict(history, (), int(np.argmin(losses[1])) + 1, EPOCHS, classes, counts=counts, **more)
+
+
+def test_a_rare_class_is_judged_by_the_order_of_the_rows() -> None:
+    (found,) = judge_unequal((0.96, 0.95))
+    assert found.kind == "rare class"
+    assert found.text == (
+        "class 'yes' has 3 % of the training rows and is hardly ever predicted: on validation rows balanced_accuracy "
+        "is 0.53, though roc_auc is 0.95: set loss.class_weights balanced, evaluate.threshold f1 or train.monitor "
+        "val/average_precision"
+    )
+    assert judge_unequal((0.96, 0.95), balanced=(0.8, 0.7)) == []
+    assert judge_unequal((0.96, 0.95), settings={"evaluate.threshold": "f1"}) == []
+    (found,) = judge_unequal((0.55, 0.52))
+    assert found.kind == "under-fitting"
+    assert (
+        "roc_auc is 0.55 on training rows and 0.52 on validation rows, where a constant prediction has 0.5"
+        in found.text
+    )
+    equal = Classes(("no", "yes"), (700, 300), (150, 70))
+    assert kinds(judge_unequal((0.96, 0.95), counts=equal)) == ["under-fitting"]
+
+
+@pytest.mark.parametrize(("val_auc", "rare", "is_over_fitting"), [(0.7, 400, True), (0.7, 20, False), (0.5, 20, True)])
+def test_an_auc_of_few_rows_must_be_lower_to_show_over_fitting(
+    val_auc: float, rare: int, is_over_fitting: bool
+) -> None:
+    counts = Classes(("no", "yes"), (970, 30), (20 * rare, rare))
+    assert ("over-fitting" in kinds(judge_unequal((0.99, val_auc), counts=counts))) == is_over_fitting
+
+
+def test_over_fitting_cannot_be_told_by_two_rows() -> None:
+    rising = FALLING + np.linspace(0, 0.6, EPOCHS)
+    assert kinds(judge_unequal((0.96, 0.95), (0.9, 0.9), val_loss=rising)) == ["over-fitting"]
+    two = Classes(("no", "yes"), (970, 30), (218, 2))
+    (found,) = judge_unequal((0.99, 0.6), (0.9, 0.9), two, val_loss=rising)
+    assert found.kind == "few rows to validate"
+    assert found.text.startswith(
+        "only 2 of 220 validation rows are of another class than 'no', so their loss and scores"
+    )
+    three = Classes(("a", "b", "c"), (500, 480, 20), (100, 100, 1))  # rows of a and b are enough
+    assert kinds(judge_unequal((0.9, 0.9), (0.9, 0.9), three, val_loss=rising)) == ["over-fitting"]
+
+
+def test_of_many_classes_with_rare_ones_the_loss_decides() -> None:
+    counts = Classes(("a", "b", "c"), (500, 490, 10), (100, 98, 2))
+    history = {"train/balanced_accuracy": 0.34, "val/balanced_accuracy": 0.34, "grad_norm": 1.0, "lr": 0.01}
+    epochs = [history | {"train/loss": float(loss), "val/loss": float(loss)} for loss in FALLING]
+
+    def judged(constant: Constant | None) -> list[str]:
+        return kinds(verdict(epochs, (), EPOCHS, EPOCHS, 3, counts=counts, constant=constant))
+
+    assert judged(None) == ["under-fitting"]
+    assert judged(Constant(0.75, 0.75)) == []
+    assert judged(Constant(0.055, 0.055)) == ["under-fitting"]
+
+
+def test_a_training_that_ends_worse_than_a_constant() -> None:
+    flat = np.full(EPOCHS, 0.8)
+    found = judge(flat, flat, scores=(0.51, 0.5), classes=2, constant=Constant(0.69, 0.69))
+    assert kinds(found) == ["under-fitting", "worse than a constant"]
+    assert found[1].text == (
+        "val/loss is 0.8 in epoch 1, whose weights are kept, where the shares of the classes as a prediction for every "
+        "row would have 0.69"
+    )
+    assert kinds(judge(flat, flat, scores=(0.51, 0.5), classes=2, constant=Constant(0.69, 0.81))) == ["under-fitting"]
+    (found_alone,) = judge(flat, flat, scores=(0.4, 0.3), classes=0, constant=Constant(1, 0.7))
+    assert found_alone.kind == "worse than a constant"
+    assert "the mean of the targets as a prediction for every row would have 0.7: set train.monitor" in found_alone.text
+
+
+def test_what_is_set_already_is_not_advised() -> None:
+    settings = {"model.dropout": 0.9, "optim.weight_decay": 0.1, "model.hidden": [8]}
+    (found,) = judge(scores=(0.99, 0.7), settings=settings)
+    assert found.text.endswith(": raise optim.weight_decay, or take a smaller network by model.hidden")
+    (found,) = judge(scores=(0.99, 0.7), settings={})
+    assert found.text.endswith("0.7 on validation rows")
 
 
 def train(prepared: Path, name: str, *overrides: str) -> list[Finding]:

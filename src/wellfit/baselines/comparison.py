@@ -14,6 +14,8 @@ from wellfit.metrics.predictions import main_scores_of, scores_of
 from wellfit.metrics.scores import FloatArray
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD
 
+NO_ORDER = 0.55  # ROC AUC below which rows are hardly in order; 0.5 is chance
+
 
 class Compared(NamedTuple):
     """A baseline on the test rows.
@@ -111,6 +113,24 @@ def conclusion(compared: Sequence[Compared], threshold: float = DEFAULT_THRESHOL
     rival = _best_on_validation(compared)
     said = gain_in_words(rival.gains, "the network", rival.title, advice=" here; use it")
     return said if threshold == DEFAULT_THRESHOLD else f"{said} (both at a threshold of {DEFAULT_THRESHOLD})"
+
+
+def worse_than_a_constant(metrics: Mapping[str, float | None], constant: Mapping[str, float | None]) -> str:
+    """That the network has learned nothing, in a sentence; empty where it has, or where that cannot be told.
+
+    Of numbers R² says so. Of classes the probabilities of a good network may be worse than the shares of the classes,
+    as with weights of classes; so its order of the rows has to be as bad.
+
+    Args:
+        metrics: of the network on the test rows.
+        constant: of the constant, as `base_rate` has them.
+    """
+    r2, auc, loss, rate = (metrics.get("r2"), metrics.get("roc_auc"), metrics.get("log_loss"), constant.get("log_loss"))
+    if r2 is not None and r2 < 0:
+        return f"the network is worse than a constant: R² is {r2:.2g}, below 0"
+    if auc is not None and auc < NO_ORDER and loss is not None and rate is not None and loss > rate:
+        return f"the network is worse than a constant: log loss {loss:.3g} instead of {rate:.3g}, and ROC AUC {auc:.3g}"
+    return ""
 
 
 def gain_in_words(gains: Mapping[str, Estimate], one: str, other: str, advice: str = "") -> str:

@@ -26,6 +26,13 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--separator", choices=SEPARATORS, help="between the cells of a CSV file; default: that of the training file"
     )
+    parser.add_argument(
+        "--bad-files",
+        "--bad_files",
+        choices=("refuse", "skip"),
+        default="refuse",
+        help="images that cannot be read; default: %(default)s",
+    )
     parser.add_argument("--check", **yes_or_no("compare the rows with the training rows: have they changed?"))
     parser.add_argument(
         "--fail-on-drift",
@@ -48,6 +55,7 @@ def _predict(args: Namespace) -> None:
             formulas=args.formulas,
             check=args.check or args.fail_on_drift,
             fail_on_drift=args.fail_on_drift,
+            skips_bad_files=args.bad_files == "skip",
             separator=args.separator,
         )
     )

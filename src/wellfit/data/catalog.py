@@ -12,8 +12,7 @@ from wellfit.data.readers.bundled import (
     read_arrays,
     shipped_table,
 )
-from wellfit.data.readers.image_files import describe_folder
-from wellfit.data.readers.images import read_own_images
+from wellfit.data.readers.images import describe_folder, read_own_images
 from wellfit.data.readers.own_table import describe_csv, describe_parquet, read_own_table
 from wellfit.data.readers.published import read_adult, read_california, read_cifar10, read_idx_files
 

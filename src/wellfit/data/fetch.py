@@ -74,7 +74,7 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
         return
     with replacing(folder) as new:
         if entry.describe is not None:
-            write_json(new / "source.json", {"path": data.path} | entry.describe(Path(data.path)))
+            write_json(new / "source.json", {"path": data.path} | entry.describe(data))
         if entry.load is not None:
             save_arrays(entry.load(data), entry, new)
         for package in entry.packages:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.raw import RawData
+from wellfit.data.repeats import draw_parts
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 
@@ -14,7 +15,9 @@ Rows = NDArray[np.int64]
 UNVALIDATED = -1  # of the oldest rows, which nothing older could predict
 
 
-def cut_folds(pool: Rows, first_equal: Rows, raw: RawData, data: DataConfig) -> tuple[Rows, Rows]:
+def cut_folds(
+    pool: Rows, first_equal: Rows, raw: RawData, data: DataConfig, *, by_rows: bool = False
+) -> tuple[Rows, Rows]:
     """Cuts rows into ``data.folds`` folds, each of which validates the model that is trained on the others.
 
     Classes are spread evenly. Rows of one group stay in one fold, or else rows with equal x. With times, fold 0 has the
@@ -27,6 +30,7 @@ def cut_folds(pool: Rows, first_equal: Rows, raw: RawData, data: DataConfig) -> 
         first_equal: for each row of the data set the number of the first row with equal x.
         raw: the data set.
         data: the number of folds and the seed.
+        by_rows: whether folds have equal numbers of rows, as where many are equal, not of distinct rows.
 
     Returns:
         Numbers of rows, rising, and the fold of each, -1 of a row that is in none.
@@ -43,6 +47,9 @@ def cut_folds(pool: Rows, first_equal: Rows, raw: RawData, data: DataConfig) -> 
         np.minimum.at(newest, unit, age)
         kept = age == newest[unit]
         pool, fold = pool[kept], fold[kept]
+    elif by_rows:
+        y = raw.y[pool] if raw.class_names else None
+        fold = draw_parts(first_equal[pool], y, [1 / data.folds] * data.folds, data.seed)
     else:
         units = (first_equal if raw.groups is None else raw.groups)[pool]
         fold = _drawn(pool, units, raw, data)

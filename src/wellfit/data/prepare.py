@@ -11,13 +11,24 @@ from wellfit.data.encode import encode, fit_columns
 from wellfit.data.leakage import find_leaks, in_words
 from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, row_in_file, verify
+from wellfit.data.readers.images import BAD_FILES
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Column, Meta, Source, Split, SplitName, save_meta, save_split
+from wellfit.data.store import (
+    Column,
+    Meta,
+    Source,
+    Split,
+    SplitName,
+    file_sha256,
+    save_meta,
+    save_split,
+    save_unlabelled,
+)
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
-from wellfit.files import replacing
+from wellfit.files import replacing, write_csv
 
 QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown
@@ -71,6 +82,11 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             folds = assignment.folds if name == "train" else None
             split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights, folds)
             manifest |= save_split(folder, name, split)
+        if source.unlabelled is not None:
+            manifest |= save_unlabelled(folder, source.unlabelled.x, source.unlabelled.ids)
+        if source.bad_files:
+            write_csv(folder / BAD_FILES, ["file", "fault"], source.bad_files)
+            manifest[BAD_FILES] = file_sha256(folder / BAD_FILES)
         meta = Meta(
             name=data.name,
             kind=kind,

@@ -78,6 +78,18 @@ def row_in_file(files: Sequence[FileRows], index: int) -> str:
     return f"{file.path} row {file.first_row + int(index) - file.start}"
 
 
+class Unlabelled(NamedTuple):
+    """Images without a class, which are predicted and not scored.
+
+    Attributes:
+        x: uint8 (m, channels, height, width).
+        ids: (m,) paths, as text.
+    """
+
+    x: NDArray[np.uint8]
+    ids: NDArray[np.str_]
+
+
 class RawData(NamedTuple):
     """A whole data set in memory, n rows.
 
@@ -97,6 +109,8 @@ class RawData(NamedTuple):
             yet to be made, are categoricals.
         left_out: columns of the user's own table that are not among them and could be, such as constant ones.
         files: of the user's own table.
+        unlabelled: of the user's own images, those without a class, where there are some.
+        bad_files: of the user's own images, what cannot be read and is left out: its name, and what is wrong with it.
     """
 
     x: NDArray[Any] | pd.DataFrame
@@ -112,6 +126,8 @@ class RawData(NamedTuple):
     sources: tuple[Source, ...] = ()
     left_out: tuple[str, ...] = ()
     files: tuple[FileRows, ...] = ()
+    unlabelled: Unlabelled | None = None
+    bad_files: tuple[tuple[str, str], ...] = ()
 
 
 class Arrays(NamedTuple):
@@ -157,7 +173,7 @@ class Entry(NamedTuple):
     binary_class_names: tuple[str, ...] = ()
     packages: tuple[Package, ...] = ()
     load: Callable[[DataConfig], Arrays] | None = None
-    describe: Callable[[Path], dict[str, Any]] | None = None
+    describe: Callable[[DataConfig], dict[str, Any]] | None = None
 
     @property
     def files(self) -> tuple[RawFile, ...]:

@@ -63,6 +63,8 @@ class DataConfig(Config):
     time: Name | None
     day_first: bool | None
     text: Literal["drop", "hash"]
+    labels: Name | None
+    bad_files: Literal["refuse", "skip"]
     image_size: Annotated[Widths, Field(min_length=2, max_length=2), BeforeValidator(_as_square)] | None
     channels: Channels
     max_categories: int = Field(ge=2, le=10_000)
@@ -118,7 +120,17 @@ RULES = [
         lambda p, _: p.data.entry.is_own_table and p.data.target is None,
         "data.target must name the column to predict, as data.name is {data.name}, got null",
     ),
-    *(_own_table_only(role) for role in ROLES if role != "target"),
+    *(_own_table_only(role) for role in ROLES if role not in ("target", "id")),
+    Rule(
+        ("data.name", "data.id", "data.labels"),
+        lambda p, _: not p.data.entry.is_own_table and p.data.labels is None and p.data.id is not None,
+        "data.id names a column of a csv or parquet file, but data.name is {data.name}; set it to null",
+    ),
+    Rule(
+        ("data.name", "data.labels"),
+        lambda p, _: p.data.labels is not None and p.data.name != "images",
+        "data.labels names a file of the classes of images, but data.name is {data.name}; set it to null",
+    ),
     Rule(
         ("data.name", "data.task"),
         lambda p, _: p.data.task == "binary" and not p.data.entry.binary_class_names,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.folds import cut_folds
 from wellfit.data.raw import RawData
+from wellfit.data.repeats import draw_parts, part_large_units
 from wellfit.data.settings import DataConfig
 from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Rows = NDArray[np.int64]
-FEW = 0.1  # share of repeated rows in a table up to which they are kept together
+FEW = 0.1  # share of repeated rows in a table up to which splits may be drawn by distinct rows, as by rows
 FEWEST = 5  # rows, of which none could be spared for validation and test
 LATER: dict[SplitName, list[SplitName]] = {"train": ["val", "test"], "val": ["test"]}
 
@@ -44,7 +45,7 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     A publisher, the user's folders or ``data.time`` give splits; a row that has a duplicate in a later split is left
     out of them. The other splits are drawn with ``data.seed``, stratified by class for a classification. Rows that
     belong together are drawn together: the groups that the user has named, else the rows with equal x. In a table with
-    many equal rows, each row is drawn alone.
+    many equal rows, those are drawn alone of which there are too many for one split (`wellfit.data.repeats`).
 
     With ``data.folds`` no validation rows are drawn: what is not in the test split is cut into folds, of which the
     first is the validation split (`wellfit.data.folds.cut_folds`).
@@ -57,17 +58,12 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
         WellfitError: a split or a fold would be empty, or a class has too few rows to stand in every one.
     """
     first_equal = find_duplicates(raw.x)
-    warnings = []
-    repeated = _repeated(first_equal)
-    if not isinstance(raw.x, np.ndarray) and (
-        repeated > FEW * len(first_equal) or (repeated and raw.groups is not None)
-    ):
-        warnings.append(
-            f"{repeated} of {len(first_equal)} rows equal an earlier row in all their columns, so equal rows may stand "
-            "in different splits"
-        )
-        first_equal = np.arange(len(first_equal))
-    given = _given(raw, data)
+    given, warnings = _given(raw, data), []
+    repeated = _repeated(first_equal) if not isinstance(raw.x, np.ndarray) else 0
+    has_many = repeated > FEW * len(first_equal)
+    if repeated and (raw.groups is not None or (has_many and (given != "train").any())):
+        warnings.append(_drawn_alone(repeated, len(first_equal)))
+        first_equal, has_many = np.arange(len(first_equal)), False
     if data.folds is not None and (given == "val").any():
         raise WellfitError(
             f"data.folds {data.folds}: data.name {data.name} has a validation split of its own; set data.folds to null"
@@ -82,7 +78,12 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     # With folds a validation split is drawn, too, and given back: so the test rows are the same with and without.
     wanted: tuple[SplitName, ...] = ("val", "test") if raw.times is None or data.folds is None else ("test",)
     pool, drawn = rows["train"], [name for name in wanted if not (given == name).any()]
-    if drawn:
+    if has_many:
+        first_equal, parts, sentence = _draw_together(first_equal, raw, data)
+        has_many = bool(parts)
+        rows |= parts
+        warnings += sentence
+    if drawn and not has_many:
         units = (first_equal if raw.groups is None else raw.groups)[pool]
         rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
     if repeated := _repeated(first_equal[pool]):
@@ -90,7 +91,7 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     folds = None
     if data.folds is not None:
         rows["train"] = np.sort(np.concatenate([rows["train"], rows["val"]]))
-        pool, fold = cut_folds(rows["train"], first_equal, raw, data)
+        pool, fold = cut_folds(rows["train"], first_equal, raw, data, by_rows=has_many)
         if older := len(rows["train"]) - len(pool):
             warnings.append(f"{older} rows equal a newer row of another fold and are left out")
         rows |= {"train": pool[fold != 0], "val": pool[fold == 0]}
@@ -126,6 +127,38 @@ def _repeated(first_equal: Rows) -> int:
     """How many rows equal an earlier one."""
     in_order = np.sort(first_equal)
     return int((in_order[1:] == in_order[:-1]).sum())
+
+
+def _drawn_alone(repeated: int, n_rows: int) -> str:
+    return (
+        f"{repeated} of {n_rows} rows equal an earlier row in all their columns, so equal rows may stand in different "
+        "splits"
+    )
+
+
+def _draw_together(first_equal: Rows, raw: RawData, data: DataConfig) -> tuple[Rows, dict[SplitName, Rows], list[str]]:
+    """Draws all splits of a table with many equal rows, which stay together unless there are too many of a kind.
+
+    Returns:
+        Which rows were kept together, as `find_duplicates` has it; the rows of each split, none where each row is to be
+        drawn alone; and what the user should know of rows that were not kept together.
+    """
+    y = raw.y if raw.class_names else None
+    shares: dict[SplitName, float] = {"test": data.test_fraction, "val": data.val_fraction}
+    shares["train"] = 1 - sum(shares.values())
+    smallest = [*shares.values(), *([(1 - data.test_fraction) / data.folds] if data.folds else [])]
+    kept, large = part_large_units(first_equal, y, smallest)
+    if _repeated(kept):
+        part = draw_parts(kept, y, list(shares.values()), data.seed)
+        rows = {name: np.flatnonzero(part == number) for number, name in enumerate(shares)}
+        if all(len(np.unique(raw.y[each])) == len(raw.class_names) for each in rows.values() if raw.class_names):
+            alone = _repeated(first_equal) - _repeated(kept) + large
+            sentence = (
+                f"{alone} of {len(kept)} rows repeat {large} row{'s' * (large > 1)} too often for one split: they are "
+                "drawn one by one, so equal rows may stand in different splits"
+            )
+            return kept, rows, [sentence] if large else []
+    return np.arange(len(kept)), {}, [_drawn_alone(_repeated(first_equal), len(kept))]
 
 
 def _split_overlap(given: NDArray[np.str_], first_equal: Rows) -> NDArray[np.bool_]:
@@ -223,13 +256,19 @@ def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) ->
     counts = np.bincount(raw.y[rows], minlength=len(raw.class_names))
     rarest = int(counts.argmin())
     listed = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    if counts[rarest] < len(SPLIT_NAMES):
+    few, is_images = counts[rarest] < len(SPLIT_NAMES), isinstance(raw.x, np.ndarray)
+    if few and is_images:
+        advice = "add images of it, put them into another class, or remove them"
+    elif few:
         advice = "get more rows of it, leave it out, or count it as another class"
     else:
         advice = "raise data.val_fraction or data.test_fraction, or get more rows"
-    if len(counts) > 2 and all(name.lstrip("-").isdigit() for name in raw.class_names):
+    if not is_images and len(counts) > 2 and all(name.lstrip("-").isdigit() for name in raw.class_names):
         advice += "; or, as the classes are whole numbers, set data.task to regression"
-    rows_of_it = "1 distinct row" if counts[rarest] == 1 else f"{counts[rarest]} distinct rows"
+    what = f"distinct {'image' if is_images else 'row'}{'' if counts[rarest] == 1 else 's'}"
+    of_it = rows[raw.y[rows] == rarest]
+    example = f", {raw.ids[of_it[0]]}," if is_images and raw.ids is not None and len(of_it) else ","
     return WellfitError(
-        f"class {raw.class_names[rarest]!r} has {rows_of_it}, too few to stand in every split ({listed} rows); {advice}"
+        f"class {raw.class_names[rarest]!r} has {counts[rarest]} {what}{example} too few to stand in every split "
+        f"({listed} rows); {advice}"
     )

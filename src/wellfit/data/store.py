@@ -1,8 +1,9 @@
 """Processed data on disk: memory-mapped arrays and ``meta.json``.
 
 A folder ``data/processed/<name>/`` holds ``x_<split>.npy``, ``y_<split>.npy`` and ``id_<split>.npy`` for each of train,
-val and test, ``weight_<split>.npy`` where rows have weights, ``fold_train.npy`` where there are folds, and
-``meta.json``, which names every one of them with its sha256. Whatever is read back is checked first.
+val and test, ``weight_<split>.npy`` where rows have weights, ``fold_train.npy`` where there are folds,
+``x_unlabelled.npy`` and ``id_unlabelled.npy`` where images have no class, and ``meta.json``, which names every one of
+them with its sha256. Whatever is read back is checked first.
 """
 
 import hashlib
@@ -51,6 +52,7 @@ class Split(NamedTuple):
 
 FILES = {"x": "x", "y": "y", "ids": "id", "weights": "weight", "folds": "fold"}  # how a file of a `Split` is called
 OPTIONAL = ("weights", "folds")
+UNLABELLED = ("x_unlabelled.npy", "id_unlabelled.npy")
 
 
 class Column(BaseModel):
@@ -298,6 +300,30 @@ def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
     arrays = split._asdict()
     files = {file: arrays[field] for field, file in _files(name).items() if arrays[field] is not None}
     return {file: save_array(folder / file, array) for file, array in files.items()}
+
+
+def save_unlabelled(folder: Path, x: NDArray[np.uint8], ids: NDArray[np.str_]) -> dict[str, str]:
+    """Writes images without a class into a folder and returns their part of the manifest."""
+    arrays = dict(zip(UNLABELLED, (x, ids), strict=True))
+    return {file: save_array(folder / file, array) for file, array in arrays.items()}
+
+
+def load_unlabelled(folder: Path, meta: Meta) -> tuple[NDArray[np.uint8], NDArray[np.str_]] | None:
+    """The images without a class and their ids, after checking their files; None where there are none.
+
+    Args:
+        folder: the one that ``meta`` was loaded from.
+        meta: what `load_meta` returned.
+
+    Raises:
+        WellfitError: a file is missing, or its sha256 is not the one of the manifest.
+    """
+    if UNLABELLED[0] not in meta.manifest:
+        return None
+    for file in UNLABELLED:
+        _check(folder / file, meta.manifest.get(file))
+    x, ids = (np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in UNLABELLED)
+    return x, ids
 
 
 def save_array(path: Path, array: NDArray[Any]) -> str:

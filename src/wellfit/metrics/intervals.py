@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ from wellfit.metrics.threshold import DEFAULT_THRESHOLD, Threshold
 COVERAGE = 0.95
 Z = 1.959964  # half the width of a 95 % interval in standard errors
 
-Scores = Callable[[FloatArray], dict[str, float]]  # from the weights of the rows, (n,), to named scores
+CELLS = 2**20  # weights of the rows of the resamples that are scored at once
+
+Values = dict[str, Any]  # named scores: a number each, or (K,)
+Scores = Callable[[FloatArray], Values]  # from the weights of the rows, (n,) or (K, n)
 
 
 class EvaluateConfig(Config):
@@ -80,7 +83,8 @@ def bootstrap_intervals(
     effective number of rows (Kish 1965).
 
     Args:
-        scores: from weights (n_rows,) to named scores, such as a `wellfit.metrics.predictions.ClassificationScores`.
+        scores: from weights (n_rows,) or (K, n_rows) to named scores, such as a
+            `wellfit.metrics.predictions.ClassificationScores`.
         n_rows: rows to draw from, as many as are drawn.
         resamples: number of resamples.
         seed: of the draws; the same seed gives the same intervals to the last bit.
@@ -116,7 +120,7 @@ def paired_difference(
     the interval is narrower than those of the two scores let expect.
 
     Args:
-        first: from weights (n_rows,) to named scores of one model.
+        first: from weights (n_rows,) or (K, n_rows) to named scores of one model.
         second: likewise of the other, on the same rows; has the same names.
         n_rows: as in :func:`bootstrap_intervals`, and so are the following.
         resamples: likewise.
@@ -127,9 +131,9 @@ def paired_difference(
         ``first`` minus ``second`` for each score.
     """
 
-    def difference(resample: FloatArray) -> dict[str, float]:
-        others = second(resample)
-        return {name: value - others[name] for name, value in first(resample).items()}
+    def difference(resamples: FloatArray) -> Values:
+        others = second(resamples)
+        return {name: value - others[name] for name, value in first(resamples).items()}
 
     return _resampled(difference, n_rows, resamples, seed, weights)
 
@@ -140,14 +144,16 @@ def _resampled(
     random = np.random.default_rng(seed)
     own = np.ones(n_rows) if weights is None else weights.astype(np.float64)
     estimates = scores(own)
-    drawn = {name: np.full(resamples, np.nan) for name in estimates}
-    for i in range(resamples):
-        counts = np.bincount(random.integers(n_rows, size=n_rows), minlength=n_rows)
-        resample = counts * own
-        if resample.any():  # else only rows of weight zero were drawn
-            for name, value in scores(resample).items():
-                drawn[name][i] = value
-    return {name: _estimate(estimate, drawn[name]) for name, estimate in estimates.items()}
+    drawn: dict[str, list[FloatArray]] = {name: [] for name in estimates}
+    together = max(1, CELLS // n_rows)
+    for start in range(0, resamples, together):
+        draws = [random.integers(n_rows, size=n_rows) for _ in range(min(together, resamples - start))]
+        weighted = np.stack([np.bincount(draw, minlength=n_rows) for draw in draws]) * own
+        weighted = weighted[weighted.any(axis=1)]  # not where only rows of weight zero were drawn
+        if len(weighted):
+            for name, values in scores(weighted).items():
+                drawn[name].append(values)
+    return {name: _estimate(estimate, np.concatenate([[], *drawn[name]])) for name, estimate in estimates.items()}
 
 
 def _estimate(mean: float, drawn: FloatArray) -> Estimate:

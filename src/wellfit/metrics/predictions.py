@@ -4,7 +4,6 @@ Every score takes a weight for each row. A bootstrap resample is such a vector, 
 drawn, so nothing is copied or sorted again for it.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,11 +13,13 @@ from numpy.typing import NDArray
 
 from wellfit.data.store import Task
 from wellfit.errors import WellfitError
-from wellfit.metrics.intervals import Scores
+from wellfit.metrics.intervals import Scores, Values
+from wellfit.metrics.rankings import ClassRankings
 from wellfit.metrics.scores import (
     FloatArray,
     IntArray,
     Rankings,
+    class_margins,
     class_scores,
     confusion_matrices,
     error_scores,
@@ -33,6 +34,7 @@ CLASS_SCORES = (
     *("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "log_loss", "roc_auc", "ece"),
     *("precision", "recall", "f1", "average_precision"),
 )
+MANY_CLASSES = 50  # from here on, comparing the rows of each class is faster than going through all rankings
 FIFTHS = ("lowest fifth", "second fifth", "middle fifth", "fourth fifth", "highest fifth")
 
 
@@ -70,54 +72,75 @@ class ClassificationScores:
         self._row_loss = _log_losses(y, probabilities)
         confidence, self._bin = confidence_bins(probabilities, calibration_bins)
         self._overconfidence = confidence - (probabilities.argmax(axis=1) == y)
-        ranked = np.array([1]) if self._classes == 2 else np.arange(self._classes)
-        self._rankings = Rankings(probabilities.T[ranked], y == ranked[:, np.newaxis])
+        self._rankings: ClassRankings | Rankings
+        if self._classes >= MANY_CLASSES:
+            self._rankings = ClassRankings(probabilities, y)
+        else:
+            ranked = np.array([1]) if self._classes == 2 else np.arange(self._classes)
+            self._rankings = Rankings(probabilities.T[ranked], y == ranked[:, np.newaxis])
 
-    def __call__(self, weights: FloatArray) -> dict[str, float]:
+    def __call__(self, weights: FloatArray) -> Values:
         """The scores of `wellfit.metrics.scores.class_scores`, and four of the probabilities.
 
         Args:
-            weights: (n,) not negative, not all zero.
+            weights: (n,) or (K, n) not negative, not all zero.
 
         Returns:
             ``log_loss`` (nats); ``roc_auc`` (two classes: of class 1; more: mean of one class against the rest; NaN
             where a single class occurs) and ``average_precision`` likewise; ``ece``, the expected calibration error:
-            |accuracy - mean confidence| of a bin, averaged over the rows (Guo et al. 2017); and the others.
+            |accuracy - mean confidence| of a bin, averaged over the rows (Guo et al. 2017); and the others. A number
+            each, or (K,).
         """
-        confusion = confusion_matrices(self._y[np.newaxis], self._predicted[np.newaxis], self._classes, weights)
-        scores = {name: float(values[0]) for name, values in class_scores(confusion).items()}
-        roc_auc, average_precision = (float(mean_of_defined(areas)) for areas in self._rankings.areas(weights))
-        total = weights.sum()
+        rows = np.atleast_2d(weights)
+        y, predicted = (np.broadcast_to(each, rows.shape) for each in (self._y, self._predicted))
+        scores = class_scores(class_margins(y, predicted, self._classes, rows))
+        roc_auc, average_precision = map(mean_of_defined, self._areas(rows))
+        total = rows.sum(axis=1)
+        gaps = [np.abs(np.bincount(self._bin, self._overconfidence * row)).sum() for row in rows]
         scores |= {
-            "log_loss": float((self._row_loss * weights).sum() / total),
+            "log_loss": (self._row_loss * rows).sum(axis=1) / total,
             "roc_auc": roc_auc,
-            "ece": float(np.abs(np.bincount(self._bin, self._overconfidence * weights)).sum() / total),
+            "ece": gaps / total,
             "average_precision": average_precision,
         }
-        return {name: scores[name] for name in CLASS_SCORES}
+        return _like(weights, {name: scores[name] for name in CLASS_SCORES})
+
+    def _areas(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """ROC AUC and average precision of each ranked class, (K, ranked classes) each."""
+        if isinstance(self._rankings, ClassRankings):
+            return self._rankings.areas(rows)
+        areas = np.array([self._rankings.areas(row) for row in rows])
+        return areas[:, 0], areas[:, 1]
 
 
-def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray | None) -> dict[str, float]:
+def _like(weights: FloatArray, scores: dict[str, FloatArray]) -> Values:
+    """Scores (K,) of weights (K, n); of weights (n,) the only number of each."""
+    return {name: values if weights.ndim == 2 else float(values[0]) for name, values in scores.items()}
+
+
+def regression_scores(y: FloatArray, prediction: FloatArray, weights: FloatArray | None) -> Values:
     """Errors in the target's unit, and the share of its variance that is explained.
 
     Args:
         y: (n,) true values.
         prediction: (n,).
-        weights: (n,) not negative, not all zero, or None for equal weights.
+        weights: (n,) or (K, n) not negative, not all zero, or None for equal weights.
 
     Returns:
-        ``rmse``, ``mae``, ``r2`` and ``msle`` as ``sklearn.metrics`` defines them; ``r2`` is NaN where ``y`` does not
-        vary. In ``msle`` a prediction below 0 counts as 0; it is NaN where a value of ``y`` is below 0.
+        ``rmse``, ``mae``, ``r2`` and ``msle`` as ``sklearn.metrics`` defines them, a number each, or (K,); ``r2`` is
+        NaN where ``y`` does not vary. In ``msle`` a prediction below 0 counts as 0; it is NaN where a value of ``y`` is
+        below 0.
 
     Raises:
         WellfitError: there are no rows, or a prediction is NaN or infinite.
     """
     _check_finite(prediction, "predictions")
-    y, prediction = y[np.newaxis], prediction[np.newaxis]
-    weights = np.ones(y.shape) if weights is None else weights[np.newaxis]
-    scores = error_scores(y, prediction - y, weights)
-    scores["msle"] = mean_squared_log_error(y, prediction, weights) if (y >= 0).all() else np.array([np.nan])
-    return {name: float(values[0]) for name, values in scores.items()}
+    weights = np.ones(y.shape) if weights is None else weights
+    rows = np.atleast_2d(weights)
+    y, prediction = (np.broadcast_to(each, rows.shape) for each in (y, prediction))
+    scores = error_scores(y, prediction - y, rows)
+    scores["msle"] = mean_squared_log_error(y, prediction, rows) if (y >= 0).all() else np.full(len(rows), np.nan)
+    return _like(weights, scores)
 
 
 def scores_of(
@@ -127,7 +150,7 @@ def scores_of(
     calibration_bins: int,
     threshold: float = DEFAULT_THRESHOLD,
 ) -> Scores:
-    """The scores of predictions as a function of the rows' weights, (n,).
+    """The scores of predictions as a function of the rows' weights, (n,) or (K, n).
 
     Args:
         task: classification or regression.
@@ -145,7 +168,7 @@ def scores_of(
 
 
 def main_scores_of(task: Task, y: NDArray[Any], predictions: FloatArray) -> Scores:
-    """The two scores that models are compared by, as a function of the rows' weights, (n,).
+    """The two scores that models are compared by, as a function of the rows' weights, (n,) or (K, n).
 
     Each is a mean over the rows of what is worked out once, so that a thousand resamples take a moment.
 
@@ -168,10 +191,10 @@ def main_scores_of(task: Task, y: NDArray[Any], predictions: FloatArray) -> Scor
         errors = predictions - np.asarray(y, np.float64)
         parts = {"rmse": np.square(errors), "mae": np.abs(errors)}
 
-    def scores(weights: FloatArray) -> dict[str, float]:
-        total = weights.sum()
-        means = {name: float(weights @ part / total) for name, part in parts.items()}
-        return means if task == "classification" else means | {"rmse": math.sqrt(means["rmse"])}
+    def scores(weights: FloatArray) -> Values:
+        rows = np.atleast_2d(weights)
+        means = {name: np.array([row @ part / row.sum() for row in rows]) for name, part in parts.items()}
+        return _like(weights, means if task == "classification" else means | {"rmse": np.sqrt(means["rmse"])})
 
     return scores
 
@@ -207,8 +230,8 @@ def per_class_report(
     """
     classes, predicted = len(class_names), predicted_classes(probabilities, threshold)
     row_weights = None if weights is None else weights.astype(np.float64)
-    confusion = confusion_matrices(y[np.newaxis], predicted[np.newaxis], classes, row_weights)
-    columns = [scores[0].tolist() for scores in precision_recall_f1(confusion)]
+    margins = class_margins(y[np.newaxis], predicted[np.newaxis], classes, row_weights)
+    columns = [scores[0].tolist() for scores in precision_recall_f1(margins)]
     support = np.bincount(y, minlength=classes).tolist()
     return [ClassRow(*row) for row in zip(class_names, *columns, support, strict=True)]
 

@@ -4,6 +4,8 @@ They are those of ``sklearn.metrics``, where a row's weight is its ``sample_weig
 them for the K members of a pack, `wellfit.metrics.predictions` for the predictions of the test split.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,13 +35,47 @@ def confusion_matrices(
     return counts.reshape(members, classes, classes).astype(np.float64)
 
 
-def class_scores(confusion: FloatArray) -> dict[str, FloatArray]:
+class Margins(NamedTuple):
+    """Sums of confusion matrices, (K, C) each, that all scores of predicted classes follow from.
+
+    Attributes:
+        hits: rows of a class that are predicted as such.
+        true: rows of a class.
+        predicted: rows that are predicted as a class.
+    """
+
+    hits: FloatArray
+    true: FloatArray
+    predicted: FloatArray
+
+
+def margins_of(confusion: FloatArray) -> Margins:
+    """The margins of confusion matrices, (K, C, C)."""
+    return Margins(np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2), confusion.sum(1))
+
+
+def class_margins(targets: IntArray, predicted: IntArray, classes: int, weights: FloatArray | None = None) -> Margins:
+    """The margins of `confusion_matrices`, without the matrices: those of a thousand classes have a million cells."""
+    members = len(targets)
+    first = np.arange(members)[:, np.newaxis] * classes
+
+    def count(found: IntArray, counted: FloatArray | None) -> FloatArray:
+        row_weights = None if counted is None else counted.ravel()
+        counts = np.bincount((first + found).ravel(), row_weights, minlength=members * classes)
+        return counts.reshape(members, classes).astype(np.float64)
+
+    right = (targets == predicted).astype(np.float64)
+    hits = right if weights is None else right * weights
+    return Margins(count(targets, hits), count(targets, weights), count(predicted, weights))
+
+
+def class_scores(margins: Margins) -> dict[str, FloatArray]:
     """Scores of predicted classes.
 
     A class occurs when the weights of its rows sum to more than zero.
 
     Args:
-        confusion: (K, C, C) from :func:`confusion_matrices`.
+        margins: of K confusion matrices of C classes.
 
     Returns:
         Each (K,). ``accuracy``, ``balanced_accuracy`` (mean recall of the classes that occur), ``macro_f1`` (over the
@@ -47,15 +83,15 @@ def class_scores(confusion: FloatArray) -> dict[str, FloatArray]:
         there are two classes, else the mean over the classes that occur or are predicted; 0 where there is nothing to
         divide by (``zero_division=0``).
     """
-    precision, recall, f1 = precision_recall_f1(confusion)
-    hits, true, predicted = _margins(confusion)
+    precision, recall, f1 = precision_recall_f1(margins)
+    hits, true, predicted = margins
     counted = true + predicted > 0
 
     def of_classes(scores: FloatArray) -> FloatArray:
         found: FloatArray = scores[:, 1] if scores.shape[1] == 2 else np.mean(scores, axis=1, where=counted)
         return found
 
-    total = confusion.sum((1, 2))
+    total = true.sum(1)
     return {
         "accuracy": hits.sum(1) / total,
         "balanced_accuracy": np.mean(recall, axis=1, where=true > 0),
@@ -67,15 +103,10 @@ def class_scores(confusion: FloatArray) -> dict[str, FloatArray]:
     }
 
 
-def precision_recall_f1(confusion: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def precision_recall_f1(margins: Margins) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Precision, recall and F1 of each class, (K, C) each; 0 where there is nothing to divide by."""
-    hits, true, predicted = _margins(confusion)
+    hits, true, predicted = margins
     return ratio(hits, predicted), ratio(hits, true), ratio(2 * hits, true + predicted)
-
-
-def _margins(confusion: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Hits, rows of each class and predictions of each class, (K, C) each."""
-    return np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2), confusion.sum(1)
 
 
 class Rankings:
@@ -111,7 +142,7 @@ class Rankings:
         n_positives, n_negatives = positives[:, -1], negatives[:, -1]
         area = (lost * (positives[:, 1:] + positives[:, :-1])).sum(1) / 2
         precision = (gained * ratio(positives[:, 1:], positives[:, 1:] + negatives[:, 1:])).sum(1)
-        return _ratio_or_nan(area, n_positives * n_negatives), _ratio_or_nan(precision, n_positives)
+        return ratio_or_nan(area, n_positives * n_negatives), ratio_or_nan(precision, n_positives)
 
     def _cumulated(self, values: NDArray[np.generic]) -> FloatArray:
         """Sums before the first row and up to each row, (R, n + 1); rows of equal score are added at their last."""
@@ -132,7 +163,7 @@ def _tied_with_next(falling: NDArray[np.floating]) -> BoolArray | None:
 def mean_of_defined(values: FloatArray) -> FloatArray:
     """The mean over the last axis without NaN; NaN where all are."""
     defined = ~np.isnan(values)
-    return _ratio_or_nan(np.where(defined, values, 0.0).sum(-1), defined.sum(-1).astype(np.float64))
+    return ratio_or_nan(np.where(defined, values, 0.0).sum(-1), defined.sum(-1).astype(np.float64))
 
 
 def error_scores(
@@ -185,6 +216,7 @@ def ratio(part: NDArray[np.generic], whole: NDArray[np.generic]) -> FloatArray:
     return found
 
 
-def _ratio_or_nan(part: FloatArray, whole: FloatArray) -> FloatArray:
+def ratio_or_nan(part: FloatArray, whole: FloatArray) -> FloatArray:
+    """``part / whole``, NaN where ``whole`` is 0."""
     found: FloatArray = np.divide(part, whole, out=np.full(np.shape(part), np.nan), where=whole != 0)
     return found

@@ -7,7 +7,7 @@ from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from wellfit.metrics.names import score_name
-from wellfit.metrics.scores import FloatArray, IntArray, class_scores, ratio
+from wellfit.metrics.scores import FloatArray, IntArray, class_scores, margins_of, ratio
 
 DEFAULT_THRESHOLD = 0.5
 
@@ -108,7 +108,7 @@ def threshold_curve(
         mistakes = confusion[:, 0, 1] * wanted.false_positive + confusion[:, 1, 0] * wanted.false_negative
         name, values = "mean_cost", ratio(mistakes, confusion.sum((1, 2)))
     else:
-        name, values = wanted, class_scores(confusion)[wanted]
+        name, values = wanted, class_scores(margins_of(confusion))[wanted]
     if chosen is None:
         best = values.min() if name == "mean_cost" else values.max()
         good = thresholds[np.isclose(values, best, rtol=1e-12, atol=0)]

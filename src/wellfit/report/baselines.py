@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from wellfit.baselines.comparison import conclusion, difference_in_words
+from wellfit.baselines.comparison import base_rate, conclusion, difference_in_words, worse_than_a_constant
 from wellfit.metrics.intervals import Estimate
 from wellfit.metrics.names import score_name
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD
@@ -22,9 +22,10 @@ def baselines(run: Evaluated) -> dict[str, Any] | None:
     """A sentence, and a table for each of the two scores that models are compared by; None without baselines."""
     if not run.baselines:
         return None
-    sentence = in_print(conclusion(run.baselines, run.decided.decision.threshold))
+    worse = worse_than_a_constant(run.metrics, base_rate(run.baselines))
+    said = [each for each in (conclusion(run.baselines, run.decided.decision.threshold), worse) if each]
     return {
-        "conclusion": f"{sentence[0].upper()}{sentence[1:]}.",
+        "conclusion": " ".join(f"{each[0].upper()}{each[1:]}." for each in map(in_print, said)),
         "says": SAYS,
         "tables": [_table(run, name) for name in run.baselines[0].gains],
     }

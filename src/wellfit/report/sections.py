@@ -17,7 +17,7 @@ from wellfit.report.ensemble import model_in_words
 from wellfit.report.leakage import leakage
 from wellfit.report.records import Evaluated, Training, Tuning
 from wellfit.report.study import StudyCharts
-from wellfit.training.verdict import end_of
+from wellfit.training.curves import end_of
 from wellfit.tuning.report import chosen
 
 BEST_TRIALS = 10

@@ -19,12 +19,13 @@ from wellfit.baselines.comparison import (
     conclusion,
     flat,
     gain_in_words,
+    worse_than_a_constant,
 )
 from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
-from wellfit.data.store import Meta, Split, load_folds, load_meta, load_split
+from wellfit.data.store import Meta, Split, load_folds, load_meta, load_split, load_unlabelled
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage
@@ -52,6 +53,7 @@ from wellfit.settings.params import Params
 Metrics = dict[str, float | None]
 
 BASELINE_TAG = "wellfit.baseline"
+DIGITS = 6  # of a probability, as in predictions.csv
 
 
 def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> None:
@@ -64,7 +66,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
             ``report.html``, and in ``evaluate/`` ``metrics.json``, ``scores.json`` (what `dvc metrics diff` compares),
             ``decision.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv``, ``coverage.csv``,
-            ``importance.csv``, ``contributions.csv`` and ``plots/``.
+            ``unlabelled.csv``, ``importance.csv``, ``contributions.csv`` and ``plots/``.
 
     Raises:
         WellfitError: missing or damaged files, or a model that was trained on other data.
@@ -91,6 +93,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         metrics |= _beside_the_final_model(predictions, delivered.single, test, meta, params.evaluate)
 
     per_class = _write_predictions(predictions, test, meta, report, decision.threshold, held)
+    _predict_unlabelled(load_unlabelled(data_folder, meta), model, decision, meta, report / "unlabelled.csv")
     write_json(report / "decision.json", decision.model_dump(mode="json"))
     charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots", decision.threshold)
     decided = Decided(decision, held.coverage, charts_of(decision, held.coverage, val, outputs, meta, params.evaluate))
@@ -174,6 +177,8 @@ def _print(
     if compared:
         rate, said = base_rate(compared)[first], conclusion(compared, decision.threshold)
         print(f", of {BASELINES[CONSTANT].title} {rate:.4g}\n{said}")
+        if worse := worse_than_a_constant(metrics, base_rate(compared)):
+            print(f"warning: {worse}")
     else:
         print("\nreports/baseline has no baselines of these data to compare with")
     for sentence in leakage(meta, metrics):
@@ -206,6 +211,22 @@ def _write_predictions(
     write_csv(report / "confusion.csv", ["actual", "predicted"], confusion)
     write_csv(report / "per_class.csv", ClassRow._fields, per_class)
     return per_class
+
+
+def _predict_unlabelled(
+    images: tuple[NDArray[Any], NDArray[Any]] | None, model: TrainedModel, decision: Decision, meta: Meta, path: Path
+) -> None:
+    """Writes what is predicted of images without a class; no lines where there are none."""
+    columns = ["id", "predicted", *(f"p_{name}" for name in meta.class_names)]
+    if images is None:
+        write_csv(path, columns, [])
+        return
+    x, ids = images
+    chances = decision.predictions(model.outputs(x), meta)
+    predicted = [meta.class_names[index] for index in decision.predicted(chances)]
+    lines = zip(ids.tolist(), predicted, chances.round(DIGITS).tolist(), strict=True)
+    write_csv(path, columns, [[name, guess, *row] for name, guess, row in lines])
+    print(f"predicted {len(ids):,} images without a class, which are not scored: {path}")
 
 
 def _draw(

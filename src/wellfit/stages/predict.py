@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
-from wellfit.data.readers.image_files import images_below
+from wellfit.data.readers.image_files import images_below, shown
+from wellfit.data.readers.images import decode_images
 from wellfit.data.readers.tables import PARQUET, open_table
 from wellfit.errors import RowsChangedError, WellfitError
-from wellfit.files import is_stream, named_file, write_json
+from wellfit.files import is_stream, named_file, write_csv, write_json
 from wellfit.serving.drift import Comparison, Counted
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
@@ -42,6 +43,7 @@ class Options(NamedTuple):
         formulas: whether text may begin as a formula does; else an apostrophe stands before it.
         check: whether the rows are compared with the training rows.
         fail_on_drift: whether it is an error that a column, or the predictions, moved much.
+        skips_bad_files: whether images that cannot be read have no line; else they are refused.
         separator: between two cells of a CSV file, one of ``SEPARATORS``; None: as in the training file.
     """
 
@@ -53,6 +55,7 @@ class Options(NamedTuple):
     formulas: bool
     check: bool = False
     fail_on_drift: bool = False
+    skips_bad_files: bool = False
     separator: str | None = None
 
 
@@ -138,7 +141,7 @@ def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Par
     if model.meta.kind == "images":
         if not path.is_dir():
             raise WellfitError(f"{options.model} takes images: --input must be a folder of them, got {path}")
-        yield from _image_parts(model, path, summary)
+        yield from _image_parts(model, options, summary)
         return
     assert model.reading is not None
     separator = SEPARATORS[options.separator] if options.separator else model.reading.separator
@@ -167,11 +170,41 @@ def _kind(path: Path) -> str:
     return "parquet" if any(name.casefold().endswith(PARQUET) for name in names) else "csv"
 
 
-def _image_parts(model: Predictor, folder: Path, summary: Summary) -> Iterator[Part]:
-    files = images_below(folder)
+def _image_parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Part]:
+    """The images that can be read; the others are told all at once, when none is left."""
+    folder = options.input
+    files, others = images_below(folder)
+    bad: list[tuple[str, str]] = []
     for start in range(0, len(files), IMAGES_AT_ONCE):
-        names = files[start : start + IMAGES_AT_ONCE]
-        yield Part(np.array(names, object), model.encode([folder / name for name in names], summary))
+        part = files[start : start + IMAGES_AT_ONCE]
+        names = np.array([shown(name) for name in part], object)
+        images, faults = decode_images([folder / name for name in part], model.meta.input_shape)
+        bad += [(name, fault) for name, fault in zip(names, faults, strict=True) if fault]
+        if not bad or options.skips_bad_files:
+            good = np.array([fault is None for fault in faults])
+            if good.any():
+                yield Part(names[good], model.encode(images[good], summary))
+    if others:
+        print(f"note: {len(others)} files are not images and are passed over, the first is {shown(others[0])}")
+    if bad:
+        _tell_bad_files(bad, len(files), options)
+
+
+def _tell_bad_files(bad: Sequence[tuple[str, str]], n_files: int, options: Options) -> None:
+    """Lists what cannot be read in a file beside the output, if there can be one, and says so."""
+    (name, fault), *rest = bad
+    said = f"{options.input / name} {fault}"
+    if rest:
+        said += f"; {len(rest)} more of {n_files} images cannot be read"
+        if not is_stream(options.output):
+            path = options.output.with_suffix(".bad_files.csv")
+            write_csv(path, ["file", "fault"], bad)
+            said += f", all are listed in {path}"
+    if not options.skips_bad_files:
+        raise WellfitError(f"{said} (--bad-files skip predicts the others)")
+    if len(bad) == n_files:
+        raise WellfitError(f"{said}: there is nothing to predict")
+    print(f"note: {said}; they have no line in {options.output}")
 
 
 def _ids(table: pa.Table, reading: Reading, seen: int) -> NDArray[Any]:

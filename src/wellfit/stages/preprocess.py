@@ -4,6 +4,9 @@ from pathlib import Path
 
 from wellfit.data.fetch import fetch
 from wellfit.data.prepare import describe, prepare
+from wellfit.data.readers.images import BAD_FILES
+from wellfit.errors import BadFilesError, WellfitError
+from wellfit.files import write_csv
 from wellfit.settings.params import Params
 
 
@@ -16,9 +19,18 @@ def preprocess(params: Params, raw: Path, out: Path) -> None:
         out: the folder of all processed data.
 
     Raises:
-        WellfitError: the raw data are missing or damaged, or cannot be split as asked.
+        WellfitError: the raw data are missing or damaged, or cannot be split as asked. Where there are several images
+            that cannot be read, ``out/<data.name>.bad_files.csv`` lists them.
     """
-    meta = prepare(params.data, raw, out)
+    bad_files = out / f"{params.data.name}.{BAD_FILES}"
+    bad_files.unlink(missing_ok=True)
+    try:
+        meta = prepare(params.data, raw, out)
+    except BadFilesError as error:
+        if len(error.files) == 1:
+            raise
+        write_csv(bad_files, ["file", "fault"], error.files)
+        raise WellfitError(f"{error}; all are listed in {bad_files}") from None
     sizes = ", ".join(f"{size:,} {name}" for name, size in meta.split_sizes.items())
     folds = f", train and val in {params.data.folds} folds" if params.data.folds else ""
     print(f"prepared {meta.name} in {out / meta.name}: {sizes} rows{folds}")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from wellfit import tracking
@@ -17,7 +18,10 @@ from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
 from wellfit.settings.params import Params, flatten
 from wellfit.stages.ensemble import choose_ensemble
 from wellfit.tracking.tensorboard import event_files
+from wellfit.training.advice import advise, turnable_settings
 from wellfit.training.checkpoint import save_checkpoint
+from wellfit.training.constant import constant_loss
+from wellfit.training.curves import Classes, Constant
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
 from wellfit.training.record import TIMING, best_metrics, resolved_config
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
@@ -61,8 +65,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         run.log_params(flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")})
         write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
         records = _run_epochs(training, params, data, config, models / CHECKPOINT_FILE, report, run)
-        usual = params.loss.is_usual(data.meta.task)
-        findings = verdict(*records, params.train.epochs, len(data.meta.class_names), usual_loss=usual)
+        findings = _judge(records, params, data)
         for finding in findings:
             print(f"warning: {finding.kind}: {finding.text}")
         ensemble = choose_ensemble(params, data, data_folder, models, report)
@@ -117,12 +120,28 @@ def _run_epochs(
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
             progress.show(number, {name: metrics[name] for name in shown})
     if failure := training.members.failure[0]:
-        raise WellfitError(
-            f"training blew up: {failure}; lower optim.lr, now {params.optim.lr:g}, or set optim.clip_norm"
-        )
+        advice = advise("exploding gradients", turnable_settings(params, data.meta.kind, len(data.meta.class_names)))
+        raise WellfitError(f"training blew up: {failure} (optim.lr is {params.optim.lr:g}); {advice}")
     best_epoch = int(training.members.best_epoch[0])
     print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
     return Records(history, layers, best_epoch)
+
+
+def _judge(records: Records, params: Params, data: TrainingData) -> list[Finding]:
+    meta = data.meta
+    val = data.val if data.folds is None else data.folds.validated(params.train.fold)
+    n_classes, counts = len(meta.class_names), None
+    if n_classes:
+        counts = Classes(meta.class_names, meta.class_counts, torch.bincount(val.y, minlength=n_classes).tolist())
+    return verdict(
+        *records,
+        params.train.epochs,
+        n_classes,
+        usual_loss=params.loss.is_usual(meta.task),
+        counts=counts,
+        constant=Constant(*(constant_loss(params.loss, meta, rows) for rows in (data.train, val))),
+        settings=turnable_settings(params, meta.kind, n_classes),
+    )
 
 
 def _description(params: Params, data_name: str, records: Records, findings: list[Finding]) -> str:

@@ -34,8 +34,13 @@ OPEN_LOCKS = "open*.lock"  # a shared run has one for each process
 
 
 def store_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the repository's root, where ``mlflow ui`` looks."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///" + quote(str(project_root() / "mlflow.db"))
+    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the repository's root, where ``mlflow ui`` looks.
+
+    Only what SQLAlchemy would read otherwise is quoted: MLflow makes the folder of the URI as it is spelled, so that a
+    quoted blank would leave an empty folder with %20 beside the project.
+    """
+    path = re.sub(r"[?]|%(?=[0-9A-Fa-f]{2})", lambda found: quote(found[0]), str(project_root() / "mlflow.db"))
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path}"
 
 
 def shown_store_uri() -> str:

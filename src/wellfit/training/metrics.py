@@ -9,8 +9,8 @@ from wellfit.data.target import in_own_unit
 from wellfit.metrics.scores import (
     FloatArray,
     Rankings,
+    class_margins,
     class_scores,
-    confusion_matrices,
     error_scores,
     mean_of_defined,
     mean_squared_log_error,
@@ -38,8 +38,7 @@ def classification_scores(
     members, rows, classes = outputs.shape
     row_weights = None if weights is None else _numpy(weights.expand(members, rows))
     predicted = outputs.argmax(-1)
-    confusion = confusion_matrices(targets.cpu().numpy(), predicted.cpu().numpy(), classes, row_weights)
-    found = class_scores(confusion)
+    found = class_scores(class_margins(targets.cpu().numpy(), predicted.cpu().numpy(), classes, row_weights))
     scores = {name: found[name] for name in CLASS_SCORES}
     return scores | _ranking_scores(outputs, targets, row_weights) if ranked else scores
 

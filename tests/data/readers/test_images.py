@@ -15,7 +15,7 @@ from wellfit.data.prepare import read_raw
 from wellfit.data.readers import images as module
 from wellfit.data.readers.images import read_image_folder
 from wellfit.data.settings import DataConfig
-from wellfit.errors import WellfitError
+from wellfit.errors import BadFilesError, WellfitError
 
 RNG = np.random.default_rng(0)
 
@@ -133,27 +133,54 @@ def test_a_file_that_cannot_be_read(pets: Path) -> None:
     for image_size in (None, (4, 4)):
         with pytest.raises(WellfitError) as raised:
             read_image_folder(pets, image_size, "auto")
-        assert str(raised.value) == f"{pets}/dogs/1.png is truncated; get it anew, or remove it"
+        fault = "is truncated; get it anew, or remove it"
+        told = "(data.bad_files: skip leaves out what cannot be read)"
+        assert str(raised.value) == f"{pets}/dogs/1.png {fault} {told}"
 
 
-def test_several_files_that_cannot_be_read_are_counted_and_named(pets: Path) -> None:
+def test_files_that_cannot_be_read_are_counted_and_all_given(pets: Path) -> None:
     for file in ("cats/0", "cats/2", "dogs/0"):
         spoil(pets / f"{file}.png")
-    with pytest.raises(
-        WellfitError, match=r"cats/0\.png is empty; .* \(2 more cannot be read: cats/2\.png, dogs/0\.png\)"
-    ):
-        read_image_folder(pets, None, "auto")
+    for image_size in (None, (4, 4)):
+        with pytest.raises(BadFilesError, match=r"cats/0\.png is empty; .* \(2 more of 6 images cannot be") as raised:
+            read_image_folder(pets, image_size, "auto")
+        assert [name for name, _ in raised.value.files] == ["cats/0.png", "cats/2.png", "dogs/0.png"]
+        assert raised.value.files[0][1].startswith("is empty; save it anew")
 
 
-def test_of_many_files_that_cannot_be_read_some_are_named(tmp_path: Path) -> None:
-    write(tmp_path, **{f"{name}__{i}": noise(2, 2) for name in "ab" for i in range(4)})
-    for path in tmp_path.rglob("*.png"):
-        spoil(path)
-    named = "a/1.png, a/2.png, a/3.png, b/0.png, b/1.png, ..."
-    for image_size in (None, (2, 2)):
-        with pytest.raises(WellfitError, match=re.escape(f"(7 more cannot be read: {named})")) as raised:
-            read_image_folder(tmp_path, image_size, "auto")
-        assert str(raised.value).isprintable()
+def test_files_that_cannot_be_read_are_left_out_where_that_is_asked_for(pets: Path) -> None:
+    whole = read_image_folder(pets, None, "auto")
+    for file in ("cats/0", "dogs/1"):
+        spoil(pets / f"{file}.png")
+    read = read_image_folder(pets, None, "auto", skips_bad_files=True)
+    np.testing.assert_array_equal(read.x, whole.x[[1, 2, 3, 5]])
+    assert read.y.tolist() == [0, 0, 1, 1]
+    assert read.ids is not None
+    assert read.ids.tolist() == ["cats/1.png", "cats/2.png", "dogs/0.png", "dogs/2.png"]
+    assert [name for name, _ in read.bad_files] == ["cats/0.png", "dogs/1.png"]
+    (sentence,) = read.warnings
+    assert sentence.startswith("2 of 6 images cannot be read and are left out, the first is cats/0.png (is empty; ")
+
+
+def test_a_class_that_nothing_is_left_of_is_refused(pets: Path) -> None:
+    for i in range(3):
+        spoil(pets / "dogs" / f"{i}.png")
+    with pytest.raises(WellfitError, match=r"pets: no image of class 'dogs' can be read"):
+        read_image_folder(pets, None, "auto", skips_bad_files=True)
+
+
+def test_images_without_a_class_come_apart(pets: Path) -> None:
+    for name in ("cats", "dogs"):
+        (pets / "train").mkdir(exist_ok=True)
+        (pets / name).rename(pets / "train" / name)
+    pixels = noise(8, 10, 3)
+    write(pets, test__1=pixels, test__2=pixels)
+    spoil(pets / "test" / "2.png")
+    read = read_image_folder(pets, None, "auto", skips_bad_files=True)
+    assert len(read.x) == len(read.y) == 6
+    assert read.unlabelled is not None
+    assert read.unlabelled.ids.tolist() == ["test/1.png"]
+    np.testing.assert_array_equal(read.unlabelled.x[0], pixels.transpose(2, 0, 1))
 
 
 def test_images_that_do_not_fit_into_memory(pets: Path) -> None:
@@ -222,7 +249,7 @@ def test_a_large_picture_is_told_and_a_bomb_refused(pets: Path, monkeypatch: pyt
     (sentence,) = read_image_folder(pets, None, "auto").warnings
     assert re.match(r"cats/0\.png makes Pillow warn: Image size \(80 pixels\) exceeds limit .* \(5 more like", sentence)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 39)
-    with pytest.raises(WellfitError, match=r"cats/0\.png has more than 78 pixels; make it smaller, .* \(5 more cannot"):
+    with pytest.raises(WellfitError, match=r"cats/0\.png has more than 78 pixels; make it smaller, .* \(5 more of 6"):
         read_image_folder(pets, (4, 4), "auto")
 
 

@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.raw import Entry, RawData
-from wellfit.data.readers.image_files import ImageFiles, list_images
+from wellfit.data.raw import Entry, RawData, Unlabelled
+from wellfit.data.readers.class_folders import list_images
+from wellfit.data.readers.image_files import ImageFiles, images_below, is_utf8, shown
+from wellfit.data.readers.image_labels import find_label_file, list_labelled
 from wellfit.data.readers.pixels import ImageError, Note, Picture, decode, is_grey
-from wellfit.errors import WellfitError
+from wellfit.data.store import file_sha256
+from wellfit.errors import BadFilesError, WellfitError
 from wellfit.progress import Progress
 
 if TYPE_CHECKING:
@@ -26,7 +29,8 @@ if TYPE_CHECKING:
 
 Channels = Literal["auto", "grey", "rgb"]
 FILES_AT_ONCE = 16  # per task, so that a million files do not need a million tasks
-FILES_NAMED = 5  # of those that cannot be read
+BAD_FILES = "bad_files.csv"  # of what is left out, beside the arrays
+DVC_STAGE = "DVC_STAGE"  # the variable that DVC sets for what it runs
 DIM = 2**15  # 16-bit images with all values below use less than half of their range
 NOTES: dict[Note, str] = {
     "frames": "has several frames, of which the first is read",
@@ -57,52 +61,106 @@ class _Outcome(NamedTuple):
     digest: bytes = b""
 
 
+def describe_folder(data: DataConfig) -> dict[str, Any]:
+    """Says how many images there are, and of which classes or with which labels, for ``source.json``.
+
+    Raises:
+        WellfitError: the images or the labels are not there; a name is not UTF-8, and DVC runs this.
+    """
+    folder = Path(data.path)
+    if data.labels:
+        path, files = find_label_file(folder, data.labels), images_below(folder)[0]
+        found = {"images": len(files), "labels": str(path), "sha256": file_sha256(path)}
+    else:
+        listed = list_images(folder)
+        files, found = [*listed.files, *listed.unlabelled], {"classes": list(listed.class_names)}
+        found = {"images": len(listed.files)} | found
+    if DVC_STAGE in os.environ:
+        _check_names(folder, files)
+    return found
+
+
+def _check_names(folder: Path, files: Sequence[str]) -> None:
+    """Says what DVC would say in other words, when the stage has run."""
+    if wrong := [file for file in files if not is_utf8(file)]:
+        raise WellfitError(
+            f"{folder}: DVC takes UTF-8 names only, and {len(wrong)} of {len(files)} are not, the first is "
+            f"{shown(wrong[0])}; rename them (`convmv -f latin1 -t utf8 -r --notest {folder}` for one)"
+        )
+
+
 def read_own_images(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
     """Reads the folder of images that ``data.path`` names, as `read_image_folder` does it."""
+    folder = Path(data.path)
+    listed = list_labelled(folder, data) if data.labels else list_images(folder)
     size = (data.image_size[0], data.image_size[1]) if data.image_size else None
-    return read_image_folder(Path(data.path), size, data.channels)
+    return read_image_folder(folder, size, data.channels, listed=listed, skips_bad_files=data.bad_files == "skip")
 
 
 def read_image_folder(
-    folder: Path, image_size: tuple[int, int] | None, channels: Channels, workers: int | None = None
+    folder: Path,
+    image_size: tuple[int, int] | None,
+    channels: Channels,
+    workers: int | None = None,
+    *,
+    listed: ImageFiles | None = None,
+    skips_bad_files: bool = False,
 ) -> RawData:
     """Decodes every image once, as `wellfit.data.readers.pixels.decode` does it; the same folder gives the same arrays.
 
     Args:
-        folder: one folder for each class, as `wellfit.data.readers.image_files.list_images` wants them.
+        folder: of the images.
         image_size: (height, width) in pixels that each image is scaled and cropped to; None where they have one size.
         channels: grey, rgb, or auto: grey where each image is (see `wellfit.data.readers.pixels.is_grey`), else rgb.
         workers: threads, by default one for each core; Pillow decodes outside of Python's lock.
+        listed: the images and their classes, by default those of `wellfit.data.readers.class_folders.list_images`.
+        skips_bad_files: whether files that give no pixels are left out; else they are refused.
 
     Returns:
-        The images in the order of `wellfit.data.readers.image_files.list_images`, each called by its path.
+        The images in the order in which they are listed, each called by its path.
 
     Raises:
-        WellfitError: the folder is not laid out as it should be, a file gives no pixels, the sizes differ, or the
-            images do not fit into memory.
+        BadFilesError: files give no pixels.
+        WellfitError: the folder is not laid out as it should be, the sizes differ, a class has no image that can be
+            read, or the images do not fit into memory.
     """
-    listed = list_images(folder)
-    paths = [folder / file for file in listed.files]
+    listed = listed or list_images(folder)
+    files = (*listed.files, *listed.unlabelled)
+    paths = [folder / file for file in files]
     with _collected_warnings() as collected:
         grey = channels == "grey" or (channels == "auto" and all(map(is_grey, paths)))
         images = _empty_array(len(paths), 1 if grey else 3, image_size or _first_size(paths))
         outcomes = _decode_all(paths, images, image_size, collected, workers or os.cpu_count() or 1)
-    _check(folder, listed.files, outcomes, images.shape[2:])
+    bad = tuple((shown(file), one.fault) for file, one in zip(files, outcomes, strict=True) if one.fault)
+    if bad:
+        if not skips_bad_files:
+            raise _bad_files(folder, bad, len(files))
+        listed, images, outcomes = _without_bad_files(folder, listed, images, outcomes)
+    names = tuple(map(shown, (*listed.files, *listed.unlabelled)))
+    _check_sizes(folder, names, outcomes, images.shape[2:])
+    n = len(listed.files)
     return RawData(
-        images,
+        images[:n],
         listed.labels,
         listed.class_names,
-        "class",
+        listed.target_name,
         splits=listed.splits,
-        ids=np.array(listed.files),
-        warnings=(*listed.warnings, *_warnings(listed, outcomes)),
+        ids=np.array(names[:n]),
+        warnings=(
+            *listed.warnings,
+            *_escaped(names, (*listed.files, *listed.unlabelled)),
+            *_warnings(names, listed.labels, outcomes),
+            *_left_out(bad, len(files)),
+        ),
+        unlabelled=Unlabelled(images[n:], np.array(names[n:])) if listed.unlabelled else None,
+        bad_files=bad,
     )
 
 
 def read_images(
     pictures: Sequence[Picture], names: Sequence[str], shape: tuple[int, ...], workers: int | None = None
 ) -> NDArray[np.uint8]:
-    """Decodes images that a model is to predict, scaled and cropped to its size.
+    """Decodes images that a model is to predict, as `decode_images` does it.
 
     Args:
         pictures: files, or what stands in them.
@@ -113,14 +171,32 @@ def read_images(
     Raises:
         WellfitError: a file gives no pixels.
     """
+    images, faults = decode_images(pictures, shape, workers)
+    bad = [f"{name} {fault}" for name, fault in zip(names, faults, strict=True) if fault]
+    if bad:
+        more = f" ({len(bad) - 1} more of {len(names)} cannot be read)" if len(bad) > 1 else ""
+        raise WellfitError(f"{bad[0]}{more}")
+    return images
+
+
+def decode_images(
+    pictures: Sequence[Picture], shape: tuple[int, ...], workers: int | None = None
+) -> tuple[NDArray[np.uint8], list[str | None]]:
+    """Decodes images, scaled and cropped to one size.
+
+    Args:
+        pictures: files, or what stands in them.
+        shape: (channels, height, width).
+        workers: threads, by default one for each core.
+
+    Returns:
+        The images (n, channels, height, width), and why a file gives no pixels, None where it does.
+    """
     images = np.empty((len(pictures), *shape), np.uint8)
     size = (shape[1], shape[2])
     with _collected_warnings(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
         outcomes = list(pool.map(lambda picture, target: _decode_one(picture, target, size), pictures, images))
-    for name, outcome in zip(names, outcomes, strict=True):
-        if outcome.fault:
-            raise WellfitError(f"{name} {outcome.fault}")
-    return images
+    return images, [outcome.fault for outcome in outcomes]
 
 
 @contextmanager
@@ -195,54 +271,96 @@ def _decode_one(picture: Picture, target: NDArray[np.uint8], image_size: tuple[i
     return _Outcome(notes=notes, brightest=brightest, digest=hashlib.blake2b(target.tobytes(), digest_size=16).digest())
 
 
-def _check(folder: Path, files: Sequence[str], outcomes: Sequence[_Outcome], size: tuple[int, ...]) -> None:
-    faults = [(file, outcome.fault) for file, outcome in zip(files, outcomes, strict=True) if outcome.fault]
-    if faults:
-        (first, fault), *rest = faults
-        named = ", ".join(file for file, _ in rest[:FILES_NAMED])
-        more = ", ..." if len(rest) > FILES_NAMED else ""
-        others = f" ({len(rest)} more cannot be read: {named}{more})" if rest else ""
-        raise WellfitError(f"{folder / first} {fault}{others}")
-    odd = [(file, outcome.other_size) for file, outcome in zip(files, outcomes, strict=True) if outcome.other_size]
+def _bad_files(folder: Path, bad: Sequence[tuple[str, str]], n_files: int) -> BadFilesError:
+    (first, fault), *rest = bad
+    others = f"{len(rest)} more of {n_files} images cannot be read; " if rest else ""
+    return BadFilesError(f"{folder / first} {fault} ({others}data.bad_files: skip leaves out what cannot be read)", bad)
+
+
+def _without_bad_files(
+    folder: Path, listed: ImageFiles, images: NDArray[np.uint8], outcomes: Sequence[_Outcome]
+) -> tuple[ImageFiles, NDArray[np.uint8], list[_Outcome]]:
+    """What can be read, in the same order and the same memory."""
+    good = [row for row, outcome in enumerate(outcomes) if not outcome.fault]
+    for row, old in enumerate(good):
+        images[row] = images[old]
+    n = len(listed.files)
+    rows = [row for row in good if row < n]
+    labels = listed.labels[rows]
+    counts = np.bincount(labels, minlength=len(listed.class_names))
+    if not counts.all():
+        name = listed.class_names[int(counts.argmin())]
+        raise WellfitError(f"{folder}: no image of class {name!r} can be read; get them anew, or remove the class")
+    listed = listed._replace(
+        files=tuple(listed.files[row] for row in rows),
+        labels=labels,
+        splits=None if listed.splits is None else listed.splits[rows],
+        unlabelled=tuple(listed.unlabelled[row - n] for row in good if row >= n),
+    )
+    return listed, images[: len(good)], [outcomes[row] for row in good]
+
+
+def _left_out(bad: Sequence[tuple[str, str]], n_files: int) -> list[str]:
+    if not bad:
+        return []
+    (first, fault), *_ = bad
+    return [
+        f"{len(bad)} of {n_files} images cannot be read and are left out, the first is {first} ({fault}); all are "
+        f"listed in {BAD_FILES}"
+    ]
+
+
+def _check_sizes(folder: Path, names: Sequence[str], outcomes: Sequence[_Outcome], size: tuple[int, ...]) -> None:
+    odd = [(name, outcome.other_size) for name, outcome in zip(names, outcomes, strict=True) if outcome.other_size]
     if odd:
-        file, (height, width) = odd[0]
+        name, (height, width) = odd[0]
         raise WellfitError(
-            f"{folder / file} is {height} × {width} pixels, but {files[0]} {size[0]} × {size[1]}, and {len(odd)} of "
-            f"{len(files)} images differ so; set data.image_size to the one that all shall have"
+            f"{folder / name} is {height} × {width} pixels, but {names[0]} {size[0]} × {size[1]}, and {len(odd)} of "
+            f"{len(names)} images differ so; set data.image_size to the one that all shall have"
         )
 
 
-def _warnings(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
+def _warnings(names: Sequence[str], labels: NDArray[np.int64], outcomes: Sequence[_Outcome]) -> list[str]:
     sentences = []
     for note, text in NOTES.items():
         rows = [row for row, outcome in enumerate(outcomes) if note in outcome.notes]
         if rows:
-            sentences.append(f"{listed.files[rows[0]]} {text}{_like_it(rows)}")
+            sentences.append(f"{names[rows[0]]} {text}{_like_it(rows)}")
     warned = [row for row, outcome in enumerate(outcomes) if outcome.pillow]
     if warned:
-        sentences.append(f"{listed.files[warned[0]]} makes Pillow warn: {outcomes[warned[0]].pillow}{_like_it(warned)}")
+        sentences.append(f"{names[warned[0]]} makes Pillow warn: {outcomes[warned[0]].pillow}{_like_it(warned)}")
     brightest = max((outcome.brightest for outcome in outcomes if outcome.brightest is not None), default=DIM)
     if brightest < DIM:
         sentences.append(
             f"the 16-bit images reach {brightest} of 65535, so that {brightest // 256 + 1} of 256 levels are left in 8 "
             "bits; stretch their range to have more"
         )
-    return sentences + _equal_pixels(listed, outcomes)
+    return sentences + _equal_pixels(names, labels, outcomes[: len(labels)])
+
+
+def _escaped(names: Sequence[str], files: Sequence[str]) -> list[str]:
+    changed = [name for name, file in zip(names, files, strict=True) if name != file]
+    if not changed:
+        return []
+    return [
+        f"{len(changed)} names have control characters or bytes that are not UTF-8, which are escaped, the first is "
+        f"{changed[0]}"
+    ]
 
 
 def _like_it(rows: Sequence[int]) -> str:
     return f" ({len(rows) - 1} more like it)" if len(rows) > 1 else ""
 
 
-def _equal_pixels(listed: ImageFiles, outcomes: Sequence[_Outcome]) -> list[str]:
+def _equal_pixels(names: Sequence[str], labels: NDArray[np.int64], outcomes: Sequence[_Outcome]) -> list[str]:
     """Images of equal pixels in different classes."""
     first: dict[bytes, int] = {}
     pairs = [(first.setdefault(outcome.digest, row), row) for row, outcome in enumerate(outcomes)]
-    clashes = [(one, other) for one, other in pairs if listed.labels[one] != listed.labels[other]]
+    clashes = [(one, other) for one, other in pairs if labels[one] != labels[other]]
     if not clashes:
         return []
     one, other = clashes[0]
     return [
-        f"{len(clashes)} images have the same pixels as one of another class, the first is {listed.files[other]} "
-        f"(as {listed.files[one]})"
+        f"{len(clashes)} images have the same pixels as one of another class, the first is {names[other]} "
+        f"(as {names[one]})"
     ]

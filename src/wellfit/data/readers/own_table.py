@@ -33,14 +33,14 @@ LISTS = ("numeric", "categorical", "drop")
 ROLES = ("target", "id", "weight", "group", "time")
 
 
-def describe_csv(path: Path) -> dict[str, Any]:
+def describe_csv(data: DataConfig) -> dict[str, Any]:
     """Checks that CSV files are there, and says their size and sha256, for ``source.json``."""
-    return _describe(path, "csv")
+    return _describe(Path(data.path), "csv")
 
 
-def describe_parquet(path: Path) -> dict[str, Any]:
+def describe_parquet(data: DataConfig) -> dict[str, Any]:
     """The same for Parquet files."""
-    return _describe(path, "parquet")
+    return _describe(Path(data.path), "parquet")
 
 
 def _describe(path: Path, kind: str) -> dict[str, Any]:

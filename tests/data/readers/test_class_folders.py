@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wellfit.data.readers.image_files import EXTENSIONS, list_images
+from wellfit.data.readers.class_folders import list_images
+from wellfit.data.readers.image_files import EXTENSIONS, shown
 from wellfit.errors import WellfitError
 
 
@@ -48,7 +49,7 @@ def test_files_labels_and_classes_are_those_of_torchvision(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("train", "val", "test"),
-    [("train", "val", "test"), ("Train", "valid", "TEST"), ("training", "validation", "testing"), ("train", "", "")],
+    [("train", "val", "test"), ("Train", "val", "TEST"), ("train", "", "")],
 )
 def test_the_folders_own_splits(train: str, val: str, test: str, tmp_path: Path) -> None:
     files = [f"{split}/{file}" for split in (test, train, val) if split for file in PETS]
@@ -79,8 +80,18 @@ def test_a_class_keeps_its_index_in_a_split_without_an_earlier_class(tmp_path: P
 
 
 def test_what_systems_leave_behind_is_passed_over(tmp_path: Path) -> None:
-    make(tmp_path, *PETS, ".DS_Store", ".git/1.png", "__MACOSX/cats/1.png", "cats/Thumbs.db", "cats/._1.png")
-    make(tmp_path, "cats/.ipynb_checkpoints/1.png", "desktop.ini", "dogs/__MACOSX/1.png")
+    make(
+        tmp_path,
+        *PETS,
+        ".DS_Store",
+        ".git/1.png",
+        "__MACOSX/cats/1.png",
+        "cats/Thumbs.db",
+        "cats/._1.png",
+        "cats/Icon\r",
+        "cats/@eaDir/1.png",
+    )
+    make(tmp_path, "cats/.ipynb_checkpoints/1.png", "desktop.ini", "dogs/__MACOSX/1.png", "lost+found/1.png")
     found = list_images(tmp_path)
     assert found.files == PETS
     assert found.warnings == ()
@@ -121,15 +132,15 @@ def test_classes_that_differ_in_case(tmp_path: Path) -> None:
         (["data/1.png"], "data has images, such as 1.png, but no class folders; move the images of each class into"),
         (["data/cats/1.png", "data/dogs/1.gif"], "data/dogs holds no images (.jpg,"),
         (["data/cats/1.png"], "data has one class only, 'cats', and a classification needs two or more"),
-        (["data/set/a/1.png", "data/set/b/1.png"], "; if its folders are the classes, set data.path to "),
         (["data/train/a/1.png", "data/test/a/1.png"], "data/train has one class only, 'a'"),
         (["data/train/a/1.png", "data/train/b/"], "data/train/b holds no images ("),
         (["data/train/1.png", "data/test/1.png"], "data/train has images, such as train/1.png, but no class folders"),
+        (["data/train_images/1.png", "data/test_images/1.png"], "data/train_images has images, such as train_images/1"),
         (["data/train/", "data/test/a/1.png"], "data/train holds no images ("),
         (["data/train/a/1.png", "data/train/b/1.png", "data/val/"], "data/val holds no images ("),
         (
             ["data/train/a/1.png", "data/cats/1.png", "data/dogs/1.png"],
-            "data has train, the name of a split, beside cats; move it into the splits, or rename train if it",
+            "data has train, the name of a split, beside cats; move that out of the folder, into the splits, or call",
         ),
         (["data/bus/1.png", "data/Train/1.png"], "data has Train, the name of a split, beside bus; "),
         (
@@ -144,9 +155,6 @@ def test_classes_that_differ_in_case(tmp_path: Path) -> None:
             ["data/train/cats/1.png", "data/train/dogs/1.png", "data/test/Cats/1.png"],
             "data/train does not have; add images of it there, or remove it; did you mean 'cats'?",
         ),
-        (["data/a\nb/1.png", "data/c/1.png"], r"data: the name 'a\nb' has a control character or is not UTF-8; rename"),
-        (["data/a/1\x1b.png", "data/c/1.png"], r"data/a: the name '1\x1b.png' has a control character"),
-        (["data/a\u2028/1.png", "data/c/1.png"], r"data: the name 'a\u2028' has a control character"),
     ],
 )
 def test_a_folder_that_will_not_do_is_one_line(files: list[str], fault: str, tmp_path: Path) -> None:
@@ -158,14 +166,116 @@ def test_a_folder_that_will_not_do_is_one_line(files: list[str], fault: str, tmp
     assert str(raised.value).isprintable()
 
 
-def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
-    make(tmp_path, *PETS)
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("Train", "valid", "TEST"),
+        ("training", "validation", "testing"),
+        ("training_set", "validation_set", "test_set"),
+        ("seg_train", "", "seg_test"),
+        ("train2017", "val2017", "test2017"),
+        ("trainset", "dev", "testset"),
+        ("TRAIN DATA", "Valid-Images", "test_images"),
+        ("seg_train/seg_train", "", "seg_test/seg_test"),
+        ("archive/train", "archive/val", "archive/test"),
+        ("train", "", "test/test"),
+        ("asl_alphabet_train/asl_alphabet_train", "", "asl_alphabet_test/images"),
+    ],
+)
+def test_splits_by_other_names_are_taken_and_told(train: str, val: str, test: str, tmp_path: Path) -> None:
+    names = {"train": train, "val": val, "test": test}
+    found = list_images(make(tmp_path, *(f"{name}/{file}" for name in names.values() if name for file in PETS)))
+    assert found.class_names == ("cats", "dogs")
+    assert found.splits is not None
+    assert found.splits.tolist() == [split for split, name in names.items() if name for _ in PETS]
+    told = "; ".join(f"{name} is taken for the {split} split" for split, name in names.items() if name)
+    assert found.warnings == (told,)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["dev/1.png", "prod/1.png"],
+        ["training data/1.png", "weights/1.png"],
+        ["unknown/1.png", "cats/1.png"],
+        ["trainset/deep/1.png", "trainset/2.png", "bus/1.png"],
+        ["cats/1.png", "cats/test/1.png", "dogs/train/1.png"],
+        ["val2/a/1.png", "bus/a/1.png"],
+    ],
+)
+def test_classes_whose_names_may_be_those_of_splits(files: list[str], tmp_path: Path) -> None:
+    found = list_images(make(tmp_path, *files))
+    assert found.splits is None
+    assert set(found.class_names) == {file.partition("/")[0] for file in files}
+
+
+def test_a_folder_around_all_others_is_looked_into(tmp_path: Path) -> None:
+    found = list_images(make(tmp_path, *(f"archive/pets/{file}" for file in PETS), "archive/read.me"))
+    assert found.class_names == ("cats", "dogs")
+    assert found.files == tuple(f"archive/pets/{file}" for file in PETS)
+    assert found.warnings == (
+        "the classes are the folders of archive/pets, the only folder",
+        "1 files are not images and are left out, the first is archive/read.me",
+    )
+
+
+@pytest.mark.parametrize(
+    "folder", ["test", "test/test", "test/unknown", "test1", "seg_pred", "single_prediction", "test/images"]
+)
+def test_images_without_class_folders_beside_train_are_to_be_predicted(folder: str, tmp_path: Path) -> None:
+    files = [f"train/{file}" for file in PETS]
+    found = list_images(make(tmp_path, *files, f"{folder}/1.png", f"{folder}/2.png"))
+    assert found.files == tuple(files)
+    assert found.unlabelled == (f"{folder}/1.png", f"{folder}/2.png")
+    assert found.splits is not None
+    assert set(found.splits) == {"train"}
+    outer = folder.partition("/")[0]
+    assert found.warnings == (f"images without a class in {outer}: 2; they are predicted, not scored",)
+
+
+def test_folders_that_hold_the_same_folders_are_told(tmp_path: Path) -> None:
+    files = [f"{part}/{file}" for part in ("part1", "part2") for file in PETS]
+    (sentence,) = list_images(make(tmp_path, *files)).warnings
+    assert sentence.startswith("the classes are part1, part2, each of which holds cats, dogs: if those are the classes")
+    (tmp_path / "part2" / "cats" / "1.png").rename(tmp_path / "part2" / "1.png")
+    assert list_images(tmp_path).warnings == ()
+
+
+def test_accents_of_macos_and_of_others_are_one_class(tmp_path: Path) -> None:
+    composed, decomposed = "caf\xe9", "cafe\u0301"
+    files = [f"train/{decomposed}/1.png", "train/tea/1.png", f"test/{composed}/1.png", f"test/{decomposed}/2.png"]
+    found = list_images(make(tmp_path, *files))
+    assert found.class_names == (composed, "tea")
+    assert found.labels.tolist() == [0, 1, 0, 0]
+    assert {*found.files} == {*files}
+    assert found.warnings == ("test has no images of 'tea'",)
+
+
+def test_names_that_are_not_utf8_or_have_control_characters(tmp_path: Path) -> None:
+    make(tmp_path, *PETS, "cats/a\nb\u2028.png", "co\tws/1.png")
     try:
-        Path(os.fsdecode(os.fsencode(tmp_path) + b"/cats/\xff.png")).touch()
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/dogs/caf\xe9.png")).touch()
     except OSError:
         pytest.skip("the file system takes UTF-8 only")
-    with pytest.raises(WellfitError, match=r"cats: the name '\\udcff\.png' has a control character or is not UTF-8"):
+    found = list_images(tmp_path)
+    assert found.class_names == ("cats", "co\\tws", "dogs")
+    assert [shown(file) for file in found.files if shown(file) != file] == [
+        "cats/a\\nb\\u2028.png",
+        "co\\tws/1.png",
+        "dogs/caf\\xe9.png",
+    ]
+    assert all((tmp_path / file).is_file() for file in found.files)
+
+
+def test_a_csv_file_that_names_the_images_is_pointed_to(tmp_path: Path) -> None:
+    make(tmp_path, "train/1.png", "train/2.png", "test/3.png", "test/4.png", "test/5.png")
+    (tmp_path / "submission.csv").write_text("id,label\n3,x\n4,x\n5,x\n")
+    (tmp_path / "train.csv").write_text("id,label\n1,x\n2,y\n")
+    with pytest.raises(WellfitError, match=r"no class folders; .* or set data\.labels to train\.csv"):
         list_images(tmp_path)
+    make(tmp_path, "train/a/1.png", "train/a/2.png", "train/b/6.png")
+    sentence = "train.csv names the images, too: set data.labels to it if it has their classes"
+    assert sentence in list_images(tmp_path).warnings
 
 
 def test_names_in_any_script_will_do(tmp_path: Path) -> None:
