@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 FOLDS = 3
 COUNTED = 10  # rows of a class below which its recall is left out of a balanced accuracy
 DEPTH, LEAF = 7, 3  # of a tree
+SHRINKAGE = 1e-3  # that is added to the variances within classes, as shares of those of the columns
 TREES, MOST_SAMPLES = 30, 3_000  # of a forest, and rows of each tree
 
 Rows = NDArray[np.bool_]
@@ -41,12 +42,6 @@ class CrossFit(NamedTuple):
         """Whether there is something to tell: two classes with enough rows, or different numbers."""
         return len(self._counted) > 1 if self.classes else bool(np.ptp(self.y) > 0)
 
-    @property
-    def ranked(self) -> CrossFit:
-        """The same with the ranks of the numbers, which few large ones do not rule."""
-        _, place, counts = np.unique(self.y, return_inverse=True, return_counts=True)
-        return self._replace(y=(np.cumsum(counts) - counts / 2)[place])
-
     def by_codes(self, codes: NDArray[np.int64]) -> float:
         """The score of the most frequent class, or of the mean, of the rows with the same code.
 
@@ -73,12 +68,9 @@ class CrossFit(NamedTuple):
         Args:
             values: (n, columns), NaN where missing.
         """
-        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-        model = DecisionTreeClassifier if self.classes else DecisionTreeRegressor
 
         def fit(rows: Rows) -> Predict:
-            tree = model(max_depth=DEPTH, min_samples_leaf=LEAF, random_state=0).fit(values[rows], self.y[rows])
+            tree = _tree(self.classes).fit(values[rows], self.y[rows])
             return lambda others: np.asarray(tree.predict(values[others]))
 
         return self._score(fit)
@@ -100,17 +92,31 @@ class CrossFit(NamedTuple):
         return self._score(fit)
 
     def by_line(self, values: Floats) -> float:
-        """R2 of a least-squares fit, of numbers.
+        """The score of a weighted sum, the best one for numbers, or for telling classes apart by thresholds.
 
         Args:
             values: (n, columns), none missing.
         """
 
         def fit(rows: Rows) -> Predict:
-            intercept, weights = least_squares(values[rows], self.y[rows])
-            return lambda others: np.asarray(intercept + values[others] @ weights)
+            weights = line(values[rows], self.y[rows], self.classes)
+            if not self.classes:
+                level = self.y[rows].mean() - values[rows].mean(axis=0) @ weights
+                return lambda others: np.asarray(level + values[others] @ weights)
+            tree = _tree(self.classes).fit((values[rows] @ weights)[:, np.newaxis], self.y[rows])
+            return lambda others: np.asarray(tree.predict((values[others] @ weights)[:, np.newaxis]))
 
         return self._score(fit)
+
+    def by_rank(self, values: Floats) -> float:
+        """R2 of the ranks of numbers by those of other ones.
+
+        Args:
+            values: (n,), NaN where missing; these rows are left out.
+        """
+        known = ~np.isnan(values)
+        ranked = CrossFit(_ranks(self.y[known]), 0, self.fold[known])
+        return ranked.by_line(_ranks(values[known])[:, np.newaxis])
 
     @property
     def _counted(self) -> NDArray[np.int64]:
@@ -141,9 +147,41 @@ def draw_folds(units: NDArray[Any], random: np.random.Generator) -> NDArray[np.i
     return folds
 
 
-def least_squares(values: Floats, y: NDArray[Any]) -> tuple[float, NDArray[np.float64]]:
-    """Intercept and weights, (columns,), of the line with the least squares; the shortest one where many have them."""
+def line(values: Floats, y: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """Weights of columns: of least squares, the shortest ones where many have them; or of Fisher's first discriminant.
+
+    Args:
+        values: (n, columns).
+        y: (n,) class indices, or numbers.
+        classes: how many; 0 for numbers.
+    """
+    from scipy import linalg
+
     mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     std[std == 0] = 1.0
-    weights = np.linalg.lstsq((values - mean) / std, y - y.mean(), rcond=None)[0] / std
-    return float(y.mean() - mean @ weights), weights
+    scaled = (values - mean) / std
+    if classes:
+        present, counts = np.unique(y, return_counts=True)
+        centres = np.array([scaled[y == label].mean(axis=0) for label in present])
+        between = (centres.T * counts) @ centres / len(y)
+        within = scaled.T @ scaled / len(y) - between
+        # A sum that does not vary within the classes is the best of all, and must not divide by zero.
+        weights = linalg.eigh(between, within + SHRINKAGE * np.eye(len(within)))[1][:, -1]
+    else:
+        weights = np.linalg.lstsq(scaled, y - y.mean(), rcond=None)[0]
+    found: NDArray[np.float64] = weights / std
+    return found
+
+
+def _tree(classes: int) -> Any:
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    model = DecisionTreeClassifier if classes else DecisionTreeRegressor
+    return model(max_depth=DEPTH, min_samples_leaf=LEAF, random_state=0)
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Ranks from below, those of equal values being their mean."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - counts / 2)[place]
+    return ranks

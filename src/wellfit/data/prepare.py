@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.leakage import find_leaks, in_words
+from wellfit.data.leakage import find_leaks, leak_warnings
 from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.settings import DataConfig, own_settings
@@ -88,7 +88,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             target_transform=transform,
             target_note=note,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
-            warnings=source.warnings + assignment.warnings + warnings + in_words(leaks, source.target_name),
+            warnings=source.warnings + assignment.warnings + warnings + leak_warnings(leaks, source.target_name),
             leakage=leaks,
             settings=own_settings(data),
             sources=sources,
