@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDS = 3
+SMOOTH = 0.1  # rows that the mean of all counts as in that of a code
 COUNTED = 10  # rows of a class below which its recall is left out of a balanced accuracy
 DEPTH, LEAF = 7, 3  # of a tree
 SHRINKAGE = 1e-3  # that is added to the variances within classes, as shares of those of the columns
@@ -38,9 +39,10 @@ class CrossFit(NamedTuple):
         return "balanced_accuracy" if self.classes else "r2"
 
     @property
-    def varies(self) -> bool:
-        """Whether there is something to tell: two classes with enough rows, or different numbers."""
-        return len(self._counted) > 1 if self.classes else bool(np.ptp(self.y) > 0)
+    def is_enough(self) -> bool:
+        """Whether there are two folds, and two classes with enough rows or two numbers."""
+        different = len(self._counted) if self.classes else len(np.unique(self.y))
+        return different > 1 and len(np.unique(self.fold)) > 1
 
     def by_codes(self, codes: NDArray[np.int64]) -> float:
         """The score of the most frequent class, or of the mean, of the rows with the same code.
@@ -57,7 +59,8 @@ class CrossFit(NamedTuple):
                 prior = np.bincount(y, minlength=self.classes) / len(y)  # of codes that these rows do not have
                 found = (counts.reshape(size, self.classes) + prior).argmax(axis=1)
             else:
-                found = (np.bincount(code, y, minlength=size) + y.mean()) / (np.bincount(code, minlength=size) + 1)
+                sums, counts = np.bincount(code, y, minlength=size), np.bincount(code, minlength=size)
+                found = (sums + SMOOTH * y.mean()) / (counts + SMOOTH)
             return lambda others: found[codes[others]]
 
         return self._score(fit)
@@ -84,39 +87,38 @@ class CrossFit(NamedTuple):
         from sklearn.ensemble import RandomForestClassifier
 
         def fit(rows: Rows) -> Predict:
-            forest = RandomForestClassifier(TREES, max_samples=min(int(rows.sum()), MOST_SAMPLES), random_state=0).fit(
-                values[rows], self.y[rows]
-            )
+            samples = min(int(rows.sum()), MOST_SAMPLES)
+            forest = RandomForestClassifier(TREES, max_samples=samples, random_state=0).fit(values[rows], self.y[rows])
             return lambda others: np.asarray(forest.predict(values[others]))
 
         return self._score(fit)
 
     def by_line(self, values: Floats) -> float:
-        """The score of a weighted sum, the best one for numbers, or for telling classes apart by thresholds.
+        """The score of a weighted sum: of numbers that of least squares, of classes one that a tree cuts into parts.
 
         Args:
             values: (n, columns), none missing.
         """
 
         def fit(rows: Rows) -> Predict:
-            weights = line(values[rows], self.y[rows], self.classes)
+            mean, y = values[rows].mean(axis=0), self.y[rows]
+            sums = (values - mean) @ line(values[rows], y, self.classes)
             if not self.classes:
-                level = self.y[rows].mean() - values[rows].mean(axis=0) @ weights
-                return lambda others: np.asarray(level + values[others] @ weights)
-            tree = _tree(self.classes).fit((values[rows] @ weights)[:, np.newaxis], self.y[rows])
-            return lambda others: np.asarray(tree.predict((values[others] @ weights)[:, np.newaxis]))
+                return lambda others: np.asarray(y.mean() + sums[others])
+            tree = _tree(self.classes).fit(sums[rows, np.newaxis], y)
+            return lambda others: np.asarray(tree.predict(sums[others, np.newaxis]))
 
         return self._score(fit)
 
     def by_rank(self, values: Floats) -> float:
-        """R2 of the ranks of numbers by those of other ones.
+        """R2 of the ranks of numbers by those of other ones: 1 where one is a monotone function of the other.
 
         Args:
             values: (n,), NaN where missing; these rows are left out.
         """
         known = ~np.isnan(values)
         ranked = CrossFit(_ranks(self.y[known]), 0, self.fold[known])
-        return ranked.by_line(_ranks(values[known])[:, np.newaxis])
+        return ranked.by_line(_ranks(values[known])[:, np.newaxis]) if ranked.is_enough else 0.0
 
     @property
     def _counted(self) -> NDArray[np.int64]:
@@ -126,7 +128,7 @@ class CrossFit(NamedTuple):
     def _score(self, fit: Callable[[Rows], Predict]) -> float:
         """Balanced accuracy over the classes that have enough rows; or R2."""
         predicted = np.empty(len(self.y))
-        for fold in range(FOLDS):
+        for fold in np.unique(self.fold):
             rows = self.fold == fold
             predicted[rows] = fit(~rows)(rows)
         if self.classes:

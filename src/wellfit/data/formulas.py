@@ -18,6 +18,7 @@ PAIR = 0.99  # balanced accuracy of a difference or ratio
 NAMED = 0.05  # deviation of a term, as a share of the largest one: its column is named from here on
 MISSING, NOT_POSITIVE = 0.05, 0.25  # shares of a column up to which it may stand in a sum, and in a product
 ROWS_A_COLUMN = {"r2": 5, "balanced_accuracy": 50}  # that a line takes, at least: few rows of classes are separable
+LARGEST = 1e30  # of a ratio: trees take float32
 PAIRED, COMPARED, TRIED = 30, 500, 10  # columns; rows that are sorted by each pair; pairs that are then cross-fitted
 
 Numbers = Mapping[str, NDArray[np.float64]]
@@ -49,7 +50,7 @@ def _line(kind: LeakKind, numbers: Numbers, target: CrossFit, transform: Callabl
     if 2 * rows.sum() < len(rows) or rows.sum() < ROWS_A_COLUMN[target.score_name] * len(numbers):
         return []
     part, values = CrossFit(y[rows], target.classes, target.fold[rows]), values[rows]
-    if not part.varies or (score := part.by_line(values)) < LINE[target.score_name]:
+    if not part.is_enough or (score := part.by_line(values)) < LINE[target.score_name]:
         return []
     parts = np.abs(line(values, part.y, part.classes)) * values.std(axis=0)
     carries = parts >= NAMED * parts.max()
@@ -71,7 +72,7 @@ def best_pair(numbers: Numbers, scores: Mapping[str, float], target: CrossFit) -
     for (one, a), (other, b) in combinations([each for each in numbers.items() if each[0] in best], 2):
         pairs.append(("difference", one, other, a - b))
         if (b != 0).all():
-            pairs.append(("ratio", one, other, a / b))
+            pairs.append(("ratio", one, other, (a / b).clip(-LARGEST, LARGEST)))
     if not pairs:
         return []
     # Where a formula tells the classes, neighbours in its order have the same one.

@@ -88,8 +88,8 @@ def find_leaks(
     random, classes = np.random.default_rng(seed), len(raw.class_names)
     rows = _sample(train, raw.y[train] if classes else None, x.shape[1], random)
     units = rows if raw.groups is None else raw.groups[rows]
-    target = CrossFit(raw.y[rows], classes, draw_folds(units, random))
-    if len(rows) < FEWEST_ROWS or not target.varies:
+    target = CrossFit(raw.y[rows].astype(np.int64 if classes else np.float64), classes, draw_folds(units, random))
+    if len(rows) < FEWEST_ROWS or not target.is_enough:
         return ()
     inputs = _inputs(x[rows], columns, sources)
     alone = [_score_alone(each, target) for each in inputs]
@@ -225,8 +225,9 @@ def tells(leak: Leak, target: str) -> str:
 
 
 def _sum(terms: Sequence[tuple[str, float]]) -> str:
-    text = "".join(f" {'-' if weight < 0 else '+'} {abs(weight):.3g} x {name}" for name, weight in terms)
-    return text.removeprefix(" + ").strip()
+    first, *others = terms
+    more = "".join(f" {'-' if weight < 0 else '+'} {abs(weight):.3g} x {name}" for name, weight in others)
+    return f"{first[1]:.3g} x {first[0]}{more}"
 
 
 def _product(terms: Sequence[tuple[str, float]]) -> str:
