@@ -17,7 +17,7 @@ LINE = {"r2": 0.997, "balanced_accuracy": 0.99}
 PAIR = 0.99  # balanced accuracy of a difference or ratio
 NAMED = 0.05  # deviation of a term, as a share of the largest one: its column is named from here on
 MISSING, NOT_POSITIVE = 0.05, 0.25  # shares of a column up to which it may stand in a sum, and in a product
-ROWS_A_COLUMN = {"r2": 5, "balanced_accuracy": 50}  # that a line takes, at least: few rows of classes are separable
+ROWS_A_COLUMN = 50  # that a sum of classes takes: on fewer, honest columns do as well, those of wine without an error
 LARGEST = 1e30  # of a ratio: trees take float32
 PAIRED, COMPARED, TRIED = 30, 500, 10  # columns; rows that are sorted by each pair; pairs that are then cross-fitted
 
@@ -47,7 +47,7 @@ def _line(kind: LeakKind, numbers: Numbers, target: CrossFit, transform: Callabl
     values = transform(np.column_stack(list(numbers.values())))
     y = target.y if target.classes else transform(target.y.astype(np.float64))
     rows = np.isfinite(values).all(axis=1) & np.isfinite(y)
-    if 2 * rows.sum() < len(rows) or rows.sum() < ROWS_A_COLUMN[target.score_name] * len(numbers):
+    if 2 * rows.sum() < len(rows) or (target.classes and rows.sum() < ROWS_A_COLUMN * len(numbers)):
         return []
     part, values = CrossFit(y[rows], target.classes, target.fold[rows]), values[rows]
     if not part.is_enough or (score := part.by_line(values)) < LINE[target.score_name]:

@@ -53,7 +53,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     left_out = source.left_out + tuple(c.name for c in source.sources if c.name not in {s.name for s in sources})
     source = source._replace(x=x)  # frees the memory of the table
     inputs, quantiles = _describe_inputs(x[train], columns)
-    leaks = find_leaks(x, source, train, columns, sources, data.seed) if data.entry.is_own_table else ()
+    leaks = find_leaks(x, source, train, columns, sources, data.seed) if sources else ()
     y = source.y[train]
     target = transform = None
     note = ""
