@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, computed_field
 
 from wellfit.data.target import TargetTransform
 from wellfit.errors import WellfitError
@@ -25,6 +25,7 @@ Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
 LeakKind = Literal["alone", "date", "filled", "sum", "product", "difference", "ratio"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
+FourDigits = Annotated[float, AfterValidator(lambda value: float(f"{value:.4g}"))]  # the same on all computers
 META_FILE = "meta.json"
 _ANEW = "`dvc repro --force preprocess` makes it anew"
 
@@ -122,9 +123,9 @@ class Leak(BaseModel):
 
     kind: LeakKind
     columns: tuple[str, ...]
-    weights: tuple[float, ...] = ()
+    weights: tuple[FourDigits, ...] = ()
     score_name: Literal["balanced_accuracy", "r2"]
-    score: float
+    score: FourDigits
 
 
 class Unread(NamedTuple):
