@@ -120,6 +120,8 @@ def _compare(found: Comparison, model: Predictor, options: Options, notes: Seque
 def _check(options: Options, model: Predictor) -> None:
     if options.output.resolve() == options.input.resolve():
         raise WellfitError(f"--output must be another file than --input, got {options.output}")
+    if model.meta.kind == "table" and options.input.resolve() in options.output.resolve().parents:
+        raise WellfitError(f"--output must be outside of the folder --input, got {options.output}")
     if options.check and is_stream(options.output):
         raise WellfitError(f"--check writes files beside --output, which must be a file, got {options.output}")
     if options.output.suffix.casefold() in PARQUET:

@@ -41,10 +41,10 @@ def test_levels_of_the_index_are_known_and_those_without_a_name_are_no_columns(t
     path = tmp_path / "t.parquet"
     frame = pd.DataFrame({"a": [1, 2], "b": [3, 4], "c": [5, 6]})
     for table, expected in [
-        (frame, (("a", "b", "c"), ())),
-        (frame.iloc[[1, 0]], (("a", "b", "c"), ())),
-        (frame.set_index(["a", "b"]), (("c", "a", "b"), ("a", "b"))),
-        (frame.set_index(pd.Index(["x", "y"])), (("a", "b", "c"), ())),
+        (frame, (("a", "b", "c"), (), ())),
+        (frame.iloc[[1, 0]], (("a", "b", "c"), (), ())),
+        (frame.set_index(["a", "b"]), (("c", "a", "b"), ("a", "b"), ())),
+        (frame.set_index(pd.Index(["x", "y"])), (("a", "b", "c"), (), ())),
     ]:
         table.to_parquet(path)
         assert find_columns(path) == expected

@@ -16,11 +16,9 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PACKINGS = ("", ".gz", ".bz2", ".zst", ".zip")
 PARQUET = (".parquet", ".pq")
 # How files of a format are called, in a folder.
-ENDINGS = {"csv": tuple(f"{end}{pack}" for end in (".csv", ".tsv", ".txt") for pack in PACKINGS), "parquet": PARQUET}
-MOST_NAMED = 5
+ENDINGS = {"csv": (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".csv.bz2", ".csv.zip"), "parquet": PARQUET}
 
 
 class TableFile(NamedTuple):
@@ -79,7 +77,7 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [each for each in path.iterdir() if each.name.casefold().endswith(endings)]
-        what = f"{key} {path} is a folder without {kind} files ({', '.join(dict.fromkeys(_ends(kind)))})"
+        what = f"{key} {path} is a folder without {kind} files, which end in {' or '.join(ENDINGS[kind])}"
     elif glob.has_magic(str(path)):
         found = [Path(each) for each in glob.glob(str(path), recursive=True)]
         what = f"{key} {path} fits no file in {Path.cwd()}"
@@ -89,10 +87,6 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
     if not files:
         raise WellfitError(f"{what}{wanted.origin}")
     return files
-
-
-def _ends(kind: str) -> list[str]:
-    return [ending for ending in ENDINGS[kind] if ending.count(".") == 1]
 
 
 def open_table(path: Path, kind: str, wanted: Wanted) -> list[TableFile]:
