@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wellfit.data.readers import parquet_files
 from wellfit.data.readers.parquet_files import find_columns, parquet_parts
 from wellfit.errors import WellfitError
 
@@ -49,3 +51,17 @@ def test_levels_of_the_index_are_known_and_those_without_a_name_are_no_columns(t
         table.to_parquet(path)
         assert find_columns(path) == expected
         assert read(path).column_names == list(expected[0])
+
+
+def test_what_pandas_declared_as_categories_stays_so_whatever_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_files, "PART_ROWS", 4)
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"code": [3, 1, 3, 2, None, 1], "grade": list("abcabc"), "n": np.arange(6)})
+    frame = frame.astype({"code": "category", "grade": "category"})
+    frame.to_parquet(path)
+    assert find_columns(path).categories == ("code", "grade")
+    table = read(path)
+    assert [pa.types.is_dictionary(field.type) for field in table.schema] == [True, True, False]
+    assert table.column("code").to_pylist() == [3, 1, 3, 2, None, 1]

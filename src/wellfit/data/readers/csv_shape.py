@@ -56,6 +56,7 @@ class CsvShape(NamedTuple):
         first_row: number of the first row, as a spreadsheet counts.
         has_quotes: whether there are any.
         ends_in_quote: whether the last character that is no blank is one.
+        has_rows: whether there are any.
         notes: what was guessed, one sentence each.
     """
 
@@ -67,6 +68,7 @@ class CsvShape(NamedTuple):
     first_row: int = 1
     has_quotes: bool = True
     ends_in_quote: bool = True
+    has_rows: bool = True
     notes: tuple[str, ...] = ()
 
 
@@ -126,6 +128,7 @@ def find_shape(path: Path, wanted: Wanted) -> CsvShape:
         first_row=(rows[0].line if rows else after) - max(0, header.lines - 1),
         has_quotes=encoding.has_quotes,
         ends_in_quote=encoding.ends_in_quote,
+        has_rows=len(rows) > 0 or not is_whole,
         notes=tuple(notes),
     )
 
@@ -180,11 +183,11 @@ def records(lines: Iterator[str], separator: str, skip_lines: int) -> Iterator[R
 
 
 def _other_separator(text: str, skip_lines: int, is_whole: bool) -> str | None:
-    """What splits the rows alike, into most cells; None: nothing does."""
-    widths: dict[str, int] = {}
+    """What splits the header and the rows alike, or else the rows, into most cells; None: nothing does."""
+    widths: dict[str, tuple[bool, int]] = {}
     for mark in SEPARATORS.values():
         header, *rows = (len(record.cells) for record in _records(text, mark, skip_lines, is_whole))
         width, count = Counter(rows or [header]).most_common(1)[0]
         if width > 1 and count >= ALIKE * len(rows):
-            widths[mark] = width
+            widths[mark] = (header > 1 and abs(header - width) <= 1, width)
     return max(widths, key=widths.__getitem__, default=None)

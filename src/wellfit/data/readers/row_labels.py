@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_SHOWN = 5
+MOSTLY = 0.8  # share of the rows
 NOTHING, NUMBERS, NAMES = "no content", "the numbers of the rows", "the names of the rows"
 
 
@@ -38,15 +39,16 @@ def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Ta
         if kind is None:
             example = next(cell for cell in cells.to_pylist() if cell)
             raise WellfitError(
-                f"{whole.files[0].path}: column {_place(name)} has no name, and holds data such as {example!r}; name it "
-                f"in the file, or list it as {name!r} in data.numeric, data.categorical or data.drop (params.yaml)"
+                f"{whole.files[0].path}: column {_place(name)} has no name, and holds data such as {example!r}; name "
+                f"it in the file, or list it as {name!r} in data.numeric, data.categorical or data.drop (params.yaml)"
             )
         found.setdefault(kind, []).append(name)
     warnings = [_warning(names, kind) for kind, names in found.items()]
     if levels := [name for name in whole.index_levels if name not in named]:
+        named_levels = _listed([repr(level) for level in levels])
         warnings.append(
-            f"{_listed(levels)}: of the index of pandas, which names rows: left out (data.numeric or data.categorical "
-            "makes inputs of them)"
+            f"{named_levels}: of the index of pandas, which names rows: left out (data.numeric or data.categorical "
+            "makes inputs of them, `reset_index` makes columns)"
         )
     left_out = [*levels, *(name for names in found.values() for name in names)]
     return whole.table.drop_columns(left_out), tuple(warnings)
@@ -73,12 +75,10 @@ def _kind(cells: pa.ChunkedArray) -> str | None:
     are_whole = pc.all(pc.match_substring_regex(cells, r"^\d{1,18}(\.0)?$")).as_py()
     if are_whole:
         numbers = cells.cast("float64").to_numpy()
-        steps = np.diff(numbers)
-        # Anew in each file, or in each of several tables that were put into one.
-        counts = (steps == 1) | (numbers[1:] <= 1)
-        if counts.all() or _distinct(cells):
-            return NUMBERS
-        return None
+        is_next = np.diff(numbers) == 1
+        begins_anew = numbers[1:] <= 1  # in each file, or where tables were put together
+        counts = (is_next | begins_anew).all() and is_next.mean() > MOSTLY
+        return NUMBERS if counts or _distinct(cells) else None
     is_text = not pc.any(pc.match_substring_regex(cells, f"^{NUMBER.pattern}$")).as_py()
     return NAMES if is_text and _distinct(cells) else None
 

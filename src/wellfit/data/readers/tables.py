@@ -77,7 +77,7 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [each for each in path.iterdir() if each.name.casefold().endswith(endings)]
-        what = f"{key} {path} is a folder without {kind} files, which end in {' or '.join(ENDINGS[kind])}"
+        what = f"{key} {path} is a folder without {kind} files, which end in {', '.join(ENDINGS[kind])}"
     elif glob.has_magic(str(path)):
         found = [Path(each) for each in glob.glob(str(path), recursive=True)]
         what = f"{key} {path} fits no file in {Path.cwd()}"
@@ -154,15 +154,15 @@ def _other_types(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> Well
     """Names the first column whose types have nothing in common."""
     from pyarrow import ArrowException, unify_schemas
 
+    first = tables[0]
     for name in files[0].names:
-        schemas = [table.select([name]).schema for table in tables]
-        try:
-            unify_schemas(schemas, promote_options="permissive")
-        except ArrowException:
-            types = [schema.field(0).type for schema in schemas]
-            other = next(place for place, kind in enumerate(types) if kind != types[0])
-            return WellfitError(
-                f"column {name!r} is {types[0]} in {files[0].path}, but {types[other]} in {files[other].path}; write "
-                "all files with the same types"
-            )
+        for file, table in zip(files, tables, strict=True):
+            try:
+                unify_schemas([each.select([name]).schema for each in (first, table)], promote_options="permissive")
+            except ArrowException:
+                types = [each.schema.field(name).type for each in (first, table)]
+                return WellfitError(
+                    f"column {name!r} is {types[0]} in {files[0].path}, but {types[1]} in {file.path}; write all files "
+                    "with the same types"
+                )
     return WellfitError(f"{files[0].path} and the other files have columns of different types")
