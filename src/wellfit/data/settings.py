@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
 from wellfit.data.augment.settings import Augmentation
@@ -33,7 +34,7 @@ def _as_codec(name: str) -> str:
     try:
         codecs.lookup(name)
     except LookupError:
-        raise ValueError("must be an encoding that Python knows, such as cp1251 or shift_jis") from None
+        raise PydanticCustomError("codec", "must be an encoding such as cp1251 or shift_jis") from None
     return name
 
 

@@ -21,7 +21,10 @@ def whole(labels: list[str], index_levels: tuple[str, ...] = ()) -> WholeTable:
 @pytest.mark.parametrize(
     ("label", "what"),
     [
-        (str, "numbers of the rows: left out (data.numeric or data.categorical takes 'Unnamed: 0' in)"),
+        (
+            str,
+            "numbers of the rows: left out (data.id, time, numeric or categorical may name 'Unnamed: 0')",
+        ),
         (lambda i: str(i + 1), "numbers of the rows"),
         (lambda i: f"{i}.0", "numbers of the rows"),
         (lambda i: str(i * 7 % N), "numbers of the rows"),
@@ -64,5 +67,5 @@ def test_levels_of_the_index_of_pandas() -> None:
     table = whole(["x", "y"], index_levels=(NAME,))
     left, warnings = without_row_labels(table, ())
     assert left.column_names == ["a"]
-    assert warnings[0].startswith("'Unnamed: 0': of the index of pandas, which names rows: left out (data.numeric or ")
+    assert warnings[0].startswith("'Unnamed: 0': of the index of pandas, which names rows: left out (data.id, ")
     assert without_row_labels(table, {NAME}) == (table.table, ())

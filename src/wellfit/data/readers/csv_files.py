@@ -144,6 +144,8 @@ def _cause(record: Record, columns: int, is_last: bool, shape: CsvShape, wanted:
     if any("\n" in cell for cell in record.cells):
         lines = f"{record.lines} line{'s' * (record.lines > 1)}"
         return f"a quotation mark there is not closed for {lines}; double it, or remove it"
+    if any('"' in cell for cell in record.cells):
+        return "a quotation mark in it stands alone; double it, or remove it"
     if record.cells[0].lstrip().startswith(COMMENTS):
         return "delete it, if it is a comment"
     if len(record.cells) > columns:

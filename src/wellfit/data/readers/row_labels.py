@@ -47,8 +47,8 @@ def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Ta
     if levels := [name for name in whole.index_levels if name not in named]:
         named_levels = _listed([repr(level) for level in levels])
         warnings.append(
-            f"{named_levels}: of the index of pandas, which names rows: left out (data.numeric or data.categorical "
-            "makes inputs of them, `reset_index` makes columns)"
+            f"{named_levels}: of the index of pandas, which names rows: left out (data.id, time, numeric or "
+            "categorical may name them)"
         )
     left_out = [*levels, *(name for names in found.values() for name in names)]
     return whole.table.drop_columns(left_out), tuple(warnings)
@@ -57,7 +57,7 @@ def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Ta
 def _warning(names: Sequence[str], kind: str) -> str:
     many = len(names) > 1
     what = f"column{'s' * many} {_listed(list(map(_place, names)))} without a name"
-    way_out = "" if kind == NOTHING else f" (data.numeric or data.categorical takes {names[0]!r} in)"
+    way_out = "" if kind == NOTHING else f" (data.id, time, numeric or categorical may name {names[0]!r})"
     return f"{what} {'have' if many else 'has'} {kind}: left out{way_out}"
 
 
@@ -70,6 +70,7 @@ def _kind(cells: pa.ChunkedArray) -> str | None:
     """Why a column of text without a name is no data; None: it may be."""
     import pyarrow.compute as pc
 
+    cells = cells.drop_null()
     if not pc.any(pc.not_equal(cells, "")).as_py():
         return NOTHING
     are_whole = pc.all(pc.match_substring_regex(cells, r"^\d{1,18}(\.0)?$")).as_py()

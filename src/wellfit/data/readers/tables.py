@@ -47,7 +47,8 @@ class WholeTable(NamedTuple):
     """The rows of all files.
 
     Attributes:
-        table: all of their columns, in the order of the first file; CSV files have cells of text.
+        table: all of their columns, in the order of the first file; cells of CSV files are text, those of a column
+            without a name that a file does not have are null.
         files: where the rows of each file begin.
         unnamed: columns that have no name in a file.
         index_levels: columns that are levels of the index of pandas.
@@ -103,12 +104,12 @@ def open_table(path: Path, kind: str, wanted: Wanted) -> list[TableFile]:
     files = [_open_file(each, kind, wanted) for each in find_files(path, kind, wanted)]
     first = files[0]
     for file in files[1:]:
-        for name in [*first.names, *file.names]:
-            if (name in first.names) != (name in file.names):
-                has, has_not = (first, file) if name in first.names else (file, first)
+        for has, has_not in ((first, file), (file, first)):
+            missing = [name for name in has.names if name not in (*has_not.names, *has.unnamed)]
+            if missing:
                 raise WellfitError(
-                    f"{has_not.path} has no column {name!r}, which {has.path} has; the files of a table have the same "
-                    "columns"
+                    f"{has_not.path} has no column {missing[0]!r}, which {has.path} has; the files of a table have the "
+                    "same columns"
                 )
     return files
 
@@ -134,7 +135,7 @@ def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
     tables: list[Table] = []
     begins, n_rows = [], 0
     for file in files:
-        tables.append(concat_tables(file.parts).select(list(files[0].names)))
+        tables.append(concat_tables(file.parts))
         begins.append(FileRows(file.path, file.first_row, n_rows))
         n_rows += len(tables[-1])
     try:
