@@ -28,7 +28,10 @@ def test_a_damaged_parquet_file_is_one_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for body in (b"", whole[: len(whole) // 2], b"a,b\n1,2\n", whole[:-8] + b"\xff\xff\xff\x7fPAR1"):
         path.write_bytes(body)
-        with pytest.raises(WellfitError, match=r"t\.parquet is not a whole Parquet file") as raised:
+        fault = (
+            "a whole Parquet file: " if body.startswith(b"PAR1") else "a Parquet file; set data.name to csv, if it is"
+        )
+        with pytest.raises(WellfitError, match=rf"t\.parquet is not {fault}") as raised:
             read(path)
         assert "\n" not in str(raised.value)
 

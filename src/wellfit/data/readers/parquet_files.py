@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS = 2**16  # that are read at once
+MAGIC = b"PAR1"  # with which each file begins
 NUMBERED = "__index_level_"  # how pandas calls a level of the index without a name
 
 
@@ -91,4 +92,7 @@ def _declare(part: pa.Table, categories: Sequence[str]) -> pa.Table:
 
 
 def _damaged(path: Path, error: Exception) -> WellfitError:
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return WellfitError(f"{path} is not a Parquet file; set data.name to csv, if it is one")
     return WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}")
