@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
 from wellfit.data.readers.image_files import images_below
-from wellfit.data.readers.tables import PARQUET, open_table
+from wellfit.data.readers.tables import PARQUET, open_table, tell
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.files import is_stream, named_file, write_json
 from wellfit.serving.drift import Comparison, Counted
@@ -150,9 +150,9 @@ def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Par
     if model.reading.id is not None and model.reading.id not in names:
         print(f"note: column {model.reading.id!r} is not there: rows are counted from 0")
     known = {model.reading.id, *(source.name for source in model.meta.inputs)}
+    for note in tell(files):
+        print(f"note: {note}")
     for file in files:
-        for note in file.notes:
-            print(f"note: {note}")
         labels = [name for name in (*file.unnamed, *file.index_levels) if name not in known]
         row = file.first_row
         for table in file.parts:

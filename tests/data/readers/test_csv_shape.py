@@ -4,6 +4,7 @@ import pytest
 
 from wellfit.data.readers.csv_files import csv_parts
 from wellfit.data.readers.csv_shape import CsvShape, Wanted, find_shape
+from wellfit.data.readers.encodings import Note
 from wellfit.errors import WellfitError
 
 ROWS = "a{0}y\n" + "0.5{0}1\n1.5{0}0\n" * 3
@@ -28,7 +29,7 @@ def cells(path: Path, shape: CsvShape) -> dict[str, list[str]]:
 @pytest.mark.parametrize(("mark", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "pipe")])
 def test_another_separator_is_found_and_told(mark: str, name: str, path: Path) -> None:
     shape = shape_of(path, ROWS.format(mark))
-    assert shape.notes == (f"{path}: read with data.separator {name}, which its header and rows have",)
+    assert shape.notes == (Note(f"read with data.separator {name}, which its header and rows have"),)
     assert cells(path, shape) == READ
     assert shape_of(path, ROWS.format(mark), mark).notes == ()
 
@@ -63,7 +64,7 @@ def test_excel_says_the_separator(line: str, path: Path) -> None:
 )
 def test_comments_before_the_header_are_skipped(before: str, notes: list[str], path: Path) -> None:
     shape = shape_of(path, before + ROWS.format(","))
-    assert shape.notes == tuple(f"{path}: {note}" for note in notes)
+    assert shape.notes == tuple(map(Note, notes))
     assert cells(path, shape) == READ
     assert shape.first_row == before.count("\n") + 2
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from wellfit.data.readers import encodings
-from wellfit.data.readers.encodings import find_encoding
+from wellfit.data.readers.encodings import Note, find_encoding
 from wellfit.errors import WellfitError
 
 WESTERN = 'city,price\nKöln,"5 €"\nOrléans,“7”\n'
@@ -35,13 +35,10 @@ def test_what_is_found_decodes_to_the_same_text(encoding: str, found: str, path:
 
 def test_a_guess_is_told_with_its_line(path: Path) -> None:
     path.write_bytes(WESTERN.encode("cp1252"))
-    note = find_encoding(path, None).note
-    assert (
-        note
-        == f"{path} line 2: not UTF-8; read as Windows-1252, which is Western European (data.encoding says another)"
-    )
+    text = "not UTF-8; read as Windows-1252 (data.encoding may say another)"
+    assert find_encoding(path, None).note == Note(text, 2)
     path.write_bytes(WESTERN.encode())
-    assert find_encoding(path, None).note == ""
+    assert find_encoding(path, None).note is None
 
 
 @pytest.mark.parametrize(
@@ -78,4 +75,6 @@ def test_blocks_make_no_difference(path: Path, monkeypatch: pytest.MonkeyPatch) 
     path.write_text("größe,ü\n" * 9 + '"', encoding="utf-8")
     assert find_encoding(path, None) == encodings.Encoding("utf-8", True, True)
     path.write_bytes(("a,b\n" * 9 + "ö\n").encode("latin-1"))
-    assert "line 10: not UTF-8" in find_encoding(path, None).note
+    note = find_encoding(path, None).note
+    assert note is not None
+    assert note.line == 10

@@ -80,3 +80,13 @@ def test_types_of_parquet_files_are_united(tmp_path: Path) -> None:
 def test_rows_of_files_are_counted_from_their_own_beginning() -> None:
     files = [FileRows(Path("a"), 2), FileRows(Path("b"), 1, 10), FileRows(Path("c"), 1, 10), FileRows(Path("d"), 3, 11)]
     assert [row_in_file(files, np.int64(i)) for i in (0, 9, 10, 11)] == ["a row 2", "a row 11", "c row 1", "d row 3"]
+
+
+def test_what_was_guessed_of_several_files_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for i in range(3):
+        Path(f"{i}.csv").write_bytes(("a;y\n" + "b;1\n" * i + "é;0\n").encode("latin-1"))
+    assert read_table(Path("*.csv"), "csv", Wanted()).notes == (
+        "0.csv line 2 and 2 more: not UTF-8; read as Windows-1252 (data.encoding may say another)",
+        "0.csv and 2 more: read with data.separator semicolon, which its header and rows have",
+    )

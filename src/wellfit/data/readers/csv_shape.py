@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wellfit.data.readers.byte_streams import open_bytes
-from wellfit.data.readers.encodings import find_encoding
+from wellfit.data.readers.encodings import Note, find_encoding
 from wellfit.data.readers.headers import ALIKE, Record, call_unnamed, data_evidence, read_header
 from wellfit.errors import WellfitError
 
@@ -57,7 +57,7 @@ class CsvShape(NamedTuple):
         has_quotes: whether there are any.
         ends_in_quote: whether the last character that is no blank is one.
         has_rows: whether there are any.
-        notes: what was guessed, one sentence each.
+        notes: what was guessed.
     """
 
     names: tuple[str, ...]
@@ -69,7 +69,7 @@ class CsvShape(NamedTuple):
     has_quotes: bool = True
     ends_in_quote: bool = True
     has_rows: bool = True
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class _Preamble(NamedTuple):
@@ -106,7 +106,7 @@ def find_shape(path: Path, wanted: Wanted) -> CsvShape:
     notes = [encoding.note] if encoding.note else []
     if len(records[0].cells) == 1 and (other := _other_separator(text, before.lines, is_whole)):
         name = next(name for name, mark in SEPARATORS.items() if mark == other)
-        notes.append(f"{path}: read with {wanted.separator_key} {name}, which its header and rows have")
+        notes.append(Note(f"read with {wanted.separator_key} {name}, which its header and rows have"))
         separator, records = other, _records(text, other, before.lines, is_whole)
     header, rows = records[0], records[1:]
     if before.comments:
@@ -115,7 +115,7 @@ def find_shape(path: Path, wanted: Wanted) -> CsvShape:
             header, rows = Record(header.line, 0, in_comment), records
         else:
             lines = f"{len(before.comments)} line{'s' * (len(before.comments) > 1)}"
-            notes.append(f"{path}: {lines} of comment before the header skipped, {before.comments[0][:40]!r}")
+            notes.append(Note(f"{lines} of comment before the header skipped, {before.comments[0][:40]!r}"))
     names = read_header(path, header, rows)
     called = call_unnamed(names)
     after = header.line + header.lines

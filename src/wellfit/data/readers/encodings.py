@@ -27,6 +27,18 @@ WESTERN = "cp1252"
 MOST_IN_A_ROW = 1.5
 
 
+class Note(NamedTuple):
+    """What was guessed of a file.
+
+    Attributes:
+        text: a sentence.
+        line: of the file that it is about; None: it is about all.
+    """
+
+    text: str
+    line: int | None = None
+
+
 class Encoding(NamedTuple):
     """How the text of a file is encoded.
 
@@ -34,13 +46,13 @@ class Encoding(NamedTuple):
         name: of Python's codec.
         has_quotes: whether a double quote is anywhere in it.
         ends_in_quote: whether its last character that is no blank is one.
-        note: what was guessed, a sentence; empty where there was nothing to guess.
+        note: what was guessed; None: nothing.
     """
 
     name: str
     has_quotes: bool
     ends_in_quote: bool
-    note: str = ""
+    note: Note | None = None
 
 
 class _Decoded(NamedTuple):
@@ -68,15 +80,16 @@ def find_encoding(path: Path, otherwise: str | None) -> Encoding:
     name = marked or unmarked or "utf-8"
     decoded = _decode(path, name)
     if decoded.wrong_line is None:
-        note = f"{path}: read as UTF-16, though no byte-order mark says so" if unmarked else ""
+        note = Note("read as UTF-16, though no byte-order mark says so") if unmarked else None
         return Encoding(name, decoded.has_quotes, decoded.ends_in_quote, note)
-    line = f"{path} line {decoded.wrong_line}"
+    first_wrong, line = decoded.wrong_line, f"{path} line {decoded.wrong_line}"
     if marked or unmarked:
         raise WellfitError(f"{line}: not {name.upper()}, as which the file begins; it is damaged")
     if otherwise is None:
         _check_is_western(path, line)
         decoded = _decode(path, WESTERN)
-        note = f"{line}: not UTF-8; read as Windows-1252, which is Western European (data.encoding says another)"
+        text = "not UTF-8; read as Windows-1252 (data.encoding may say another)"
+        note = Note(text, first_wrong)
         return Encoding(WESTERN, decoded.has_quotes, decoded.ends_in_quote, note)
     decoded = _decode(path, otherwise)
     if decoded.wrong_line is not None:

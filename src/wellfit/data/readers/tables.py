@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wellfit.data.raw import FileRows
 from wellfit.data.readers.csv_files import csv_parts
 from wellfit.data.readers.csv_shape import Wanted, find_shape
+from wellfit.data.readers.encodings import Note
 from wellfit.data.readers.parquet_files import find_columns, parquet_parts
 from wellfit.errors import WellfitError
 
@@ -30,7 +31,7 @@ class TableFile(NamedTuple):
         unnamed: those that have no name in the file, but their place.
         index_levels: those that are levels of the index of pandas.
         first_row: number of its first row, for messages.
-        notes: what was guessed of it, one sentence each.
+        notes: what was guessed of it.
         parts: its rows, once; at least one part, be it without rows.
     """
 
@@ -39,7 +40,7 @@ class TableFile(NamedTuple):
     unnamed: tuple[str, ...]
     index_levels: tuple[str, ...]
     first_row: int
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     parts: Iterator[pa.Table]
 
 
@@ -147,8 +148,19 @@ def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
         tuple(begins),
         tuple(dict.fromkeys(name for file in files for name in file.unnamed)),
         tuple(dict.fromkeys(name for file in files for name in file.index_levels)),
-        tuple(note for file in files for note in file.notes),
+        tell(files),
     )
+
+
+def tell(files: Sequence[TableFile]) -> tuple[str, ...]:
+    """What was guessed of files, one sentence each; what was guessed of several is told once."""
+    alike: dict[str, list[str]] = {}
+    for file in files:
+        for note in file.notes:
+            where = f"{file.path}" if note.line is None else f"{file.path} line {note.line}"
+            alike.setdefault(note.text, []).append(where)
+    more = {text: f" and {len(places) - 1} more" if len(places) > 1 else "" for text, places in alike.items()}
+    return tuple(f"{places[0]}{more[text]}: {text}" for text, places in alike.items())
 
 
 def _other_types(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> WellfitError:
