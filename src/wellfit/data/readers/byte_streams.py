@@ -88,9 +88,8 @@ def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
         raise WellfitError(f"{path} is an Excel file: save its sheet as CSV UTF-8")
     if "mimetype" in names:
         raise WellfitError(f"{path} is a spreadsheet: save its sheet as CSV in UTF-8")
-    # A Mac adds files of its own.
-    tables = [each for each in members if not each.filename.startswith("__MACOSX/")]
-    tables = [each for each in tables if not Path(each.filename).name.startswith(".")]
+    # A Mac adds hidden files of its own.
+    tables = [each for each in members if not Path(each.filename).name.startswith(".")]
     if len(tables) != 1:
         listed = ", ".join(each.filename for each in tables[:5]) or "none"
         raise WellfitError(f"{path} must hold one file, but holds {len(tables)} ({listed}); unpack the one to read")
