@@ -201,7 +201,7 @@ class Meta(BaseModel):
     @property
     def title(self) -> str:
         """What people call the data: the name of the data set, or of their own file or folder."""
-        return Path(self.settings["path"]).stem if "path" in self.settings else self.name
+        return data_title(self.settings["path"]) if "path" in self.settings else self.name
 
     @property
     def inputs(self) -> tuple[Source, ...]:
@@ -231,6 +231,12 @@ class Meta(BaseModel):
         if meta.to_json() != text:
             raise ValueError("its sha256 does not fit its content")
         return meta
+
+
+def data_title(path: str) -> str:
+    """What people call data: the name of their file or folder without its ending; of a pattern, that of its folder."""
+    parts = [part for part in Path(path).parts if "*" not in part]
+    return Path(*parts).stem or path
 
 
 def load_meta(folder: Path) -> Meta:
