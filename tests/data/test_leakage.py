@@ -36,9 +36,10 @@ def leaks(
     for name in table:
         kind = (kinds or {}).get(name) or ("numbers" if table[name].dtype.kind in "if" else "categories")
         table[name] = table[name].astype("float64" if kind == "numbers" else "category")
-        sources.append(Source.model_validate({"name": name, "kind": kind}))
+        more = {"formats": ["ISO8601"]} if kind == "dates" else {}
+        sources.append(Source.model_validate({"name": name, "kind": kind, **more}))
     rows = np.arange(len(table)) if rows is None else rows
-    fitted, _ = fit_sources(sources, table.iloc[rows], None, str)
+    fitted, _ = fit_sources(sources, table.iloc[rows], str)
     expanded, _ = expand(fitted, table)
     inputs = fit_columns(expanded.iloc[rows], 100)
     names = () if y.dtype.kind == "f" else tuple(map(str, range(int(y.max()) + 1)))
