@@ -311,7 +311,7 @@ def test_new_rows_come_out_as_those_of_the_file_did(
     np.testing.assert_array_equal(encode(again.columns, table), split.x)
     assert unread == []
     assert describe(meta)[:2] == [
-        "  when: dates, '1/1/2024 8:00' is 2024-01-01 08:00:00 (%d/%m/%Y %H:%M); inputs: month, weekday, days",
+        "  when: dates ('1/1/2024 8:00' is 2024-01-01 08:00:00), as %d/%m/%Y %H:%M; inputs: month, weekday, days",
         "  note: text; inputs: counts of words in 16 columns",
     ]
     lines_of_columns = "\n".join(describe(meta))

@@ -166,28 +166,25 @@ def _describe_inputs(x: NDArray[Any], columns: Sequence[Column]) -> tuple[Statis
 
 
 def describe(meta: Meta) -> list[str]:
-    """How each column of a table was read, one line each, and the target."""
-    lines, notes = [], {}
-    for source in meta.sources:
-        if source.kind == "dates":
-            parts, formats = ", ".join(source.parts), ", ".join(source.formats)
-            lines.append(f"  {_short(source.name)}: dates, {source.note} ({formats}); inputs: {parts}")
-        elif source.kind == "text":
-            lines.append(f"  {_short(source.name)}: text; inputs: counts of words in {N_HASHED} columns")
-        elif source.note:
-            notes[source.name] = f" ({source.note})"
-    for column in meta.columns:
-        note = notes.get(column.name, "")
-        if column.fill is not None:
-            gaps = ", the missing ones flagged" if column.flags_missing else ""
-            lines.append(f"  {_short(column.name)}: numbers{note}, median {column.fill:.6g}{gaps}")
-        else:
-            lines.append(
-                f"  {_short(column.name)}: {len(column.categories)} categories{note}, {_listed(column.categories)}"
-            )
+    """How each column of a table was read, one line each in the order of the file, and the target."""
+    columns = {column.name: column for column in meta.columns}
+    lines = [f"  {_short(source.name)}: {_in_words(source, columns)}" for source in meta.inputs]
     what = f"{len(meta.class_names)} classes, {_listed(meta.class_names)}" if meta.class_names else "numbers"
     note = f"; data.target_transform {meta.target_note}" if meta.target_note else ""
     return [*lines, f"  to be predicted: {_short(meta.target_name)}: {what}{note}"]
+
+
+def _in_words(source: Source, columns: Mapping[str, Column]) -> str:
+    note = f" ({source.note})" if source.note else ""
+    if source.kind == "dates":
+        return f"dates{note}, as {' or '.join(source.formats)}; inputs: {', '.join(source.parts)}"
+    if source.kind == "text":
+        return f"text; inputs: counts of words in {N_HASHED} columns"
+    column = columns[source.name]
+    if column.fill is None:
+        return f"{len(column.categories)} categories{note}, {_listed(column.categories)}"
+    gaps = ", the missing ones flagged" if column.flags_missing else ""
+    return f"numbers{note}, median {column.fill:.6g}{gaps}"
 
 
 def _listed(names: Sequence[str]) -> str:
