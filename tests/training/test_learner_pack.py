@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from wellfit.data.prepare import column_quantiles
 from wellfit.models import build_model
 from wellfit.models import predict as prediction
 from wellfit.settings.params import Params
@@ -48,6 +49,8 @@ def load(processed: Callable[..., Path], make_params: Callable[..., Params]) -> 
             random = torch.Generator().manual_seed(0)
             for split in (data.train, data.val):
                 split.x[:, 1] = 7 + torch.randn(len(split.x), generator=random)
+            update = {"quantiles": column_quantiles(data.train.x.numpy())}
+            data = data._replace(meta=data.meta.model_copy(update=update))
         return params.replace(BASE | changes), data
 
     return run
