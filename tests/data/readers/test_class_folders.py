@@ -239,6 +239,7 @@ def test_folders_that_hold_the_same_folders_are_told(tmp_path: Path) -> None:
     assert sentence.startswith("the classes are part1, part2, each of which holds cats, dogs: if those are the classes")
     (tmp_path / "part2" / "cats" / "1.png").rename(tmp_path / "part2" / "1.png")
     assert list_images(tmp_path).warnings == ()
+    assert list_images(make(tmp_path / "deep", "cats/all/1.png", "dogs/all/1.png")).warnings == ()
 
 
 def test_accents_of_macos_and_of_others_are_one_class(tmp_path: Path) -> None:

@@ -144,11 +144,6 @@ def shown(name: str) -> str:
     return "".join(map(_shown_character, name))
 
 
-def is_utf8(name: str) -> bool:
-    """Whether all bytes of a name are UTF-8; others are surrogates in Python."""
-    return not any(unicodedata.category(character) == "Cs" for character in name)
-
-
 def _shown_character(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # a byte, as os.fsdecode gives it
         return f"\\x{ord(character) - 0xDC00:02x}"

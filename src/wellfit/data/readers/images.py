@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.raw import Entry, RawData, Unlabelled
 from wellfit.data.readers.class_folders import list_images
-from wellfit.data.readers.image_files import ImageFiles, images_below, is_utf8, shown
+from wellfit.data.readers.image_files import ImageFiles, images_below, shown
 from wellfit.data.readers.image_labels import find_label_file, list_labelled
 from wellfit.data.readers.pixels import ImageError, Note, Picture, decode, is_grey
 from wellfit.data.store import file_sha256
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 Channels = Literal["auto", "grey", "rgb"]
 FILES_AT_ONCE = 16  # per task, so that a million files do not need a million tasks
 BAD_FILES = "bad_files.csv"  # of what is left out, beside the arrays
-DVC_STAGE = "DVC_STAGE"  # the variable that DVC sets for what it runs
 DIM = 2**15  # 16-bit images with all values below use less than half of their range
 NOTES: dict[Note, str] = {
     "frames": "has several frames, of which the first is read",
@@ -65,28 +64,14 @@ def describe_folder(data: DataConfig) -> dict[str, Any]:
     """Says how many images there are, and of which classes or with which labels, for ``source.json``.
 
     Raises:
-        WellfitError: the images or the labels are not there; a name is not UTF-8, and DVC runs this.
+        WellfitError: the images or the labels are not there, or the folder is not laid out as it should be.
     """
     folder = Path(data.path)
     if data.labels:
-        path, files = find_label_file(folder, data.labels), images_below(folder)[0]
-        found = {"images": len(files), "labels": str(path), "sha256": file_sha256(path)}
-    else:
-        listed = list_images(folder)
-        files, found = [*listed.files, *listed.unlabelled], {"classes": list(listed.class_names)}
-        found = {"images": len(listed.files)} | found
-    if DVC_STAGE in os.environ:
-        _check_names(folder, files)
-    return found
-
-
-def _check_names(folder: Path, files: Sequence[str]) -> None:
-    """Says what DVC would say in other words, when the stage has run."""
-    if wrong := [file for file in files if not is_utf8(file)]:
-        raise WellfitError(
-            f"{folder}: DVC takes UTF-8 names only, and {len(wrong)} of {len(files)} are not, the first is "
-            f"{shown(wrong[0])}; rename them (`convmv -f latin1 -t utf8 -r --notest {folder}` for one)"
-        )
+        path = find_label_file(folder, data.labels)
+        return {"images": len(images_below(folder)[0]), "labels": str(path), "sha256": file_sha256(path)}
+    listed = list_images(folder)
+    return {"images": len(listed.files), "classes": list(listed.class_names)}
 
 
 def read_own_images(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
@@ -305,8 +290,8 @@ def _left_out(bad: Sequence[tuple[str, str]], n_files: int) -> list[str]:
         return []
     (first, fault), *_ = bad
     return [
-        f"{len(bad)} of {n_files} images cannot be read and are left out, the first is {first} ({fault}); all are "
-        f"listed in {BAD_FILES}"
+        f"{len(bad)} of {n_files} images cannot be read and are left out, the first is {first} ({fault}); {BAD_FILES} "
+        "lists all"
     ]
 
 
@@ -340,12 +325,8 @@ def _warnings(names: Sequence[str], labels: NDArray[np.int64], outcomes: Sequenc
 
 def _escaped(names: Sequence[str], files: Sequence[str]) -> list[str]:
     changed = [name for name, file in zip(names, files, strict=True) if name != file]
-    if not changed:
-        return []
-    return [
-        f"{len(changed)} names have control characters or bytes that are not UTF-8, which are escaped, the first is "
-        f"{changed[0]}"
-    ]
+    fault = "names have control characters or bytes that are not UTF-8, which are escaped, the first is"
+    return [f"{len(changed)} {fault} {changed[0]}"] if changed else []
 
 
 def _like_it(rows: Sequence[int]) -> str:

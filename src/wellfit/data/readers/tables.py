@@ -11,6 +11,7 @@ from wellfit.data.raw import FileRows
 from wellfit.data.readers.csv_files import csv_parts
 from wellfit.data.readers.csv_shape import Wanted, find_shape
 from wellfit.data.readers.encodings import Note
+from wellfit.data.readers.image_files import shown
 from wellfit.data.readers.parquet_files import find_columns, parquet_parts
 from wellfit.errors import WellfitError
 
@@ -88,6 +89,8 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
     files = sorted(each for each in found if each.is_file() and not each.name.startswith("."))
     if not files:
         raise WellfitError(f"{what}{wanted.origin}")
+    if odd := next((str(each) for each in files if shown(str(each)) != str(each)), None):
+        raise WellfitError(f"{shown(odd)}: its name has control characters or bytes that are not UTF-8; rename it")
     return files
 
 
