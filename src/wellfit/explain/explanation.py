@@ -98,8 +98,8 @@ def explain(
 ) -> Explanation:
     """Explains a model by what it predicts for altered rows; nothing else is asked of it.
 
-    With very many columns or classes fewer rows and permutations are taken than the settings say, so that it stays a matter of
-    seconds; what was taken stands in the result.
+    With very many columns or classes fewer rows and permutations are taken than the settings say, so that it stays a
+    matter of seconds; what was taken stands in the result.
 
     Args:
         predict: the model.
