@@ -162,7 +162,11 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(["" if _finite(value) is None else value for value in row] for row in rows)
+    # In one expression, as there may be millions of cells.
+    writer.writerows(
+        ["" if value is None or (isinstance(value, float) and not math.isfinite(value)) else value for value in row]
+        for row in rows
+    )
     write_text(path, text.getvalue())
 
 

@@ -86,6 +86,16 @@ def test_how_many_rows_pass_through_the_model_is_bounded(
     assert passed < 60_000 or columns == 200  # where it is the fewest rows and permutations
 
 
+def test_fewer_rows_pass_where_there_are_many_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """150 rows of two columns, shuffled twice, have 600 times seven probabilities."""
+    test = table(2)
+    test = test._replace(y=np.arange(len(test.y)) % 7)
+    monkeypatch.setattr(explanation, "PROBABILITIES", 7 * 600)
+    found, _ = classes(test, np.full((len(test.y), 7), 1 / 7))
+    assert isinstance(found, TableExplanation)
+    assert found.importance.rows == 150
+
+
 def test_rows_of_weight_zero_are_neither_scored_nor_background() -> None:
     weights = (np.arange(400) % 2).astype(np.float32)
     test, train = table(2, weights=weights), table(2, weights=weights)

@@ -127,7 +127,12 @@ def read_raw(data: DataConfig, folder: Path) -> RawData:
     """
     for file in data.entry.files:
         verify(folder / file.name, file.sha256)
-    return data.entry.read(data.entry, folder, data)
+    raw = data.entry.read(data.entry, folder, data)
+    if not isinstance(raw.x, np.ndarray):
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()  # of the text of a table, which takes more than its numbers
+    return raw
 
 
 def _as_arrays(

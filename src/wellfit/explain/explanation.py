@@ -21,6 +21,7 @@ from wellfit.files import write_csv
 from wellfit.metrics.scores import FloatArray, IntArray
 
 PASSES = 1_000_000  # rows through the model, at most, for importance and for contributions each
+PROBABILITIES = 20_000_000  # that come out of these passes, at most
 FEWEST_ROWS, FEWEST_PERMUTATIONS = 100, 10  # however many columns there are
 DEPENDENCE_ROWS, CURVES = 500, 20
 MOST_CLASSES = 5  # whose probabilities are drawn against a column, the most frequent ones
@@ -97,8 +98,8 @@ def explain(
 ) -> Explanation:
     """Explains a model by what it predicts for altered rows; nothing else is asked of it.
 
-    With very many columns fewer rows and permutations are taken than the settings say, so that it stays a matter of
-    seconds; what was taken stands in the result.
+    With very many columns or classes fewer rows and permutations are taken than the settings say, so that it stays a
+    matter of seconds; what was taken stands in the result.
 
     Args:
         predict: the model.
@@ -112,7 +113,8 @@ def explain(
         images = _examples(test, predictions, meta, IMAGE_MISTAKES, IMAGE_MISTAKES + USUAL_IMAGES)
         return ImageExplanation(images, occlude(predict, test.x[images.rows], images.outputs, meta.mean))
     features, seed = features_of(meta), config.seed
-    rows = min(config.rows, max(FEWEST_ROWS, PASSES // (len(features) * config.repeats)))
+    all_passes = min(PASSES, PROBABILITIES // max(1, len(meta.class_names)))
+    rows = min(config.rows, max(FEWEST_ROWS, all_passes // (len(features) * config.repeats)))
     sample = _rows(test, _drawn(test, rows, seed))
     importance = permutation_importance(predict, sample, meta.task, features, config.repeats, seed)
 
@@ -125,7 +127,7 @@ def explain(
 
     examples = _examples(test, predictions, meta, MISTAKES, MISTAKES + USUAL)
     passes = 2 * max(1, len(features) - 1) * len(examples.rows)  # of a permutation
-    permutations = min(config.permutations, max(FEWEST_PERMUTATIONS, PASSES // passes))
+    permutations = min(config.permutations, max(FEWEST_PERMUTATIONS, all_passes // passes))
     background = x[_drawn(train, permutations, seed)]
     explained = np.asarray(test.x[examples.rows])
     contributions = shapley_values(predict, explained, examples.outputs, background, features, seed)

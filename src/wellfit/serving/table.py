@@ -29,9 +29,6 @@ def prediction_table(
         return columns, [list(row) for row in zip(ids, actual, predictions.tolist(), strict=True)]
     names = meta.class_names
     predicted = predicted_classes(predictions, threshold)
-    guesses = zip(ids, np.asarray(split.y), predicted, predictions.tolist(), strict=True)
-    lines = [
-        [row, names[true], names[guess], *(round(chance, 6) for chance in chances)]
-        for row, true, guess, chances in guesses
-    ]
+    guesses = zip(ids, np.asarray(split.y), predicted, predictions.round(6).tolist(), strict=True)
+    lines = [[row, names[true], names[guess], *chances] for row, true, guess, chances in guesses]
     return [*columns, *(f"p_{name}" for name in names)], lines

@@ -122,3 +122,12 @@ def test_a_column_whose_digits_float32_does_not_keep_is_worth_a_warning(check: C
         "constant from them",
     )
     assert check(CLASSES, stamp=np.arange(100.0))[1] == ()
+
+
+def test_what_a_column_holds_may_show_late(check: Check) -> None:
+    """The first 1,000 rows have one value of each column, and one class."""
+    y = np.repeat([0, 1, 2], [1500, 300, 200])
+    late = np.repeat([5.0, 7.0, 8.0, 9.0], [1500, 100, 200, 200])
+    assert check(y, late=late)[1] == ()
+    with pytest.raises(WellfitError, match="column 'copy': tells the target"):
+        check(y, copy=np.array([2.0, 4.0, 3.0])[y])

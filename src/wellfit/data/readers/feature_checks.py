@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from wellfit.data.settings import DataConfig
 
+FIRST = 1000  # rows that mostly show that a column of numbers has many of them
 COARSE = 0.01  # of a standard deviation: coarser steps of float32 lose what distinguishes the rows
 SAME_UP_TO = 1e-9  # 1 - |correlation| below which one column is a linear function of the other
 
@@ -57,7 +58,7 @@ def check_features(
     faults = []
     for name in (name for name in features.columns if name not in later):
         column = features[name]
-        distinct = column.nunique()
+        distinct = _distinct(column, 1 if y.dtype.kind == "f" else int(y.max()) + 1)
         if fault := _fault(column, distinct, y, data):
             faults.append(f"{path} column {name!r}: {fault}")
         elif warning := _warning(column, distinct, data):
@@ -68,12 +69,22 @@ def check_features(
 
 def _says_nothing(column: pd.Series[Any]) -> str:
     """What is told of a constant column; empty: it is none."""
-    distinct = column.nunique()
+    distinct = _distinct(column, 1)
     if distinct > 1 or (distinct == 1 and column.hasnans):
         return ""
     value = column.iloc[0]
     what = "missing" if distinct == 0 else value if isinstance(value, str) else f"{value:.10g}"
     return f"is {what} in every row and is left out"
+
+
+def _distinct(column: pd.Series[Any], enough: int) -> int:
+    """The number of values of a column; of numbers any number above ``enough`` where there are more than that.
+
+    To count all the numbers of a large table takes long.
+    """
+    if column.dtype.kind == "f" and (in_first := column.iloc[:FIRST].nunique()) > enough:
+        return in_first
+    return column.nunique()
 
 
 def _fault(column: pd.Series[Any], distinct: int, y: NDArray[Any], data: DataConfig) -> str:
