@@ -133,3 +133,11 @@ def test_parts_of_a_file_add_up(made: tuple[Predictor, Path, Meta]) -> None:
     assert summary.sentences(meta) == whole.sentences(meta)
     assert summary.rows == whole.rows == 120
     assert (summary.missing["share"], summary.unread["share"].cells, summary.unseen["city"].cells) == (119, 1, 120)
+
+
+def test_a_column_that_was_left_out_is_known(tmp_path: Path) -> None:
+    rows = [f"7,{line}" for line in lines()]
+    csv_file(tmp_path / "own.csv", rows, f"same,{HEADER}")
+    folder, meta, _ = leave_model(tmp_path)
+    assert "same" in meta.left_out
+    assert said(wellfit.load(folder), frame().assign(same="8")) == []
