@@ -165,8 +165,8 @@ def _infer_plain(
         if code := code_with_zero(texts):
             everything = _counted(columns.cells(name).drop_null())
             return _words(columns, name, everything, data, f"codes, as {code!r} begins with a zero")
-    zero = first_match(texts, r"^0\d")
-    filled_up = f"{zero!r} is {float(zero):g}" if zero else ""
+    zero = first_match(texts, r"^0\d*[1-9]\d*$") or first_match(texts, r"^0\d+$")
+    filled_up = f"{zero!r} is {float(zero):.10g}, data.categorical keeps it as a code" if zero else ""
     return Source(name=name, kind="numbers", note=_joined(filled_up, gaps_in_words(gaps)), gaps=tuple(gaps))
 
 
@@ -265,8 +265,14 @@ def _example(texts: pa.Array, spelling: Spelling) -> str:
     if spelling == PLAIN:
         return ""
     plain = as_computers_write(texts, spelling)
-    changed = pc.index(pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling)), True).as_py()
-    return f"{texts[changed].as_py()!r} is {float(plain[changed].as_py()):.10g}" if changed >= 0 else ""
+    is_changed = pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling))
+    changed = pc.index(is_changed, True).as_py()
+    if changed < 0:
+        return ""
+    telling = pc.index(pc.and_(is_changed, pc.match_substring_regex(plain, "[1-9]")), True).as_py()  # 0 says little
+    which = max(changed, telling)
+    unit = " in the last of its units" if spelling.multiples == "clock" else ""
+    return f"{texts[which].as_py()!r} is {float(plain[which].as_py()):.10g}{unit}"
 
 
 def _yes_or_no(name: str, counts: dict[str, int]) -> Source | None:
