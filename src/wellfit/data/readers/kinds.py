@@ -276,11 +276,12 @@ def _example(texts: pa.Array, spelling: Spelling) -> str:
 
 
 def _yes_or_no(name: str, counts: dict[str, int]) -> Source | None:
-    """A column of words for yes and no, each in its most frequent spelling; None: it is something else."""
+    """A column of words for yes and no, each in its most frequent spelling of letters; None: it is something else."""
     spellings = [[word for word in counts if truth(word) is is_yes] for is_yes in (False, True)]
     if not all(spellings) or sum(map(len, spellings)) < len(counts):
         return None
-    words = [max(alike, key=counts.__getitem__) for alike in spellings]
+    letters = [[word for word in alike if word.isalpha()] for alike in spellings]
+    words = [max(alike, key=counts.__getitem__) for alike in (letters if all(letters) else spellings)]
     notes = []
     for alike, word in zip(spellings, words, strict=True):
         if others := [other for other in alike if other != word]:
