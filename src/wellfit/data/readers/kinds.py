@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from wellfit.data.dates import ISO, SAMPLE, are_dates, find_formats, parse
-from wellfit.data.readers.codes import are_days, code_with_zero
+from wellfit.data.readers.codes import are_days, code_with_zero, filled_with_zeros
 from wellfit.data.readers.columns import Columns, truth
 from wellfit.data.readers.gaps import find_gaps, gaps_in_words, listed
 from wellfit.data.readers.numerals import (
@@ -165,7 +165,7 @@ def _infer_plain(
         if code := code_with_zero(texts):
             everything = _counted(columns.cells(name).drop_null())
             return _words(columns, name, everything, data, f"codes, as {code!r} begins with a zero")
-    zero = first_match(texts, r"^0\d*[1-9]\d*$") or first_match(texts, r"^0\d+$")
+    zero = filled_with_zeros(texts)
     filled_up = f"{zero!r} is {float(zero):.10g}, data.categorical keeps it as a code" if zero else ""
     return Source(name=name, kind="numbers", note=_joined(filled_up, gaps_in_words(gaps)), gaps=tuple(gaps))
 
