@@ -383,3 +383,27 @@ def test_the_flag_of_a_rare_gap_is_not_divided_by_next_to_nothing(
     meta = prepare(data_config("csv", path="t.csv", target="y", time="n"), tmp_path / "raw", tmp_path / "processed")
     assert [column.flags_missing for column in meta.columns] == [True, True]
     assert meta.std[2:] == pytest.approx([0.1, np.sqrt(2) / 3], abs=1e-3)
+
+
+def test_what_tells_the_target_of_an_own_table_is_named(data_config: Callable[..., Any], tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    casual, registered = random.poisson(30, 100), random.poisson(150, 100)
+    lines = [f"{a},{b},{i * i % 24},{a + b}.5" for i, (a, b) in enumerate(zip(casual, registered, strict=True))]
+    (tmp_path / "own.csv").write_text("\n".join(["casual,registered,hr,cnt", *lines]))
+    data = data_config("csv", path=str(tmp_path / "own.csv"), target="cnt")
+    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    (leak,) = meta.leakage
+    assert (leak.kind, leak.columns, leak.weights, leak.score) == ("sum", ("casual", "registered"), (1, 1), 1)
+    assert meta.warnings[-1] == (
+        "the target 'cnt' is 1 x 'casual' + 1 x 'registered', up to a constant (R² 1.000 in 3 folds of training rows); "
+        "if they are known only after the target, list them in data.drop"
+    )
+    assert load_meta(tmp_path / "processed" / "csv") == meta
+    without = prepare(
+        data.model_copy(update={"drop": ("casual", "registered")}), tmp_path / "raw", tmp_path / "processed"
+    )
+    assert without.leakage == ()
+
+
+def test_data_that_are_known_by_name_have_no_leakage(run: Callable[..., Any]) -> None:
+    assert run("regression", noise=0.0)[0].leakage == ()

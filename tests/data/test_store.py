@@ -12,6 +12,7 @@ from wellfit.data.store import (
     Column,
     Meta,
     Split,
+    data_title,
     load_meta,
     load_split,
     save_meta,
@@ -185,3 +186,11 @@ def test_the_hash_depends_on_the_manifest() -> None:
 def test_meta_is_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Meta(**FIELDS, manifest={}).name = "other"  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("path", "title"),
+    [("data/own/my.houses.csv", "my.houses"), ("data/own", "own"), ("data/own/*.csv", "own"), ("own/**/a*.csv", "own")],
+)
+def test_data_are_called_by_their_file_or_folder(path: str, title: str) -> None:
+    assert data_title(path) == title

@@ -60,6 +60,7 @@ BAD_VALUES = [
     ("model.dropout", "-0.1", "must be >= 0.0, got -0.1"),
     ("model.channels", "[]", "must have at least 1 entries, got []"),
     ("loss.label_smoothing", "1", "must be < 1.0, got 1"),
+    ("data.encoding", "klingon", "must be an encoding such as cp1251 or shift_jis"),
     ("data.separator", ";", "must be one of comma, semicolon, tab or pipe, got ';'"),
     ("data.target", "''", "must not be empty, got ''"),
     ("data.image_size", "[32]", "must have at least 2 entries, got [32]"),

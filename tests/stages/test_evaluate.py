@@ -359,6 +359,17 @@ def test_too_few_validation_rows_give_intervals_without_ends(
     assert "validation rows are too few for evaluate.coverage 0.999: intervals are infinite" in capsys.readouterr().out
 
 
+def test_leakage_is_said_beside_the_score(
+    prepared: Path, take: Take, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = take("moons")
+    monkeypatch.setattr(
+        "wellfit.stages.evaluate.leakage", lambda meta, metrics: [f"{meta.name} {metrics['balanced_accuracy']}"]
+    )
+    run(prepared, "moons")
+    assert f"\nwarning: moons {scores['balanced_accuracy']}\n" in capsys.readouterr().out
+
+
 def test_a_transformed_target_is_scored_in_its_own_unit(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     random = np.random.default_rng(0)
     size = random.normal(size=400)

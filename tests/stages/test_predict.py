@@ -271,3 +271,43 @@ def test_images_are_compared_by_brightness_and_contrast(
     said = capsys.readouterr().out
     assert "note: column 'brightness of red' moved much: 'below " in said
     assert "6 of 6 properties" in said
+
+
+def test_several_files_are_predicted_as_one_table(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = run(folder, csv_file(tmp_path / "new.csv", lines(6)), proba=True).read_text()
+    capsys.readouterr()
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    new = pd.read_csv(tmp_path / "new.csv", dtype=str, keep_default_na=False)
+    new[:2].to_csv(parts / "1.csv")  # with the index of pandas
+    new[2:4].iloc[:, ::-1].to_csv(parts / "2.csv.gz", index=False)
+    western = new[4:].to_csv(index=False, sep=";").replace("good", "gut für alle").replace("bad", "übel")
+    (parts / "3.csv").write_bytes(b"sep=;\r\n" + western.encode("cp1252"))
+    for path in (parts, parts / "*"):
+        assert run(folder, path, proba=True).read_text() == whole
+        said = capsys.readouterr().out
+        assert "3.csv line 3: not UTF-8; read as Windows-1252" in said
+        assert "Unnamed" not in said
+    new.to_csv(parts / "4.csv", columns=list(new)[1:], index=False)
+    with pytest.raises(WellfitError, match=r"4\.csv has no column 'id', which .*1\.csv has"):
+        run(folder, parts)
+    with pytest.raises(WellfitError, match="--output must be outside of the folder --input"):
+        predict(Options(parts, parts / "predictions.csv", folder, False, False, False))
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ("7,2,3\n4.5,1,2\n", r"new\.csv row 1 looks like data, not like a header"),
+        (HEADER + "".join(lines(3)) + "Total: 3\n", r"row 5: 1 cells, but 9 columns; delete it, if it is a footer"),
+        (HEADER + "".join(lines(3)).replace("r1,", '"r1,'), r"row 3: 8 cells, .*; a quotation mark in it stands alone"),
+    ],
+)
+def test_new_rows_are_looked_at_as_the_training_rows_were(
+    folder: Path, tmp_path: Path, content: str, fault: str
+) -> None:
+    (tmp_path / "new.csv").write_text(content)
+    with pytest.raises(WellfitError, match=fault):
+        run(folder, tmp_path / "new.csv")

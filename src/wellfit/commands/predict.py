@@ -1,4 +1,4 @@
-"""Predicts new rows with a trained model: those of a CSV or Parquet file, or a folder of images.
+"""Predicts new rows with a trained model: those of CSV or Parquet files, or a folder of images.
 
 Columns may stand in any order; gaps and unknown categories are dealt with as in training, what cannot be read counts as
 missing, and all of it is told.

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 FOLDS = 3
+SMOOTH = 0.1  # rows that the mean of all counts as in that of a code
 COUNTED = 10  # rows of a class below which its recall is left out of a balanced accuracy
 DEPTH, LEAF = 7, 3  # of a tree
+SHRINKAGE = 1e-3  # that is added to the variances within classes, as shares of those of the columns
 TREES, MOST_SAMPLES = 30, 3_000  # of a forest, and rows of each tree
 
 Rows = NDArray[np.bool_]
@@ -37,15 +39,10 @@ class CrossFit(NamedTuple):
         return "balanced_accuracy" if self.classes else "r2"
 
     @property
-    def varies(self) -> bool:
-        """Whether there is something to tell: two classes with enough rows, or different numbers."""
-        return len(self._counted) > 1 if self.classes else bool(np.ptp(self.y) > 0)
-
-    @property
-    def ranked(self) -> CrossFit:
-        """The same with the ranks of the numbers, which few large ones do not rule."""
-        _, place, counts = np.unique(self.y, return_inverse=True, return_counts=True)
-        return self._replace(y=(np.cumsum(counts) - counts / 2)[place])
+    def is_enough(self) -> bool:
+        """Whether there are two folds, and two classes with enough rows or two numbers."""
+        different = len(self._counted) if self.classes else len(np.unique(self.y))
+        return different > 1 and len(np.unique(self.fold)) > 1
 
     def by_codes(self, codes: NDArray[np.int64]) -> float:
         """The score of the most frequent class, or of the mean, of the rows with the same code.
@@ -62,7 +59,8 @@ class CrossFit(NamedTuple):
                 prior = np.bincount(y, minlength=self.classes) / len(y)  # of codes that these rows do not have
                 found = (counts.reshape(size, self.classes) + prior).argmax(axis=1)
             else:
-                found = (np.bincount(code, y, minlength=size) + y.mean()) / (np.bincount(code, minlength=size) + 1)
+                sums, counts = np.bincount(code, y, minlength=size), np.bincount(code, minlength=size)
+                found = (sums + SMOOTH * y.mean()) / (counts + SMOOTH)
             return lambda others: found[codes[others]]
 
         return self._score(fit)
@@ -73,12 +71,9 @@ class CrossFit(NamedTuple):
         Args:
             values: (n, columns), NaN where missing.
         """
-        from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
-
-        model = DecisionTreeClassifier if self.classes else DecisionTreeRegressor
 
         def fit(rows: Rows) -> Predict:
-            tree = model(max_depth=DEPTH, min_samples_leaf=LEAF, random_state=0).fit(values[rows], self.y[rows])
+            tree = _tree(self.classes).fit(values[rows], self.y[rows])
             return lambda others: np.asarray(tree.predict(values[others]))
 
         return self._score(fit)
@@ -92,25 +87,38 @@ class CrossFit(NamedTuple):
         from sklearn.ensemble import RandomForestClassifier
 
         def fit(rows: Rows) -> Predict:
-            forest = RandomForestClassifier(TREES, max_samples=min(int(rows.sum()), MOST_SAMPLES), random_state=0).fit(
-                values[rows], self.y[rows]
-            )
+            samples = min(int(rows.sum()), MOST_SAMPLES)
+            forest = RandomForestClassifier(TREES, max_samples=samples, random_state=0).fit(values[rows], self.y[rows])
             return lambda others: np.asarray(forest.predict(values[others]))
 
         return self._score(fit)
 
     def by_line(self, values: Floats) -> float:
-        """R2 of a least-squares fit, of numbers.
+        """The score of a weighted sum: of numbers that of least squares, of classes one that a tree cuts into parts.
 
         Args:
             values: (n, columns), none missing.
         """
 
         def fit(rows: Rows) -> Predict:
-            intercept, weights = least_squares(values[rows], self.y[rows])
-            return lambda others: np.asarray(intercept + values[others] @ weights)
+            mean, y = values[rows].mean(axis=0), self.y[rows]
+            sums = (values - mean) @ line(values[rows], y, self.classes)
+            if not self.classes:
+                return lambda others: np.asarray(y.mean() + sums[others])
+            tree = _tree(self.classes).fit(sums[rows, np.newaxis], y)
+            return lambda others: np.asarray(tree.predict(sums[others, np.newaxis]))
 
         return self._score(fit)
+
+    def by_rank(self, values: Floats) -> float:
+        """R2 of the ranks of numbers by those of other ones: 1 where one is a monotone function of the other.
+
+        Args:
+            values: (n,), NaN where missing; these rows are left out.
+        """
+        known = ~np.isnan(values)
+        ranked = CrossFit(_ranks(self.y[known]), 0, self.fold[known])
+        return ranked.by_line(_ranks(values[known])[:, np.newaxis]) if ranked.is_enough else 0.0
 
     @property
     def _counted(self) -> NDArray[np.int64]:
@@ -120,7 +128,7 @@ class CrossFit(NamedTuple):
     def _score(self, fit: Callable[[Rows], Predict]) -> float:
         """Balanced accuracy over the classes that have enough rows; or R2."""
         predicted = np.empty(len(self.y))
-        for fold in range(FOLDS):
+        for fold in np.unique(self.fold):
             rows = self.fold == fold
             predicted[rows] = fit(~rows)(rows)
         if self.classes:
@@ -141,9 +149,41 @@ def draw_folds(units: NDArray[Any], random: np.random.Generator) -> NDArray[np.i
     return folds
 
 
-def least_squares(values: Floats, y: NDArray[Any]) -> tuple[float, NDArray[np.float64]]:
-    """Intercept and weights, (columns,), of the line with the least squares; the shortest one where many have them."""
+def line(values: Floats, y: NDArray[Any], classes: int) -> NDArray[np.float64]:
+    """Weights of columns: of least squares, the shortest ones where many have them; or of Fisher's first discriminant.
+
+    Args:
+        values: (n, columns).
+        y: (n,) class indices, or numbers.
+        classes: how many; 0 for numbers.
+    """
+    from scipy import linalg
+
     mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     std[std == 0] = 1.0
-    weights = np.linalg.lstsq((values - mean) / std, y - y.mean(), rcond=None)[0] / std
-    return float(y.mean() - mean @ weights), weights
+    scaled = (values - mean) / std
+    if classes:
+        present, counts = np.unique(y, return_counts=True)
+        centres = np.array([scaled[y == label].mean(axis=0) for label in present])
+        between = (centres.T * counts) @ centres / len(y)
+        within = scaled.T @ scaled / len(y) - between
+        # A sum that does not vary within the classes is the best of all, and must not divide by zero.
+        weights = linalg.eigh(between, within + SHRINKAGE * np.eye(len(within)))[1][:, -1]
+    else:
+        weights = np.linalg.lstsq(scaled, y - y.mean(), rcond=None)[0]
+    found: NDArray[np.float64] = weights / std
+    return found
+
+
+def _tree(classes: int) -> Any:
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    model = DecisionTreeClassifier if classes else DecisionTreeRegressor
+    return model(max_depth=DEPTH, min_samples_leaf=LEAF, random_state=0)
+
+
+def _ranks(values: NDArray[Any]) -> NDArray[np.float64]:
+    """Ranks from below, those of equal values being their mean."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - counts / 2)[place]
+    return ranks

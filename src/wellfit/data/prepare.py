@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.leakage import find_leaks, in_words
+from wellfit.data.leakage import find_leaks, leak_warnings
 from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.readers.images import BAD_FILES
@@ -64,7 +64,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     left_out = source.left_out + tuple(c.name for c in source.sources if c.name not in {s.name for s in sources})
     source = source._replace(x=x)  # frees the memory of the table
     inputs, quantiles = _describe_inputs(x[train], columns)
-    leaks = find_leaks(x, source, train, columns, sources, data.seed) if data.entry.is_own_table else ()
+    leaks = find_leaks(x, source, train, columns, sources, data.seed) if sources else ()
     y = source.y[train]
     target = transform = None
     note = ""
@@ -104,7 +104,7 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             target_transform=transform,
             target_note=note,
             class_counts=() if target else tuple(np.bincount(y, minlength=len(source.class_names)).tolist()),
-            warnings=source.warnings + assignment.warnings + warnings + in_words(leaks, source.target_name),
+            warnings=source.warnings + assignment.warnings + warnings + leak_warnings(leaks, source.target_name),
             leakage=leaks,
             settings=own_settings(data),
             sources=sources,

@@ -2,10 +2,10 @@
 
 import codecs
 from collections import Counter
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
 from wellfit.data.augment.settings import Augmentation
@@ -14,6 +14,7 @@ from wellfit.data.raw import Entry
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.readers.images import Channels
 from wellfit.data.readers.own_table import ROLES
+from wellfit.data.store import data_title
 from wellfit.data.target import TRANSFORMS
 
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
@@ -33,7 +34,7 @@ def _as_codec(name: str) -> str:
     try:
         codecs.lookup(name)
     except LookupError:
-        raise ValueError("must be an encoding that Python knows, such as cp1251 or shift_jis") from None
+        raise PydanticCustomError("codec", "must be an encoding such as cp1251 or shift_jis") from None
     return name
 
 
@@ -87,7 +88,7 @@ class DataConfig(Config):
     @property
     def title(self) -> str:
         """What people call the data: the name of the data set, or of their own file or folder."""
-        return Path(self.path).stem if self.entry.is_own else self.name
+        return data_title(self.path) if self.entry.is_own else self.name
 
     @property
     def held_out(self) -> float:

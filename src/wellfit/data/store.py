@@ -10,11 +10,11 @@ import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, computed_field
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, computed_field
 
 from wellfit.data.target import TargetTransform
 from wellfit.errors import WellfitError
@@ -25,6 +25,7 @@ Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
 LeakKind = Literal["alone", "date", "filled", "sum", "product", "difference", "ratio"]
 SPLIT_NAMES: tuple[SplitName, ...] = get_args(SplitName)
+FourDigits = Annotated[float, AfterValidator(lambda value: float(f"{value:.4g}"))]  # the same on all computers
 META_FILE = "meta.json"
 _ANEW = "`dvc repro --force preprocess` makes it anew"
 
@@ -122,9 +123,9 @@ class Leak(BaseModel):
 
     kind: LeakKind
     columns: tuple[str, ...]
-    weights: tuple[float, ...] = ()
+    weights: tuple[FourDigits, ...] = ()
     score_name: Literal["balanced_accuracy", "r2"]
-    score: float
+    score: FourDigits
 
 
 class Unread(NamedTuple):
@@ -200,7 +201,7 @@ class Meta(BaseModel):
     @property
     def title(self) -> str:
         """What people call the data: the name of the data set, or of their own file or folder."""
-        return Path(self.settings["path"]).stem if "path" in self.settings else self.name
+        return data_title(self.settings["path"]) if "path" in self.settings else self.name
 
     @property
     def inputs(self) -> tuple[Source, ...]:
@@ -230,6 +231,12 @@ class Meta(BaseModel):
         if meta.to_json() != text:
             raise ValueError("its sha256 does not fit its content")
         return meta
+
+
+def data_title(path: str) -> str:
+    """What people call data: the name of their file or folder without its ending; of a pattern, that of its folder."""
+    parts = [part for part in Path(path).parts if "*" not in part]
+    return Path(*parts).stem or path
 
 
 def load_meta(folder: Path) -> Meta:

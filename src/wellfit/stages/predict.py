@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
 from wellfit.data.readers.image_files import images_below, shown
 from wellfit.data.readers.images import decode_images
-from wellfit.data.readers.tables import PARQUET, open_table
+from wellfit.data.readers.tables import PARQUET, open_table, tell
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.files import is_stream, named_file, write_csv, write_json
 from wellfit.serving.drift import Comparison, Counted
@@ -123,6 +123,8 @@ def _compare(found: Comparison, model: Predictor, options: Options, notes: Seque
 def _check(options: Options, model: Predictor) -> None:
     if options.output.resolve() == options.input.resolve():
         raise WellfitError(f"--output must be another file than --input, got {options.output}")
+    if model.meta.kind == "table" and options.input.resolve() in options.output.resolve().parents:
+        raise WellfitError(f"--output must be outside of the folder --input, got {options.output}")
     if options.check and is_stream(options.output):
         raise WellfitError(f"--check writes files beside --output, which must be a file, got {options.output}")
     if options.output.suffix.casefold() in PARQUET:
@@ -151,9 +153,9 @@ def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Par
     if model.reading.id is not None and model.reading.id not in names:
         print(f"note: column {model.reading.id!r} is not there: rows are counted from 0")
     known = {model.reading.id, *(source.name for source in model.meta.inputs)}
+    for note in tell(files):
+        print(f"note: {note}")
     for file in files:
-        for note in file.notes:
-            print(f"note: {note}")
         labels = [name for name in (*file.unnamed, *file.index_levels) if name not in known]
         row = file.first_row
         for table in file.parts:

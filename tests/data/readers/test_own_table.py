@@ -1,4 +1,7 @@
+import hashlib
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from wellfit.data.catalog import CATALOG
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.raw import FileRows, RawData
-from wellfit.data.readers.own_table import read_own_table
+from wellfit.data.readers.own_table import describe_csv, read_own_table
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 
@@ -321,3 +324,74 @@ def test_time_may_have_thousands(read: Read) -> None:
     raw = read('a,price,t\n1,0.5,"1,000"\n2,1.5,"2,000"\n4,2.5,999\n', time="t")
     assert raw.times is not None
     assert raw.times.tolist() == [1000, 2000, 999]
+
+
+def test_ids_above_the_largest_int64_stay_exact(read: Read) -> None:
+    frame = pd.DataFrame({"a": [1, 5, 2], "price": [0.5, 1.5, 9.5]})
+    for ids, kind in [([2**63 + 7, 7, 2**64 - 1], np.uint64), ([3, 7, 1], np.int64)]:
+        raw = read(frame.assign(n=np.array(ids, np.uint64)), id="n")
+        assert raw.ids is not None
+        assert (raw.ids.dtype, raw.ids.tolist()) == (kind, ids)
+
+
+@pytest.mark.parametrize(
+    ("ids", "texts"),
+    [
+        ([Decimal("12345678901234567890.12"), Decimal(1), Decimal(2)], ["12345678901234567890.12", "1.00", "2.00"]),
+        ([date(2024, 5, 31), date(1969, 1, 1), date(1970, 1, 1)], ["2024-05-31", "1969-01-01", "1970-01-01"]),
+        ([1e15 + 1, 0.1, 2.5], ["1.000000000000001e+15", "0.1", "2.5"]),
+    ],
+)
+def test_ids_of_other_types_are_exact_texts(ids: list[Any], texts: list[str], read: Read) -> None:
+    raw = read(pd.DataFrame({"a": [1, 5, 2], "price": [0.5, 1.5, 9.5], "n": ids}), id="n")
+    assert raw.ids is not None
+    assert raw.ids.tolist() == texts
+
+
+def test_declared_categories_are_categories_unless_params_say_otherwise(read: Read) -> None:
+    frame = pd.DataFrame({"code": [30, 10, 20] * 10, "when": pd.to_datetime(["2024-01-01", "2024-02-01"] * 15)})
+    frame = frame.astype("category").assign(a=range(30), price=[0.5, 1.5, 9.5] * 10)
+    kinds = {source.name: source.kind for source in read(frame).sources}
+    assert kinds == {"code": "categories", "when": "categories", "a": "numbers"}
+    assert read(frame, numeric=["code"]).x["code"].tolist()[:2] == [30.0, 10.0]
+    classes = read(pd.concat([frame, frame]).assign(price=pd.Categorical([*range(25)] * 2 + [0] * 10))).class_names
+    assert classes == tuple(map(str, range(25)))
+
+
+def test_row_labels_are_left_out_unless_params_name_them(read: Read) -> None:
+    rows = ",a,price,\n" + "".join(f"{i},{i * i % 7},{i * i}.5,\n" for i in range(12))
+    raw = read(rows)
+    assert list(raw.x) == ["a"]
+    assert [warning[:27] for warning in raw.warnings] == ["column 1 without a name has", "column 4 without a name has"]
+    assert list(read(rows, numeric=["Unnamed: 0"]).x) == ["Unnamed: 0", "a"]
+    raw = read(rows, id="Unnamed: 0", drop=["Unnamed: 3"])
+    assert raw.ids is not None
+    assert (raw.ids[:2].tolist(), raw.warnings) == (["0", "1"], ())
+    frame = pd.DataFrame({"a": [1, 5, 2], "price": [0.5, 1.5, 9.5], "who": ["x", "y", "z"], "shop": [1, 1, 2]})
+    raw = read(frame.set_index(["who", "shop"]), id="who")
+    assert list(raw.x) == ["a"]
+    assert [warning[:50] for warning in raw.warnings] == ["'shop': of the index of pandas, which names rows: "]
+
+
+def test_rows_of_several_files_are_named_by_their_own(
+    read: Read, data_config: Callable[..., DataConfig], tmp_path: Path
+) -> None:
+    for name, rows in {"1.csv": "a,price\n1,0.5\n2,1.5\n", "2.csv": "# x\nprice;a\n0.5;\nx;3\n"}.items():
+        Path(name).write_text(rows)
+    data = data_config("csv", path="*.csv", target="price", task="regression")
+    with pytest.raises(WellfitError, match=r"^2\.csv row 4, column 'price': 'x' is not a number"):
+        read_own_table(CATALOG["csv"], tmp_path, data)
+    Path("2.csv").write_text("price;a\n0.5;\n4.5;3\n")
+    raw = read_own_table(CATALOG["csv"], tmp_path, data)
+    assert raw.y.tolist() == [0.5, 1.5, 0.5, 4.5]
+    assert raw.files == (FileRows(Path("1.csv"), 2), FileRows(Path("2.csv"), 2, 2))
+    assert raw.warnings == ("2.csv: read with data.separator semicolon, which its header and rows have",)
+
+
+def test_files_are_described_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.csv", "a.csv"):
+        Path(name).write_text(name)
+    known = {name: {"bytes": 5, "sha256": hashlib.sha256(name.encode()).hexdigest()} for name in ("a.csv", "b.csv")}
+    assert describe_csv(Path("a.csv")) == known["a.csv"]
+    assert describe_csv(Path("*.csv")) == {"files": known}

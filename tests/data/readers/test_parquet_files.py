@@ -1,10 +1,12 @@
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from wellfit.data.readers import parquet_files
 from wellfit.data.readers.parquet_files import find_columns, parquet_parts
 from wellfit.errors import WellfitError
 
@@ -26,7 +28,10 @@ def test_a_damaged_parquet_file_is_one_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for body in (b"", whole[: len(whole) // 2], b"a,b\n1,2\n", whole[:-8] + b"\xff\xff\xff\x7fPAR1"):
         path.write_bytes(body)
-        with pytest.raises(WellfitError, match=r"t\.parquet is not a whole Parquet file") as raised:
+        fault = (
+            "a whole Parquet file: " if body.startswith(b"PAR1") else "a Parquet file; set data.name to csv, if it is"
+        )
+        with pytest.raises(WellfitError, match=rf"t\.parquet is not {fault}") as raised:
             read(path)
         assert "\n" not in str(raised.value)
 
@@ -41,11 +46,25 @@ def test_levels_of_the_index_are_known_and_those_without_a_name_are_no_columns(t
     path = tmp_path / "t.parquet"
     frame = pd.DataFrame({"a": [1, 2], "b": [3, 4], "c": [5, 6]})
     for table, expected in [
-        (frame, (("a", "b", "c"), ())),
-        (frame.iloc[[1, 0]], (("a", "b", "c"), ())),
-        (frame.set_index(["a", "b"]), (("c", "a", "b"), ("a", "b"))),
-        (frame.set_index(pd.Index(["x", "y"])), (("a", "b", "c"), ())),
+        (frame, (("a", "b", "c"), (), ())),
+        (frame.iloc[[1, 0]], (("a", "b", "c"), (), ())),
+        (frame.set_index(["a", "b"]), (("c", "a", "b"), ("a", "b"), ())),
+        (frame.set_index(pd.Index(["x", "y"])), (("a", "b", "c"), (), ())),
     ]:
         table.to_parquet(path)
         assert find_columns(path) == expected
         assert read(path).column_names == list(expected[0])
+
+
+def test_what_pandas_declared_as_categories_stays_so_whatever_its_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_files, "PART_ROWS", 4)
+    path = tmp_path / "t.parquet"
+    frame = pd.DataFrame({"code": [3, 1, 3, 2, None, 1], "grade": list("abcabc"), "n": np.arange(6)})
+    frame = frame.astype({"code": "category", "grade": "category"})
+    frame.to_parquet(path)
+    assert find_columns(path).categories == ("code", "grade")
+    table = read(path)
+    assert [pa.types.is_dictionary(field.type) for field in table.schema] == [True, True, False]
+    assert table.column("code").to_pylist() == [3, 1, 3, 2, None, 1]

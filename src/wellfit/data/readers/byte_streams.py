@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -32,12 +33,15 @@ OTHER_FORMATS = {
     b"\x89PNG": "an image: set data.name to images, and data.path to the folder",
     b"\xff\xd8\xff": "an image: set data.name to images, and data.path to the folder",
     b"%PDF": "a PDF document: save its table as CSV",
+    b"\x80\x04": "a pickle, which is never read: save it as Parquet or CSV",
+    b"\x80\x05": "a pickle, which is never read: save it as Parquet or CSV",
     b"{\\rtf": "a text document: save its table as CSV",
-    b"{": "a JSON file: save it as CSV (`pandas.read_json`, then `to_csv`)",
-    b"[": "a JSON file: save it as CSV (`pandas.read_json`, then `to_csv`)",
-    b"<": "a web page or XML, not a table: download the file itself",
-    b"@relation": "an ARFF file: save it as CSV",
     b"version https://git-lfs": "a pointer of Git LFS: `git lfs pull` gets the file",
+}
+OTHER_TEXTS = {
+    rb"\{\s*[\"}]|\[\s*[\[{]": "a JSON file: save it as CSV (`pandas.read_json`, then `to_csv`)",
+    rb"(?i)<(!doctype|html|head|body|\?xml)": "a web page or XML, not a table: download the file itself",
+    rb"(?i)@relation\b": "an ARFF file: save it as CSV",
 }
 
 
@@ -71,9 +75,10 @@ def open_bytes(path: Path) -> Iterator[pa.NativeFile]:
 
 def _refuse_other_formats(path: Path, begin: bytes) -> None:
     text = begin.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for magic, what in OTHER_FORMATS.items():
-        if text[: len(magic)].lower() == magic.lower():
-            raise WellfitError(f"{path} is {what}")
+    kind = next((what for magic, what in OTHER_FORMATS.items() if begin.startswith(magic)), None)
+    kind = kind or next((what for pattern, what in OTHER_TEXTS.items() if re.match(pattern, text)), None)
+    if kind:
+        raise WellfitError(f"{path} is {kind}")
 
 
 def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
@@ -83,9 +88,8 @@ def _only_member(archive: zipfile.ZipFile, path: Path) -> zipfile.ZipInfo:
         raise WellfitError(f"{path} is an Excel file: save its sheet as CSV UTF-8")
     if "mimetype" in names:
         raise WellfitError(f"{path} is a spreadsheet: save its sheet as CSV in UTF-8")
-    # A Mac adds files of its own.
-    tables = [each for each in members if not each.filename.startswith("__MACOSX/")]
-    tables = [each for each in tables if not Path(each.filename).name.startswith(".")]
+    # A Mac adds hidden files of its own.
+    tables = [each for each in members if not Path(each.filename).name.startswith(".")]
     if len(tables) != 1:
         listed = ", ".join(each.filename for each in tables[:5]) or "none"
         raise WellfitError(f"{path} must hold one file, but holds {len(tables)} ({listed}); unpack the one to read")

@@ -63,6 +63,8 @@ def csv_parts(path: Path, shape: CsvShape, wanted: Wanted) -> Iterator[pa.Table]
     n_rows, last = 0, None
     empty: list[Table] = []  # rows without content, which are passed over at the end of the file, as blank lines are
     yield schema([(name, string()) for name in names]).empty_table()
+    if not shape.has_rows:
+        return
     try:
         with (
             open_bytes(path) as stream,
@@ -139,13 +141,17 @@ def _explain(path: Path, shape: CsvShape, wanted: Wanted, error: Exception) -> W
 
 
 def _cause(record: Record, columns: int, is_last: bool, shape: CsvShape, wanted: Wanted) -> str:
-    if record.lines > 1:
-        return f"a quotation mark there is not closed for {record.lines} lines; double it, or remove it"
+    if any("\n" in cell for cell in record.cells):
+        lines = f"{record.lines} line{'s' * (record.lines > 1)}"
+        return f"a quotation mark there is not closed for {lines}; double it, or remove it"
+    if any('"' in cell for cell in record.cells):
+        return "a quotation mark in it stands alone; double it, or remove it"
     if record.cells[0].lstrip().startswith(COMMENTS):
         return "delete it, if it is a comment"
     if len(record.cells) > columns:
-        more = f"a cell that holds {shape.separator!r} must be quoted ({wanted.separator_key} says what separates)"
-        return f"{more}; or name the first column, if it has the names of rows" if columns > 1 else more
+        if not record.cells[-1]:
+            return f"it ends in {shape.separator!r}, as not all rows do"
+        return f"a cell that holds {shape.separator!r} must be quoted ({wanted.separator_key} says what separates)"
     return "delete it, if it is a footer" if is_last else "it is not whole"
 
 

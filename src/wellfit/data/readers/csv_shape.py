@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wellfit.data.readers.byte_streams import open_bytes
-from wellfit.data.readers.encodings import find_encoding
+from wellfit.data.readers.encodings import Note, find_encoding
 from wellfit.data.readers.headers import ALIKE, Record, call_unnamed, data_evidence, read_header
 from wellfit.errors import WellfitError
 
@@ -56,7 +56,8 @@ class CsvShape(NamedTuple):
         first_row: number of the first row, as a spreadsheet counts.
         has_quotes: whether there are any.
         ends_in_quote: whether the last character that is no blank is one.
-        notes: what was guessed, one sentence each.
+        has_rows: whether there are any.
+        notes: what was guessed.
     """
 
     names: tuple[str, ...]
@@ -67,7 +68,8 @@ class CsvShape(NamedTuple):
     first_row: int = 1
     has_quotes: bool = True
     ends_in_quote: bool = True
-    notes: tuple[str, ...] = ()
+    has_rows: bool = True
+    notes: tuple[Note, ...] = ()
 
 
 class _Preamble(NamedTuple):
@@ -104,7 +106,7 @@ def find_shape(path: Path, wanted: Wanted) -> CsvShape:
     notes = [encoding.note] if encoding.note else []
     if len(records[0].cells) == 1 and (other := _other_separator(text, before.lines, is_whole)):
         name = next(name for name, mark in SEPARATORS.items() if mark == other)
-        notes.append(f"{path}: read with {wanted.separator_key} {name}, which its header and rows have")
+        notes.append(Note(f"read with {wanted.separator_key} {name}, which its header and rows have"))
         separator, records = other, _records(text, other, before.lines, is_whole)
     header, rows = records[0], records[1:]
     if before.comments:
@@ -113,7 +115,7 @@ def find_shape(path: Path, wanted: Wanted) -> CsvShape:
             header, rows = Record(header.line, 0, in_comment), records
         else:
             lines = f"{len(before.comments)} line{'s' * (len(before.comments) > 1)}"
-            notes.append(f"{path}: {lines} of comment before the header skipped, {before.comments[0][:40]!r}")
+            notes.append(Note(f"{lines} of comment before the header skipped, {before.comments[0][:40]!r}"))
     names = read_header(path, header, rows)
     called = call_unnamed(names)
     after = header.line + header.lines
@@ -126,6 +128,7 @@ def find_shape(path: Path, wanted: Wanted) -> CsvShape:
         first_row=(rows[0].line if rows else after) - max(0, header.lines - 1),
         has_quotes=encoding.has_quotes,
         ends_in_quote=encoding.ends_in_quote,
+        has_rows=len(rows) > 0 or not is_whole,
         notes=tuple(notes),
     )
 
@@ -180,11 +183,11 @@ def records(lines: Iterator[str], separator: str, skip_lines: int) -> Iterator[R
 
 
 def _other_separator(text: str, skip_lines: int, is_whole: bool) -> str | None:
-    """What splits the rows alike, into most cells; None: nothing does."""
-    widths: dict[str, int] = {}
+    """What splits the header and the rows alike, or else the rows, into most cells; None: nothing does."""
+    widths: dict[str, tuple[bool, int]] = {}
     for mark in SEPARATORS.values():
         header, *rows = (len(record.cells) for record in _records(text, mark, skip_lines, is_whole))
         width, count = Counter(rows or [header]).most_common(1)[0]
         if width > 1 and count >= ALIKE * len(rows):
-            widths[mark] = width
+            widths[mark] = (header > 1 and abs(header - width) <= 1, width)
     return max(widths, key=widths.__getitem__, default=None)

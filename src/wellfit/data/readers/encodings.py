@@ -13,10 +13,30 @@ from wellfit.errors import WellfitError
 
 BLOCK = 2**23  # bytes
 LONGEST_END = 1000  # characters, blanks among them
-MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-NOT_IN_WINDOWS = np.array([0x81, 0x8D, 0x8F, 0x90, 0x9D])  # which Latin-1 has, as control characters
+MARKS = {
+    b"\xef\xbb\xbf": "utf-8-sig",
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+}
+TAR = slice(257, 262), b"ustar"
+NOT_IN_WINDOWS = np.array([0x81, 0x8D, 0x8F, 0x90, 0x9D])  # of Windows-1252
+WESTERN = "cp1252"
 # Bytes beyond ASCII in a row: letters with accents stand alone, those of another alphabet do not.
 MOST_IN_A_ROW = 1.5
+
+
+class Note(NamedTuple):
+    """What was guessed of a file.
+
+    Attributes:
+        text: a sentence.
+        line: of the file that it is about; None: it is about all.
+    """
+
+    text: str
+    line: int | None = None
 
 
 class Encoding(NamedTuple):
@@ -26,13 +46,13 @@ class Encoding(NamedTuple):
         name: of Python's codec.
         has_quotes: whether a double quote is anywhere in it.
         ends_in_quote: whether its last character that is no blank is one.
-        note: what was guessed, a sentence; empty where there was nothing to guess.
+        note: what was guessed; None: nothing.
     """
 
     name: str
     has_quotes: bool
     ends_in_quote: bool
-    note: str = ""
+    note: Note | None = None
 
 
 class _Decoded(NamedTuple):
@@ -53,21 +73,24 @@ def find_encoding(path: Path, otherwise: str | None) -> Encoding:
     """
     with open_bytes(path) as stream:
         begin = stream.read(BLOCK)
+    if begin[TAR[0]] == TAR[1]:
+        raise WellfitError(f"{path} is a tar archive: unpack it")
     marked = next((name for mark, name in MARKS.items() if begin.startswith(mark)), None)
     unmarked = None if marked else _utf16_without_mark(begin)
     name = marked or unmarked or "utf-8"
     decoded = _decode(path, name)
     if decoded.wrong_line is None:
-        note = f"{path}: read as UTF-16, though no byte-order mark says so" if unmarked else ""
+        note = Note("read as UTF-16, though no byte-order mark says so") if unmarked else None
         return Encoding(name, decoded.has_quotes, decoded.ends_in_quote, note)
-    line = f"{path} line {decoded.wrong_line}"
+    first_wrong, line = decoded.wrong_line, f"{path} line {decoded.wrong_line}"
     if marked or unmarked:
         raise WellfitError(f"{line}: not {name.upper()}, as which the file begins; it is damaged")
     if otherwise is None:
-        name, known_as = _guess(path, line)
-        decoded = _decode(path, name)
-        note = f"{line}: not UTF-8; read as {known_as} (data.encoding)"
-        return Encoding(name, decoded.has_quotes, decoded.ends_in_quote, note)
+        _check_is_western(path, line)
+        decoded = _decode(path, WESTERN)
+        text = "not UTF-8; read as Windows-1252 (data.encoding may say another)"
+        note = Note(text, first_wrong)
+        return Encoding(WESTERN, decoded.has_quotes, decoded.ends_in_quote, note)
     decoded = _decode(path, otherwise)
     if decoded.wrong_line is not None:
         raise WellfitError(f"{path} line {decoded.wrong_line}: neither UTF-8 nor {otherwise}, which is data.encoding")
@@ -75,12 +98,12 @@ def find_encoding(path: Path, otherwise: str | None) -> Encoding:
 
 
 def _utf16_without_mark(begin: bytes) -> str | None:
-    """Of ASCII letters each second byte is zero."""
+    """Of Western letters each second byte is zero."""
     pairs = np.frombuffer(begin[: min(len(begin) // 2 * 2, 400)], np.uint8).reshape(-1, 2)
     if not len(pairs):
         return None
     first, second = (pairs == 0).mean(axis=0)
-    return "utf-16-le" if second > 0.8 > first else "utf-16-be" if first > 0.8 > second else None
+    return "utf-16-le" if second > 0.5 > first else "utf-16-be" if first > 0.5 > second else None
 
 
 def _decode(path: Path, encoding: str) -> _Decoded:
@@ -104,8 +127,8 @@ def _decode(path: Path, encoding: str) -> _Decoded:
     return _Decoded(has_quotes, ends_in_quote, None)
 
 
-def _guess(path: Path, line: str) -> tuple[str, str]:
-    """The codec of text in Western letters that is not UTF-8, and what people call it."""
+def _check_is_western(path: Path, line: str) -> None:
+    """Refuses text that is not UTF-8, and has other letters than Western ones."""
     high = runs = not_utf8 = 0
     in_windows = True
     with open_bytes(path) as stream:
@@ -118,9 +141,8 @@ def _guess(path: Path, line: str) -> tuple[str, str]:
             in_windows = in_windows and not np.isin(codes, NOT_IN_WINDOWS).any()
     if high > 3 * not_utf8:
         raise WellfitError(f"{line}: not UTF-8, as the rest of the file is; mend this line")
-    if high > MOST_IN_A_ROW * runs:
+    if high > MOST_IN_A_ROW * runs or not in_windows:
         raise WellfitError(
             f"{line}: not UTF-8; set data.encoding to what it is, such as cp1251 (Cyrillic), shift_jis (Japanese), "
-            "gb18030 (Chinese) or cp949 (Korean) (params.yaml), or save the file as UTF-8"
+            "gb18030 (Chinese), cp949 (Korean), mac_roman or cp850 (DOS) (params.yaml), or save the file as UTF-8"
         )
-    return ("cp1252", "Windows-1252 (Western European)") if in_windows else ("latin-1", "Latin-1 (Western European)")

@@ -56,8 +56,8 @@ def read_header(path: Path, header: Record, rows: Sequence[Record]) -> list[str]
             f"{path} row {header.line} looks like data, not like a header ({evidence}); put a line with the names of "
             "the columns before it"
         )
-    if widths:
-        _refuse_lines_before(path, header, rows, widths.most_common(1)[0][0])
+    if set(widths) - {len(names)}:
+        _refuse_longer_rows(path, header, rows, widths.most_common(1)[0][0])
     if twice := [name for name, count in Counter(names).items() if count > 1 and name]:
         raise WellfitError(f"{path} row {header.line}: two columns are named {twice[0]!r}; rename one")
     return names
@@ -132,6 +132,8 @@ def _have_row_names(rows: Sequence[list[str]]) -> bool:
     first = [row[0] for row in rows]
     if len(rows) < 2 or len(set(first)) < len(first) or not all(first):
         return False
+    if any(map(NUMBER.fullmatch, first)) and not all(cell.isdecimal() for cell in first):
+        return False
     for before, column in zip(zip(*rows, strict=True), list(zip(*rows, strict=True))[1:], strict=False):
         after_comma = all(cell.startswith(" ") for cell in column)
         group = all(re.fullmatch(r"\d{3}(\.\d+)?", cell) for cell in column)
@@ -146,13 +148,19 @@ def _are_words(name: str, rows: Sequence[list[str]]) -> bool:
     return words > 1 and len(rows) > 1 and in_rows in ({words}, {words + 1})
 
 
-def _refuse_lines_before(path: Path, header: Record, rows: Sequence[Record], width: int) -> None:
-    """Refuses a table that begins below the first line, if its rows are longer than that line."""
-    first = next(place for place, row in enumerate(rows) if len(row.cells) == width)
-    missing = width - len(header.cells)
-    are_most = sum(len(row.cells) == width for row in rows) >= ALIKE * len(rows[first:])
-    if are_most and (missing > 1 or (missing == 1 and len(header.cells) == 1)):
+def _refuse_longer_rows(path: Path, header: Record, rows: Sequence[Record], width: int) -> None:
+    """Refuses a table most of whose rows are longer than its first line, and names the likely cause."""
+    first, columns = next(place for place, row in enumerate(rows) if len(row.cells) == width), len(header.cells)
+    if width <= columns or sum(len(row.cells) == width for row in rows) < ALIKE * len(rows[first:]):
+        return
+    is_apart = rows[first].line > header.line + header.lines + first  # by blank lines
+    if width > columns + 1 or columns == 1 or is_apart:
         raise WellfitError(
-            f"{path} row {header.line}: {len(header.cells)} cell{'s' * (len(header.cells) > 1)}, but row "
-            f"{rows[first].line} has {width}, as most have; if lines stand before the header, delete them"
+            f"{path} row {header.line}: {columns} cell{'s' * (columns > 1)}, but row {rows[first].line} has {width}, "
+            "as most have; if lines stand before the header, delete them"
+        )
+    if len(rows) > 2:
+        raise WellfitError(
+            f"{path} row {rows[first].line}: {width} cells, but {columns} columns, as in most rows; quote each cell "
+            "that holds what separates cells, or name the first column, if it has the names of rows"
         )

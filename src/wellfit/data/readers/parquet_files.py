@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS = 2**16  # that are read at once
+MAGIC = b"PAR1"  # with which each file begins
 NUMBERED = "__index_level_"  # how pandas calls a level of the index without a name
 
 
@@ -24,10 +25,12 @@ class ParquetShape(NamedTuple):
         names: of the columns, but for levels of the index of pandas without a name: they number the rows of a table
             that was shuffled or filtered.
         index_levels: the columns that are levels of that index.
+        categories: the columns that pandas had as categories, of which Parquet keeps numbers as numbers.
     """
 
     names: tuple[str, ...]
     index_levels: tuple[str, ...]
+    categories: tuple[str, ...]
 
 
 def find_columns(path: Path) -> ParquetShape:
@@ -45,10 +48,15 @@ def find_columns(path: Path) -> ParquetShape:
         raise _damaged(path, error) from None
     if twice := [name for name, count in Counter(schema.names).items() if count > 1]:
         raise WellfitError(f"{path}: two columns are named {twice[0]!r}; rename one")
-    described = json.loads((schema.metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    levels = {level for level in described if isinstance(level, str)}  # others are ranges, and no columns
+    of_pandas = json.loads((schema.metadata or {}).get(b"pandas", b"{}"))
+    levels = [level for level in of_pandas.get("index_columns", []) if isinstance(level, str)]  # others are ranges
+    kinds = {column["field_name"]: column["pandas_type"] for column in of_pandas.get("columns", [])}
     names = [name for name in schema.names if not name.startswith(NUMBERED)]
-    return ParquetShape(tuple(names), tuple(name for name in names if name in levels))
+    return ParquetShape(
+        names=tuple(names),
+        index_levels=tuple(name for name in names if name in levels),
+        categories=tuple(name for name in names if kinds.get(name) == "categorical"),
+    )
 
 
 def parquet_parts(path: Path, shape: ParquetShape) -> Iterator[pa.Table]:
@@ -66,12 +74,25 @@ def parquet_parts(path: Path, shape: ParquetShape) -> Iterator[pa.Table]:
     names = list(shape.names)
     try:
         with arrow_parquet.ParquetFile(path) as file:
-            yield file.schema_arrow.empty_table().select(names)
+            yield _declare(file.schema_arrow.empty_table().select(names), shape.categories)
             for batch in file.iter_batches(PART_ROWS, columns=names):
-                yield Table.from_batches([batch])
+                yield _declare(Table.from_batches([batch]), shape.categories)
     except (ArrowException, OSError) as error:
         raise _damaged(path, error) from None
 
 
+def _declare(part: pa.Table, categories: Sequence[str]) -> pa.Table:
+    """Gives columns the type of Arrow's categories."""
+    from pyarrow import types
+
+    for name in categories:
+        if not types.is_dictionary(part.schema.field(name).type):
+            part = part.set_column(part.schema.get_field_index(name), name, part.column(name).dictionary_encode())
+    return part
+
+
 def _damaged(path: Path, error: Exception) -> WellfitError:
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return WellfitError(f"{path} is not a Parquet file; set data.name to csv, if it is one")
     return WellfitError(f"{path} is not a whole Parquet file: {' '.join(str(error).split())[:200]}")

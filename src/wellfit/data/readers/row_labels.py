@@ -15,11 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MOST_SHOWN = 5
-TAKEN_IN = "(data.numeric or data.categorical takes them in)"
-NOTHING = "columns without a name are empty and left out"
-NUMBERS = f"columns without a name that number the rows are left out {TAKEN_IN}"
-NAMES = f"columns without a name that name the rows are left out {TAKEN_IN}"
-LEVELS = f"levels of the index of pandas, which name rows, are left out {TAKEN_IN}"
+MOSTLY = 0.8  # share of the rows
+NOTHING, NUMBERS, NAMES = "no content", "the numbers of the rows", "the names of the rows"
 
 
 def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Table, tuple[str, ...]]:
@@ -40,34 +37,49 @@ def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Ta
         cells = whole.table.column(name)
         kind = _kind(cells)
         if kind is None:
-            place = int(name.removeprefix("Unnamed: ").partition(".")[0]) + 1
             example = next(cell for cell in cells.to_pylist() if cell)
             raise WellfitError(
-                f"{whole.files[0].path}: column {place} has no name, and holds data such as {example!r}; name it in "
-                f"the file, or list it as {name!r} in data.numeric, data.categorical or data.drop (params.yaml)"
+                f"{whole.files[0].path}: column {_place(name)} has no name, and holds data such as {example!r}; name "
+                f"it in the file, or list it as {name!r} in data.numeric, data.categorical or data.drop (params.yaml)"
             )
         found.setdefault(kind, []).append(name)
+    warnings = [_warning(names, kind) for kind, names in found.items()]
     if levels := [name for name in whole.index_levels if name not in named]:
-        found[LEVELS] = levels
-    left_out = [name for names in found.values() for name in names]
-    return whole.table.drop_columns(left_out), tuple(f"{kind}: {_listed(names)}" for kind, names in found.items())
+        named_levels = _listed([repr(level) for level in levels])
+        warnings.append(
+            f"{named_levels}: of the index of pandas, which names rows: left out (data.id, time, numeric or "
+            "categorical may name them)"
+        )
+    left_out = [*levels, *(name for names in found.values() for name in names)]
+    return whole.table.drop_columns(left_out), tuple(warnings)
+
+
+def _warning(names: Sequence[str], kind: str) -> str:
+    many = len(names) > 1
+    what = f"column{'s' * many} {_listed(list(map(_place, names)))} without a name"
+    way_out = "" if kind == NOTHING else f" (data.id, time, numeric or categorical may name {names[0]!r})"
+    return f"{what} {'have' if many else 'has'} {kind}: left out{way_out}"
+
+
+def _place(name: str) -> str:
+    """Of a column that is called by its place, as people count."""
+    return str(int(name.removeprefix("Unnamed: ").partition(".")[0]) + 1)
 
 
 def _kind(cells: pa.ChunkedArray) -> str | None:
     """Why a column of text without a name is no data; None: it may be."""
     import pyarrow.compute as pc
 
+    cells = cells.drop_null()
     if not pc.any(pc.not_equal(cells, "")).as_py():
         return NOTHING
     are_whole = pc.all(pc.match_substring_regex(cells, r"^\d{1,18}(\.0)?$")).as_py()
     if are_whole:
         numbers = cells.cast("float64").to_numpy()
-        steps = np.diff(numbers)
-        # Anew in each file, or in each of several tables that were put into one.
-        counts = (steps == 1) | (numbers[1:] <= 1)
-        if counts.all() or _distinct(cells):
-            return NUMBERS
-        return None
+        is_next = np.diff(numbers) == 1
+        begins_anew = numbers[1:] <= 1  # in each file, or where tables were put together
+        counts = (is_next | begins_anew).all() and is_next.mean() > MOSTLY
+        return NUMBERS if counts or _distinct(cells) else None
     is_text = not pc.any(pc.match_substring_regex(cells, f"^{NUMBER.pattern}$")).as_py()
     return NAMES if is_text and _distinct(cells) else None
 
@@ -77,5 +89,5 @@ def _distinct(cells: pa.ChunkedArray) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(repr, names[:MOST_SHOWN]))
+    shown = ", ".join(names[:MOST_SHOWN])
     return f"{shown} and {len(names) - MOST_SHOWN} more" if len(names) > MOST_SHOWN else shown

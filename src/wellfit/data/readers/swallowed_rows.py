@@ -69,7 +69,7 @@ def _expectation(column: pa.Array) -> Fits | None:
     filled = values - {""}
     if filled and sum(NUMBER.fullmatch(value) is not None for value in filled) >= ALIKE * len(filled):
         return lambda cell: cell == "" or NUMBER.fullmatch(cell) is not None
-    if len(values) <= min(FEW_VALUES, len(cells) / 2):
+    if filled and len(values) <= min(FEW_VALUES, len(cells) / 2):
         return values.__contains__
     return None
 
@@ -79,18 +79,19 @@ def _are_rows(lines: Sequence[str], place: int, fits: Sequence[Fits | None], sep
 
     The first line begins in the cell's own column, the last one ends in it: of both, only the other columns are known.
     """
-    columns, last = len(fits), len(lines) - 1
-    rows = 0
-    for number, line in enumerate(lines[:MOST_LINES]):
-        cells = next(csv.reader([line], delimiter=separator), [])
-        begin = place if number == 0 else 0
-        end = place + 1 if number == last else columns
-        own = {place: None} if number in (0, last) else {}
-        expected = [own.get(column, fits[column]) for column in range(begin, end)]
-        rows += len(cells) == end - begin and all(
-            fit is None or fit(cell.strip()) for fit, cell in zip(expected, cells, strict=True)
-        )
-    looked_at = min(last + 1, MOST_LINES)
-    if not any(fits):  # the number of cells has to tell it alone
-        return last >= 3 and rows == looked_at
-    return rows > 1 and rows > looked_at / 2
+    columns, unknown = len(fits), [None]
+    first = _fitting(lines[0], [*unknown, *fits[place + 1 :]], separator)
+    last = _fitting(lines[-1], [*fits[:place], *unknown], separator)
+    inner = [_fitting(line, fits, separator) for line in lines[1 : min(len(lines), MOST_LINES) - 1]]
+    rows = [known for known in inner if known is not None]
+    if first is None or last is None or len(rows) < len(inner) / 2:
+        return False
+    known = first + last + sum(rows)
+    return known > 1 or (not any(fits) and columns > 2 and len(rows) == len(inner) > 1)
+
+
+def _fitting(line: str, fits: Sequence[Fits | None], separator: str) -> int | None:
+    """How many cells of a line are known to fit their columns; None: one does not, or there are more or fewer."""
+    cells = next(csv.reader([line], delimiter=separator), [])
+    known = [(cell.strip(), fit) for cell, fit in zip(cells, fits, strict=False) if fit is not None]
+    return len(known) if len(cells) == len(fits) and all(fit(cell) for cell, fit in known) else None

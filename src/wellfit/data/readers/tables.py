@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from wellfit.data.raw import FileRows
 from wellfit.data.readers.csv_files import csv_parts
 from wellfit.data.readers.csv_shape import Wanted, find_shape
+from wellfit.data.readers.encodings import Note
 from wellfit.data.readers.parquet_files import find_columns, parquet_parts
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PACKINGS = ("", ".gz", ".bz2", ".zst", ".zip")
 PARQUET = (".parquet", ".pq")
 # How files of a format are called, in a folder.
-ENDINGS = {"csv": tuple(f"{end}{pack}" for end in (".csv", ".tsv", ".txt") for pack in PACKINGS), "parquet": PARQUET}
-MOST_NAMED = 5
+ENDINGS = {"csv": (".csv", ".tsv", ".txt", ".csv.gz", ".csv.zst", ".csv.bz2", ".csv.zip"), "parquet": PARQUET}
 
 
 class TableFile(NamedTuple):
@@ -32,7 +31,7 @@ class TableFile(NamedTuple):
         unnamed: those that have no name in the file, but their place.
         index_levels: those that are levels of the index of pandas.
         first_row: number of its first row, for messages.
-        notes: what was guessed of it, one sentence each.
+        notes: what was guessed of it.
         parts: its rows, once; at least one part, be it without rows.
     """
 
@@ -41,7 +40,7 @@ class TableFile(NamedTuple):
     unnamed: tuple[str, ...]
     index_levels: tuple[str, ...]
     first_row: int
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
     parts: Iterator[pa.Table]
 
 
@@ -49,7 +48,8 @@ class WholeTable(NamedTuple):
     """The rows of all files.
 
     Attributes:
-        table: all of their columns, in the order of the first file; CSV files have cells of text.
+        table: all of their columns, in the order of the first file; cells of CSV files are text, those of a column
+            without a name that a file does not have are null.
         files: where the rows of each file begin.
         unnamed: columns that have no name in a file.
         index_levels: columns that are levels of the index of pandas.
@@ -79,7 +79,7 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [each for each in path.iterdir() if each.name.casefold().endswith(endings)]
-        what = f"{key} {path} is a folder without {kind} files ({', '.join(dict.fromkeys(_ends(kind)))})"
+        what = f"{key} {path} is a folder without {kind} files, which end in {', '.join(ENDINGS[kind])}"
     elif glob.has_magic(str(path)):
         found = [Path(each) for each in glob.glob(str(path), recursive=True)]
         what = f"{key} {path} fits no file in {Path.cwd()}"
@@ -89,10 +89,6 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
     if not files:
         raise WellfitError(f"{what}{wanted.origin}")
     return files
-
-
-def _ends(kind: str) -> list[str]:
-    return [ending for ending in ENDINGS[kind] if ending.count(".") == 1]
 
 
 def open_table(path: Path, kind: str, wanted: Wanted) -> list[TableFile]:
@@ -109,12 +105,12 @@ def open_table(path: Path, kind: str, wanted: Wanted) -> list[TableFile]:
     files = [_open_file(each, kind, wanted) for each in find_files(path, kind, wanted)]
     first = files[0]
     for file in files[1:]:
-        for name in [*first.names, *file.names]:
-            if (name in first.names) != (name in file.names):
-                has, has_not = (first, file) if name in first.names else (file, first)
+        for has, has_not in ((first, file), (file, first)):
+            missing = [name for name in has.names if name not in (*has_not.names, *has.unnamed)]
+            if missing:
                 raise WellfitError(
-                    f"{has_not.path} has no column {name!r}, which {has.path} has; the files of a table have the same "
-                    "columns"
+                    f"{has_not.path} has no column {missing[0]!r}, which {has.path} has; the files of a table have the "
+                    "same columns"
                 )
     return files
 
@@ -140,7 +136,7 @@ def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
     tables: list[Table] = []
     begins, n_rows = [], 0
     for file in files:
-        tables.append(concat_tables(file.parts).select(list(files[0].names)))
+        tables.append(concat_tables(file.parts))
         begins.append(FileRows(file.path, file.first_row, n_rows))
         n_rows += len(tables[-1])
     try:
@@ -152,23 +148,34 @@ def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
         tuple(begins),
         tuple(dict.fromkeys(name for file in files for name in file.unnamed)),
         tuple(dict.fromkeys(name for file in files for name in file.index_levels)),
-        tuple(note for file in files for note in file.notes),
+        tell(files),
     )
+
+
+def tell(files: Sequence[TableFile]) -> tuple[str, ...]:
+    """What was guessed of files, one sentence each; what was guessed of several is told once."""
+    alike: dict[str, list[str]] = {}
+    for file in files:
+        for note in file.notes:
+            where = f"{file.path}" if note.line is None else f"{file.path} line {note.line}"
+            alike.setdefault(note.text, []).append(where)
+    more = {text: f" and {len(places) - 1} more" if len(places) > 1 else "" for text, places in alike.items()}
+    return tuple(f"{places[0]}{more[text]}: {text}" for text, places in alike.items())
 
 
 def _other_types(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> WellfitError:
     """Names the first column whose types have nothing in common."""
     from pyarrow import ArrowException, unify_schemas
 
+    first = tables[0]
     for name in files[0].names:
-        schemas = [table.select([name]).schema for table in tables]
-        try:
-            unify_schemas(schemas, promote_options="permissive")
-        except ArrowException:
-            types = [schema.field(0).type for schema in schemas]
-            other = next(place for place, kind in enumerate(types) if kind != types[0])
-            return WellfitError(
-                f"column {name!r} is {types[0]} in {files[0].path}, but {types[other]} in {files[other].path}; write "
-                "all files with the same types"
-            )
+        for file, table in zip(files, tables, strict=True):
+            try:
+                unify_schemas([each.select([name]).schema for each in (first, table)], promote_options="permissive")
+            except ArrowException:
+                types = [each.schema.field(name).type for each in (first, table)]
+                return WellfitError(
+                    f"column {name!r} is {types[0]} in {files[0].path}, but {types[1]} in {file.path}; write all files "
+                    "with the same types"
+                )
     return WellfitError(f"{files[0].path} and the other files have columns of different types")
