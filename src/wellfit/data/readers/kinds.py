@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
 MOSTLY = 0.95
 MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
+EXAMPLES = 1000  # different cells, of which one is shown
 FEW_WORDS = 3  # in a column of numbers or dates, each of which may stand for a gap
 # Above these shares of numbers, so few words are likely to, or only one, or those of a column that would be text.
 BUT_FOR_WORDS, BUT_FOR_ONE_WORD = 0.8, 0.5
@@ -264,6 +265,8 @@ def _example(texts: pa.Array, spelling: Spelling) -> str:
 
     if spelling == PLAIN:
         return ""
+    if len(texts) > EXAMPLES and (found := _example(texts[:EXAMPLES], spelling)):
+        return found
     plain = as_computers_write(texts, spelling)
     is_changed = pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling))
     changed = pc.index(is_changed, True).as_py()

@@ -142,6 +142,8 @@ def resemble_numbers(texts: pa.Array | pa.ChunkedArray, counts: pa.Array | None 
 
     if len(_units(_clean(texts[:SAMPLE]))) > FEW_UNITS:
         return 0.0
+    if len(texts) > SAMPLE and resemble_numbers(texts[:SAMPLE]) == 0:
+        return 0.0
     any_amount = "|".join(_amount(mark, f"{CURRENCY}?", f"(?:{CURRENCY}|{WORD})?") for mark in MARKS)
     return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"), counts)
 
