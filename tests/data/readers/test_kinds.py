@@ -96,7 +96,7 @@ def test_params_overrule_it(infer: Infer) -> None:
         (["3 kg", "5 kg", "$4"], "numbers such as '3 kg' that are not written alike"),
         (["19M", "201k"], "'19M' is 19000000"),
         (["0%", "5%"], "'5%' is 5"),
-        (["0:00", "12:30"], "'12:30' is 750 in the last of its units"),
+        (["0:00", "12:30"], "'12:30' is 750, in its smallest unit"),
         (["3", "-", "4", "-", "N.A."], "'-' and 'N.A.' in 3 cells count as missing"),
     ],
 )

@@ -274,7 +274,7 @@ def _example(texts: pa.Array, spelling: Spelling) -> str:
         return ""
     telling = pc.index(pc.and_(is_changed, pc.match_substring_regex(plain, "[1-9]")), True).as_py()  # 0 says little
     which = max(changed, telling)
-    unit = " in the last of its units" if spelling.multiples == "clock" else ""
+    unit = ", in its smallest unit" if spelling.multiples == "clock" else ""
     return f"{texts[which].as_py()!r} is {float(plain[which].as_py()):.10g}{unit}"
 
 
