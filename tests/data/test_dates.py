@@ -141,3 +141,9 @@ def test_parts_are_those_of_the_standard_library() -> None:
             (day - datetime(1999, 12, 30)).total_seconds() / 86400,
         ]
         assert [parts[name][i] for name in ("year", "month", "weekday", "hour", "days")] == pytest.approx(expected)
+
+
+def test_a_year_or_a_month_is_no_day_of_a_column_of_days() -> None:
+    with pytest.raises(WellfitError, match="'2018' is not a date such as '2018-05-03'"):
+        find(["2018-05-03", "2018-05-04", "2018"])
+    assert find(["2018-05-03", "2018-05-04", "2018-06"]) == ("ISO8601", "%Y-%m")

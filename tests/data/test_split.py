@@ -247,6 +247,20 @@ def test_fewer_rows_than_classes_in_a_split() -> None:
         assign_rows(table(np.arange(40), y), config(0.1, 0.1))
 
 
+def test_rare_whole_numbers_may_be_a_regression() -> None:
+    y = np.arange(60) % 3
+    y[y == 2] = 0
+    y[7] = 2
+    x = pd.DataFrame({"a": np.arange(60.0)})
+    advice = "or, as 'rings' holds whole numbers, set data.task to regression"
+    with pytest.raises(WellfitError, match=rf"class '9' has 1 distinct row, too few to stand in every .*; {advice}"):
+        assign_rows(RawData(x, y, ("3", "4", "9"), "rings"), config())
+    for names in (("a", "b", "9"), ("no", "yes", "maybe")):
+        with pytest.raises(WellfitError, match="has 1 distinct row, too few to stand in every") as caught:
+            assign_rows(RawData(x, y, names, "rings"), config())
+        assert "data.task" not in str(caught.value)
+
+
 def test_the_split_is_that_of_scikit_learn(data_config: Callable[..., Any]) -> None:
     from sklearn.model_selection import train_test_split
 

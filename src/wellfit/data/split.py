@@ -264,7 +264,7 @@ def _too_small_a_class(raw: RawData, rows: Rows, sizes: dict[SplitName, int]) ->
     else:
         advice = "raise data.val_fraction or data.test_fraction, or get more rows"
     if not is_images and len(counts) > 2 and all(name.lstrip("-").isdigit() for name in raw.class_names):
-        advice += "; or, as the classes are whole numbers, set data.task to regression"
+        advice += f"; or, as {raw.target_name!r} holds whole numbers, set data.task to regression"
     what = f"distinct {'image' if is_images else 'row'}{'' if counts[rarest] == 1 else 's'}"
     of_it = rows[raw.y[rows] == rarest]
     example = f", {raw.ids[of_it[0]]}," if is_images and raw.ids is not None and len(of_it) else ","

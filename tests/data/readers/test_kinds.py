@@ -95,6 +95,8 @@ def test_params_overrule_it(infer: Infer) -> None:
         ([f"{i} {('kg', 'lb')[i % 2]}" for i in range(30)] * 2, "numbers such as '0 kg' that are not written alike"),
         (["3 kg", "5 kg", "$4"], "numbers such as '3 kg' that are not written alike"),
         (["19M", "201k"], "'19M' is 19000000"),
+        (["0%", "5%"], "'5%' is 5"),
+        (["0:00", "12:30"], "'12:30' is 750, in its smallest unit"),
         (["3", "-", "4", "-", "N.A."], "'-' and 'N.A.' in 3 cells count as missing"),
     ],
 )
@@ -230,7 +232,7 @@ def test_a_name_may_say_that_whole_numbers_are_days(
 
 def test_figures_filled_up_with_zeros_are_told(infer: Infer) -> None:
     assert infer(["01234", "98765", "43210"]).note == "codes, as '01234' begins with a zero"
-    assert infer(["007", "011", "012"]).note == "'007' is 7"
+    assert infer(["007", "011", "012"]).note == "'007' is 7, data.categorical keeps it as a code"
     assert infer(["01234", "98765", "43210"], numeric=["c"]).kind == "numbers"
 
 

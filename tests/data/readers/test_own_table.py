@@ -284,7 +284,7 @@ def test_all_columns_that_cannot_be_used_are_told_at_once(read: Read) -> None:
 
 
 @pytest.mark.parametrize("role", ["target", "id", "weight", "group", "time"])
-@pytest.mark.parametrize("cells", [[[1], [2], [3]], [{"a": 1}] * 3, [b"1", b"2", b"3"]])
+@pytest.mark.parametrize("cells", [[[1], [2], [3]], [{"a": 1}] * 3, [b"\xff1", b"2", b"3"]])
 def test_a_role_needs_numbers_or_text(role: str, cells: list[Any], read: Read) -> None:
     frame = pd.DataFrame({"a": [1.5, 5.5, 2.5], "price": [0.5, 1.5, 9.5], "tags": cells})
     with pytest.raises(
@@ -292,6 +292,14 @@ def test_a_role_needs_numbers_or_text(role: str, cells: list[Any], read: Read) -
     ) as caught:
         read(frame, **{role: "tags"})
     assert "data.drop" not in str(caught.value)
+
+
+def test_bytes_may_be_text(read: Read) -> None:
+    frame = pd.DataFrame({"a": [b"1.5", b"-", b"2.5"], "price": [0.5, 1.5, 9.5], "who": [b"ab1", b"ab2", b"ab3"]})
+    raw = read(frame, id="who")
+    assert raw.ids is not None
+    assert raw.ids.tolist() == ["ab1", "ab2", "ab3"]
+    np.testing.assert_array_equal(raw.x["a"], [1.5, np.nan, 2.5])
 
 
 def test_numbers_of_rows_are_no_inputs(read: Read) -> None:
@@ -350,7 +358,7 @@ def test_ids_of_other_types_are_exact_texts(ids: list[Any], texts: list[str], re
 
 def test_declared_categories_are_categories_unless_params_say_otherwise(read: Read) -> None:
     frame = pd.DataFrame({"code": [30, 10, 20] * 10, "when": pd.to_datetime(["2024-01-01", "2024-02-01"] * 15)})
-    frame = frame.astype("category").assign(a=range(30), price=[0.5, 1.5, 9.5] * 10)
+    frame = frame.astype("category").assign(a=[i * i % 7 for i in range(30)], price=[0.5, 1.5, 9.5] * 10)
     kinds = {source.name: source.kind for source in read(frame).sources}
     assert kinds == {"code": "categories", "when": "categories", "a": "numbers"}
     assert read(frame, numeric=["code"]).x["code"].tolist()[:2] == [30.0, 10.0]

@@ -56,6 +56,9 @@ def are_days(name: str, cells: pa.Array | pa.ChunkedArray) -> bool:
     import pyarrow.compute as pc
 
     if pa.types.is_string(cells.type):
+        lengths = pc.min_max(pc.binary_length(cells)).as_py()
+        if not len(cells) or lengths["min"] < len("20240531") or lengths["max"] > len("20240531.0"):
+            return False
         fit = pc.all(pc.match_substring_regex(cells, r"^(?:19|20)\d{6}(?:\.0)?$"), min_count=1).as_py()
     else:
         ends = pc.min_max(cells).as_py()
@@ -75,13 +78,24 @@ def code_with_zero(texts: pa.Array | pa.ChunkedArray) -> str:
     """
     import pyarrow.compute as pc
 
-    with_zero = pc.match_substring_regex(texts, r"^0\d\d+$")
-    share = pc.mean(with_zero.cast("float64")).as_py()
-    if not 0 < share <= MOST_ZEROS or not pc.all(pc.match_substring_regex(texts, r"^\d+$")).as_py():
+    example = filled_with_zeros(texts)
+    if len(example) < 3:
         return ""
-    lengths = pc.min_max(pc.utf8_length(texts)).as_py()
-    example: str = texts[pc.index(with_zero, True)].as_py()
-    return example if lengths["min"] == lengths["max"] else ""
+    share = pc.mean(pc.starts_with(texts, "0").cast("float64")).as_py()
+    return example if share <= MOST_ZEROS else ""
+
+
+def filled_with_zeros(texts: pa.Array | pa.ChunkedArray) -> str:
+    """A text that begins with a zero, if all are figures of one length; empty: there is none, or they are not."""
+    import pyarrow.compute as pc
+
+    lengths = pc.min_max(pc.binary_length(texts)).as_py()
+    if lengths["min"] != lengths["max"] or not pc.all(pc.match_substring_regex(texts, r"^\d\d+$")).as_py():
+        return ""
+    with_zero = texts.filter(pc.starts_with(texts, "0"))
+    telling = with_zero.filter(pc.match_substring_regex(with_zero, "[1-9]"))  # 000 says little
+    found: list[str] = (telling if len(telling) else with_zero)[:1].to_pylist()
+    return found[0] if found else ""
 
 
 def number_the_rows(column: pd.Series[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
@@ -108,6 +109,9 @@ class Columns:
             column = column.cast(column.type.value_type)
         if pa.types.is_large_string(column.type) or pa.types.is_string_view(column.type):
             column = column.cast(pa.string())
+        if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
+            with suppress(pa.ArrowInvalid):  # bytes that are no text stay as they are
+                column = column.cast(pa.string())
         if pa.types.is_floating(column.type):
             missing = pc.is_nan(column)
         elif pa.types.is_string(column.type):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from wellfit.data.settings import DataConfig
 
-FIRST = 1000  # rows that mostly show that a column of numbers has many of them
 COARSE = 0.01  # of a standard deviation: coarser steps of float32 lose what distinguishes the rows
+SAMPLE = 1000  # rows that show that a column has more values than there are classes
 SAME_UP_TO = 1e-9  # 1 - |correlation| below which one column is a linear function of the other
 
 
@@ -58,10 +58,9 @@ def check_features(
     faults = []
     for name in (name for name in features.columns if name not in later):
         column = features[name]
-        distinct = _distinct(column, 1 if y.dtype.kind == "f" else int(y.max()) + 1)
-        if fault := _fault(column, distinct, y, data):
+        if fault := _fault(column, y, data):
             faults.append(f"{path} column {name!r}: {fault}")
-        elif warning := _warning(column, distinct, data):
+        elif warning := _warning(column, data):
             warnings.append(f"column {name!r} has {warning}")
     refuse_together(path, faults)
     return features, tuple(warnings)
@@ -69,31 +68,23 @@ def check_features(
 
 def _says_nothing(column: pd.Series[Any]) -> str:
     """What is told of a constant column; empty: it is none."""
-    distinct = _distinct(column, 1)
-    if distinct > 1 or (distinct == 1 and column.hasnans):
+    values = column.to_numpy() if column.dtype.kind == "f" else column.cat.codes.to_numpy()
+    if column.isna().all():
+        return "is missing in every row and is left out"
+    if (values != values[0]).any():
         return ""
     value = column.iloc[0]
-    what = "missing" if distinct == 0 else value if isinstance(value, str) else f"{value:.10g}"
-    return f"is {what} in every row and is left out"
+    return f"is {value if isinstance(value, str) else f'{value:.10g}'} in every row and is left out"
 
 
-def _distinct(column: pd.Series[Any], enough: int) -> int:
-    """The number of values of a column; of numbers any number above ``enough`` where there are more than that.
-
-    To count all the numbers of a large table takes long.
-    """
-    if column.dtype.kind == "f" and (in_first := column.iloc[:FIRST].nunique()) > enough:
-        return in_first
-    return column.nunique()
-
-
-def _fault(column: pd.Series[Any], distinct: int, y: NDArray[Any], data: DataConfig) -> str:
-    if column.dtype.kind != "f" and distinct > max(data.max_categories, len(column) / 2):
+def _fault(column: pd.Series[Any], y: NDArray[Any], data: DataConfig) -> str:
+    distinct = column.nunique() if column.dtype.kind != "f" else 0
+    if distinct > max(data.max_categories, len(column) / 2):
         return (
             f"has {distinct:,} categories in {len(column):,} rows, as names and free text have; list it in data.drop, "
             "or name it in data.id (params.yaml)"
         )
-    if _copies_target(column, distinct, y):
+    if _copies_target(column, y):
         return (
             f"tells the target {data.target!r} exactly, so nothing would be learned from the others; list it in "
             "data.drop (params.yaml)"
@@ -101,7 +92,7 @@ def _fault(column: pd.Series[Any], distinct: int, y: NDArray[Any], data: DataCon
     return ""
 
 
-def _warning(column: pd.Series[Any], distinct: int, data: DataConfig) -> str:
+def _warning(column: pd.Series[Any], data: DataConfig) -> str:
     if column.dtype.kind == "f":
         highest = column.abs().max()
         if not 0 < COARSE * column.std() < np.spacing(np.float32(highest)):
@@ -110,6 +101,7 @@ def _warning(column: pd.Series[Any], distinct: int, data: DataConfig) -> str:
             f"values up to {highest:g}, of which float32 keeps too few digits to tell them apart; subtract a constant "
             "from them"
         )
+    distinct = column.nunique()
     if distinct <= data.max_categories:
         return ""
     return (
@@ -118,7 +110,7 @@ def _warning(column: pd.Series[Any], distinct: int, data: DataConfig) -> str:
     )
 
 
-def _copies_target(column: pd.Series[Any], distinct: int, y: NDArray[Any]) -> bool:
+def _copies_target(column: pd.Series[Any], y: NDArray[Any]) -> bool:
     """Whether a column and the target determine each other: one to one, or, for numbers, linearly."""
     if column.hasnans:
         return False
@@ -128,7 +120,7 @@ def _copies_target(column: pd.Series[Any], distinct: int, y: NDArray[Any]) -> bo
         correlation = np.corrcoef(column.to_numpy(), y.astype(np.float64))[0, 1]
         return bool(1 - abs(correlation) < SAME_UP_TO)
     classes = int(y.max()) + 1
-    if distinct != classes:
+    if column.iloc[: SAMPLE + classes].nunique() > classes or column.nunique() != classes:
         return False
     codes = column.astype("category").cat.codes.to_numpy()
     return len(np.unique(codes.astype(np.int64) * classes + y)) == classes

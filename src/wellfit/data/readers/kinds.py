@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from wellfit.data.dates import ISO, SAMPLE, are_dates, find_formats, parse
-from wellfit.data.readers.codes import are_days, code_with_zero
+from wellfit.data.readers.codes import are_days, code_with_zero, filled_with_zeros
 from wellfit.data.readers.columns import Columns, truth
 from wellfit.data.readers.gaps import find_gaps, gaps_in_words, listed
 from wellfit.data.readers.numerals import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 # Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
 MOSTLY = 0.95
 MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
+EXAMPLES = 1000  # different cells, of which one is shown
 FEW_WORDS = 3  # in a column of numbers or dates, each of which may stand for a gap
 # Above these shares of numbers, so few words are likely to, or only one, or those of a column that would be text.
 BUT_FOR_WORDS, BUT_FOR_ONE_WORD = 0.8, 0.5
@@ -165,8 +166,8 @@ def _infer_plain(
         if code := code_with_zero(texts):
             everything = _counted(columns.cells(name).drop_null())
             return _words(columns, name, everything, data, f"codes, as {code!r} begins with a zero")
-    zero = first_match(texts, r"^0\d")
-    filled_up = f"{zero!r} is {float(zero):g}" if zero else ""
+    zero = filled_with_zeros(texts)
+    filled_up = f"{zero!r} is {float(zero):.10g}, data.categorical keeps it as a code" if zero else ""
     return Source(name=name, kind="numbers", note=_joined(filled_up, gaps_in_words(gaps)), gaps=tuple(gaps))
 
 
@@ -264,17 +265,26 @@ def _example(texts: pa.Array, spelling: Spelling) -> str:
 
     if spelling == PLAIN:
         return ""
+    if len(texts) > EXAMPLES and (found := _example(texts[:EXAMPLES], spelling)):
+        return found
     plain = as_computers_write(texts, spelling)
-    changed = pc.index(pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling)), True).as_py()
-    return f"{texts[changed].as_py()!r} is {float(plain[changed].as_py()):.10g}" if changed >= 0 else ""
+    is_changed = pc.and_(pc.not_equal(texts, plain), spelled(texts, spelling))
+    changed = pc.index(is_changed, True).as_py()
+    if changed < 0:
+        return ""
+    telling = pc.index(pc.and_(is_changed, pc.match_substring_regex(plain, "[1-9]")), True).as_py()  # 0 says little
+    which = max(changed, telling)
+    unit = ", in its smallest unit" if spelling.multiples == "clock" else ""
+    return f"{texts[which].as_py()!r} is {float(plain[which].as_py()):.10g}{unit}"
 
 
 def _yes_or_no(name: str, counts: dict[str, int]) -> Source | None:
-    """A column of words for yes and no, each in its most frequent spelling; None: it is something else."""
+    """A column of words for yes and no, each in its most frequent spelling of letters; None: it is something else."""
     spellings = [[word for word in counts if truth(word) is is_yes] for is_yes in (False, True)]
     if not all(spellings) or sum(map(len, spellings)) < len(counts):
         return None
-    words = [max(alike, key=counts.__getitem__) for alike in spellings]
+    letters = [[word for word in alike if word.isalpha()] for alike in spellings]
+    words = [max(alike, key=counts.__getitem__) for alike in (letters if all(letters) else spellings)]
     notes = []
     for alike, word in zip(spellings, words, strict=True):
         if others := [other for other in alike if other != word]:

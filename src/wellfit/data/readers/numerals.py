@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -39,6 +41,7 @@ MULTIPLES: dict[str, dict[str, int]] = {
     },
     "bytes": {"b": 0, "bytes": 0, "kb": 3, "mb": 6, "gb": 9, "tb": 12},
 }
+SAMPLE = 2000  # different cells that show currencies and units
 SURE = {"k", "K", "M", "bn", "Bn", "mn", "thousand", "million", "billion", "trillion", "lakh", "crore"}
 
 
@@ -82,7 +85,8 @@ def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> 
     """As `find_spelling`, of the different cells of a column and how often each occurs."""
     if decimal == "point" and plain_numbers(distinct) is not None:
         return PLAIN, 1.0
-    clean = _clean(distinct)
+    sample = distinct.take(np.linspace(0, len(distinct) - 1, min(len(distinct), SAMPLE)).astype(np.int64))
+    clean = _clean(sample)
     currency = _commonest(clean, rf"^[(+-]*(?P<sign>{CURRENCY})[{BLANKS}]*[\d.,+-]")
     currency = currency or _commonest(clean, rf"\d[{BLANKS}]*(?P<sign>{CURRENCY})[)+-]*$")
     units = _units(clean)
@@ -90,13 +94,15 @@ def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> 
     marks: tuple[Decimal, Decimal] = ("point", "comma") if decimal == "point" else ("comma", "point")
     spellings = [Spelling(mark, each, currency) for each in dict.fromkeys(["", unit]) for mark in marks]
     spellings.insert(0 if decimal == "point" or first_match(clean, DECIMAL_POINT) else 1, PLAIN)
-    if _share(spelled(distinct, TIMES)) == 1:
+    if _share(spelled(sample, TIMES)) == 1 and _share(spelled(distinct, TIMES)) == 1:
         return TIMES, 1.0
     if multiples := _multiples(units, clean):
         spellings += [Spelling(mark, "", currency, multiples) for mark in marks]
-    shares = [_share(spelled(distinct, spelling), counts) for spelling in spellings]
-    best = max(range(len(spellings)), key=shares.__getitem__)  # of equal ones the first
-    return spellings[best], shares[best]
+    # Of a long column, all cells are looked at only in the spellings that some cells of the sample have.
+    likely = [spelling for spelling in spellings if _share(spelled(sample, spelling)) > 0] or spellings[:1]
+    shares = [_share(spelled(distinct, spelling), counts) for spelling in likely]
+    best = max(range(len(likely)), key=shares.__getitem__)  # of equal ones the first
+    return likely[best], shares[best]
 
 
 def plain_numbers(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
@@ -134,7 +140,9 @@ def resemble_numbers(texts: pa.Array | pa.ChunkedArray, counts: pa.Array | None 
     """
     import pyarrow.compute as pc
 
-    if len(_units(_clean(texts))) > FEW_UNITS:
+    if len(_units(_clean(texts[:SAMPLE]))) > FEW_UNITS:
+        return 0.0
+    if len(texts) > SAMPLE and resemble_numbers(texts[:SAMPLE]) == 0:
         return 0.0
     any_amount = "|".join(_amount(mark, f"{CURRENCY}?", f"(?:{CURRENCY}|{WORD})?") for mark in MARKS)
     return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"), counts)
