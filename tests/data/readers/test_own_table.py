@@ -388,10 +388,12 @@ def test_rows_of_several_files_are_named_by_their_own(
     assert raw.warnings == ("2.csv: read with data.separator semicolon, which its header and rows have",)
 
 
-def test_files_are_described_by_their_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_described_by_their_content(
+    data_config: Callable[..., DataConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("b.csv", "a.csv"):
         Path(name).write_text(name)
     known = {name: {"bytes": 5, "sha256": hashlib.sha256(name.encode()).hexdigest()} for name in ("a.csv", "b.csv")}
-    assert describe_csv(Path("a.csv")) == known["a.csv"]
-    assert describe_csv(Path("*.csv")) == {"files": known}
+    assert describe_csv(data_config("csv", path="a.csv", target="y")) == known["a.csv"]
+    assert describe_csv(data_config("csv", path="*.csv", target="y")) == {"files": known}
