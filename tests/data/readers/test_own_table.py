@@ -350,7 +350,7 @@ def test_ids_of_other_types_are_exact_texts(ids: list[Any], texts: list[str], re
 
 def test_declared_categories_are_categories_unless_params_say_otherwise(read: Read) -> None:
     frame = pd.DataFrame({"code": [30, 10, 20] * 10, "when": pd.to_datetime(["2024-01-01", "2024-02-01"] * 15)})
-    frame = frame.astype("category").assign(a=range(30), price=[0.5, 1.5, 9.5] * 10)
+    frame = frame.astype("category").assign(a=[i * i % 11 for i in range(30)], price=[0.5, 1.5, 9.5] * 10)
     kinds = {source.name: source.kind for source in read(frame).sources}
     assert kinds == {"code": "categories", "when": "categories", "a": "numbers"}
     assert read(frame, numeric=["code"]).x["code"].tolist()[:2] == [30.0, 10.0]
@@ -371,6 +371,15 @@ def test_row_labels_are_left_out_unless_params_name_them(read: Read) -> None:
     raw = read(frame.set_index(["who", "shop"]), id="who")
     assert list(raw.x) == ["a"]
     assert [warning[:50] for warning in raw.warnings] == ["'shop': of the index of pandas, which names rows: "]
+
+
+def test_commas_may_be_decimal_marks_where_another_separator_is_found(read: Read) -> None:
+    rows = "n;a;price\n" + "".join(f"{i % 9 + 1},{i:03};0,{i * i % 7};{i % 2}\n" for i in range(30))
+    with pytest.raises(
+        WellfitError, match=r"'0,0' looks like a number with a decimal comma; set data\.decimal to comma"
+    ):
+        read(rows)
+    assert read(rows, decimal="comma").x["n"].tolist()[:2] == [1.0, 2.001]
 
 
 def test_rows_of_several_files_are_named_by_their_own(

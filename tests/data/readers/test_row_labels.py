@@ -15,7 +15,7 @@ NAME = "Unnamed: 0"
 
 def whole(labels: Sequence[str | None], index_levels: tuple[str, ...] = ()) -> WholeTable:
     table = pa.table({NAME: pa.array(labels), "a": ["x"] * len(labels)})
-    return WholeTable(table, (FileRows(Path("t.csv"), 2),), () if index_levels else (NAME,), index_levels, ())
+    return WholeTable(table, (FileRows(Path("t.csv"), 2),), () if index_levels else (NAME,), index_levels, ",", ())
 
 
 @pytest.mark.parametrize(
