@@ -283,7 +283,7 @@ def test_several_files_are_predicted_as_one_table(
     new = pd.read_csv(tmp_path / "new.csv", dtype=str, keep_default_na=False)
     new[:2].to_csv(parts / "1.csv")  # with the index of pandas
     new[2:4].iloc[:, ::-1].to_csv(parts / "2.csv.gz", index=False)
-    western = new[4:].to_csv(index=False, sep=";").replace("good", "gut für alle").replace("bad", "übel")
+    western = new[4:].to_csv(sep=";").replace("good", "gut für alle").replace("bad", "übel")
     (parts / "3.csv").write_bytes(b"sep=;\r\n" + western.encode("cp1252"))
     for path in (parts, parts / "*"):
         assert run(folder, path, proba=True).read_text() == whole

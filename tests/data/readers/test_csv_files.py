@@ -120,6 +120,8 @@ def test_rows_without_content_at_the_end_are_passed_over(path: Path, monkeypatch
     for size in (2**24, 300):
         monkeypatch.setattr(csv_files, "PART_BYTES", size)
         assert read(path).to_pydict() == {"a": ["1", "", "3"], "y": ["2", "", "4"]}
+    path.write_text("a,y\n1,2\n" + ",\n" * 500 + "3,4\n")
+    assert read(path).column("a").to_pylist() == ["1", *[""] * 500, "3"]
     path.write_text('a\n1\n""\n')
     assert read(path).to_pydict() == {"a": ["1", ""]}
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from wellfit.data.readers import csv_shape
 from wellfit.data.readers.csv_files import csv_parts
 from wellfit.data.readers.csv_shape import CsvShape, Wanted, find_shape
 from wellfit.data.readers.encodings import Note
@@ -112,3 +113,9 @@ def test_an_empty_file_is_one_line(content: str, path: Path) -> None:
 def test_lines_before_the_header_are_found_though_another_separator_follows(path: Path) -> None:
     with pytest.raises(WellfitError, match=r"t\.csv row 1: 1 cell, but row 2 has 3, as most have; if lines"):
         shape_of(path, "Report\na;b;y\n" + "1;2;3\n" * 9)
+
+
+@pytest.mark.parametrize("begin", range(40, 50))
+def test_a_row_that_is_cut_off_is_not_looked_at(begin: int, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_shape, "BEGIN", begin)
+    assert shape_of(path, "a,y\n" + "0.25,1,\n" * 50).unnamed == ("Unnamed: 2",)

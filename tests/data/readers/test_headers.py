@@ -91,6 +91,11 @@ def test_what_is_no_header_is_one_line(text: str, fault: str) -> None:
         read_header(Path("t.csv"), *records(text))
 
 
+def test_the_header_again_makes_it_no_data() -> None:
+    rows = [[f"x{i}", str(i)] for i in range(9)]
+    assert data_evidence(["name", "kind"], [*rows, ["name", "kind"], *rows]) == ""
+
+
 def test_a_title_with_a_comma_stands_apart() -> None:
     header, rows = Record(1, 1, ["Report of sales", " 2024"]), [Record(3, 1, ["a", "b", "y"])]
     rows += [Record(4 + i, 1, [f"{i}.5", "2", "1"]) for i in range(9)]

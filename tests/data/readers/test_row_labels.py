@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +13,9 @@ N = 30
 NAME = "Unnamed: 0"
 
 
-def whole(labels: list[str], index_levels: tuple[str, ...] = ()) -> WholeTable:
+def whole(labels: Sequence[str | None], index_levels: tuple[str, ...] = ()) -> WholeTable:
     table = pa.table({NAME: pa.array(labels), "a": ["x"] * len(labels)})
-    return WholeTable(table, (FileRows(Path("t.csv"), 2),), () if index_levels else (NAME,), index_levels, ())
+    return WholeTable(table, (FileRows(Path("t.csv"), 2),), () if index_levels else (NAME,), index_levels, ",", ())
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,10 @@ def test_what_counts_or_names_rows_is_left_out(label: Callable[[int], str], what
     assert table.column_names == ["a"]
     assert len(warnings) == 1
     assert warnings[0].startswith(f"column 1 without a name has the {what}")
+
+
+def test_a_file_may_have_no_such_column() -> None:
+    assert without_row_labels(whole(["0", "1", "2", *[None] * 5, "0", "1", "2", "3"]), ())[0].column_names == ["a"]
 
 
 def test_what_is_empty_is_left_out() -> None:

@@ -45,12 +45,14 @@ def test_the_first_of_all_columns_is_named() -> None:
         "a,b\n\nc,d,e\nf",
         "one\ntwo\nthree",
         "1, milk\n2, eggs\n3, bread",
+        "two things\n2, eggs",
     ],
 )
 def test_free_text_has_line_breaks_and_separators_too(text: str) -> None:
     texts = [f"{text} {i}" for i in range(20)]
     assert find(id=NUMBERS, text=texts, y=CLASSES) is None
     assert find(text=texts, y=CLASSES) is None
+    assert find(id=NUMBERS, text=texts) is None
     assert find(who=[f"n{i}" for i in range(20)], text=texts) is None
     assert find(text=texts) is None
 

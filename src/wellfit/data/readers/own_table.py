@@ -66,6 +66,9 @@ def read_own_table(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
     path = Path(data.path)
     whole = read_table(path, data.name, wanted_by(data))
     table, warnings = without_row_labels(whole, {name for _, name in _named(data)})
+    # Where commas do not separate cells, they may be decimal marks.
+    found = next((name for name, mark in SEPARATORS.items() if mark == whole.separator), data.separator)
+    data = data.model_copy(update={"separator": found})
     raw = _assign_columns(Columns(table, data.missing, path, 1, whole.files), data, path)
     return raw._replace(warnings=(*whole.notes, *warnings, *raw.warnings))
 

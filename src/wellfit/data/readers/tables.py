@@ -31,6 +31,7 @@ class TableFile(NamedTuple):
         names: of its columns.
         unnamed: those that have no name in the file, but their place.
         index_levels: those that are levels of the index of pandas.
+        separator: what stands between two cells of a CSV file.
         first_row: number of its first row, for messages.
         notes: what was guessed of it.
         parts: its rows, once; at least one part, be it without rows.
@@ -40,6 +41,7 @@ class TableFile(NamedTuple):
     names: tuple[str, ...]
     unnamed: tuple[str, ...]
     index_levels: tuple[str, ...]
+    separator: str | None
     first_row: int
     notes: tuple[Note, ...]
     parts: Iterator[pa.Table]
@@ -54,6 +56,7 @@ class WholeTable(NamedTuple):
         files: where the rows of each file begin.
         unnamed: columns that have no name in a file.
         index_levels: columns that are levels of the index of pandas.
+        separator: what stands between two cells of the first CSV file.
         notes: what was guessed, one sentence each.
     """
 
@@ -61,6 +64,7 @@ class WholeTable(NamedTuple):
     files: tuple[FileRows, ...]
     unnamed: tuple[str, ...]
     index_levels: tuple[str, ...]
+    separator: str | None
     notes: tuple[str, ...]
 
 
@@ -121,10 +125,10 @@ def open_table(path: Path, kind: str, wanted: Wanted) -> list[TableFile]:
 def _open_file(path: Path, kind: str, wanted: Wanted) -> TableFile:
     if kind == "parquet":
         columns = find_columns(path)
-        return TableFile(path, columns.names, (), columns.index_levels, 1, (), parquet_parts(path, columns))
+        return TableFile(path, columns.names, (), columns.index_levels, None, 1, (), parquet_parts(path, columns))
     shape = find_shape(path, wanted)
     parts = csv_parts(path, shape, wanted)
-    return TableFile(path, shape.names, shape.unnamed, (), shape.first_row, shape.notes, parts)
+    return TableFile(path, shape.names, shape.unnamed, (), shape.separator, shape.first_row, shape.notes, parts)
 
 
 def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
@@ -151,6 +155,7 @@ def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
         tuple(begins),
         tuple(dict.fromkeys(name for file in files for name in file.unnamed)),
         tuple(dict.fromkeys(name for file in files for name in file.index_levels)),
+        files[0].separator,
         tell(files),
     )
 
