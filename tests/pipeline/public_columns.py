@@ -77,10 +77,10 @@ def marketing_campaign(random: Generator) -> Table:
         },
         "Response",
         warned=[
-            ("tab",),
+            ("separator tab",),
             ("'ID'", "left out"),
-            ("'Z_CostContact'", "3 in every row"),
-            ("'Z_Revenue'", "11 in every row"),
+            ("'Z_CostContact'", "in every row"),
+            ("'Z_Revenue'", "in every row"),
         ],
         write=lambda table, folder: write_csv(table, folder, "\t"),
     )
@@ -134,7 +134,7 @@ def online_retail(random: Generator) -> Table:
             "UnitPrice": number(random.gamma(1.3, 3, n).round(2) + 0.1, "{:.2f}"),
         },
         "UnitPrice",
-        warned=[("indows-1252",)],
+        warned=[("Windows-1252",)],
         refused=("'InvoiceNo'", "data.categorical"),
         advice={"categorical": ["InvoiceNo"]},
         write=lambda table, folder: write_csv(table, folder, encoding="latin-1"),

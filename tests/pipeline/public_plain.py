@@ -128,7 +128,7 @@ def wine_quality(random: Generator) -> Table:
             "quality": whole(quality),
         },
         "quality",
-        warned=[("semicolon",)],
+        warned=[("separator semicolon",)],
         refused=("quality", "'3'", "data.task"),
         advice={"task": "regression"},
         write=lambda table, folder: write_csv(table, folder, ";"),

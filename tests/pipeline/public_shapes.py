@@ -42,7 +42,7 @@ def avocado(random: Generator) -> Table:
             "AveragePrice": number(random.normal(1.4, 0.4, n).clip(0.44).round(2)),
         },
         "AveragePrice",
-        warned=[("column 1", "left out")],
+        warned=[("without a name", "left out")],
     )
 
 
@@ -91,8 +91,8 @@ def german_sales(random: Generator) -> Table:
         },
         "Zufriedenheit",
         settings={"decimal": "comma"},
-        warned=[("indows-1252",), ("semicolon",)],
-        optional=[("sep=",), ("empty", "left out"), ("no name",)],
+        warned=[("Windows-1252",), ("without a name", "empty", "left out")],
+        optional=[("semicolon",)],
         write=from_excel,
     )
 
@@ -126,8 +126,8 @@ def salaries_of_graduates(random: Generator) -> Table:
             "Salary": whole((400 * english + random.gamma(2, 50_000, n)) // 5000 * 5000),
         },
         "Salary",
-        warned=[("'GraduationYear'", "row 125", "2007")],
-        optional=[("tab",), ("UTF-16",)],
+        warned=[("separator tab",), ("'GraduationYear'", "row 125", "2007")],
+        optional=[("UTF-16",)],
         write=lambda table, folder: write_csv(table, folder, "\t", "utf-16"),
     )
 
@@ -147,7 +147,7 @@ def diamonds(random: Generator) -> Table:
             "price": whole(3500 * carat**1.6 * random.gamma(16, 1 / 16, n) + 300),
         },
         "price",
-        warned=[("row names", "left out")],
+        warned=[("without a name", "left out")],
         write=from_r,
     )
 
