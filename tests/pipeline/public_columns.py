@@ -229,13 +229,13 @@ def airbnb_listings(random: Generator) -> Table:
 
 
 def fifa_players(random: Generator) -> Table:
-    """fifa players.csv: €110.5M and €565K in one column, 5'7, 159lbs, 88+2, Jul 1, 2004."""
+    """fifa players.csv: €110.5M, €565K and €0 in one column, 5'7, 159lbs, 88+2, Jul 1, 2004."""
     n = 450
     millions = random.random(n) < 0.5
     worth = np.where(millions, random.integers(2, 240, n) / 2, random.integers(2, 40, n) * 25)
     texts = [f"€{value:g}{'M' if big else 'K'}" for value, big in zip(worth, millions, strict=True)]
     value = number(worth * np.where(millions, 1_000_000, 1000))
-    wage = random.integers(1, 500, n)
+    wage = random.integers(1, 500, n) * (random.random(n) > 0.02)
     feet = [f"{5 + i // 12}'{i % 12}" for i in random.integers(2, 20, n)]
     return Table(
         {
@@ -244,7 +244,7 @@ def fifa_players(random: Generator) -> Table:
             "Age": whole(random.integers(16, 40, n)),
             "Nationality": category(picked(random, ["Argentina", "Spain", "Korea Republic", "England"], n)),
             "Value": value._replace(cells=texts),
-            "Wage": number(wage * 1000)._replace(cells=[f"€{pay}K" for pay in wage]),
+            "Wage": number(wage * 1000)._replace(cells=[f"€{pay}K" if pay else "€0" for pay in wage]),
             "Preferred Foot": category(picked(random, "Left Right", n)),
             "Joined": date(days(random, n, "2004-07-01", "2018-12-31"), lambda d: f"{d:%b} {d.day}, {d.year}"),
             "Height": category(feet),
