@@ -129,7 +129,7 @@ def wine_quality(random: Generator) -> Table:
         },
         "quality",
         warned=[("separator semicolon",)],
-        refused=("quality", "'3'", "data.task"),
+        refused=("'3'", "data.task"),
         advice={"task": "regression"},
         write=lambda table, folder: write_csv(table, folder, ";"),
     )

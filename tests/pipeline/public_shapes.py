@@ -91,7 +91,7 @@ def german_sales(random: Generator) -> Table:
         },
         "Zufriedenheit",
         settings={"decimal": "comma"},
-        warned=[("Windows-1252",), ("without a name", "empty", "left out")],
+        warned=[("Windows-1252",), ("without a name", "left out")],
         optional=[("semicolon",)],
         write=from_excel,
     )
