@@ -92,7 +92,6 @@ def german_sales(random: Generator) -> Table:
         "Zufriedenheit",
         settings={"decimal": "comma"},
         warned=[("Windows-1252",), ("without a name", "left out")],
-        optional=[("semicolon",)],
         write=from_excel,
     )
 
@@ -127,7 +126,6 @@ def salaries_of_graduates(random: Generator) -> Table:
         },
         "Salary",
         warned=[("separator tab",), ("'GraduationYear'", "row 125", "2007")],
-        optional=[("UTF-16",)],
         write=lambda table, folder: write_csv(table, folder, "\t", "utf-16"),
     )
 

@@ -36,7 +36,6 @@ class Table:
         fields: by the names of the columns.
         target: the column to predict.
         warned: words of each warning that must be there; there is no other one.
-        optional: words of warnings that may be there.
         settings: of the section ``data``, besides the path and the target.
         refused: words of the one line that the table is refused with at first; empty: it is read at once.
         advice: what that line says to set.
@@ -49,7 +48,6 @@ class Table:
     fields: dict[str, Field]
     target: str
     warned: list[Words] = field(default_factory=list)
-    optional: list[Words] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     refused: Words = ()
     advice: dict[str, Any] = field(default_factory=dict)
