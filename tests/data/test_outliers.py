@@ -11,7 +11,7 @@ from wellfit.data.store import Source
 
 RANDOM = np.random.default_rng(0)
 AGES = RANDOM.integers(18, 66, 300).astype(float)
-ADVICE = "; if that is a mistake, mend or empty the cell"
+ADVICE = "; if that is a mistake, mend the cell"
 
 
 def said(cells: Any, kind: Any = "numbers", train: int = 200, val: int = 50) -> list[str]:
@@ -121,4 +121,16 @@ def test_a_large_table_is_judged_as_a_small_one() -> None:
     large = np.tile(AGES[:200], 50)
     assert said(np.concatenate([large, [0, 999]]), train=10_000, val=1) == [
         f"column 'c': 999 in row 10003 (test) lies far outside the training rows (18 to 65){ADVICE}"
+    ]
+
+
+def test_targets_far_outside_are_named_first() -> None:
+    table = pd.DataFrame({"c": with_cells(AGES, at220=-999)})
+    rows = {"train": np.arange(200), "val": np.arange(200, 250), "test": np.arange(250, 300)}
+    columns = fit_columns(table.iloc[:200], 100)
+    target = pd.Series(with_cells(AGES, at3=1e7), name="salary")
+    found = name_outliers(columns, encode(columns, table), table, (), rows, str, target)
+    assert [sentence.split(" lies")[0] for sentence in found] == [
+        "column 'salary': 10000000 in 3 (train)",
+        "column 'c': -999 in 220 (val)",
     ]

@@ -4,6 +4,7 @@ Every table is made here, so that the truth is known: which columns are inputs, 
 warnings are due. New rows are read as the rows of the file.
 """
 
+import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 from wellfit.data.store import Meta, load_split
 from wellfit.errors import WellfitError
@@ -37,11 +37,7 @@ SHOWN = 37  # characters of a name
 def settings(table: Table, path: Path, changes: dict[str, Any]) -> Params:
     name = "parquet" if path.suffix == ".parquet" else "csv"
     chosen = {"name": name, "path": str(path), "target": table.target} | table.settings | changes
-    return load_params(PARAMS_FILE, [f"data.{key}={as_yaml(value)}" for key, value in chosen.items()])
-
-
-def as_yaml(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=10**6).removesuffix("\n...\n").strip()
+    return load_params(PARAMS_FILE, [f"data.{key}={json.dumps(value)}" for key, value in chosen.items()])
 
 
 @pytest.mark.parametrize("name", TABLES)

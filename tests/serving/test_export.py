@@ -100,7 +100,7 @@ def test_what_stands_beside_says_how_rows_become_inputs(exported: tuple[Exported
     numbers, codes = json.loads(json.dumps(about.about))["inputs"]
     assert (numbers["name"], numbers["dtype"], numbers["shape"]) == ("numbers", "float32", ["rows", 22])
     assert (codes["name"], codes["dtype"], codes["shape"]) == ("codes", "int64", ["rows", 2])
-    source = {"name": "share", "kind": "numbers", "decimal": "point", "unit": "%", "note": "'0%' is 0"}
+    source = {"name": "share", "kind": "numbers", "decimal": "point", "unit": "%", "note": "'1%' is 1"}
     assert {"name": "share", "from": source} in numbers["columns"]
     member, city = codes["columns"]
     assert city["categories"] == {"Bern": 1, "Oslo": 2, "Rome": 3}

@@ -60,6 +60,7 @@ def name_outliers(
     sources: Sequence[Source],
     rows: Mapping[SplitName, NDArray[np.int64]],
     row: Callable[[int], str],
+    target: pd.Series[Any] | None = None,
 ) -> tuple[str, ...]:
     """Names the numbers and dates that lie far outside the training rows, in one sentence a column.
 
@@ -70,23 +71,26 @@ def name_outliers(
         sources: of the user's own table.
         rows: of each split.
         row: says where a row is.
+        target: (n,) numbers to be predicted; None: they are not looked at.
     """
     split_of = np.full(len(x), "", dtype="<U5")
     for name, of_split in rows.items():
         split_of[of_split] = name
     dates = {f"{source.name}.days": source.name for source in sources if source.kind == "dates"}
     made = {name for source in sources if source.kind in ("dates", "text") for name in input_names(source)}
-    found = []
+    found: list[str] = []
     for place, column in enumerate(columns):
         if column.fill is not None and (column.name in dates or column.name not in made):
             cells = table[dates.get(column.name, column.name)]
             found += _sentences(x[:, place], cells, split_of, row)
+    if target is not None:
+        found = _sentences(target.to_numpy(), target, split_of, row) + found
     more = len(found) - MOST_COLUMNS
     return (*found[:MOST_COLUMNS], *([f"{more} more columns have cells far outside the training rows"] * (more > 0)))
 
 
 def _sentences(
-    values: NDArray[np.float32], cells: pd.Series[Any], split_of: NDArray[np.str_], row: Callable[[int], str]
+    values: NDArray[np.floating], cells: pd.Series[Any], split_of: NDArray[np.str_], row: Callable[[int], str]
 ) -> list[str]:
     """What lies far outside in a column, in one sentence, or none."""
     is_train = split_of == "train"
@@ -109,11 +113,11 @@ def _sentences(
     lowest, highest = (shown(usual[end(values[usual])]) for end in (np.argmin, np.argmax))
     return [
         f"column {cells.name!r}: {', '.join(named)}{more} {lie} far outside the {others}training rows "
-        f"({lowest} to {highest}); if that is a mistake, mend or empty the cell"
+        f"({lowest} to {highest}); if that is a mistake, mend the cell"
     ]
 
 
-def _may_have_outliers(values: NDArray[np.float32], train: NDArray[np.float32]) -> bool:
+def _may_have_outliers(values: NDArray[np.floating], train: NDArray[np.floating]) -> bool:
     """Whether a number lies far outside a sample of the training rows; it takes milliseconds."""
     sample = train[:: 1 + len(train) // SAMPLE]
     median = np.median(sample)

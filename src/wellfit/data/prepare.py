@@ -139,6 +139,8 @@ def _as_arrays(
     source: RawData, rows: Mapping[SplitName, NDArray[np.int64]], data: DataConfig
 ) -> tuple[NDArray[Any], tuple[Source, ...], tuple[Column, ...], tuple[str, ...]]:
     """Images as they are; of a table an array, what it was made by, as learned from the training rows, and warnings."""
+    import pandas as pd
+
     if isinstance(source.x, np.ndarray):
         return source.x, (), (), ()
 
@@ -152,7 +154,8 @@ def _as_arrays(
         table, _ = expand(sources, table)
     columns = fit_columns(table.iloc[train], data.max_categories)
     x = encode(columns, table)
-    far = name_outliers(columns, x, source.x, sources, rows, row)
+    target = pd.Series(source.y, name=source.target_name) if sources and not source.class_names else None
+    far = name_outliers(columns, x, source.x, sources, rows, row, target)
     return x, sources, columns, (*warnings, *far)
 
 

@@ -153,7 +153,7 @@ def _parts(model: Predictor, options: Options, summary: Summary) -> Iterator[Par
     if model.reading.id is not None and model.reading.id not in names:
         print(f"note: column {model.reading.id!r} is not there: rows are counted from 0")
     known = {model.reading.id, *(source.name for source in model.meta.inputs)}
-    for note in tell(files):
+    for note in tell(path, files):
         print(f"note: {note}")
     for file in files:
         labels = [name for name in (*file.unnamed, *file.index_levels) if name not in known]

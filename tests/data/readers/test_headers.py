@@ -81,6 +81,10 @@ def test_numbers_may_be_names(names: list[str]) -> None:
             r"row 1: 1 cell, but row 2 has 3, as most have; if lines stand before the header",
         ),
         ("Source,WDI\nUpdated,2024\n" + "a,b,c,y\n1,2,3,4\n" * 9, r"row 1: 2 cells, but row 3 has 4, as most have"),
+        (
+            "Report 2020,,\n,,\na,b,y\n1,2,3\n4,5,6",
+            r"row 1 names 1 of 3 columns, and all cells of row 3 are filled; if lines stand before the header, delete",
+        ),
         ("a b y\n1 2 3\n4 5 6", r"blanks seem to separate its columns"),
         ('"a" "y"\n"1" 2 3\n"4" 5 6', r"blanks seem to separate its columns"),
         ("a,b,a\n1,2,3", r"row 1: two columns are named 'a'"),

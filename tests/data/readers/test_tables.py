@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir()
     for name, text in PARTS.items():
         (folder / name).write_text(text)
-    for name in (".hidden.csv", "readme.md", "d.parquet"):
+    for name in (".hidden.csv", "about.txt", "readme.md", "d.parquet"):
         (folder / name).write_text("no table")
     return folder
 
@@ -30,7 +30,9 @@ def test_a_folder_is_one_table_whose_columns_go_by_their_names(folder: Path) -> 
     rows = [row_in_file(whole.files, i) for i in range(4)]
     names = ["a.csv row 2", "b.csv row 2", "b.csv row 3", "c.tsv row 3"]
     assert rows == [str(folder / name) for name in names]
-    assert [note.partition(": ")[2][:15] for note in whole.notes] == ["read with data.", "1 line of comme"]
+    *guessed, others = whole.notes
+    assert [note.partition(": ")[2][:15] for note in guessed] == ["read with data.", "1 line of comme"]
+    assert others == f"files of {folder} that are passed over: 3, the first is about.txt"
 
 
 def test_files_are_found_by_name(folder: Path) -> None:
@@ -43,6 +45,10 @@ def test_files_are_found_by_name(folder: Path) -> None:
     assert names(folder.parent / "**" / "[bc].*") == ["b.csv", "c.tsv"]
     (folder / "x[1].csv").write_text("a,y\n")
     assert names(folder / "x[1].csv") == ["x[1].csv"]
+    texts = folder / "texts"
+    texts.mkdir()
+    (texts / "rows.txt").write_text("a,y\n1,2\n")
+    assert names(texts) == ["rows.txt"]
 
 
 @pytest.mark.parametrize(

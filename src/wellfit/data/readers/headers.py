@@ -51,6 +51,7 @@ def read_header(path: Path, header: Record, rows: Sequence[Record]) -> list[str]
     widths = Counter(map(len, cells))
     if len(widths) == 1:
         names = _fit(names, cells)
+    _refuse_titles(path, header, names, rows)
     if evidence := data_evidence(names, cells):
         raise WellfitError(
             f"{path} row {header.line} looks like data, not like a header ({evidence}); put a line with the names of "
@@ -61,6 +62,17 @@ def read_header(path: Path, header: Record, rows: Sequence[Record]) -> list[str]
     if twice := [name for name, count in Counter(names).items() if count > 1 and name]:
         raise WellfitError(f"{path} row {header.line}: two columns are named {twice[0]!r}; rename one")
     return names
+
+
+def _refuse_titles(path: Path, header: Record, names: Sequence[str], rows: Sequence[Record]) -> None:
+    """Refuses a first row with few names of many, as a spreadsheet writes a title, where a whole row follows."""
+    named = sum(map(bool, names))
+    whole = next((row for row in rows if len(row.cells) == len(names) and all(map(str.strip, row.cells))), None)
+    if whole and 2 * named < len(names):
+        raise WellfitError(
+            f"{path} row {header.line} names {named} of {len(names)} columns, and all cells of row {whole.line} are "
+            "filled; if lines stand before the header, delete them"
+        )
 
 
 def call_unnamed(names: Sequence[str]) -> list[str]:

@@ -84,6 +84,8 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [each for each in path.iterdir() if each.name.casefold().endswith(endings)]
+        # A text beside tables is about them.
+        found = [each for each in found if each.suffix.casefold() != ".txt"] or found
         what = f"{key} {path} is a folder without {kind} files, which end in {', '.join(ENDINGS[kind])}"
     elif glob.has_magic(str(path)):
         found = [Path(each) for each in glob.glob(str(path), recursive=True)]
@@ -156,19 +158,29 @@ def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
         tuple(dict.fromkeys(name for file in files for name in file.unnamed)),
         tuple(dict.fromkeys(name for file in files for name in file.index_levels)),
         files[0].separator,
-        tell(files),
+        tell(path, files),
     )
 
 
-def tell(files: Sequence[TableFile]) -> tuple[str, ...]:
-    """What was guessed of files, one sentence each; what was guessed of several is told once."""
+def tell(path: Path, files: Sequence[TableFile]) -> tuple[str, ...]:
+    """What was guessed of files, one sentence each, what was guessed of several once; and what else is in their folder.
+
+    Args:
+        path: as of `find_files`.
+        files: what `open_table` returned.
+    """
     alike: dict[str, list[str]] = {}
     for file in files:
         for note in file.notes:
             where = f"{file.path}" if note.line is None else f"{file.path} line {note.line}"
             alike.setdefault(note.text, []).append(where)
     more = {text: f" and {len(places) - 1} more" if len(places) > 1 else "" for text, places in alike.items()}
-    return tuple(f"{places[0]}{more[text]}: {text}" for text, places in alike.items())
+    said = [f"{places[0]}{more[text]}: {text}" for text, places in alike.items()]
+    read = {file.path for file in files}
+    others = sorted(each for each in path.iterdir() if each not in read) if path.is_dir() else []
+    if others := [each for each in others if each.is_file() and not each.name.startswith(".")]:
+        said.append(f"files of {path} that are passed over: {len(others)}, the first is {shown(others[0].name)}")
+    return tuple(said)
 
 
 def _other_types(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> WellfitError:
