@@ -375,7 +375,7 @@ def test_a_cell_far_outside_the_training_rows_is_named_with_its_row_in_the_file(
     Path("t.csv").write_text("year,n,y\n" + "\n".join(rows))
     assert prepare(data, tmp_path / "raw", tmp_path / "processed").warnings[-1] == (
         "column 'year': 0 in t.csv row 72 (val) lies far outside the training rows (2007 to 2017); if that is a "
-        "mistake, mend or empty the cell"
+        "mistake, mend the cell"
     )
 
 

@@ -244,6 +244,13 @@ def test_an_own_table_from_the_file_to_the_scores(project: Path) -> None:
         sk.root_mean_squared_error(actual, predicted, sample_weight=weights), rel=1e-5
     )
     assert metrics["mae"] == pytest.approx(sk.mean_absolute_error(actual, predicted, sample_weight=weights), rel=1e-5)
+    with pytest.raises(WellfitError, match=r"csv was prepared with data\.target price, which is size now"):
+        evaluate(
+            load_params(PARAMS_FILE, ["data.name=csv", *own, "data.target=size"]),
+            project / "processed/csv",
+            project / "models",
+            project / "reports",
+        )
 
 
 def test_images_without_a_class_are_predicted_and_not_scored(project: Path) -> None:

@@ -84,6 +84,22 @@ def test_under_fitting_when_hardly_anything_is_learned() -> None:
     assert kinds(judge(flat, flat, scores=(0.2, -0.5), classes=0)) == ["under-fitting"]
 
 
+def test_no_signal_where_only_the_training_rows_profit() -> None:
+    falling, rising = np.linspace(1, 0.8, EPOCHS), np.linspace(1, 1.1, EPOCHS)
+    (found,) = judge(falling, rising, scores=(0.05, -0.02), classes=0)
+    assert found.kind == "no signal"
+    assert found.text == (
+        "r2 is 0.05 on training rows and -0.02 on validation rows, where a constant prediction has 0: what is learned "
+        "of the training rows does not help on others, so the inputs may not tell the target, or the rows may be too "
+        "few"
+    )
+    assert kinds(judge(falling, falling, scores=(0.05, -0.02), classes=0)) == ["under-fitting"]
+    four = Classes(("no", "yes"), (970, 30), (216, 4))
+    assert kinds(judge_unequal((0.81, 0.33), counts=four)) == ["no signal", "few rows to validate"]
+    assert kinds(judge_unequal((0.55, 0.33), counts=four)) == ["under-fitting", "few rows to validate"]
+    assert kinds(judge(FALLING, FALLING + np.linspace(0, 3, EPOCHS), scores=(0.3, 0.0), classes=0)) == ["over-fitting"]
+
+
 @pytest.mark.parametrize("decay", [0.01, 0.5])
 def test_under_fitting_when_it_ends_while_it_still_falls(decay: float) -> None:
     slow = 2 * np.exp(-decay * TIME)
@@ -234,6 +250,9 @@ def test_a_rare_class_is_judged_by_the_order_of_the_rows() -> None:
         "is 0.53, though roc_auc is 0.95: set loss.class_weights balanced, evaluate.threshold f1 or train.monitor "
         "val/average_precision"
     )
+    (found,) = judge_unequal((0.96, 0.95), counts=Classes(("fraud", "ok"), (30, 970), (20, 200)))
+    assert found.text.startswith("class 'fraud' has 3 % of the training rows")
+    assert found.text.endswith(": set loss.class_weights balanced or evaluate.threshold balanced_accuracy")
     assert judge_unequal((0.96, 0.95), balanced=(0.8, 0.7)) == []
     assert judge_unequal((0.96, 0.95), settings={"evaluate.threshold": "f1"}) == []
     (found,) = judge_unequal((0.55, 0.52))

@@ -2,6 +2,7 @@
 
 import codecs
 from collections import Counter
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -14,8 +15,9 @@ from wellfit.data.raw import Entry
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.readers.images import Channels
 from wellfit.data.readers.own_table import ROLES
-from wellfit.data.store import data_title
+from wellfit.data.store import Meta, data_title
 from wellfit.data.target import TRANSFORMS
+from wellfit.errors import WellfitError
 
 BINARY = [name for name, entry in CATALOG.items() if entry.binary_class_names]
 
@@ -113,6 +115,20 @@ def _own_table_only(key: str) -> Rule:
         lambda p, _: not p.data.entry.is_own_table and getattr(p.data, key) is not None,
         f"data.{key} names a column of a csv or parquet file, but data.name is {{data.name}}; set it to null",
     )
+
+
+def check_prepared(data: DataConfig, meta: Meta, folder: Path) -> None:
+    """Checks that the user's own data were prepared with the present settings, for a stage that is called by itself.
+
+    Raises:
+        WellfitError: one is another now.
+    """
+    for key, value in own_settings(data).items():
+        if meta.settings.get(key, value) != value:
+            raise WellfitError(
+                f"{folder} was prepared with data.{key} {meta.settings[key]}, which is {value} now: run `dvc repro "
+                "preprocess`"
+            )
 
 
 RULES = [

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wellfit.baselines.fit import BASELINES, fit_baselines
 from wellfit.baselines.record import save_baselines
+from wellfit.data.settings import check_prepared
 from wellfit.data.store import load_meta, load_split
 from wellfit.settings.params import Params
 
@@ -17,9 +18,10 @@ def baseline(params: Params, data_folder: Path, report: Path) -> None:
         report: gets ``predictions.npz`` and ``metrics.json``; with ``baseline.enabled`` false, empty ones.
 
     Raises:
-        WellfitError: missing or damaged data.
+        WellfitError: data that are missing, damaged or prepared otherwise.
     """
     meta = load_meta(data_folder)
+    check_prepared(params.data, meta, data_folder)
     if not params.baseline.enabled:
         save_baselines(report, [], meta)
         print("baseline.enabled is false: no baseline was fitted")

@@ -25,6 +25,7 @@ from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
+from wellfit.data.settings import check_prepared
 from wellfit.data.store import Meta, Split, load_folds, load_meta, load_split, load_unlabelled
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
@@ -73,6 +74,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     """
     report, page = reports / "evaluate", reports / "report.html"
     meta = load_meta(data_folder)
+    check_prepared(params.data, meta, data_folder)
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     delivered = load_model(models, meta)
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))

@@ -111,6 +111,10 @@ AGAINST: dict[str, tuple[Advice, ...]] = {
         Advice("set", "evaluate.threshold", lambda value: value == 0.5, "f1"),
         Advice("set", "train.monitor", is_not("val/average_precision"), "val/average_precision"),
     ),
+    "rare first class": (  # F1 and average precision are those of the second one
+        Advice("set", "loss.class_weights", is_not("balanced"), "balanced"),
+        Advice("set", "evaluate.threshold", lambda value: value == 0.5, "balanced_accuracy"),
+    ),
     "few rows to validate": (Advice("set", "data.folds", _is_off, "5"), Advice("raise", "data.val_fraction")),
     "worse than a constant": (Advice("set", "train.monitor", is_not("val/loss"), "val/loss"), LOWER_LR),
 }

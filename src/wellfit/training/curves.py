@@ -101,6 +101,13 @@ class Curves:
         return self.val_skill >= HARDLY or self.are_far_apart
 
     @property
+    def helps_on_training_rows_only(self) -> bool:
+        """Whether something is learned of the training rows, and validation rows are predicted no better for it."""
+        is_gap = self.train_skill - max(0.0, self.val_skill) > GAP
+        falls = end_of(self.train_loss) < (1 - RISE_OF_FIRST) * self.train_loss[0]
+        return self.val_skill < HARDLY and (is_gap or (falls and end_of(self.val_loss) >= self.val_loss[0]))
+
+    @property
     def val_has_risen(self) -> bool:
         """Whether the validation loss ended far above its best."""
         lowest = float(self.val_loss.min())

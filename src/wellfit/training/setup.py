@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from wellfit.data.settings import own_settings
+from wellfit.data.settings import check_prepared
 from wellfit.data.store import Meta, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
@@ -88,12 +88,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
     """
     device = choose_device(params.train.device)
     meta = load_meta(folder)
-    for key, value in own_settings(params.data).items():
-        if meta.settings.get(key, value) != value:
-            raise WellfitError(
-                f"{folder} was prepared with data.{key} {meta.settings[key]}, which is {value} now: run `dvc repro "
-                "preprocess`"
-            )
+    check_prepared(params.data, meta, folder)
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     splits = [load_split(folder, meta, name) for name in ("train", "val")]
     n_folds = None if splits[0].folds is None else int(splits[0].folds.max()) + 1

@@ -85,14 +85,18 @@ def verdict(
     stable = not any(found.values())
     found["vanishing gradients"] = vanishing_gradients(curves, layers)
     found["dead units"] = dead_units(layers, best_epoch)
-    found["under-fitting"] = under_fitting(curves, epochs, has_cause=any(found.values()))
+    if not any(found.values()):
+        found["no signal"] = no_signal(curves)
+    if not found.get("no signal"):
+        found["under-fitting"] = under_fitting(curves, epochs, has_cause=any(found.values()))
     if unequal:
         found["rare class"] = rarely_predicted(curves, unequal, settings)
         found["few rows to validate"] = few_rows_to_validate(unequal)
     if stable and not found.get("few rows to validate"):  # what jumps about shows no trend
         found["over-fitting"] = over_fitting(curves)
     if found.get("over-fitting"):
-        del found["under-fitting"]  # whose advice is the opposite
+        for other in ("under-fitting", "no signal"):  # the advice of the one is the opposite, the other has none
+            found.pop(other, None)
     if constant:
         found["worse than a constant"] = worse_than_a_constant(curves, constant, has_cause=any(found.values()))
     return [Finding(kind, seen.text(settings)) for kind, seen in found.items() if seen]
@@ -112,6 +116,16 @@ def over_fitting(curves: Curves) -> Seen | None:
     if curves.are_far_apart:
         return Seen(f"in epoch {curves.best_epoch}, whose weights are kept, {curves.scores}", "over-fitting")
     return None
+
+
+def no_signal(curves: Curves) -> Seen | None:
+    """What is learned of the training rows helps on them alone, from the first epoch on: there is nothing to keep."""
+    if curves.has_learned or not curves.helps_on_training_rows_only:
+        return None
+    return Seen(
+        f"{curves.scores}, where a constant prediction has {curves.constant_score:.3g}: what is learned of the "
+        "training rows does not help on others, so the inputs may not tell the target, or the rows may be too few"
+    )
 
 
 def under_fitting(curves: Curves, epochs: int, *, has_cause: bool) -> Seen | None:
@@ -150,7 +164,7 @@ def rarely_predicted(curves: Curves, classes: Classes, settings: Settings | None
         f"class {classes.names[rare]!r} has {100 * classes.train[rare] / sum(classes.train):.2g} % of the training "
         "rows and is hardly ever predicted: on validation rows balanced_accuracy is "
         f"{curves.best['val/balanced_accuracy']:.3g}, though roc_auc is {curves.best['val/roc_auc']:.3g}",
-        "rare class",
+        "rare class" if rare == 1 else "rare first class",
     )
 
 
