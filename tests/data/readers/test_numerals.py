@@ -51,6 +51,12 @@ from wellfit.data.readers.numerals import (
         (["19MB", "201 KB", "12 B"], Spelling("point", "", "", "bytes"), [19e6, 201e3, 12.0]),
         (["4.1/5", "3/5"], Spelling("point", "/5"), [4.1, 3.0]),
         (["12 sq ft", "1,300 sq ft"], Spelling("point", "sq ft"), [12.0, 1300.0]),
+        (["4.56*", "1,234[note 2]", "7 †"], Spelling("point"), [4.56, 1234.0, 7.0]),
+        (
+            ["12:00 AM", "9:05 am", "12:30PM", "11:13:30 p.m.", "1 pm"],
+            Spelling("point", multiples="am/pm"),
+            [0.0, 545.0, 750.0, 1393.5, 780.0],
+        ),
         (["23.4 km/kg", "9 km/kg"], Spelling("point", "km/kg"), [23.4, 9.0]),
     ],
 )
