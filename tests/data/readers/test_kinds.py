@@ -313,6 +313,23 @@ def test_figures_filled_up_with_zeros_are_told(infer: Infer) -> None:
     assert infer(["01234", "98765", "43210"], numeric=["c"]).kind == "numbers"
 
 
+def test_codes_are_codes_whatever_the_decimal_mark(infer: Infer, columns: Callable[..., Columns]) -> None:
+    assert infer(["01067", "80331", "10115"], decimal="comma").note == "codes, as '01067' begins with a zero"
+    whole = infer(["1067", "80331", "5"], decimal="comma")
+    assert whole.kind == "numbers"
+    assert columns(["44,5"]).read(whole).tolist() == [44.5], "new rows may have decimals"
+
+
+def test_points_that_may_stand_between_thousands_are_asked_for(infer: Infer) -> None:
+    cells = [*[f"{i % 9 + 1}.{i * 7 + 100}" for i in range(60)], "950", "87", "12", "5"]
+    with pytest.raises(WellfitError, match=r"row 2, column 'c': the point of '1\.100' may stand between thousands, as"):
+        infer(cells, separator="semicolon")
+    assert infer(cells).kind == infer(cells, separator="semicolon", numeric=["c"]).kind == "numbers"
+    assert infer(cells, separator="semicolon", decimal="comma").note == "'1.100' is 1100"
+    for proof in ("1.5", "0.125", "1950", "2.5941"):
+        assert infer([*cells, proof], separator="semicolon").note == ""
+
+
 def test_marks_that_contradict_each_other_are_refused(infer: Infer) -> None:
     with pytest.raises(
         WellfitError, match=r"t\.csv column 'c': '1,234' and '1\.234' contradict each other, as either m"

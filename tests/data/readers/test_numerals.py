@@ -48,6 +48,7 @@ from wellfit.data.readers.numerals import (
         (["19M", "201k", "3"], Spelling("point", "", "", "numbers"), [19e6, 201e3, 3.0]),
         (["\u20ac110.5M", "\u20ac565K", "\u20ac0"], Spelling("point", "", "\u20ac", "numbers"), [110.5e6, 565e3, 0.0]),
         (["1.2 billion", "300 Million"], Spelling("point", "", "", "numbers"), [1.2e9, 300e6]),
+        (["641k", "3.5k"], Spelling("point", "", "", "numbers"), [641e3, 3500.0]),
         (["19MB", "201 KB", "12 B"], Spelling("point", "", "", "bytes"), [19e6, 201e3, 12.0]),
         (["4.1/5", "3/5"], Spelling("point", "/5"), [4.1, 3.0]),
         (["12 sq ft", "1,300 sq ft"], Spelling("point", "sq ft"), [12.0, 1300.0]),

@@ -30,6 +30,7 @@ from wellfit.data.readers.odd_cells import (
     Cells,
     counted,
     refuse_bounds,
+    refuse_points,
     refuse_texts,
     refuse_units,
     refuse_words,
@@ -117,15 +118,15 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataC
     if not len(texts):
         return Source(name=name, kind="numbers" if name in data.numeric else "categories")
     if data.decimal == "point" and plain_numbers(texts) is not None:
-        return _infer_plain(columns, name, texts, {}, data)
+        return _infer_plain(columns, name, texts, PLAIN, {}, data)
     everything = counted(texts)
     is_gap = pc.is_in(everything.distinct, value_set=pa.array(find_gaps(everything.distinct), pa.string()))
     cells, gaps = everything.where(pc.invert(is_gap)), everything.where(is_gap).as_dict()
     if not len(cells.distinct):
         return _words(name, everything, data)
     spelling, share = find_spelling_of(*cells, data.decimal)
-    if share == 1 and spelling == PLAIN:
-        return _infer_plain(columns, name, cells.distinct, gaps, data)
+    if share == 1 and (spelling == PLAIN or not first_match(cells.distinct, r"\D")):
+        return _infer_plain(columns, name, cells.distinct, spelling, gaps, data)
     if name in data.numeric or len(cells.distinct) > MANY:
         refuse_bounds(columns, name, cells, data.decimal)
     if name in data.numeric or (share > MOSTLY and not _marks_tell(cells)):
@@ -159,7 +160,12 @@ def _marks_tell(cells: Cells) -> bool:
 
 
 def _infer_plain(
-    columns: Columns, name: str, texts: pa.Array | pa.ChunkedArray, gaps: dict[str, int], data: DataConfig
+    columns: Columns,
+    name: str,
+    texts: pa.Array | pa.ChunkedArray,
+    spelling: Spelling,
+    gaps: dict[str, int],
+    data: DataConfig,
 ) -> Source:
     """Numbers as computers write them, which may be days or codes."""
     if name not in data.numeric:
@@ -168,10 +174,13 @@ def _infer_plain(
         if code := code_with_zero(texts):
             everything = counted(columns.cells(name).drop_null())
             return _words(name, everything, data, f"codes, as {code!r} begins with a zero")
+        if data.decimal == "point" and _may_have_decimal_commas(data):
+            refuse_points(columns, name, texts)
     zero = filled_with_zeros(texts)
     as_code = ", data.categorical keeps it as a code" if zero and columns.may_be_categories(name) else ""
     filled_up = f"{zero!r} is {float(zero):.10g}{as_code}" if zero else ""
-    return Source(name=name, kind="numbers", note=_joined(filled_up, gaps_in_words(gaps)), gaps=tuple(gaps))
+    note = _joined(filled_up, gaps_in_words(gaps))
+    return Source(name=name, kind="numbers", note=note, gaps=tuple(gaps), **spelling._asdict())
 
 
 def _words(name: str, cells: Cells, data: DataConfig, note: str = "") -> Source:
@@ -215,11 +224,15 @@ def _reads_as_thousands(texts: pa.Array | pa.ChunkedArray, source: Source) -> bo
 
 def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.Array, data: DataConfig) -> None:
     """Where commas do not separate cells, all columns are likely to have them."""
-    if data.name == "csv" and data.separator != "comma":
+    if _may_have_decimal_commas(data):
         raise WellfitError(
             f"{columns.path} column {name!r}: {first_match(texts, COMMA)!r} looks like a number with a decimal comma; "
             f"set data.decimal to comma, or {columns.last_resort(name)}"
         )
+
+
+def _may_have_decimal_commas(data: DataConfig) -> bool:
+    return data.name == "csv" and data.separator != "comma"
 
 
 def _dates(columns: Columns, name: str, cells: Cells, gaps: dict[str, int], data: DataConfig) -> Source:

@@ -49,6 +49,7 @@ MULTIPLES: dict[str, dict[str, int]] = {
 }
 SAMPLE = 2000  # different cells that show currencies and units
 SURE = {"k", "K", "M", "bn", "Bn", "mn", "thousand", "million", "billion", "trillion", "lakh", "crore"}
+SURE_ALONE = SURE - {"K", "M"}  # kelvins and metres
 
 
 class Spelling(NamedTuple):
@@ -96,14 +97,15 @@ def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> 
     currency = _commonest(clean, rf"^[(+-]*(?P<sign>{CURRENCY})[{BLANKS}]*[\d.,+-]")
     currency = currency or _commonest(clean, rf"\d[{BLANKS}]*(?P<sign>{CURRENCY})[)+-]*$")
     units = _units(clean)
-    unit = next(iter(units), "")
+    multiples = _multiples(units, clean)
+    unit = "" if multiples else next(iter(units), "")
     marks: tuple[Decimal, Decimal] = ("point", "comma") if decimal == "point" else ("comma", "point")
     spellings = [Spelling(mark, each, currency) for each in dict.fromkeys(["", unit]) for mark in marks]
     spellings.insert(0 if decimal == "point" or first_match(clean, DECIMAL_POINT) else 1, PLAIN)
     if _share(spelled(sample, TIMES)) == 1 and _share(spelled(distinct, TIMES)) == 1:
         return TIMES, 1.0
     spellings.append(OF_DAY)
-    if multiples := _multiples(units, clean):
+    if multiples:
         spellings += [Spelling(mark, "", currency, multiples) for mark in marks]
     # Of a long column, all cells are looked at only in the spellings that some cells of the sample have.
     likely = [spelling for spelling in spellings if _share(spelled(sample, spelling)) > 0] or spellings[:1]
@@ -303,7 +305,7 @@ def _multiples(units: list[str], clean: pa.Array) -> str:
 
     words = {unit.casefold() for unit in units}
     some_without = pc.any(pc.match_substring_regex(clean, r"\d\.?$")).as_py()
-    if len(words) < 2 and not (some_without and SURE & set(units)):
+    if len(words) < 2 and not (some_without and SURE & set(units)) and not SURE_ALONE & set(units):
         return ""
     return next((name for name, table in MULTIPLES.items() if words and words <= set(table)), "")
 

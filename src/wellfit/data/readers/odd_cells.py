@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
 MOSTLY = 0.95
 MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
+MANY_POINTS = 30  # different numbers with a point: if it stood before decimals, some would not have three
 FEW_WORDS = 3  # in a column of numbers or dates, each of which may stand for a gap
 # Above these shares of numbers, so few words are likely to, or only one, or those of a column that would be text.
 BUT_FOR_WORDS, BUT_FOR_ONE_WORD = 0.8, 0.5
@@ -97,6 +98,25 @@ def refuse_bounds(columns: Columns, name: str, cells: Cells, decimal: Decimal) -
     raise WellfitError(
         f"{columns.place(name, example)}: {example!r} is a bound among numbers and no value, as in {bounds.total():,} "
         f"cells in all; {way_out} (params.yaml)"
+    )
+
+
+def refuse_points(columns: Columns, name: str, texts: pa.Array | pa.ChunkedArray) -> None:
+    """Refuses points that are likely to stand between thousands: 950 beside many 2.594, all with three digits."""
+    import pyarrow.compute as pc
+
+    with_point = pc.match_substring_regex(texts, r"^[+-]?[1-9]\d{0,2}\.\d{3}$")
+    may_be = pc.or_(with_point, pc.match_substring_regex(texts, r"^[+-]?\d{1,3}$"))
+    share = pc.mean(with_point.cast("float64")).as_py()
+    if not 0 < share < MOSTLY or not pc.all(may_be).as_py():
+        return
+    pointed = texts.filter(with_point)
+    if len(pointed.unique()) < MANY_POINTS:
+        return
+    example = pointed[0].as_py()
+    raise WellfitError(
+        f"{columns.place(name, example)}: the point of {example!r} may stand between thousands, as all cells have "
+        "three digits after it, or none; set data.decimal to comma if it does, or list the column in data.numeric"
     )
 
 
