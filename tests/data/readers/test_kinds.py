@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from datetime import date, datetime, time
 from pathlib import Path
@@ -20,8 +21,9 @@ NAMES = [f"customer {i}" for i in range(250)]
 @pytest.fixture
 def columns(data_config: Callable[..., DataConfig]) -> Callable[..., Columns]:
     def make(cells: Any, **changes: Any) -> Columns:
+        data = data_config("csv", target="y", **changes)
         table = pa.table({"c": pa.chunked_array([cells])})
-        return Columns(table, data_config("csv", target="y", **changes).missing, Path("t.csv"), 2)
+        return Columns(table, data.missing, Path("t.csv"), 2, roles=["y"], max_categories=data.max_categories)
 
     return make
 
@@ -92,7 +94,13 @@ def test_params_overrule_it(infer: Infer) -> None:
         (["1", "2"], ""),
         (["Yes", "no", "YES", "Yes"], "'YES' is 'Yes'"),
         (["Yes", "no"], ""),
-        ([f"{i} {('kg', 'lb')[i % 2]}" for i in range(30)] * 2, "numbers such as '0 kg' that are not written alike"),
+        ([f"{i} {('kg', 'lb')[i % 2]}" for i in range(20)] * 2, "numbers such as '0 kg' that are not written alike"),
+        ([f"{i}{'th' if 3 < i < 21 else 'st'}" for i in range(31)] * 2, "numbers such as '0st' that are not written"),
+        (["11:13 PM", "12:05 a.m."], "'11:13 PM' is 1393 minutes after midnight"),
+        (
+            ["1.25*", *[f"{i}.5" for i in range(30)], "3.5 †"],
+            "'1.25*' is 1.25, marks as in '1.25*' are left out in 2 cells",
+        ),
         (["3 kg", "5 kg", "$4"], "numbers such as '3 kg' that are not written alike"),
         (["19M", "201k"], "'19M' is 19000000"),
         (["0%", "5%"], "'5%' is 5"),
@@ -114,6 +122,75 @@ def test_many_numbers_that_are_not_written_alike_are_no_text(infer: Infer) -> No
         WellfitError, match=r"t\.csv row 4, column 'c': '2 lb' is a number in another unit .* '0 kg'; wr"
     ):
         infer(cells)
+
+
+def test_numbers_in_units_are_refused_however_often_they_recur(infer: Infer) -> None:
+    with pytest.raises(WellfitError, match=r"'1 lb' is a number in another unit .* in data\.categorical or data\.drop"):
+        infer([f"{i} {('kg', 'lb')[i % 2]}" for i in range(30)] * 20)
+
+
+def measured(change: str, every: int = 4) -> list[str]:
+    """Numbers, some of which are written in another way."""
+    return [change.format(f"{i / 16 + 1:.2f}") if i % every == 0 else f"{i / 16 + 1:.2f}" for i in range(160)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "fault"),
+    [
+        (
+            measured("<{}"),
+            r"row 2, column 'c': '<1\.00' is a bound among numbers and no value, as in 40 cells in all; wri",
+        ),
+        (measured(">= {} mg", 1), r"'>= 1\.00 mg' is a bound"),
+        (measured("less than {}"), r"'less than 1\.00' is a bound"),
+        (measured("<$ {}", 5), r"'<\$ 1\.00' is a bound"),
+        (measured("≤0.5"), r"'≤0\.5' is a bound .*, as in 40 cells in all; mend it, add it to data\.missing, or list"),
+        (measured("{} a"), r"'1\.00 a' is a number in another unit or spelling than '1\.06'; write all alike"),
+        (
+            measured("see {}", 8),
+            r"'see 1\.00' is not a number such as '1\.06', as 20 cells of the column are not; mend",
+        ),
+    ],
+)
+def test_odd_cells_among_measurements_are_named(cells: list[str], fault: str, infer: Infer) -> None:
+    with pytest.raises(WellfitError, match=fault):
+        infer(cells)
+
+
+def test_few_bounds_and_grades_and_codes_are_categories_or_text(infer: Infer) -> None:
+    assert infer(["<18", "18", "65", ">65"] * 9).kind == "categories"
+    assert infer(["3*", "4", "4*", "5"] * 9).kind == "categories"
+    assert infer([f"{i + 100}**" for i in range(60)]).kind == "text"
+    assert infer([f"A/5 {i}" if i % 9 == 0 else str(i * 7919) for i in range(99)]).kind == "text", "tickets"
+
+
+@pytest.mark.parametrize("name", ["c", "y"])
+@pytest.mark.parametrize(
+    "cells",
+    [
+        [*[f"{i / 7:.3f}" for i in range(200)], *["pending"] * 40],
+        [f"{'€$'[i % 3 > 0]}{i / 7:.3f}" for i in range(200)],
+        [f"{'<' * (i % 3 == 0)}{i / 7:.3f}" for i in range(200)],
+        [*[f"{i / 7:.3f}" for i in range(200)], "l.5", "0.5"],
+    ],
+)
+def test_categories_are_advised_only_where_they_are_accepted(
+    name: str, cells: list[str], data_config: Callable[..., DataConfig]
+) -> None:
+    for repeats, max_categories, lists in ((1, 100, "data.drop"), (3, 100, "data.categorical or data.drop")):
+        data = data_config("csv", target="y", max_categories=max_categories)
+        table = pa.table({name: cells * repeats})
+        columns = Columns(table, data.missing, Path("t.csv"), 2, roles=["y"], max_categories=max_categories)
+        with pytest.raises(WellfitError) as caught:
+            columns.read(infer_source(columns, name, data))
+        told = "take these rows out" if name == "y" else f"list the column in {lists}"
+        assert re.search(rf"or {told}( \(params.yaml\))?$", str(caught.value))
+        assert name == "c" or "data.missing" not in str(caught.value)
+
+
+def test_texts_that_few_rows_have_are_no_categories(infer: Infer) -> None:
+    assert infer([*NAMES[:60], *[None] * 300]).kind == "text"
+    assert infer([*NAMES[:60], *NAMES[:60], *[None] * 300]).kind == "categories"
 
 
 def test_a_decimal_comma_that_may_be_a_mistake_is_told(infer: Infer) -> None:
@@ -212,8 +289,8 @@ def test_no_advice_takes_a_word_from_another_column(data_config: Callable[..., D
     with pytest.raises(WellfitError, match=r"holds numbers but for 'PG' \(2 cells\); mend these, or list") as caught:
         infer_source(both, "c", data)
     assert "data.missing" not in str(caught.value)
-    assert both.way_out("c", "x", "data.drop") == "mend it, add it to data.missing, or list the column in data.drop"
-    assert both.way_out("c", "PG", "data.drop") == "mend it, or list the column in data.drop"
+    assert both.way_out("c", "x") == "mend it, add it to data.missing, or list the column in data.drop"
+    assert both.way_out("c", "PG") == "mend it, or list the column in data.drop"
 
 
 @pytest.mark.parametrize(
@@ -234,6 +311,23 @@ def test_figures_filled_up_with_zeros_are_told(infer: Infer) -> None:
     assert infer(["01234", "98765", "43210"]).note == "codes, as '01234' begins with a zero"
     assert infer(["007", "011", "012"]).note == "'007' is 7, data.categorical keeps it as a code"
     assert infer(["01234", "98765", "43210"], numeric=["c"]).kind == "numbers"
+
+
+def test_codes_are_codes_whatever_the_decimal_mark(infer: Infer, columns: Callable[..., Columns]) -> None:
+    assert infer(["01067", "80331", "10115"], decimal="comma").note == "codes, as '01067' begins with a zero"
+    whole = infer(["1067", "80331", "5"], decimal="comma")
+    assert whole.kind == "numbers"
+    assert columns(["44,5"]).read(whole).tolist() == [44.5], "new rows may have decimals"
+
+
+def test_points_that_may_stand_between_thousands_are_asked_for(infer: Infer) -> None:
+    cells = [*[f"{i % 9 + 1}.{i * 7 + 100}" for i in range(60)], "950", "87", "12", "5"]
+    with pytest.raises(WellfitError, match=r"row 2, column 'c': the point of '1\.100' may stand between thousands, as"):
+        infer(cells, separator="semicolon")
+    assert infer(cells).kind == infer(cells, separator="semicolon", numeric=["c"]).kind == "numbers"
+    assert infer(cells, separator="semicolon", decimal="comma").note == "'1.100' is 1100"
+    for proof in ("1.5", "0.125", "1950", "2.5941"):
+        assert infer([*cells, proof], separator="semicolon").note == ""
 
 
 def test_marks_that_contradict_each_other_are_refused(infer: Infer) -> None:

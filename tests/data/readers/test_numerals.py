@@ -48,9 +48,16 @@ from wellfit.data.readers.numerals import (
         (["19M", "201k", "3"], Spelling("point", "", "", "numbers"), [19e6, 201e3, 3.0]),
         (["\u20ac110.5M", "\u20ac565K", "\u20ac0"], Spelling("point", "", "\u20ac", "numbers"), [110.5e6, 565e3, 0.0]),
         (["1.2 billion", "300 Million"], Spelling("point", "", "", "numbers"), [1.2e9, 300e6]),
+        (["641k", "3.5k"], Spelling("point", "", "", "numbers"), [641e3, 3500.0]),
         (["19MB", "201 KB", "12 B"], Spelling("point", "", "", "bytes"), [19e6, 201e3, 12.0]),
         (["4.1/5", "3/5"], Spelling("point", "/5"), [4.1, 3.0]),
         (["12 sq ft", "1,300 sq ft"], Spelling("point", "sq ft"), [12.0, 1300.0]),
+        (["4.56*", "1,234[note 2]", "7 †"], Spelling("point"), [4.56, 1234.0, 7.0]),
+        (
+            ["12:00 AM", "9:05 am", "12:30PM", "11:13:30 p.m.", "1 pm"],
+            Spelling("point", multiples="am/pm"),
+            [0.0, 545.0, 750.0, 1393.5, 780.0],
+        ),
         (["23.4 km/kg", "9 km/kg"], Spelling("point", "km/kg"), [23.4, 9.0]),
     ],
 )

@@ -283,6 +283,17 @@ def test_all_columns_that_cannot_be_used_are_told_at_once(read: Read) -> None:
     assert [(source.name, source.kind) for source in mended.sources] == [("a", "dates"), ("b", "numbers")]
 
 
+def test_what_is_advised_about_a_column_is_accepted(read: Read) -> None:
+    rows = "a,b,price\n" + "".join(f"{i % 6}.{i % 5},{i % 40} {'kg' if i % 4 else 'lb'},{i}.5\n" for i in range(120))
+    with pytest.raises(
+        WellfitError, match=r"column 'b': '0 lb' is .* list the column in data\.categorical or data\.drop$"
+    ):
+        read(rows)
+    assert "b" in read(rows, categorical=["b"]).x
+    with pytest.raises(WellfitError, match=r"column 'b': '0 lb' is .* write all alike, or take these rows out$"):
+        read(rows, target="b")
+
+
 @pytest.mark.parametrize("role", ["target", "id", "weight", "group", "time"])
 @pytest.mark.parametrize("cells", [[[1], [2], [3]], [{"a": 1}] * 3, [b"\xff", b"\xfe", b"\xfd"]])
 def test_a_role_needs_numbers_or_text(role: str, cells: list[Any], read: Read) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,14 +42,24 @@ class Columns:
         path: of the file, for messages.
         first_row: number of the first row, for messages.
         files: where the rows of each file begin, if they are of several.
+        roles: the columns that are no inputs, for what messages advise.
+        max_categories: ``data.max_categories``, likewise.
     """
 
     def __init__(
-        self, table: pa.Table, missing: Sequence[str], path: Path, first_row: int, files: Sequence[FileRows] = ()
+        self,
+        table: pa.Table,
+        missing: Sequence[str],
+        path: Path,
+        first_row: int,
+        files: Sequence[FileRows] = (),
+        roles: Collection[str | None] = (),
+        max_categories: int = 0,
     ) -> None:
         self.names: list[str] = table.column_names
         self.path, self.files = path, tuple(files) or (FileRows(path, first_row),)
         self._table, self._missing = table, list(missing)
+        self._roles, self._max_categories = roles, max_categories
 
     def __len__(self) -> int:
         """The number of rows."""
@@ -80,13 +90,27 @@ class Columns:
         others = [self.cells(other) for other in self.names if other != name]
         return any(pc.index(cells, text).as_py() >= 0 for cells in others if types.is_string(cells.type))
 
-    def way_out(self, name: str, text: str, lists: str) -> str:
+    def has_role(self, name: str) -> bool:
+        """Whether a column is no input, but what is to be predicted, or a weight or time."""
+        return name in self._roles
+
+    def may_be_categories(self, name: str) -> bool:
+        """Whether ``data.categorical`` may list a column."""
+        return len(self.cells(name).drop_null().unique()) <= most_categories(len(self), self._max_categories)
+
+    def last_resort(self, name: str) -> str:
+        """What can be done about a column of which some cells cannot be read, for messages."""
+        if self.has_role(name):
+            return "take these rows out"
+        return f"list the column in {'data.categorical or ' if self.may_be_categories(name) else ''}data.drop"
+
+    def way_out(self, name: str, text: str) -> str:
         """What can be done about a text that does not belong into a column, for messages.
 
-        ``data.missing`` is not offered where another column would lose the text.
+        ``data.missing`` is not offered where another column would lose the text, nor where gaps are refused.
         """
-        missing = "" if self.stands_elsewhere(name, text) else "add it to data.missing, "
-        return f"mend it, {missing}or list the column in {lists}"
+        is_lost = self.has_role(name) or self.stands_elsewhere(name, text)
+        return f"mend it, {'' if is_lost else 'add it to data.missing, '}or {self.last_resort(name)}"
 
     def _edge(self, index: int, n_wrong: int) -> str:
         """What the only odd cell of a column may be where it stands in the first or the last row."""
@@ -187,7 +211,7 @@ class Columns:
                     unit = f" of {kind}" if (kind := spelling.unit or spelling.currency) else ""
                     raise WellfitError(
                         f"{self.row(wrong)}, column {name!r}: {example!r} is not a number{unit}; "
-                        + self.way_out(name, example, "data.drop or data.categorical, if it is an input")
+                        + self.way_out(name, example)
                         + self._edge(wrong, pc.sum(pc.invert(fits)).as_py())
                     )
                 unread.append(Unread(name, pc.sum(pc.invert(fits)).as_py(), example))
@@ -228,6 +252,16 @@ class Columns:
         if words:
             names = [text if (is_yes := truth(text)) is None else words[is_yes] for text in names]
         return labels if names == texts else relabel(labels, names)
+
+
+def most_categories(n_cells: int, most: int) -> float:
+    """How many categories a column may have: more than half of the cells have one to themselves in names and text.
+
+    Args:
+        n_cells: of the column.
+        most: as many are always allowed.
+    """
+    return max(most, n_cells / 2)
 
 
 def spelling_of(source: Source) -> Spelling:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.readers.codes import has_name_of_rows, number_the_rows
-from wellfit.data.readers.columns import refuse_together
+from wellfit.data.readers.columns import most_categories, refuse_together
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def _says_nothing(column: pd.Series[Any]) -> str:
 
 def _fault(column: pd.Series[Any], y: NDArray[Any], data: DataConfig) -> str:
     distinct = column.nunique() if column.dtype.kind != "f" else 0
-    if distinct > max(data.max_categories, len(column) / 2):
+    if distinct > most_categories(len(column), data.max_categories):
         return (
             f"has {distinct:,} categories in {len(column):,} rows, as names and free text have; list it in data.drop, "
             "or name it in data.id (params.yaml)"

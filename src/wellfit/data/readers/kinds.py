@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from wellfit.data.dates import ISO, SAMPLE, are_dates, find_formats, parse
 from wellfit.data.readers.codes import are_days, code_with_zero, filled_with_zeros
-from wellfit.data.readers.columns import Columns, truth
+from wellfit.data.readers.columns import Columns, most_categories, truth
 from wellfit.data.readers.gaps import find_gaps, gaps_in_words, listed
 from wellfit.data.readers.numerals import (
     DECIMAL_POINT,
@@ -17,9 +17,23 @@ from wellfit.data.readers.numerals import (
     find_spelling,
     find_spelling_of,
     first_match,
+    has_footnote,
     plain_numbers,
     resemble_numbers,
     spelled,
+)
+from wellfit.data.readers.odd_cells import (
+    BUT_FOR_ONE_WORD,
+    BUT_FOR_WORDS,
+    MANY,
+    MOSTLY,
+    Cells,
+    counted,
+    refuse_bounds,
+    refuse_points,
+    refuse_texts,
+    refuse_units,
+    refuse_words,
 )
 from wellfit.data.store import Source
 from wellfit.errors import WellfitError
@@ -31,31 +45,11 @@ if TYPE_CHECKING:
 
     from wellfit.data.settings import DataConfig
 
-# Above this share of numbers, the other cells of a column are mistakes, and the column is not categorical.
-MOSTLY = 0.95
-MANY = 20  # as many categories as a column of sizes or grades (3XL, 10th) may have
 EXAMPLES = 1000  # different cells, of which one is shown
-FEW_WORDS = 3  # in a column of numbers or dates, each of which may stand for a gap
-# Above these shares of numbers, so few words are likely to, or only one, or those of a column that would be text.
-BUT_FOR_WORDS, BUT_FOR_ONE_WORD = 0.8, 0.5
+UNITS = {"clock": ", in its smallest unit", "am/pm": " minutes after midnight"}  # by the multiples of a spelling
 
+ORDINAL = r"\d(?:st|nd|rd|th)$"
 COMMA = r"\d,"
-
-
-class Cells(NamedTuple):
-    """The different cells of a column of text that are not missing, and how often each occurs."""
-
-    distinct: pa.Array
-    counts: pa.Array
-
-    def where(self, chosen: pa.Array) -> Cells:
-        """Those cells for which a mask is true."""
-        return Cells(self.distinct.filter(chosen), self.counts.filter(chosen))
-
-    def as_dict(self) -> dict[str, int]:
-        """The number of cells by text, the most frequent first."""
-        pairs = zip(self.distinct.to_pylist(), self.counts.to_pylist(), strict=True)
-        return dict(sorted(pairs, key=lambda pair: -pair[1]))
 
 
 def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
@@ -78,7 +72,7 @@ def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
     if types.is_string(kind):
         return _infer_text(columns, name, cells.drop_null(), data)
     if types.is_integer(kind) and name not in data.numeric and are_days(name, cells.drop_null()):
-        return _dates(columns, name, _counted(cells.drop_null().cast("string")), {}, data)
+        return _dates(columns, name, counted(cells.drop_null().cast("string")), {}, data)
     if name in data.numeric or types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
         return Source(name=name, kind="numbers")
     if types.is_timestamp(kind) or types.is_date(kind):
@@ -124,62 +118,80 @@ def _infer_text(columns: Columns, name: str, texts: pa.ChunkedArray, data: DataC
     if not len(texts):
         return Source(name=name, kind="numbers" if name in data.numeric else "categories")
     if data.decimal == "point" and plain_numbers(texts) is not None:
-        return _infer_plain(columns, name, texts, {}, data)
-    everything = _counted(texts)
+        return _infer_plain(columns, name, texts, PLAIN, {}, data)
+    everything = counted(texts)
     is_gap = pc.is_in(everything.distinct, value_set=pa.array(find_gaps(everything.distinct), pa.string()))
     cells, gaps = everything.where(pc.invert(is_gap)), everything.where(is_gap).as_dict()
     if not len(cells.distinct):
-        return _words(columns, name, everything, data)
+        return _words(name, everything, data)
     spelling, share = find_spelling_of(*cells, data.decimal)
-    if share == 1 and spelling == PLAIN:
-        return _infer_plain(columns, name, cells.distinct, gaps, data)
-    if name in data.numeric or share > MOSTLY:
+    if share == 1 and (spelling == PLAIN or not first_match(cells.distinct, r"\D")):
+        return _infer_plain(columns, name, cells.distinct, spelling, gaps, data)
+    if name in data.numeric or len(cells.distinct) > MANY:
+        refuse_bounds(columns, name, cells, data.decimal)
+    if name in data.numeric or (share > MOSTLY and not _marks_tell(cells)):
         return _numbers(columns, name, cells, spelling, gaps, data)
     if are_dates(cells.distinct[:SAMPLE].to_pylist()):
         return _dates(columns, name, cells, gaps, data)
     if source := _yes_or_no(name, everything.as_dict()):
         return source
-    others = cells.where(pc.invert(spelled(cells.distinct, spelling)))
-    is_text = len(cells.distinct) > _most_categories(columns, data)
-    enough = BUT_FOR_ONE_WORD if is_text or len(others.distinct) == 1 else BUT_FOR_WORDS
-    if share > enough and len(cells.distinct) - len(others.distinct) > MANY:
-        _refuse_words(columns, name, others, "numbers")
+    is_alike = spelled(cells.distinct, spelling)
+    alike, others = cells.where(is_alike), cells.where(pc.invert(is_alike))
+    is_text = len(cells.distinct) > _most_categories(cells, data)
+    if (
+        share > (BUT_FOR_ONE_WORD if is_text or len(others.distinct) == 1 else BUT_FOR_WORDS)
+        and len(alike.distinct) > MANY
+    ):
+        refuse_words(columns, name, others, "numbers")
     resemble = resemble_numbers(*cells) > MOSTLY
-    if resemble and len(cells.distinct) > max(MANY, _most_categories(columns, data)):
-        alike = cells.where(spelled(cells.distinct, spelling))
-        odd = others.distinct[0].as_py()
-        raise WellfitError(
-            f"{columns.place(name, odd)}: {odd!r} is a number in another unit or spelling than "
-            f"{alike.distinct[0].as_py()!r}; write all alike, or list the column in data.drop or data.categorical"
-        )
+    is_rank = bool(first_match(cells.distinct, ORDINAL)) and not is_text
+    if resemble and not is_rank and len(cells.distinct) > MANY and len(others.distinct):
+        refuse_units(columns, name, alike, others)
+    if is_text and share > BUT_FOR_WORDS and len(others.distinct):
+        refuse_texts(columns, name, alike, others)
     unlike = f"numbers such as {cells.distinct[0].as_py()!r} that are not written alike"
-    return _words(columns, name, everything, data, unlike if resemble else "")
+    return _words(name, cells, data, unlike if resemble else "")
+
+
+def _marks_tell(cells: Cells) -> bool:
+    """Whether marks after numbers are no footnotes: most cells have one, as masked codes do, or these are grades."""
+    share = cells.where(has_footnote(cells.distinct)).total() / cells.total()
+    return share > 0.5 or (share > 1 - MOSTLY and len(cells.distinct) <= MANY)
 
 
 def _infer_plain(
-    columns: Columns, name: str, texts: pa.Array | pa.ChunkedArray, gaps: dict[str, int], data: DataConfig
+    columns: Columns,
+    name: str,
+    texts: pa.Array | pa.ChunkedArray,
+    spelling: Spelling,
+    gaps: dict[str, int],
+    data: DataConfig,
 ) -> Source:
     """Numbers as computers write them, which may be days or codes."""
     if name not in data.numeric:
         if are_days(name, texts):
-            return _dates(columns, name, _counted(texts), gaps, data)
+            return _dates(columns, name, counted(texts), gaps, data)
         if code := code_with_zero(texts):
-            everything = _counted(columns.cells(name).drop_null())
-            return _words(columns, name, everything, data, f"codes, as {code!r} begins with a zero")
+            everything = counted(columns.cells(name).drop_null())
+            return _words(name, everything, data, f"codes, as {code!r} begins with a zero")
+        if data.decimal == "point" and _may_have_decimal_commas(data):
+            refuse_points(columns, name, texts)
     zero = filled_with_zeros(texts)
-    filled_up = f"{zero!r} is {float(zero):.10g}, data.categorical keeps it as a code" if zero else ""
-    return Source(name=name, kind="numbers", note=_joined(filled_up, gaps_in_words(gaps)), gaps=tuple(gaps))
+    as_code = ", data.categorical keeps it as a code" if zero and columns.may_be_categories(name) else ""
+    filled_up = f"{zero!r} is {float(zero):.10g}{as_code}" if zero else ""
+    note = _joined(filled_up, gaps_in_words(gaps))
+    return Source(name=name, kind="numbers", note=note, gaps=tuple(gaps), **spelling._asdict())
 
 
-def _words(columns: Columns, name: str, cells: Cells, data: DataConfig, note: str = "") -> Source:
+def _words(name: str, cells: Cells, data: DataConfig, note: str = "") -> Source:
     """Categories, or text where they are too many."""
-    if len(cells.distinct) > _most_categories(columns, data):
+    if len(cells.distinct) > _most_categories(cells, data):
         return Source(name=name, kind="text")
     return Source(name=name, kind="categories", note=note)
 
 
-def _most_categories(columns: Columns, data: DataConfig) -> float:
-    return max(min(MANY, data.max_categories), len(columns) / 2)
+def _most_categories(cells: Cells, data: DataConfig) -> float:
+    return most_categories(cells.total(), min(MANY, data.max_categories))
 
 
 def _numbers(
@@ -188,19 +200,20 @@ def _numbers(
     import pyarrow.compute as pc
 
     if name not in data.numeric:
-        _refuse_words(columns, name, cells.where(pc.invert(spelled(cells.distinct, spelling))), "numbers")
+        refuse_words(columns, name, cells.where(pc.invert(spelled(cells.distinct, spelling))), "numbers")
     if data.decimal == "point" and spelling.decimal == "comma":
         _refuse_in_a_table_of_decimal_commas(columns, name, cells.distinct, data)
     if marks := doubtful_marks(cells.distinct, spelling):
         raise WellfitError(
             f"{columns.path} column {name!r}: {marks[0]!r} and {marks[1]!r} contradict each other, as either mark may "
-            "stand before decimals; write all cells alike, or list the column in data.drop or data.categorical"
+            f"stand before decimals; write all cells alike, or {columns.last_resort(name)}"
         )
     note = _example(cells.distinct, spelling)
+    footnoted = cells.where(has_footnote(cells.distinct))
     source = Source(name=name, kind="numbers", gaps=tuple(gaps), **spelling._asdict())
     if note and data.decimal == "comma" and _reads_as_thousands(cells.distinct, source):
         note += ", as data.decimal is comma"
-    return source.model_copy(update={"note": _joined(note, gaps_in_words(gaps))})
+    return source.model_copy(update={"note": _joined(note, _footnotes(footnoted), gaps_in_words(gaps))})
 
 
 def _reads_as_thousands(texts: pa.Array | pa.ChunkedArray, source: Source) -> bool:
@@ -209,43 +222,30 @@ def _reads_as_thousands(texts: pa.Array | pa.ChunkedArray, source: Source) -> bo
     return source.decimal == "comma" and share == 1 and spelling.decimal == "point"
 
 
-def _refuse_words(columns: Columns, name: str, others: Cells, what: str) -> None:
-    """Refuses few words that recur among numbers or dates: they may stand for missing values."""
-    import pyarrow.compute as pc
-
-    n_words = len(others.distinct)
-    if not 0 < n_words <= FEW_WORDS or pc.min(others.counts).as_py() < 2 or resemble_numbers(*others) > 0:
-        return
-    words = " and ".join(f"{word!r} ({cells:,} cells)" for word, cells in others.as_dict().items())
-    if any(columns.stands_elsewhere(name, word) for word in others.distinct.to_pylist()):
-        way_out = "mend these, or list the column in data.categorical (as a gap, other columns would lose them)"
-    elif n_words == 1:
-        way_out = "if it stands for a gap, add it to data.missing; or list the column in data.categorical"
-    else:
-        way_out = "if they stand for gaps, add them to data.missing; or list the column in data.categorical"
-    raise WellfitError(f"{columns.path} column {name!r}: holds {what} but for {words}; {way_out} (params.yaml)")
-
-
 def _refuse_in_a_table_of_decimal_commas(columns: Columns, name: str, texts: pa.Array, data: DataConfig) -> None:
     """Where commas do not separate cells, all columns are likely to have them."""
-    if data.name == "csv" and data.separator != "comma":
+    if _may_have_decimal_commas(data):
         raise WellfitError(
             f"{columns.path} column {name!r}: {first_match(texts, COMMA)!r} looks like a number with a decimal comma; "
-            "set data.decimal to comma, or list the column in data.categorical"
+            f"set data.decimal to comma, or {columns.last_resort(name)}"
         )
+
+
+def _may_have_decimal_commas(data: DataConfig) -> bool:
+    return data.name == "csv" and data.separator != "comma"
 
 
 def _dates(columns: Columns, name: str, cells: Cells, gaps: dict[str, int], data: DataConfig) -> Source:
     import pyarrow.compute as pc
 
-    _refuse_words(columns, name, cells.where(pc.invert(pc.match_substring_regex(cells.distinct, r"\d"))), "dates")
+    refuse_words(columns, name, cells.where(pc.invert(pc.match_substring_regex(cells.distinct, r"\d"))), "dates")
 
     texts = cells.distinct.to_pylist()
     formats = find_formats(
         texts,
         data.day_first,
         lambda text: columns.place(name, text),
-        lambda text: columns.way_out(name, text, "data.drop or data.categorical"),
+        lambda text: columns.way_out(name, text),
     )
     note = _joined(_example_date(texts, formats), gaps_in_words(gaps))
     return Source(name=name, kind="dates", formats=formats, gaps=tuple(gaps), note=note)
@@ -274,7 +274,7 @@ def _example(texts: pa.Array, spelling: Spelling) -> str:
         return ""
     telling = pc.index(pc.and_(is_changed, pc.match_substring_regex(plain, "[1-9]")), True).as_py()  # 0 says little
     which = max(changed, telling)
-    unit = ", in its smallest unit" if spelling.multiples == "clock" else ""
+    unit = UNITS.get(spelling.multiples, "")
     return f"{texts[which].as_py()!r} is {float(plain[which].as_py()):.10g}{unit}"
 
 
@@ -292,11 +292,11 @@ def _yes_or_no(name: str, counts: dict[str, int]) -> Source | None:
     return Source(name=name, kind="categories", words=tuple(words), note=_joined(*notes))
 
 
-def _counted(texts: pa.Array | pa.ChunkedArray) -> Cells:
-    import pyarrow.compute as pc
-
-    counted = pc.value_counts(texts)
-    return Cells(counted.field("values"), counted.field("counts"))
+def _footnotes(marked: Cells) -> str:
+    """What is told of the marks after numbers; empty: there are none."""
+    if not len(marked.distinct):
+        return ""
+    return f"marks as in {marked.distinct[0].as_py()!r} are left out in {marked.total():,} cells"
 
 
 def _joined(*notes: str) -> str:

@@ -28,12 +28,18 @@ CURRENCIES = [
 CURRENCY = rf"(?:\p{{L}}{{0,3}}\p{{Sc}}|{'|'.join(map(re.escape, [*CURRENCIES, *SIGNS]))})"
 MINUS = "\u2212"
 QUOTED = r"""^\s*=?["']([^"']*)["']?\s*$"""  # as spreadsheets write numbers that are to stay text: ="5" or '5
+# Marks after a number, or [2], that point to a footnote.
+FOOTNOTE = r"([\p{L}\d%.)])\s*(?:[*†‡§¶]{1,3}|(?:\[[\p{L}\d ]{1,8}\])+)\s*$"
+BOUND_WORDS = r"(?i:(?:less|fewer|more|greater) than|under|over|below|above|at least|at most|up to)\s"
+BOUND = rf"^\s*(?:[<>]=?|=[<>]|[≤≥]|{BOUND_WORDS})\s*"
+BOUNDED = BOUND + r"[^\p{L}\d]{0,2}\d"
 LETTERS = r"[\p{L}°²³µ]"
 FEW_UNITS = 5
 WORD = r"(?:%|[kKMGgmlts]|[\p{L}°]{2,8})"  # of which any may stand after a number
 UNIT = rf"(?:[%‰″]|/[{BLANKS}]*\d{{1,3}}|{LETTERS}{{1,10}}\.?(?:[/{BLANKS}]{LETTERS}{{1,8}})?)"
 # Words after numbers that multiply them, and by which power of ten. A column has two or more of one table.
 CLOCK = r"^(?:(?P<first>\d{1,3}):)?(?P<second>\d{1,3}):(?P<third>[0-5]\d(?:\.\d+)?)$"
+DAYTIME = r"^(?P<hour>0?[1-9]|1[0-2])(?::(?P<minute>[0-5]\d))?(?::(?P<second>[0-5]\d))? ?(?P<half>[aApP])\.?[mM]\.?$"
 MULTIPLES: dict[str, dict[str, int]] = {
     "numbers": {
         **{"k": 3, "thousand": 3, "lakh": 5, "lac": 5, "m": 6, "mn": 6, "mio": 6, "million": 6, "cr": 7, "crore": 7},
@@ -43,6 +49,7 @@ MULTIPLES: dict[str, dict[str, int]] = {
 }
 SAMPLE = 2000  # different cells that show currencies and units
 SURE = {"k", "K", "M", "bn", "Bn", "mn", "thousand", "million", "billion", "trillion", "lakh", "crore"}
+SURE_ALONE = SURE - {"K", "M"}  # kelvins and metres
 
 
 class Spelling(NamedTuple):
@@ -53,7 +60,7 @@ class Spelling(NamedTuple):
         unit: stands after each number, such as ``%``; it is not part of the value.
         currency: a sign that may stand before or after a number.
         multiples: the table of `MULTIPLES` whose words may stand after a number; or clock, for times such as 12:30,
-            which count in the last of their units; empty: neither.
+            which count in the last of their units; or am/pm, for 9:05 pm, in minutes after midnight; empty: none.
     """
 
     decimal: Decimal | None
@@ -63,7 +70,7 @@ class Spelling(NamedTuple):
 
 
 PLAIN = Spelling(None)
-TIMES = Spelling("point", multiples="clock")
+TIMES, OF_DAY = Spelling("point", multiples="clock"), Spelling("point", multiples="am/pm")
 
 
 def find_spelling(texts: pa.Array | pa.ChunkedArray, decimal: Decimal) -> tuple[Spelling, float]:
@@ -90,13 +97,15 @@ def find_spelling_of(distinct: pa.Array, counts: pa.Array, decimal: Decimal) -> 
     currency = _commonest(clean, rf"^[(+-]*(?P<sign>{CURRENCY})[{BLANKS}]*[\d.,+-]")
     currency = currency or _commonest(clean, rf"\d[{BLANKS}]*(?P<sign>{CURRENCY})[)+-]*$")
     units = _units(clean)
-    unit = next(iter(units), "")
+    multiples = _multiples(units, clean)
+    unit = "" if multiples else next(iter(units), "")
     marks: tuple[Decimal, Decimal] = ("point", "comma") if decimal == "point" else ("comma", "point")
     spellings = [Spelling(mark, each, currency) for each in dict.fromkeys(["", unit]) for mark in marks]
     spellings.insert(0 if decimal == "point" or first_match(clean, DECIMAL_POINT) else 1, PLAIN)
     if _share(spelled(sample, TIMES)) == 1 and _share(spelled(distinct, TIMES)) == 1:
         return TIMES, 1.0
-    if multiples := _multiples(units, clean):
+    spellings.append(OF_DAY)
+    if multiples:
         spellings += [Spelling(mark, "", currency, multiples) for mark in marks]
     # Of a long column, all cells are looked at only in the spellings that some cells of the sample have.
     likely = [spelling for spelling in spellings if _share(spelled(sample, spelling)) > 0] or spellings[:1]
@@ -128,6 +137,8 @@ def spelled(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) -> pa.Array |
         return pc.match_substring_regex(texts, NUMBER)
     if spelling.multiples == "clock":
         return pc.match_substring_regex(texts, CLOCK)
+    if spelling.multiples == "am/pm":
+        return pc.match_substring_regex(texts, DAYTIME)
     pattern = _pattern(spelling)
     plain = "" if spelling.unit else f"{NUMBER if spelling.decimal == 'point' else SURE_NUMBER}|"
     return pc.match_substring_regex(_clean(texts), plain + pattern)
@@ -145,7 +156,29 @@ def resemble_numbers(texts: pa.Array | pa.ChunkedArray, counts: pa.Array | None 
     if len(texts) > SAMPLE and resemble_numbers(texts[:SAMPLE]) == 0:
         return 0.0
     any_amount = "|".join(_amount(mark, f"{CURRENCY}?", f"(?:{CURRENCY}|{WORD})?") for mark in MARKS)
+    any_amount += rf"|[+-]?\d*[.,]\d+[{BLANKS}]?\p{{L}}"  # with decimals, which no code has, any letter
     return _share(pc.match_substring_regex(_clean(texts), f"^(?:{any_amount})$"), counts)
+
+
+def has_footnote(texts: pa.Array) -> pa.Array:
+    """Whether each cell ends in a mark that points to a footnote, such as 4.5* or 1,234[2]."""
+    import pyarrow.compute as pc
+
+    return pc.match_substring_regex(texts, FOOTNOTE)
+
+
+def has_bound(texts: pa.Array) -> pa.Array:
+    """Whether each cell is a bound, such as <0.5 or >= 100."""
+    import pyarrow.compute as pc
+
+    return pc.match_substring_regex(texts, BOUNDED)
+
+
+def bare_of_bounds(texts: pa.Array) -> pa.Array:
+    """Cells without what makes them bounds."""
+    import pyarrow.compute as pc
+
+    return pc.replace_substring_regex(texts, BOUND, "")
 
 
 def doubtful_marks(distinct: pa.Array, spelling: Spelling) -> list[str]:
@@ -183,6 +216,8 @@ def as_computers_write(texts: pa.Array | pa.ChunkedArray, spelling: Spelling) ->
         return texts
     if spelling.multiples == "clock":
         return _seconds(texts)
+    if spelling.multiples == "am/pm":
+        return _minutes(texts)
     mark, between = MARKS[spelling.decimal]
     clean = _clean(texts)
     bare = pc.replace_substring_regex(clean, r"^\((.*)\)$", r"-\1")
@@ -206,6 +241,22 @@ def _seconds(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     for part in range(3):
         digits = pc.struct_field(found, part)
         total = pc.add(pc.multiply(total, 60.0), pc.if_else(pc.equal(digits, ""), "0", digits).cast("float64"))
+    return pc.coalesce(total.cast("string"), texts)
+
+
+def _minutes(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Times of day such as 9:05 pm, as text, in minutes after midnight."""
+    import pyarrow.compute as pc
+
+    found = pc.extract_regex(texts, DAYTIME)
+    hour, minute, second, half = (pc.struct_field(found, part) for part in range(4))
+    hours = pc.add(
+        pc.if_else(pc.equal(hour, "12"), "0", hour).cast("float64"),
+        pc.if_else(pc.equal(pc.utf8_lower(half), "p"), 12.0, 0.0),
+    )
+    minutes = pc.if_else(pc.equal(minute, ""), "0", minute).cast("float64")
+    seconds = pc.if_else(pc.equal(second, ""), "0", second).cast("float64")
+    total = pc.add(pc.add(pc.multiply(hours, 60.0), minutes), pc.divide(seconds, 60.0))
     return pc.coalesce(total.cast("string"), texts)
 
 
@@ -235,7 +286,8 @@ def _clean(texts: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     import pyarrow.compute as pc
 
     bare = pc.replace_substring_regex(texts, QUOTED, r"\1")
-    return pc.utf8_trim_whitespace(pc.replace_substring(bare, MINUS, "-"))
+    bare = pc.replace_substring_regex(pc.replace_substring(bare, MINUS, "-"), FOOTNOTE, r"\1")
+    return pc.utf8_trim_whitespace(bare)
 
 
 def _units(clean: pa.Array) -> list[str]:
@@ -253,7 +305,7 @@ def _multiples(units: list[str], clean: pa.Array) -> str:
 
     words = {unit.casefold() for unit in units}
     some_without = pc.any(pc.match_substring_regex(clean, r"\d\.?$")).as_py()
-    if len(words) < 2 and not (some_without and SURE & set(units)):
+    if len(words) < 2 and not (some_without and SURE & set(units)) and not SURE_ALONE & set(units):
         return ""
     return next((name for name, table in MULTIPLES.items() if words and words <= set(table)), "")
 

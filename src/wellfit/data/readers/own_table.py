@@ -69,7 +69,9 @@ def read_own_table(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
     # Where commas do not separate cells, they may be decimal marks.
     found = next((name for name, mark in SEPARATORS.items() if mark == whole.separator), data.separator)
     data = data.model_copy(update={"separator": found})
-    raw = _assign_columns(Columns(table, data.missing, path, 1, whole.files), data, path)
+    roles = [getattr(data, role) for role in ROLES]
+    columns = Columns(table, data.missing, path, 1, whole.files, roles, data.max_categories)
+    raw = _assign_columns(columns, data, path)
     return raw._replace(warnings=(*whole.notes, *warnings, *raw.warnings))
 
 
