@@ -34,6 +34,14 @@ def test_dates_become_parts_as_the_training_rows_have_them() -> None:
     assert unread == [("when", 1, "soon")]
 
 
+def test_new_rows_may_have_dates_as_databases_have_them() -> None:
+    german = DATES.model_copy(update={"formats": DATES.formats[:1]})
+    (source,), _ = fit(table(when=["31/12/2023 8:26", "1/2/2024 9:00"]), german)
+    parts, unread = expand([source], table(when=["2024-02-01 09:00:00", "2024-02-01T09:00", "2/1/2024"]))
+    np.testing.assert_allclose(parts["when.days"], [32 + 9 / 24, 32 + 9 / 24, np.nan])
+    assert unread == [("when", 1, "2/1/2024")]
+
+
 def test_parts_that_are_the_same_in_all_training_rows_are_left_out() -> None:
     rows = table(when=["2024-05-01", "2024-05-31", None, "2025-06-30"])
     (source,), _ = fit(rows.iloc[:3], DATES)

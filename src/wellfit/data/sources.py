@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.dates import PARTS, parse
+from wellfit.data.dates import ISO, PARTS, parse
 from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
@@ -115,7 +115,8 @@ def _date_parts(source: Source, cells: pd.Series[Any]) -> NDArray[np.float64]:
     """(n, parts) numbers, NaN where a date is missing."""
     import pandas as pd
 
-    dates = parse(cells.cat.categories, source.formats)
+    # New rows may come from a database, with dates of their own type.
+    dates = parse(cells.cat.categories, tuple(dict.fromkeys((*source.formats, ISO))))
     origin = pd.Timestamp(source.origin)
     values = np.column_stack([PARTS[part](dates, origin) for part in source.parts]).astype(np.float64)
     rows: NDArray[np.float64] = _with_missing(values, np.nan)[cells.cat.codes]

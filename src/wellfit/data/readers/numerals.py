@@ -37,9 +37,9 @@ LETTERS = r"[\p{L}°²³µ]"
 FEW_UNITS = 5
 WORD = r"(?:%|[kKMGgmlts]|[\p{L}°]{2,8})"  # of which any may stand after a number
 UNIT = rf"(?:[%‰″]|/[{BLANKS}]*\d{{1,3}}|{LETTERS}{{1,10}}\.?(?:[/{BLANKS}]{LETTERS}{{1,8}})?)"
-# Words after numbers that multiply them, and by which power of ten. A column has two or more of one table.
 CLOCK = r"^(?:(?P<first>\d{1,3}):)?(?P<second>\d{1,3}):(?P<third>[0-5]\d(?:\.\d+)?)$"
 DAYTIME = r"^(?P<hour>0?[1-9]|1[0-2])(?::(?P<minute>[0-5]\d))?(?::(?P<second>[0-5]\d))? ?(?P<half>[aApP])\.?[mM]\.?$"
+# Words after numbers that multiply them, and by which power of ten. A column has two or more of one table.
 MULTIPLES: dict[str, dict[str, int]] = {
     "numbers": {
         **{"k": 3, "thousand": 3, "lakh": 5, "lac": 5, "m": 6, "mn": 6, "mio": 6, "million": 6, "cr": 7, "crore": 7},
