@@ -79,6 +79,16 @@ def test_many_classes_are_named_together(draw):
     assert len([line for line in figure.axes[0].get_lines() if line.get_linewidth() < 1]) == 11
 
 
+def test_of_very_many_classes_some_are_drawn_and_all_are_in_the_mean():
+    y, probabilities = predictions(n=2000, classes=150)
+    figure = plots.roc_curves(y, probabilities, names(150))
+    assert len([line for line in figure.axes[0].get_lines() if line.get_linewidth() < 1]) == 75
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown[0] == "75 of 150 classes"
+    areas = [metrics.roc_auc_score(y == c, probabilities[:, c]) for c in range(150) if (y == c).any()]
+    assert shown[1] == f"their mean: {np.mean(areas):.3f}"
+
+
 @pytest.mark.parametrize("draw", [plots.roc_curves, plots.precision_recall_curves])
 def test_a_class_without_rows_has_no_curve(draw):
     y, probabilities = predictions(classes=4)

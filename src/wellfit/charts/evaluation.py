@@ -34,6 +34,7 @@ from wellfit.metrics.scores import FloatArray, IntArray
 
 FEW_CLASSES = 4  # classes up to which a confusion matrix is small and says 0
 MANY_CURVES = 10  # above: thin lines without names
+MOST_CURVES = 100  # of thin ones: a thousand take ten seconds and hide one another
 MANY_CELLS = 20  # classes above which a confusion matrix shows colours alone
 CROWDED = 0.97  # AUC above which all curves lie in a corner, which is drawn again, larger
 MANY_POINTS = 1500  # rows above which a scatter becomes a density
@@ -316,14 +317,16 @@ def _plot_classes(curves: Sequence[_Curve], drawstyle: DrawStyleType, area: str)
 
 
 def _draw_curves(axes: Axes, curves: Sequence[_Curve], drawstyle: DrawStyleType) -> None:
-    """Draws each curve, or thin ones with a thick mean where there are many."""
+    """Draws each curve, or thin ones with a thick mean where there are many, or only some of very many."""
     if len(curves) <= MANY_CURVES:
         for curve in curves:
             axes.plot(curve.x, curve.y, drawstyle=drawstyle, label=f"{curve.area:.3f}  {curve.name}")
         return
-    for curve in curves:
+    by_area = sorted(curves, key=lambda curve: curve.area)
+    drawn = by_area[:: -(-len(curves) // MOST_CURVES)]
+    for curve in drawn:
         axes.plot(curve.x, curve.y, drawstyle=drawstyle, color=SKY, linestyle="-", linewidth=0.6, alpha=0.6)
-    axes.lines[-1].set_label(f"{len(curves)} classes")
+    axes.lines[-1].set_label(f"{'' if drawn == by_area else f'{len(drawn)} of '}{len(curves)} classes")
     grid = np.linspace(0, 1, 501)
     mean = np.mean([np.interp(grid, curve.x, curve.y) for curve in curves], axis=0)
     axes.plot(grid, mean, color=BLUE, linestyle="-", linewidth=2.4, label=f"their mean: {_mean_area(curves):.3f}")
