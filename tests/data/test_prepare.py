@@ -324,39 +324,41 @@ def test_new_rows_come_out_as_those_of_the_file_did(
     assert all(line.startswith(begin) for line, begin in zip(lines_of_columns, expected, strict=True))
 
 
-def test_a_date_that_is_none_is_refused_in_whatever_split_it_is(
+@pytest.fixture
+def prepare_csv(
     data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Callable[..., Meta]:
+    """Prepares the lines of a CSV file, ``t.csv``, whose column ``y`` is to be predicted."""
     monkeypatch.chdir(tmp_path)
+
+    def run(lines: list[str], **changes: Any) -> Meta:
+        Path("t.csv").write_text("\n".join(lines))
+        data = data_config("csv", path="t.csv", target="y", **changes)
+        return prepare(data, tmp_path / "raw", tmp_path / "processed")
+
+    return run
+
+
+def test_a_date_that_is_none_is_refused_in_whatever_split_it_is(prepare_csv: Callable[..., Meta]) -> None:
     rows = [f"2024-{i % 12 + 1:02}-{i % 28 + 1:02},{i},{i % 2}" for i in range(100)]
-    data = data_config("csv", path="t.csv", target="y", time="n")
     for row in (0, 99):
         cells = [*rows[:row], f"soon,{row},1", *rows[row + 1 :]]
-        Path("t.csv").write_text("when,n,y\n" + "\n".join(cells))
         with pytest.raises(
             WellfitError, match=rf"t\.csv row {row + 2}, column 'when': 'soon' is not a date such as '20"
         ):
-            prepare(data, tmp_path / "raw", tmp_path / "processed")
+            prepare_csv(["when,n,y", *cells], time="n")
 
 
-def test_columns_that_are_left_out_are_known(
-    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_columns_that_are_left_out_are_known(prepare_csv: Callable[..., Meta]) -> None:
     rows = [f"{i},name {i},2024-05-31,{i % 7},{i % 2}" for i in range(50)]
-    Path("t.csv").write_text("id,who,when,a,y\n" + "\n".join(rows))
-    meta = prepare(data_config("csv", path="t.csv", target="y"), tmp_path / "raw", tmp_path / "processed")
-    assert meta.left_out == ("id", "who", "when")
+    assert prepare_csv(["id,who,when,a,y", *rows]).left_out == ("id", "who", "when")
 
 
 def test_a_column_that_is_the_same_in_all_training_rows_is_left_out(
-    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepare_csv: Callable[..., Meta], tmp_path: Path
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     rows = [f"{i * i % 97}.{i},0,{int(i > 70) * i},{i},{i % 2}" for i in range(100)]
-    data = data_config("csv", path="t.csv", target="y", time="n")
-    Path("t.csv").write_text("a,zero,later,n,y\n" + "\n".join(rows))
-    meta = prepare(data, tmp_path / "raw", tmp_path / "processed")
+    meta = prepare_csv(["a,zero,later,n,y", *rows], time="n")
     assert meta.warnings == (
         "column 'zero' is 0 in every row and is left out",
         "column 'later' is 0 in all training rows and is left out",
@@ -366,26 +368,19 @@ def test_a_column_that_is_the_same_in_all_training_rows_is_left_out(
 
 
 def test_a_cell_far_outside_the_training_rows_is_named_with_its_row_in_the_file(
-    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    prepare_csv: Callable[..., Meta],
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     rows = [f"{2007 + i % 11},{i},{i % 2}" for i in range(100)]
     rows[70] = "0,70,0"
-    data = data_config("csv", path="t.csv", target="y", time="n")
-    Path("t.csv").write_text("year,n,y\n" + "\n".join(rows))
-    assert prepare(data, tmp_path / "raw", tmp_path / "processed").warnings[-1] == (
+    assert prepare_csv(["year,n,y", *rows], time="n").warnings[-1] == (
         "column 'year': 0 in t.csv row 72 (val) lies far outside the training rows (2007 to 2017); if that is a "
         "mistake, mend the cell"
     )
 
 
-def test_the_flag_of_a_rare_gap_is_not_divided_by_next_to_nothing(
-    data_config: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
+def test_the_flag_of_a_rare_gap_is_not_divided_by_next_to_nothing(prepare_csv: Callable[..., Meta]) -> None:
     rows = [f"{i % 7 if i != 5 else ''},{i % 7 if i % 3 else ''},{i},{i % 2}" for i in range(1000)]
-    Path("t.csv").write_text("rare,common,n,y\n" + "\n".join(rows))
-    meta = prepare(data_config("csv", path="t.csv", target="y", time="n"), tmp_path / "raw", tmp_path / "processed")
+    meta = prepare_csv(["rare,common,n,y", *rows], time="n")
     assert [column.flags_missing for column in meta.columns] == [True, True]
     assert meta.std[2:] == pytest.approx([0.1, np.sqrt(2) / 3], abs=1e-3)
 

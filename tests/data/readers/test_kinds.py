@@ -349,5 +349,7 @@ def test_a_decimal_comma_that_another_column_disproves_is_refused(data_config: C
         match=r"data\.decimal is comma, but column 'b' has decimal points \('4\.95'\), so the comma of '2,589' in ",
     ):
         check(a=["540", "2,589"], b=["1.688", "4.95"], c=["x", "y"])
+    with pytest.raises(WellfitError, match=r"column 'b' has decimal points \('1\.688'\)"):
+        check(a=["540", "2,589"], b=["1.688", "0.950"])
     check(a=["540", "2,58"], b=["1.688", "4.95"])
     check(a=["540", "2,589"], b=["1.688", "4,95"])

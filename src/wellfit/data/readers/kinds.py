@@ -49,7 +49,7 @@ EXAMPLES = 1000  # different cells, of which one is shown
 UNITS = {"clock": ", in its smallest unit", "am/pm": " minutes after midnight"}  # by the multiples of a spelling
 
 ORDINAL = r"\d(?:st|nd|rd|th)$"
-COMMA = r"\d,"
+COMMA, POINT = r"\d,", r"\.\d"
 
 
 def infer_source(columns: Columns, name: str, data: DataConfig) -> Source:
@@ -101,7 +101,7 @@ def check_decimals(columns: Columns, sources: Sequence[Source], data: DataConfig
         if source.decimal == "comma":
             if _reads_as_thousands(cells.drop_null(), source):
                 dotted = dotted or (source.name, first_match(cells, COMMA))
-        elif example := first_match(cells, DECIMAL_POINT):
+        elif example := first_match(cells, DECIMAL_POINT) or first_match(cells, POINT):
             pointed = pointed or (source.name, example)
     if pointed and dotted and dotted[1]:
         raise WellfitError(
