@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.settings.params import load_params
 from wellfit.training.learner import Learner
 from wellfit.training.tensors import Tensors

@@ -20,8 +20,9 @@ from platformdirs import user_cache_path
 from table_catalog import BY_NAME, Table, Wheel
 
 from wellfit.data.fetch import fetch
+from wellfit.data.meta import SPLIT_NAMES, Meta, SplitName
 from wellfit.data.prepare import prepare, read_raw
-from wellfit.data.store import SPLIT_NAMES, Meta, SplitName, load_split
+from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wellfit.data.meta import Meta
 from wellfit.data.prepare import describe, prepare
-from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.settings.params import load_params
 

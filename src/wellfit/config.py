@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 if TYPE_CHECKING:
-    from wellfit.data.store import Kind, Task
+    from wellfit.data.meta import Kind, Task
 
 
 class Config(BaseModel):

@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from wellfit.data.meta import SPLIT_NAMES, Column, Meta, SplitName
 from wellfit.data.prepare import column_quantiles
-from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName
+from wellfit.data.store import Split
 
 Splits = dict[SplitName, Split]
 

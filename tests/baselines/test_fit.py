@@ -13,7 +13,8 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from wellfit.baselines import fit
 from wellfit.baselines.fit import BASELINES, Fitted, fit_baselines
-from wellfit.data.store import Meta, load_meta, load_split
+from wellfit.data.meta import Meta
+from wellfit.data.store import load_meta, load_split
 
 from .conftest import Splits, table
 

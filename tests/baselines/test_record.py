@@ -5,7 +5,7 @@ import pytest
 
 from wellfit.baselines.fit import Fitted
 from wellfit.baselines.record import load_baselines, save_baselines
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json
 

@@ -11,7 +11,7 @@ import pytest
 
 from wellfit.compare.comparison import Comparison
 from wellfit.compare.outcome import Outcome
-from wellfit.data.store import Column, Meta
+from wellfit.data.meta import Column, Meta
 from wellfit.files import write_yaml
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.settings.parse import parse_override, read_yaml

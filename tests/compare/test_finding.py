@@ -7,7 +7,7 @@ from wellfit.compare.finding import Finding, has_learned
 from wellfit.compare.measures import Measure
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.statistics import results_of
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 
 from .conftest import REGRESSION, describe, outcomes_of
 

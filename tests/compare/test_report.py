@@ -15,7 +15,7 @@ from wellfit.charts.comparison_plots import Boundaries
 from wellfit.compare.comparison import Comparison, NamedComparison
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.report import Report, write_report
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 

@@ -10,7 +10,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import OrdinalEncoder
 
 from wellfit.data.encode import MISSING, encode, fit_columns
-from wellfit.data.store import Column
+from wellfit.data.meta import Column
 
 CELLS = st.tuples(
     st.none() | st.floats(-100, 100, width=32),

@@ -10,9 +10,9 @@ from sklearn import datasets
 
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.leakage import find_leaks, leak_warnings, tells
+from wellfit.data.meta import Leak, Source
 from wellfit.data.raw import RawData
 from wellfit.data.sources import expand, fit_sources
-from wellfit.data.store import Leak, Source
 
 RANDOM = np.random.default_rng(0)
 N = 400

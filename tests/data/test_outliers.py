@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from wellfit.data.encode import encode, fit_columns
+from wellfit.data.meta import Source
 from wellfit.data.outliers import Reach, name_outliers, reach_of
 from wellfit.data.sources import expand, fit_sources
-from wellfit.data.store import Source
 
 RANDOM = np.random.default_rng(0)
 AGES = RANDOM.integers(18, 66, 300).astype(float)

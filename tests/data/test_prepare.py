@@ -17,6 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from wellfit.data.catalog import CATALOG
 from wellfit.data.encode import encode
 from wellfit.data.fetch import FetchConfig, fetch
+from wellfit.data.meta import SPLIT_NAMES, Meta
 from wellfit.data.prepare import channel_statistics, column_statistics, describe, prepare
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.readers.columns import Columns
@@ -24,7 +25,7 @@ from wellfit.data.readers.csv_shape import Wanted
 from wellfit.data.readers.tables import read_table
 from wellfit.data.settings import DataConfig
 from wellfit.data.sources import expand
-from wellfit.data.store import SPLIT_NAMES, Meta, Split, load_meta, load_split
+from wellfit.data.store import Split, load_meta, load_split
 from wellfit.errors import WellfitError
 
 BUNDLED = ("digits", "wine", "breast_cancer", "diabetes", "moons", "regression")

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import HashingVectorizer
 
+from wellfit.data.meta import Source
 from wellfit.data.sources import N_HASHED, expand, fit_sources, input_names
-from wellfit.data.store import Source
 from wellfit.errors import WellfitError
 
 DATES = Source(name="when", kind="dates", formats=("%d/%m/%Y %H:%M", "ISO8601"))

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from wellfit.data.encode import encode, fit_columns
-from wellfit.data.store import Column, Meta, Source
+from wellfit.data.meta import Column, Meta, Source
 from wellfit.explain.columns import OTHER, features_of, places_of
 
 TABLE = pd.DataFrame(

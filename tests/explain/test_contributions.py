@@ -5,7 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
-from wellfit.data.store import Column
+from wellfit.data.meta import Column
 from wellfit.explain.columns import Feature, Place
 from wellfit.explain.contributions import Contributions, shapley_values
 

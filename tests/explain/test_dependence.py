@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.inspection import partial_dependence as by_sklearn
 from sklearn.linear_model import LinearRegression
 
-from wellfit.data.store import Column
+from wellfit.data.meta import Column
 from wellfit.explain.columns import Place
 from wellfit.explain.dependence import MOST_CATEGORIES, POINTS, partial_dependence
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wellfit.data.store import Column, Meta, Source, Split
+from wellfit.data.meta import Column, Meta, Source
+from wellfit.data.store import Split
 from wellfit.explain import explanation
 from wellfit.explain.explanation import (
     ExplainConfig,

@@ -5,7 +5,8 @@ import pytest
 from sklearn.inspection import permutation_importance as by_sklearn
 from sklearn.linear_model import LinearRegression
 
-from wellfit.data.store import Column, Split
+from wellfit.data.meta import Column
+from wellfit.data.store import Split
 from wellfit.explain.columns import Feature, Place
 from wellfit.explain.importance import Importance, permutation_importance
 from wellfit.metrics.predictions import ClassificationScores

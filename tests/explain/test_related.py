@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wellfit.data.store import Column
+from wellfit.data.meta import Column
 from wellfit.explain.columns import Feature, Place
 from wellfit.explain.related import related_columns
 

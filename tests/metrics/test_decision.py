@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import fit_transform
 from wellfit.metrics.conformal import Spread
 from wellfit.metrics.decision import Decision, Outputs, decide

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import TargetTransform, fit_transform
 from wellfit.metrics.smearing import fit_smearing, smeared
 

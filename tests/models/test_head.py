@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 import torch
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.models.head import class_logits
 from wellfit.training.loss import head_width
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from wellfit.data.store import Column, Meta
+from wellfit.data.meta import Column, Meta
 from wellfit.models.inputs import Inputs
 
 CPU = torch.device("cpu")

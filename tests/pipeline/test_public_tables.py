@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wellfit.data.store import Meta, load_split
+from wellfit.data.meta import Meta
+from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.serving.folder import describe_reading
 from wellfit.serving.rows import Summary, as_arrow, encode_table

@@ -12,7 +12,8 @@ import pytest
 
 from wellfit.baselines.comparison import compare
 from wellfit.baselines.fit import Fitted
-from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, SplitName, load_split, save_meta, save_split
+from wellfit.data.meta import SPLIT_NAMES, Column, Meta, SplitName
+from wellfit.data.store import Split, load_split, save_meta, save_split
 from wellfit.explain.explanation import explain
 from wellfit.files import write_csv, write_json, write_text
 from wellfit.metrics.intervals import bootstrap_intervals

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.report.drift import MOST_CHARTS, few_rows_in_words, write_drift_page
 from wellfit.serving.drift import Comparison, drift_of
 from wellfit.serving.profile import Bins

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wellfit.data.store import Column
+from wellfit.data.meta import Column
 from wellfit.explain.columns import Feature, Place
 from wellfit.explain.contributions import Contributions
 from wellfit.explain.explanation import Examples, ImageExplanation, TableExplanation

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from wellfit.data.store import Leak
+from wellfit.data.meta import Leak
 from wellfit.report.card import card
 from wellfit.report.leakage import leakage
 

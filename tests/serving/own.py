@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from wellfit.data.meta import Meta
 from wellfit.data.prepare import prepare
-from wellfit.data.store import Meta, Split, load_split
+from wellfit.data.store import Split, load_split
 from wellfit.metrics.decision import Decision
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs

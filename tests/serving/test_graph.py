@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 import wellfit
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import TRANSFORMS
 from wellfit.metrics.conformal import Spread
 from wellfit.metrics.decision import Decision

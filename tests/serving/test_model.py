@@ -10,7 +10,8 @@ import torch
 from scipy.special import expit, softmax
 from torch import nn
 
-from wellfit.data.store import Meta, load_meta, load_split
+from wellfit.data.meta import Meta
+from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs

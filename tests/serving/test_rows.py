@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 import wellfit
-from wellfit.data.store import Meta, load_split
+from wellfit.data.meta import Meta
+from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.serving.predictor import Predictor
 from wellfit.serving.rows import Summary, as_arrow, encode_table

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from wellfit.baselines.record import load_baselines
-from wellfit.data.store import Meta, load_meta
+from wellfit.data.meta import Meta
+from wellfit.data.store import load_meta
 from wellfit.files import read_json
 from wellfit.settings.params import Params, load_params
 from wellfit.stages.baseline import baseline

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.tracking.store import open_client
 
 

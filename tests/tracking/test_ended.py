@@ -12,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.tracking.ended import EndedRun, create_ended_run, fill_ended_run, thinned
 from wellfit.tracking.store import open_client
@@ -77,7 +77,7 @@ def test_what_mlflow_does_not_take_is_one_line(
 JOINS = """
 import sys
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 meta = Meta.model_validate_json(sys.argv[2])
 with tracking.start_run("tune", "study", meta, again=sys.argv[1], shared=True) as run:
     print(run.id, flush=True)

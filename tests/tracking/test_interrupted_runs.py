@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 
 from wellfit import interruptions, tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.tracking import run as run_module
 from wellfit.tracking.ended import EndedRun, fill_ended_run
 from wellfit.tracking.store import OPEN

@@ -16,7 +16,8 @@ from mlflow.exceptions import MlflowException
 
 import wellfit
 from wellfit import tracking
-from wellfit.data.store import Meta, load_split
+from wellfit.data.meta import Meta
+from wellfit.data.store import load_split
 from wellfit.metrics.decision import Decision
 from wellfit.serving.rows import example_rows
 from wellfit.tracking.store import open_client

@@ -10,7 +10,7 @@ import pytest
 from mlflow import MlflowClient
 
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.tracking import Publisher
 
 MODULE = "wellfit.compare.publish"

@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.tracking import run as run_module
 from wellfit.tracking.store import OPEN

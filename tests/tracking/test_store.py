@@ -11,7 +11,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.tracking.store import OPEN, open_client
 

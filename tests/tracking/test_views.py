@@ -7,7 +7,7 @@ import pytest
 from mlflow import MlflowClient
 
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.tracking.views import runs_view, trials_view
 
 TAG = "mlflow.sharedViewState."

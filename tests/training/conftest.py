@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from wellfit.data.meta import SPLIT_NAMES, Column, Meta
 from wellfit.data.prepare import column_quantiles
-from wellfit.data.store import SPLIT_NAMES, Column, Meta, Split, save_meta, save_split
+from wellfit.data.store import Split, save_meta, save_split
 from wellfit.settings.params import Params, load_params
 
 from ..conftest import PLAIN

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, AdamW
 
 from wellfit.data.augment.apply import Augment
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params

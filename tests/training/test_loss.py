@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor, nn
 from torchvision.ops import sigmoid_focal_loss
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.training.loss import Loss, LossConfig
 

@@ -4,7 +4,7 @@ import torch
 from sklearn import metrics
 from torch import Tensor
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import fit_transform
 from wellfit.metrics.names import is_higher_better
 from wellfit.training.members import TrainConfig

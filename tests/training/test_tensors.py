@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from wellfit.data.store import SplitName, load_meta, load_split
+from wellfit.data.meta import SplitName
+from wellfit.data.store import load_meta, load_split
 from wellfit.data.target import fit_transform
 from wellfit.models.inputs import Inputs
 from wellfit.training.tensors import to_tensors

@@ -20,7 +20,7 @@ from mlflow.entities import Run
 from optuna.trial import TrialState
 
 from wellfit import tracking
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.tracking import EndedRun, Publisher, publication

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wellfit.baselines.fit import BASELINES, CONSTANT, Fitted
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.metrics.intervals import Estimate, EvaluateConfig, bootstrap_intervals, paired_difference
 from wellfit.metrics.names import is_higher_better, is_share, score_name
 from wellfit.metrics.predictions import main_scores_of, scores_of

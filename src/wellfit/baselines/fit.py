@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.config import Config
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.metrics.predictions import main_scores_of
 from wellfit.metrics.scores import FloatArray
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wellfit.baselines.fit import Fitted
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_json
 

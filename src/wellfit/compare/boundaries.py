@@ -8,7 +8,7 @@ import torch
 from wellfit.charts.comparison_plots import Boundaries
 from wellfit.compare.outcome import kept_weights
 from wellfit.compare.train import Job
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.models.head import class_logits
 from wellfit.models.predict import predict
 from wellfit.training.learner import Learner

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field
 from wellfit.compare.base import BASE_FILE, load_base
 from wellfit.config import Config, as_tuple
 from wellfit.data.catalog import CATALOG
-from wellfit.data.store import Task
+from wellfit.data.meta import Task
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, validate
 from wellfit.settings.parse import AS_IN_FILE, parse_override, read_yaml

@@ -8,9 +8,10 @@ from filelock import FileLock
 
 from wellfit.data.catalog import CATALOG
 from wellfit.data.fetch import FetchConfig, fetch
+from wellfit.data.meta import SPLIT_NAMES
 from wellfit.data.prepare import prepare
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import SPLIT_NAMES, load_meta, load_split
+from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, read_json, write_json
 from wellfit.training.record import code_sha256

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from wellfit.compare.measures import Measure, listed
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.statistics import Measured, Result
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 
 FEW_VARIANTS = 4  # up to which a second measure is told variant by variant
 MOST_CHANGES, MOST_UNCHANGED = 3, 2  # told with their intervals in one sentence

@@ -72,7 +72,9 @@ def outcome_folder(comparison: str, params: Params, data_sha256: str, weights: s
         "data": data_that_trains(params),
         "data_sha256": data_sha256,
         "weights": weights,
-        "code_sha256": code_sha256("compare/train.py", "data/augment", "data/store.py", "models", "training"),
+        "code_sha256": code_sha256(
+            "compare/train.py", "data/augment", "data/meta.py", "data/store.py", "models", "training"
+        ),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return project_root() / ".wellfit" / "comparisons" / comparison / f"{params.train.seed}-{digest[:16]}"

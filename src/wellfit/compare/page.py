@@ -12,7 +12,7 @@ from wellfit.compare.comparison import Comparison, NamedComparison, has_stage
 from wellfit.compare.finding import Finding
 from wellfit.compare.measures import Measure, listed
 from wellfit.compare.statistics import Result
-from wellfit.data.store import SPLIT_NAMES, Meta
+from wellfit.data.meta import SPLIT_NAMES, Meta
 from wellfit.files import write_text
 
 WEIGHTS = {"best": "of the best validation epoch", "last": "of the last epoch"}

@@ -11,7 +11,7 @@ from typing import Any
 from wellfit import tracking
 from wellfit.compare.comparison import Comparison
 from wellfit.compare.outcome import Outcome, read_outcome
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.settings.params import flatten
 from wellfit.tracking.publication import Publication, run
 from wellfit.training.record import CHECKPOINT, HISTORY

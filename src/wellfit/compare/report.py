@@ -16,7 +16,7 @@ from wellfit.compare.measures import Measure
 from wellfit.compare.outcome import Outcome
 from wellfit.compare.page import write_page
 from wellfit.compare.statistics import Result, results_of
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.files import replacing, write_csv, write_text
 from wellfit.training.record import TIMING
 

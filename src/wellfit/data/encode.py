@@ -1,7 +1,7 @@
 """Encodes tables as arrays: medians in place of missing numbers, a code for each category.
 
 It computes what scikit-learn's SimpleImputer and OrdinalEncoder do. All that is learned of the training rows are the
-`wellfit.data.store.Column` entries of ``meta.json``, so that new rows need neither a pickle nor scikit-learn.
+`wellfit.data.meta.Column` entries of ``meta.json``, so that new rows need neither a pickle nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Column
+from wellfit.data.meta import Column
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.crossfit import CrossFit, Floats, line
-from wellfit.data.store import Leak, LeakKind
+from wellfit.data.meta import Leak, LeakKind
 
 # R2 of a sum or product. An honest line has 0.989 on the public 'student performance', and one of logarithms 0.996 on
 # the weights of fish.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from wellfit.data.crossfit import FOLDS, CrossFit, Floats, Rows, draw_folds
 from wellfit.data.encode import MISSING
 from wellfit.data.formulas import best_pair, sum_or_product
+from wellfit.data.meta import Column, Leak, LeakKind, Source
 from wellfit.data.raw import RawData
 from wellfit.data.sources import input_names
-from wellfit.data.store import Column, Leak, LeakKind, Source
 
 FEWEST_ROWS = 30  # what fits fewer may do so by chance
 CELLS, LEAST_ROWS, MOST_ROWS = 300_000, 2_000, 10_000  # that are looked at

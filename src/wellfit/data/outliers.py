@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.meta import Column, Source, SplitName
 from wellfit.data.sources import input_names
-from wellfit.data.store import Column, Source, SplitName
 
 if TYPE_CHECKING:
     import pandas as pd

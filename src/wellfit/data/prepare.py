@@ -9,23 +9,14 @@ from numpy.typing import NDArray
 
 from wellfit.data.encode import encode, fit_columns
 from wellfit.data.leakage import find_leaks, leak_warnings
+from wellfit.data.meta import Column, Meta, Source, SplitName
 from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.readers.images import BAD_FILES
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import (
-    Column,
-    Meta,
-    Source,
-    Split,
-    SplitName,
-    file_sha256,
-    save_meta,
-    save_split,
-    save_unlabelled,
-)
+from wellfit.data.store import Split, file_sha256, save_meta, save_split, save_unlabelled
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_csv

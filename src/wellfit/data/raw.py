@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Kind, Source, SplitName, Task, file_sha256
+from wellfit.data.meta import Kind, Source, SplitName, Task
+from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

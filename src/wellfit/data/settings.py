@@ -11,11 +11,11 @@ from pydantic_core import PydanticCustomError
 from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
 from wellfit.data.augment.settings import Augmentation
 from wellfit.data.catalog import CATALOG
+from wellfit.data.meta import Meta, data_title
 from wellfit.data.raw import Entry
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.readers.images import Channels
 from wellfit.data.readers.own_table import ROLES
-from wellfit.data.store import Meta, data_title
 from wellfit.data.target import TRANSFORMS
 from wellfit.errors import WellfitError
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.dates import ISO, PARTS, parse
-from wellfit.data.store import Source, Unread
+from wellfit.data.meta import Source, Unread
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

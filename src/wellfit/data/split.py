@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.folds import cut_folds
+from wellfit.data.meta import SPLIT_NAMES, SplitName
 from wellfit.data.raw import RawData
 from wellfit.data.repeats import draw_parts, part_large_units
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
-    from wellfit.data.store import Meta
+    from wellfit.data.meta import Meta
 
 FloatArray = NDArray[np.float64]
 Numbers = tuple[float, ...]

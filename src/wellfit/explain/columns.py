@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.meta import Column, Meta
 from wellfit.data.sources import input_names
-from wellfit.data.store import Column, Meta
 
 OTHER = "(other)"  # a category that is not told apart
 

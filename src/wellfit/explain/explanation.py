@@ -8,7 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from wellfit.config import Config
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.explain.columns import Feature, features_of
 from wellfit.explain.contributions import Contributions, shapley_values
 from wellfit.explain.copies import Predict

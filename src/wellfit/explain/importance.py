@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Split, Task
+from wellfit.data.meta import Task
+from wellfit.data.store import Split
 from wellfit.explain.columns import Feature
 from wellfit.explain.copies import Predict, predictions_of
 from wellfit.metrics.intervals import COVERAGE

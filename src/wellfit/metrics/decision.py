@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.special import softmax
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.metrics.calibration import Calibration, calibrate
 from wellfit.metrics.conformal import (
     Coverage,

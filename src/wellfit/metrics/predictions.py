@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Task
+from wellfit.data.meta import Task
 from wellfit.errors import WellfitError
 from wellfit.metrics.intervals import Scores, Values
 from wellfit.metrics.rankings import ClassRankings

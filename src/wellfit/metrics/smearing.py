@@ -7,7 +7,7 @@ logarithm of the mean. Smearing takes the mean over the errors that validation r
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import in_own_unit, standardized
 from wellfit.metrics.folds import cross_fitted, row_weights
 from wellfit.metrics.scores import FloatArray, IntArray

@@ -16,7 +16,7 @@ from wellfit.models.numeric import NUMERIC
 if TYPE_CHECKING:
     from torch import nn
 
-    from wellfit.data.store import Kind
+    from wellfit.data.meta import Kind
     from wellfit.models.embedding import TableColumns
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.models.embedding import TableColumns
 from wellfit.models.numeric import NUMERIC, ColumnStatistics
 

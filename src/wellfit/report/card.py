@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from wellfit.baselines.comparison import base_rate, conclusion
 from wellfit.data.catalog import CATALOG
-from wellfit.data.store import Meta, Source
+from wellfit.data.meta import Meta, Source
 from wellfit.metrics.names import score_name
 from wellfit.report.content import in_print, rows_in_words, scores, with_interval
 from wellfit.report.ensemble import model_in_words

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from wellfit.charts import decision as charts
-from wellfit.data.store import Meta, Task
+from wellfit.data.meta import Meta, Task
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Outputs
 from wellfit.metrics.folds import row_weights

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from wellfit.charts.drift import shares
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.files import write_text
 from wellfit.report.content import Chart, Share, Table, rows_in_words
 from wellfit.report.page import render

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.explain.columns import places_of
 from wellfit.explain.examples import confident_mistakes, largest_errors
 from wellfit.metrics.scores import FloatArray

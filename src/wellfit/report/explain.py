@@ -6,7 +6,8 @@ import numpy as np
 
 from wellfit.charts import explain as charts
 from wellfit.charts.style import plain
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.explain.columns import Feature
 from wellfit.explain.explanation import Explanation, ImageExplanation, TableExplanation
 from wellfit.metrics.names import is_higher_better, score_name

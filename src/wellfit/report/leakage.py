@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from wellfit.data.leakage import tells
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.metrics.names import score_name
 
 CLOSE = 0.05  # below what the columns score alone, which is near perfect

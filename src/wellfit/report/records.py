@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from wellfit.baselines.comparison import Compared
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.files import read_json
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray

@@ -8,7 +8,8 @@ import numpy as np
 
 from wellfit.baselines.comparison import base_rate
 from wellfit.data.catalog import CATALOG
-from wellfit.data.store import SPLIT_NAMES, Meta, Split, SplitName, load_split
+from wellfit.data.meta import SPLIT_NAMES, Meta, SplitName
+from wellfit.data.store import Split, load_split
 from wellfit.metrics.intervals import mean_interval
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.report import charts, examples

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Meta, Split, Task
+from wellfit.data.meta import Meta, Task
+from wellfit.data.store import Split
 from wellfit.data.target import standardized
 from wellfit.errors import WellfitError
 from wellfit.serving.model import TrainedModel

@@ -14,8 +14,8 @@ from torch.export import Dim, ExportedProgram
 
 import wellfit
 from wellfit.data.encode import MISSING, OTHER
+from wellfit.data.meta import Meta
 from wellfit.data.sources import N_HASHED, input_names
-from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.serving.graph import PredictionGraph
 from wellfit.serving.predictor import Predictor

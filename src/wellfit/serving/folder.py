@@ -17,9 +17,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import wellfit
+from wellfit.data.meta import Meta
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import Meta, file_sha256
+from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_text
 from wellfit.metrics.decision import Decision

@@ -18,7 +18,7 @@ from wellfit.data.encode import OTHER
 from wellfit.data.target import BEYOND
 
 if TYPE_CHECKING:
-    from wellfit.data.store import Meta
+    from wellfit.data.meta import Meta
     from wellfit.data.target import Numbers
     from wellfit.serving.predictor import Predictor
 

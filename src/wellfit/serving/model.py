@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import in_own_unit
 from wellfit.errors import WellfitError
 from wellfit.interruptions import check

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.meta import Meta
 from wellfit.data.readers.images import read_images
-from wellfit.data.store import Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.decision import Decision
 from wellfit.serving.drift import Comparison, Counted

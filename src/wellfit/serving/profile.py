@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from wellfit.data.encode import MISSING
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 
 N_BINS = 10  # of numbers: as many training rows in each, where ties allow it
 ROWS_AT_ONCE = 4096

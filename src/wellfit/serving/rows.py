@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from wellfit.data.encode import MISSING, encode
+from wellfit.data.meta import Column, Meta, Unread
 from wellfit.data.outliers import reach_of
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.own_table import wanted_by
 from wellfit.data.readers.tables import open_table
 from wellfit.data.sources import expand, input_names
-from wellfit.data.store import Column, Meta, Split, Unread
+from wellfit.data.store import Split
 from wellfit.errors import WellfitError
 from wellfit.serving.drift import Counted
 from wellfit.serving.profile import observe

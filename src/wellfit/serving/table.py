@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes
 
 

@@ -14,8 +14,8 @@ from pydantic import ValidationError, model_validator
 from wellfit.baselines.fit import BaselineConfig
 from wellfit.config import Config, DataKind
 from wellfit.data.fetch import FetchConfig
+from wellfit.data.meta import Kind, Task
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import Kind, Task
 from wellfit.errors import WellfitError
 from wellfit.explain.explanation import ExplainConfig
 from wellfit.metrics.intervals import EvaluateConfig

@@ -25,8 +25,9 @@ from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
+from wellfit.data.meta import Meta
 from wellfit.data.settings import check_prepared
-from wellfit.data.store import Meta, Split, load_folds, load_meta, load_split, load_unlabelled
+from wellfit.data.store import Split, load_folds, load_meta, load_split, load_unlabelled
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
 from wellfit.files import read_json, write_csv, write_json
 from wellfit.metrics.conformal import Coverage

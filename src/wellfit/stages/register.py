@@ -10,9 +10,10 @@ import numpy as np
 
 from wellfit import tracking
 from wellfit.baselines.comparison import beside, gain_in_words
+from wellfit.data.meta import Meta
 from wellfit.data.prepare import read_raw
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Meta, Split, load_meta, load_split
+from wellfit.data.store import Split, load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.files import read_json
 from wellfit.metrics.scores import FloatArray

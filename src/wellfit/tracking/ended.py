@@ -12,7 +12,7 @@ from wellfit.tracking.run import Run, run_tags
 from wellfit.tracking.store import open_client, unreachable_in_one_line
 
 if TYPE_CHECKING:
-    from wellfit.data.store import Meta
+    from wellfit.data.meta import Meta
 
 CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: a point costs MLflow 0.1 ms, and history.jsonl has all of them
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
     from mlflow.types import ParamSchema, Schema
 
-    from wellfit.data.store import Meta
+    from wellfit.data.meta import Meta
 
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]  # the code that loads the model, which goes with it

@@ -14,7 +14,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO, NoReturn
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError, one_line
 from wellfit.tracking.ended import EndedRun, create_ended_run, fill_ended_run
 from wellfit.tracking.run import Run, start_run

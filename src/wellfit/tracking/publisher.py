@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.interruptions import deferred, interruption_behind
 
 

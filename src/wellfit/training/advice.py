@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-from wellfit.data.store import Kind
+from wellfit.data.meta import Kind
 from wellfit.models import unread_keys
 from wellfit.settings.params import Params
 

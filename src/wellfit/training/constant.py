@@ -2,7 +2,7 @@
 
 import torch
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.training.loss import Loss, LossConfig, head_width
 from wellfit.training.tensors import Tensors
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from wellfit.data.augment.apply import Augment
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.models import build_model
 from wellfit.models.dropout import start_epoch
 from wellfit.models.head import class_logits

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from wellfit.data.store import Meta, Task
+    from wellfit.data.meta import Meta, Task
 
 Reduction = Literal["mean", "none"]  # to the mean, (), or to the loss of each row, (K, n)
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from wellfit.config import Config, Rule, auto_or_at_least
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 

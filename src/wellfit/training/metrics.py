@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.data.target import in_own_unit
 from wellfit.metrics.scores import (
     FloatArray,

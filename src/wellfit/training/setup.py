@@ -7,8 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from wellfit.data.meta import Meta
 from wellfit.data.settings import check_prepared
-from wellfit.data.store import Meta, load_meta, load_split
+from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.data.store import Meta, Split
+from wellfit.data.meta import Meta
+from wellfit.data.store import Split
 from wellfit.data.target import standardized
 
 

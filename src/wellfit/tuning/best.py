@@ -6,7 +6,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from wellfit.data.store import Meta
+from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_csv, write_yaml
 from wellfit.settings.params import Params, flatten

@@ -14,7 +14,7 @@ from wellfit.training.record import code_digests, data_that_trains, resolved_con
 FREE = ("enabled", "n_trials", "timeout", "pack", "leaders", "repeats", "study", "storage")
 # What proposes, trains and stops a trial; an edit elsewhere leaves its result as it is.
 CODE = (
-    *("data/augment", "data/store.py"),
+    *("data/augment", "data/meta.py", "data/store.py"),
     *("models", "training"),
     *("tuning/covariance.py", "tuning/grid.py", "tuning/pruners.py", "tuning/samplers.py", "tuning/space.py"),
     "tuning/trials.py",

@@ -27,7 +27,7 @@ from wellfit.tuning.samplers import SAMPLERS
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from wellfit.data.store import Kind
+    from wellfit.data.meta import Kind
     from wellfit.settings.params import Params
 
 # What a trial is and what it is compared by is settled before a study begins.

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wellfit.data.meta import Source, Unread
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.kinds import infer_source
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 PATH = Path("t.csv")

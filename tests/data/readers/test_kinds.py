@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from wellfit.data.meta import Source, Unread
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.kinds import check_decimals, infer_source
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 Infer = Callable[..., Source]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wellfit.data.meta import SPLIT_NAMES, SplitName
 from wellfit.data.readers.image_files import (
     EXTENSIONS,
     ImageFiles,
@@ -21,7 +22,6 @@ from wellfit.data.readers.image_files import (
 )
 from wellfit.data.readers.image_labels import label_files
 from wellfit.data.readers.split_folders import Role, is_plain, role_named, roles_named, split_named
-from wellfit.data.store import SPLIT_NAMES, SplitName
 from wellfit.errors import WellfitError
 
 

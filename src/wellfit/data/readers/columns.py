@@ -11,6 +11,7 @@ from unicodedata import normalize
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.meta import Source, Unread
 from wellfit.data.raw import FileRows, row_in_file
 from wellfit.data.readers.numerals import (
     PLAIN,
@@ -21,7 +22,6 @@ from wellfit.data.readers.numerals import (
     plain_numbers,
     spelled,
 )
-from wellfit.data.store import Source, Unread
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

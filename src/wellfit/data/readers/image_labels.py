@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.meta import SPLIT_NAMES
 from wellfit.data.readers.csv_files import read_csv
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
 from wellfit.data.readers.image_files import ImageFiles, check_folder, differing_in_case, files_below, is_image, shown
 from wellfit.data.readers.split_folders import Role, role_named
 from wellfit.data.readers.tables import read_table
-from wellfit.data.store import SPLIT_NAMES
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from wellfit.data.dates import ISO, SAMPLE, are_dates, find_formats, parse
+from wellfit.data.meta import Source
 from wellfit.data.readers.codes import are_days, code_with_zero, filled_with_zeros
 from wellfit.data.readers.columns import Columns, most_categories, truth
 from wellfit.data.readers.gaps import find_gaps, gaps_in_words, listed
@@ -35,7 +36,6 @@ from wellfit.data.readers.odd_cells import (
     refuse_units,
     refuse_words,
 )
-from wellfit.data.store import Source
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.dates import ISO, find_formats, parse
+from wellfit.data.meta import Source
 from wellfit.data.raw import Entry, RawData
 from wellfit.data.readers.columns import Columns, refuse_together
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
@@ -20,7 +21,7 @@ from wellfit.data.readers.numerals import Decimal, find_spelling, spelled
 from wellfit.data.readers.row_labels import without_row_labels
 from wellfit.data.readers.tables import find_files, read_table
 from wellfit.data.readers.target import read_target
-from wellfit.data.store import Source, file_sha256
+from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:

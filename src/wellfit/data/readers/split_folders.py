@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal
 
-from wellfit.data.store import SplitName
+from wellfit.data.meta import SplitName
 
 Role = SplitName | Literal["unlabelled"]
 # These are splits wherever they stand; the others only beside a folder of class folders that is called as training is.

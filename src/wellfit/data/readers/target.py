@@ -19,8 +19,8 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wellfit.data.meta import Source
     from wellfit.data.settings import DataConfig
-    from wellfit.data.store import Source
 
 MAX_CLASSES = 20  # a target of whole numbers with more values than that is a regression
 BETWEEN_WORDS = re.compile(r"(?<=\w)[\s_.,-]+(?=\w)")
