@@ -19,6 +19,8 @@ from cycler import cycler
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -92,8 +94,8 @@ def save(figure: Figure, path: Path) -> None:
     """
     check()
     png = BytesIO()
-    with style():
-        _write(figure, png, format="png", metadata={"Software": None})
+    with _drawn(figure):
+        FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
     write_bytes(path, png.getvalue())
 
 
@@ -108,8 +110,8 @@ def svg(figure: Figure, name: str) -> str:
         name: no other figure of the page may have it, as ``id`` attributes are derived from it.
     """
     written = StringIO()
-    with style(), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        _write(figure, written, format="svg", transparent=True, metadata={"Date": None})
+    with _drawn(figure), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), _transparent(figure):
+        FigureCanvasSVG(figure).print_svg(written, metadata={"Date": None})  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(written.getvalue())
     for child in [child for child in root if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None]:
         root.remove(child)
@@ -121,13 +123,29 @@ def svg(figure: Figure, name: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _write(figure: Figure, stream: BytesIO | StringIO, **options: Any) -> None:
-    """Writes a figure and puts its panels back, since constrained layout goes on from where it has put them before."""
-    places = [(axes, axes.get_position(original=True)) for axes in figure.axes]
-    figure.savefig(stream, **options)
-    for axes, place in places:
-        axes.set_position(place)
-        axes.set_in_layout(True)  # setting a position takes axes out of it
+@contextmanager
+def _drawn(figure: Figure) -> Iterator[None]:
+    """The style, and a figure that is laid out: once, as Matplotlib would do it twice for each file."""
+    with style():
+        if figure.axes and (engine := figure.get_layout_engine()):
+            FigureCanvasAgg(figure)
+            engine.execute(figure)
+            figure.set_layout_engine("none")
+        dpi = figure.dpi
+        yield
+        figure.dpi = dpi  # an SVG sets it to 72
+
+
+@contextmanager
+def _transparent(figure: Figure) -> Iterator[None]:
+    """Without the background of a figure and of its panels."""
+    patches = [figure.patch, *(axes.patch for axes in figure.axes)]
+    visible = [patch.get_visible() for patch in patches]
+    for patch in patches:
+        patch.set_visible(False)
+    yield
+    for patch, was in zip(patches, visible, strict=True):
+        patch.set_visible(was)
 
 
 def _restyle(element: ElementTree.Element) -> None:

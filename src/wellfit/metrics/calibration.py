@@ -82,8 +82,6 @@ def fit_temperature(logits: FloatArray, y: IntArray, weights: FloatArray) -> flo
 
 def row_log_losses(logits: FloatArray, y: IntArray, temperature: float) -> FloatArray:
     """-log of the probability of each row's true class, (n,), of logits (n, C) divided by a temperature."""
-    from scipy.special import logsumexp
-
-    scaled = logits / temperature
-    losses: FloatArray = logsumexp(scaled, axis=1) - scaled[np.arange(len(y)), y]
+    scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
+    losses: FloatArray = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(y)), y]
     return losses
