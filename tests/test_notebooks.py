@@ -90,6 +90,7 @@ def test_no_stage_depends_on_one(file: str) -> None:
     assert "notebooks" not in (ROOT / file).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_it_runs_without_a_word_of_warning_and_leaves_nothing_behind(name: str, project: Path) -> None:
     before = files(project)

@@ -79,6 +79,7 @@ def test_deps_hold_what_is_imported_for_the_result(small: Path, call: Run, impor
     assert not [file for file in files if not is_listed(file, STAGES["common"]["deps"])]
 
 
+@pytest.mark.slow
 def test_what_changes_a_comparison_makes_it_stale(small: Path, call: Run, reproduced: str) -> None:
     changes = {
         "comparisons/base.yaml": ("  lr: 0.001\n", "  lr: 0.002\n", True),
@@ -124,6 +125,7 @@ def test_plots_are_shown(small: Path, call: Run, reproduced: str) -> None:
         assert not NOISE.search(said.stdout + said.stderr)
 
 
+@pytest.mark.slow
 def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced: str) -> None:
     client = MlflowClient(f"sqlite:///{small}/mlflow.db")
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]

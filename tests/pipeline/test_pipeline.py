@@ -180,6 +180,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, reproduced: str, own: Path) -> None:
     """With a table of the user's, which runs like the others."""
     before = len(runs(clone))
@@ -229,6 +230,7 @@ def is_in_the_store_of(clone: Path, run: MlflowRun) -> bool:
     return Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(clone / "mlartifacts")
 
 
+@pytest.mark.slow
 def test_experiments_are_queued_and_compared(clone: Path, call: Run, reproduced: str) -> None:
     before = len(runs(clone))
     settings = ["--set-param", "schedule.name=step", "--set-param", "tune.enabled=false"]
@@ -272,6 +274,7 @@ def test_mlflow_run_of_what_is_cached_says_so(clone: Path, call: Run, reproduced
     assert pipeline.data.metrics["test/accuracy"] == metrics(clone)["accuracy"]
 
 
+@pytest.mark.slow
 def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, reproduced: str) -> None:
     before, weights = len(runs(clone)), (clone / "models/best.safetensors").read_bytes()
     given = ["-P", "lr=0.02", "-P", "tune=false", "-P", "data.n_samples=300"]
@@ -288,6 +291,7 @@ def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, repro
     assert runs(clone)[-1].info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_an_interrupted_mlflow_run_leaves_nothing_running(
     clone: Path, environment: dict[str, str], reproduced: str
 ) -> None:
