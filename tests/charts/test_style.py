@@ -44,6 +44,15 @@ def test_save_makes_the_folder_and_leaves_nothing_beside(tmp_path):
         assert "Software" not in image.info
 
 
+def test_what_stands_beside_a_panel_lies_within_the_figure(tmp_path):
+    figure = line()
+    figure.axes[0].set_ylabel("in\nfour\nlines\nof text")
+    save(figure, tmp_path / "line.png")
+    left, _, right, _ = figure.axes[0].get_tightbbox().extents / figure.bbox.width
+    assert left > 0
+    assert right < 1
+
+
 def test_an_interruption_comes_before_a_figure_is_drawn(tmp_path, ctrl_c):
     with pytest.raises(KeyboardInterrupt), deferred():
         save(ctrl_c() or line(), tmp_path / "line.png")

@@ -94,7 +94,7 @@ def save(figure: Figure, path: Path) -> None:
     """
     check()
     png = BytesIO()
-    with _drawn(figure):
+    with _laid_out(figure):
         FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})  # type: ignore[no-untyped-call]
     write_bytes(path, png.getvalue())
 
@@ -102,15 +102,15 @@ def save(figure: Figure, path: Path) -> None:
 def svg(figure: Figure, name: str) -> str:
     """The figure as an SVG element that can stand in a page; the same figure and name give the same text.
 
-    Colours are those of the page (``PROPERTIES``), and text has the page's font. Nothing in it needs a style sheet of
-    its own or a ``style`` attribute, which a content security policy may refuse.
+    Colours are those of the page (``PROPERTIES``), the ground that of its panels, and text has the page's font. Nothing
+    in it needs a style sheet of its own or a ``style`` attribute, which a content security policy may refuse.
 
     Args:
         figure: made under :func:`style`.
         name: no other figure of the page may have it, as ``id`` attributes are derived from it.
     """
     written = StringIO()
-    with _drawn(figure), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}), _transparent(figure):
+    with _laid_out(figure), matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
         FigureCanvasSVG(figure).print_svg(written, metadata={"Date": None})  # type: ignore[no-untyped-call]
     root = ElementTree.fromstring(written.getvalue())
     for child in [child for child in root if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None]:
@@ -124,28 +124,15 @@ def svg(figure: Figure, name: str) -> str:
 
 
 @contextmanager
-def _drawn(figure: Figure) -> Iterator[None]:
+def _laid_out(figure: Figure) -> Iterator[None]:
     """The style, and a figure that is laid out: once, as Matplotlib would do it twice for each file."""
     with style():
         if figure.axes and (engine := figure.get_layout_engine()):
-            FigureCanvasAgg(figure)
             engine.execute(figure)
             figure.set_layout_engine("none")
         dpi = figure.dpi
         yield
         figure.dpi = dpi  # an SVG sets it to 72
-
-
-@contextmanager
-def _transparent(figure: Figure) -> Iterator[None]:
-    """Without the background of a figure and of its panels."""
-    patches = [figure.patch, *(axes.patch for axes in figure.axes)]
-    visible = [patch.get_visible() for patch in patches]
-    for patch in patches:
-        patch.set_visible(False)
-    yield
-    for patch, was in zip(patches, visible, strict=True):
-        patch.set_visible(was)
 
 
 def _restyle(element: ElementTree.Element) -> None:

@@ -82,6 +82,7 @@ def fit_temperature(logits: FloatArray, y: IntArray, weights: FloatArray) -> flo
 
 def row_log_losses(logits: FloatArray, y: IntArray, temperature: float) -> FloatArray:
     """-log of the probability of each row's true class, (n,), of logits (n, C) divided by a temperature."""
-    scaled = (logits - logits.max(axis=1, keepdims=True)) / temperature
-    losses: FloatArray = np.log(np.exp(scaled).sum(axis=1)) - scaled[np.arange(len(y)), y]
+    from scipy.special import log_softmax
+
+    losses: FloatArray = -log_softmax(logits / temperature, axis=1)[np.arange(len(y)), y]
     return losses
