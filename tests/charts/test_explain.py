@@ -67,6 +67,13 @@ def test_a_number_has_its_mean_its_single_rows_its_deciles_and_its_gap():
     assert high > max(found.mean.max(), found.curves.max())
 
 
+def test_whole_numbers_have_whole_ticks():
+    years = numbers(name="year")._replace(values=np.arange(2011.0, 2016), spread=np.linspace(2011, 2015, 9))
+    for found, are_whole in ((years, True), (years._replace(values=years.values + 0.5), False)):
+        ticks = plots.dependence([found], ["price"], are_shares=False).axes[0].get_xticks()
+        assert (ticks % 1 == 0).all() == are_whole
+
+
 def test_categories_are_bars_from_the_mean_with_their_shares():
     axes = plots.dependence([categories()], ["price"], are_shares=False).axes[0]
     middle = (0.5 * 1 + 0.4 * 2 + 0.004 * 4) / 0.904

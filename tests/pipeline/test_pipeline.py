@@ -163,6 +163,7 @@ def is_listed(file: str, deps: list[str]) -> bool:
     return any(f"src/wellfit/{file}".startswith(dep if dep.endswith(".py") else f"{dep}/") for dep in deps)
 
 
+@pytest.mark.slow
 def test_only_evaluate_depends_on_its_params(call: Run, reproduced: str) -> None:
     done = call("dvc", "exp", "run", "--set-param", "evaluate.seed=1")
     assert ran(done.stdout) == ["evaluate"]

@@ -13,7 +13,10 @@ from .browser import PROGRAMS, Browser
 from .conftest import leave_training, leave_tuning, made_up, with_baselines
 
 PROGRAM = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(PROGRAMS)} is on the PATH")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(PROGRAM is None, reason=f"none of {', '.join(PROGRAMS)} is on the PATH"),
+]
 
 # Text whose contrast with what is behind it is below 4.5, by the formula of WCAG 2.2.
 TOO_PALE = """

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wellfit.report.content import Share, cell, is_number, number, percent, png, score, scores
+from wellfit.report.content import Raw, Share, cell, is_number, number, percent, png, score, scores
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,7 @@ def test_numbers_have_four_digits(value: float | None, text: str) -> None:
     [
         (1234, "1,234", True), (np.int64(7), "7", True), (0.5, "0.5", True), (np.float32(0.5), "0.5", True),
         (-1234, "−1,234", True), (Share(0.5), "50.0\u00a0%", True), (Share("nan"), "–", True),
+        (Raw(2011.0), "2011", True), (Raw(-20111.5), "−20112", True), (Raw(0.5), "0.5", True),
         (True, "yes", False), ("a", "a", False), ("", "–", False), (None, "–", False), ([8, 4], "[8, 4]", False),
     ],
 )  # fmt: skip

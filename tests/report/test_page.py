@@ -212,6 +212,12 @@ def test_the_best_trial_is_set_against_its_repeats(
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_score_that_is_not_defined_has_no_row(complete: Evaluated, reports: Path) -> None:
+    scores = read(complete._replace(metrics=complete.metrics | {"ece": None}), reports).text
+    assert "expected calibration error" not in scores
+    assert "expected calibration error" in read(complete, reports).text
+
+
 def test_scores_have_their_names(complete: Evaluated, reports: Path) -> None:
     words = read(complete, reports).words
     assert "test ROC AUC" in words

@@ -131,7 +131,7 @@ def _draw_numbers(axes: Axes, found: Dependence) -> None:
         axes.axhline(missing, color=color, linestyle=":", linewidth=1.4)
     deciles = found.spread[(found.spread >= found.values[0]) & (found.spread <= found.values[-1])]
     axes.vlines(deciles, 0, 0.05, transform=axes.get_xaxis_transform(), color=BLACK, linewidth=1)
-    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=bool(np.all(found.values % 1 == 0))))
 
 
 def _draw_categories(axes: Axes, found: Dependence) -> None:

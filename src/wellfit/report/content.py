@@ -22,6 +22,10 @@ class Share(float):
     """A number from 0 to 1 that a table has in percent."""
 
 
+class Raw(float):
+    """A number of the user's data: it may be a year or a code, so that commas between thousands would mislead."""
+
+
 class Table(NamedTuple):
     """A table of numbers and words; the first cell of a row is its heading.
 
@@ -133,9 +137,16 @@ def cell(value: Any) -> str:
         return _minus(f"{value:,}")
     if isinstance(value, Share):
         return percent(value) if math.isfinite(value) else MISSING
+    if isinstance(value, Raw):
+        return number(value).replace(",", "")
     if isinstance(value, float | np.floating):
         return number(float(value))
     return str(value)
+
+
+def raw(value: Any) -> Any:
+    """A cell of the user's data for a table: `Raw` where it is a number."""
+    return Raw(value) if isinstance(value, float) else value
 
 
 def is_number(value: Any) -> bool:

@@ -12,7 +12,7 @@ from wellfit.explain.columns import places_of
 from wellfit.explain.examples import confident_mistakes, largest_errors
 from wellfit.metrics.scores import FloatArray
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD, predicted_classes
-from wellfit.report.content import Picture, Table, cell, number, percent, png
+from wellfit.report.content import Picture, Table, cell, number, percent, png, raw
 
 IMAGES, ROWS = 24, 10  # the most that are shown
 COLUMNS = 40  # of a wide table
@@ -127,7 +127,7 @@ def _left_out(meta: Meta) -> str:
 def _raw(meta: Meta, row: NDArray[np.float32], columns: Sequence[int]) -> list[Any]:
     """The cells of a row as the raw data had them: numbers, texts, or None where one was missing."""
     places = places_of(meta)
-    return [places[i].cell(row) for i in columns]
+    return [raw(places[i].cell(row)) for i in columns]
 
 
 def _target(meta: Meta, value: Any) -> str | float:

@@ -12,7 +12,7 @@ from wellfit.explain.columns import Feature
 from wellfit.explain.explanation import Explanation, ImageExplanation, TableExplanation
 from wellfit.metrics.names import is_higher_better, score_name
 from wellfit.metrics.scores import FloatArray
-from wellfit.report.content import Chart, Table, cell, number, percent, rows_in_words, score_cell, scores
+from wellfit.report.content import Chart, Raw, Table, cell, number, percent, raw, rows_in_words, score_cell, scores
 
 NAMED = 3  # columns in a sentence
 MOST_PAIRS = 4  # of columns that say much the same, likewise
@@ -121,7 +121,7 @@ def _dependence(found: TableExplanation, meta: Meta) -> Chart:
     write = percent if are_shares else number
     rows = []
     for each in found.dependence:
-        values = each.categories or [number(value) for value in each.values]
+        values = each.categories or [cell(Raw(value)) for value in each.values]
         for name, mean in zip(outputs, each.mean.T, strict=True):
             low, high = int(mean.argmin()), int(mean.argmax())
             row = [each.name, write(float(mean[low])), values[low], write(float(mean[high])), values[high]]
@@ -151,7 +151,7 @@ def _contributions(found: TableExplanation, test: Split, meta: Meta) -> Chart:
     titles, names, rows = [], [], []
     for i, (row, output) in enumerate(zip(examples.rows, examples.outputs, strict=True)):
         titles.append(_title(found, i, test, meta))
-        cells = [feature.cell(test.x[row]) for feature in found.features]
+        cells = [raw(feature.cell(test.x[row])) for feature in found.features]
         names.append([_with_value(feature, value) for feature, value in zip(found.features, cells, strict=True)])
         for j in np.argsort(-np.abs(contributions.values[i]), kind="stable")[: charts.MOST_BARS]:
             predicted = meta.class_names[output] if are_shares else float(contributions.predictions[i])

@@ -56,7 +56,7 @@ def headline(run: Evaluated) -> str:
 
 def results(run: Evaluated) -> dict[str, Any]:
     """Scores, charts of the predictions, classes, mistakes."""
-    names_of_scores = [name for name in run.metrics if name in MEANINGS]
+    names_of_scores = [name for name, value in run.metrics.items() if name in MEANINGS and value is not None]
     names = run.meta.class_names
     whose = f", of {names[1]}" if len(names) == 2 else ", mean over the classes"
     rows = [
