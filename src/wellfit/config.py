@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler, PlainValidator, PositiveInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler, PlainValidator
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 if TYPE_CHECKING:
@@ -84,15 +84,14 @@ class _Shown:
         return list(value) if type(value) is tuple else value
 
 
-def auto_or_at_least(low: int, high: int | None = None, *, or_null: bool = False) -> PlainValidator:
+def auto_or_between(low: int, high: int, *, or_null: bool = False) -> PlainValidator:
     """Takes ``auto`` or a whole number from low to high, or null where that has a meaning."""
-    limit = f">= {low}" if high is None else f"from {low} to {high}"
-    text = f"must be {'null, ' * or_null}auto or a whole number {limit}"
+    text = f"must be {'null, ' * or_null}auto or a whole number from {low} to {high}"
 
     def check(value: Any) -> Any:
         if value == "auto" or (value is None and or_null):
             return value
-        if type(value) is int and low <= value <= (high or value):
+        if type(value) is int and low <= value <= high:
             return value
         raise PydanticCustomError("auto_or_number", text)
 
@@ -104,5 +103,14 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+# Far above what makes sense, and below what overflows float32, fills the memory or never ends.
+MOST = 100_000
+LARGEST = 1e9
+
+Count = Annotated[int, Field(ge=1, le=MOST)]
+CountOrZero = Annotated[int, Field(ge=0, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Positive = Annotated[float, Field(gt=0, le=LARGEST)]
+PositiveOrZero = Annotated[float, Field(ge=0, le=LARGEST)]
 # YAML has lists only; a frozen object wants tuples.
-Widths = Annotated[tuple[PositiveInt, ...], BeforeValidator(as_tuple)]
+Counts = Annotated[tuple[Count, ...], BeforeValidator(as_tuple)]

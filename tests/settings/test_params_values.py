@@ -1,6 +1,8 @@
 """Values, wherever they come from: what is refused, and how ``--set`` gives them."""
 
 import io
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, flatten, load_params
+from wellfit.tuning.space import TAKEN
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 TREE = YAML(typ="safe", pure=True).load(SHIPPED.read_text(encoding="utf-8"))
@@ -70,12 +73,24 @@ BAD_VALUES = [
     ("data.target", "2.5", "must be text, got 2.5"),
     ("data.max_categories", "1", "must be >= 2, got 1"),
     ("data.name", "../x", "got '../x'"),
-    ("tune.study", "a/b", "must be of letters, digits, -, _ and ., got 'a/b'"),
+    ("tune.study", "a/b", "must be of letters, digits, -, _ and ., and not of . alone, got 'a/b'"),
+    ("tune.study", "..", "and not of . alone, got '..'"),
+    ("tune.study", "ä" * 101, "must be at most 200 bytes in UTF-8, got 'ää"),
+    ("tune.storage", ".", "must be a folder below the root of the project, or a URL such as sqlite:///studies.db, got"),
+    ("tune.storage", '"a\\0b"', "must be a folder below the root of the project, or a URL"),
+    ("tune.storage", "./src", "must be a folder of its own, such as .wellfit/studies, got './src'"),
+    ("tune.storage", ".git", "must be a folder of its own, such as .wellfit/studies, got '.git'"),
+    ("tune.storage", "reports/tune", "must be a folder of its own, such as .wellfit/studies, got 'reports/tune'"),
+    ("tune.storage", "a/" + "b" * 201, "must have no name of more than 200 bytes in UTF-8, got 'a/bb"),
     ("tune.storage", "/tmp/x", "must be a folder below the root of the project, or a URL such as sqlite:///st"),
     ("tune.storage", "a/../../x", "studies.db, got 'a/../../x'"),
     ("data.task", "regresion", "got 'regresion'; did you mean 'regression'?"),
     ("data.drop", "price", "must be a list, got 'price'"),
-    ("loss.class_weights", "some", "must be none, balanced, or a list of numbers > 0, one for each class, got 'some'"),
+    (
+        "loss.class_weights",
+        "some",
+        "must be none, balanced, or a list of numbers > 0 and <= 1e9, one for each class, got",
+    ),
     ("loss.class_weights", "[1, 0]", "one for each class, got [1, 0]"),
     ("loss.class_weights", "[1, true]", "one for each class, got [1, True]"),
     ("loss.class_weights", "[]", "one for each class, got []"),
@@ -106,7 +121,7 @@ BAD_VALUES = [
     ("schedule.start_factor", "0", "must be > 0.0, got 0"),
     ("schedule.end_factor", "2", "must be <= 1.0, got 2"),
     ("train.epochs", "0", "must be >= 1, got 0"),
-    ("train.batch_size", "0", "must be auto or a whole number >= 1, got 0"),
+    ("train.batch_size", "0", "must be auto or a whole number from 1 to 1000000, got 0"),
     ("train.accumulate", "0", "must be >= 1, got 0"),
     ("train.precision", "fp16", "must be one of fp32, bf16 or auto, got 'fp16'; did you mean '"),
     ("train.compile", "1", "must be true or false, got 1"),
@@ -114,11 +129,11 @@ BAD_VALUES = [
     ("train.seed", "-1", "must be >= 0, got -1"),
     ("tune.n_trials", "0", "must be >= 1, got 0"),
     ("tune.timeout", "0", "must be > 0.0, got 0"),
-    ("tune.max_steps", "0", "must be null, auto or a whole number >= 1, got 0"),
+    ("tune.max_steps", "0", "must be null, auto or a whole number from 1 to 1000000000, got 0"),
     ("model.embedding_size", "257", "must be auto or a whole number from 1 to 256, got 257"),
-    ("tune.pack", "0", "must be auto or a whole number >= 1, got 0"),
-    ("tune.pack", "true", "must be auto or a whole number >= 1, got True"),
-    ("tune.pack", "all", "must be auto or a whole number >= 1, got 'all'"),
+    ("tune.pack", "0", "must be auto or a whole number from 1 to 1000, got 0"),
+    ("tune.pack", "true", "must be auto or a whole number from 1 to 1000, got True"),
+    ("tune.pack", "all", "must be auto or a whole number from 1 to 1000, got 'all'"),
     ("tune.sampler", "tp", "got 'tp'; did you mean 'tpe'?"),
     ("tune.pruner", "halfing", "got 'halfing'; did you mean 'halving'?"),
     ("tune.pruner_percentile", "100", "must be < 100.0, got 100"),
@@ -132,7 +147,11 @@ BAD_VALUES = [
     ("evaluate.threshold", "true", "costs false_positive and false_negative, got True"),
     ("evaluate.threshold", "accuracy", "costs false_positive and false_negative, got 'accuracy'"),
     ("evaluate.threshold", "{false_positive: 1}", "costs false_positive and false_negative, got {'false_positive': 1}"),
-    ("evaluate.threshold", "{false_positive: 1, false_negative: 0}", "must have costs > 0, got {'false_positive': 1"),
+    (
+        "evaluate.threshold",
+        "{false_positive: 1, false_negative: 0}",
+        "must have costs > 0 and <= 1e9, got {'",
+    ),
     ("evaluate.coverage", "0", "must be > 0.0, got 0"),
     ("evaluate.coverage", "1", "must be < 1.0, got 1"),
     ("evaluate.coverage", "1.5", "must be < 1.0, got 1.5"),
@@ -142,6 +161,13 @@ BAD_VALUES = [
     ("explain.repeats", "0", "must be >= 1, got 0"),
     ("explain.columns", "-1", "must be >= 0, got -1"),
     ("explain.permutations", "9", "must be >= 10, got 9"),
+    # too large
+    ("train.epochs", "1" + 30 * "0", "must be <= 100000, got 1000"),
+    ("train.threads", "100000", "must be <= 1024, got 100000"),
+    ("train.batch_size", "1000001", "must be auto or a whole number from 1 to 1000000, got 1000001"),
+    ("optim.lr", "1.0e+300", "must be <= 1000000000.0, got 1e+300"),
+    ("loss.class_weights", "[1, 1.0e+300]", "must be none, balanced, or a list of numbers > 0 and <= 1e9"),
+    ("fetch.timeout", "1.0e+9", "must be <= 86400.0, got 1000000000.0"),
     # not finite
     ("optim.lr", ".nan", "must be a finite number, got nan"),
     ("optim.lr", ".inf", "must be a finite number, got inf"),
@@ -179,6 +205,23 @@ def test_one_number_is_the_size_of_a_square() -> None:
         assert load_params(SHIPPED, [f"data.image_size={text}"]).data.image_size == (28, 28)
 
 
+@pytest.mark.parametrize("value", [10**30, -(10**30), 1e300, [10**30], [10**30, 10**30], [1e300, 1e300]])
+def test_no_number_is_without_bounds(params: Params, value: Any) -> None:
+    for key in params.flat():
+        with suppress(WellfitError):
+            taken = params.replace({key: value}).flat()[key]
+            assert "000" in (taken[0] if isinstance(taken, list) else taken), f"{key} is no name of a column"
+
+
+@pytest.mark.skipif(not (SHIPPED.parent / ".git").exists(), reason="git tells what the folders of the project are")
+def test_the_folders_of_the_project_are_taken() -> None:
+    root = SHIPPED.parent
+    tracked = subprocess.run(["git", "ls-files"], cwd=root, capture_output=True, text=True, check=True).stdout
+    folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line}
+    ignored = {line.strip("/") for line in (root / ".dvcignore").read_text().splitlines() if line.startswith("/")}
+    assert set(TAKEN) >= folders | ignored - {".venv.lock", ".wellfit", "mlflow.db*"}
+
+
 @pytest.mark.parametrize(("key", "value", "rule"), BAD_VALUES)
 def test_a_bad_value_on_the_command_line(key: str, value: str, rule: str) -> None:
     text = mistake(f"{key}={value}")
@@ -192,8 +235,8 @@ def test_a_bad_value_on_the_command_line(key: str, value: str, rule: str) -> Non
     [
         ("model.hidden", "[64, x]", "model.hidden.1", "must be a whole number, got 'x'"),
         ("model.hidden", "[64.0]", "model.hidden.0", "must be a whole number, got 64.0"),
-        ("model.hidden", "[64, 0]", "model.hidden.1", "must be > 0, got 0"),
-        ("model.channels", "[-8]", "model.channels.0", "must be > 0, got -8"),
+        ("model.hidden", "[64, 0]", "model.hidden.1", "must be >= 1, got 0"),
+        ("model.channels", "[-8]", "model.channels.0", "must be >= 1, got -8"),
         ("optim", "{lr: 0.1}", "optim.name", "is missing"),
         ("tune.space.optim.lr", "{low: 0.1}", "tune.space.optim.lr.high", "is missing"),
         (
@@ -226,6 +269,13 @@ def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str)
         ("model.dropout", "{low: 0, high: 0.5, log: true}", ": low must be > 0 on a logarithmic scale, got 0"),
         ("optim.lr", "{low: 0.1, high: 0.5, step: 0.1, log: true}", ": step must be null on a logarithmic scale"),
         ("model.dropout", "{low: 0, high: 0.5, step: 0.2}", ": high must be low and a number of steps, got low 0, hi"),
+        (
+            "optim.lr",
+            "{low: 0.1, high: 0.5, step: 1.0e-9}",
+            ": step must lead from low to high in at most 100000",
+        ),
+        ("train.epochs", "{low: 5, high: 1.0e+30}", ".high must be <= 100000, got 1000"),
+        ("model.hidden", "[[64], [1000000000]]", " must be <= 100000, got 1000000000"),
         ("model.groups", "{low: 1, high: 2, step: 0.5}", ".step must be a whole number, got 0.5"),
         # choices that are none
         ("optim.name", "[adamw]", ": a list of choices must have at least 2 entries, got ['adamw']"),
@@ -238,10 +288,10 @@ def test_a_bad_value_inside_a_value(key: str, value: str, entry: str, rule: str)
         ("model.dropout.low", "-0.5", ".low must be >= 0.0, got -0.5"),
         ("optim.lr", "{low: -1.0, high: 0.1}", ".low must be > 0.0, got -1"),
         ("optim.clip_norm", "{low: 0, high: 5}", ".low must be > 0.0, got 0"),
-        ("train.batch_size", "{low: 8.5, high: 64}", ".low must be auto or a whole number >= 1, got 8.5"),
-        ("train.batch_size", "[32, 64.0]", " must be auto or a whole number >= 1, got 64.0"),
+        ("train.batch_size", "{low: 8.5, high: 64}", ".low must be auto or a whole number from 1 to 1000000, got 8.5"),
+        ("train.batch_size", "[32, 64.0]", " must be auto or a whole number from 1 to 1000000, got 64.0"),
         ("optim.name", "[adamw, sdg]", " must be one of adamw, adam, nadam"),
-        ("model.hidden", "[[64], [32, 0]]", " must be > 0, got 0"),
+        ("model.hidden", "[[64], [32, 0]]", " must be >= 1, got 0"),
         ("model.hidden", "[[64], 32]", " must be a list, got 32"),
         ("model.norm_first", "[true, 1]", ": each choice must stand there once"),
         ("optim.name", "{low: 1, high: 2}", " must be a list of choices, for optim.name takes no numbers"),

@@ -29,7 +29,7 @@ LONGEST_PAUSE = 60.0  # seconds
 class FetchConfig(Config):
     """The section ``fetch``."""
 
-    timeout: float = Field(gt=0)
+    timeout: float = Field(gt=0, le=86_400)
     retries: int = Field(ge=0, le=100)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from wellfit.config import Config, OneOf, Rule, Widths, as_tuple
+from wellfit.config import Config, OneOf, PositiveOrZero, Rule, Seed, as_tuple
 from wellfit.data.augment.settings import Augmentation
 from wellfit.data.catalog import CATALOG
 from wellfit.data.meta import Meta, data_title
@@ -40,6 +40,7 @@ def _as_codec(name: str) -> str:
     return name
 
 
+Sides = Annotated[tuple[Annotated[int, Field(ge=1, le=4096)], ...], BeforeValidator(as_tuple)]  # pixels
 Name = Annotated[str, Field(min_length=1), BeforeValidator(_as_text)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(as_tuple)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
@@ -68,18 +69,18 @@ class DataConfig(Config):
     text: Literal["drop", "hash"]
     labels: Name | None
     bad_files: Literal["refuse", "skip"]
-    image_size: Annotated[Widths, Field(min_length=2, max_length=2), BeforeValidator(_as_square)] | None
+    image_size: Annotated[Sides, Field(min_length=2, max_length=2), BeforeValidator(_as_square)] | None
     channels: Channels
     max_categories: int = Field(ge=2, le=10_000)
     n_samples: int = Field(ge=20, le=10_000_000)
-    noise: float = Field(ge=0)
+    noise: PositiveOrZero
     minority_share: float = Field(gt=0, le=0.5)
     outliers: float = Field(ge=0, lt=0.5)
     split: Literal["published", "random"]
     val_fraction: float = Field(gt=0, lt=1)
     folds: int | None = Field(ge=2, le=100)
     test_fraction: float = Field(gt=0, lt=1)
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
     augment: Augmentation
 
     @property

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from pydantic import Field
 
-from wellfit.config import Config
+from wellfit.config import Config, Seed
 from wellfit.data.meta import Meta
 from wellfit.data.store import Split
 from wellfit.explain.columns import Feature, features_of
@@ -34,11 +34,11 @@ class ExplainConfig(Config):
     """The section ``explain``."""
 
     enabled: bool
-    rows: int = Field(ge=FEWEST_ROWS)
+    rows: int = Field(ge=FEWEST_ROWS, le=PASSES)
     repeats: int = Field(ge=1, le=1000)
     columns: int = Field(ge=0, le=100)
     permutations: int = Field(ge=FEWEST_PERMUTATIONS, le=100_000)
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
 
 
 class Examples(NamedTuple):

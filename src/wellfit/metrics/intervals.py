@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from wellfit.config import Config, Rule
+from wellfit.config import Config, Rule, Seed
 from wellfit.metrics.folds import effective_rows
 from wellfit.metrics.scores import FloatArray, IntArray
 from wellfit.metrics.threshold import DEFAULT_THRESHOLD, Threshold
@@ -26,7 +26,7 @@ class EvaluateConfig(Config):
     """The section ``evaluate``."""
 
     resamples: int = Field(ge=100, le=100_000)
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
     calibration_bins: int = Field(ge=2, le=100)
     calibration: Literal["auto", "none", "temperature"]
     threshold: Threshold

@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
+from wellfit.config import LARGEST
 from wellfit.metrics.names import score_name
 from wellfit.metrics.scores import FloatArray, IntArray, class_scores, margins_of, ratio
 
@@ -28,9 +29,9 @@ def _threshold_rule(value: Any) -> Any:
     if _is_number(value) and 0 < value < 1:
         return float(value)
     if isinstance(value, dict) and value.keys() == set(Costs._fields):
-        if all(_is_number(cost) and 0 < cost < np.inf for cost in value.values()):
+        if all(_is_number(cost) and 0 < cost <= LARGEST for cost in value.values()):
             return Costs(**{name: float(cost) for name, cost in value.items()})
-        raise PydanticCustomError("costs", "must have costs > 0")
+        raise PydanticCustomError("costs", "must have costs > 0 and <= 1e9")
     rule = "must be a number > 0 and < 1, f1, balanced_accuracy, or the costs false_positive and false_negative"
     raise PydanticCustomError("threshold", rule)
 

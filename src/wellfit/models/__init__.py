@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
-from wellfit.config import Config, OneOf, Rule, Widths, auto_or_at_least
+from wellfit.config import Config, Count, Counts, OneOf, Positive, Rule, auto_or_between
 from wellfit.models.init import INITS, initialize
 from wellfit.models.layers import ACTIVATIONS, NORMS
 from wellfit.models.numeric import NUMERIC
@@ -83,27 +83,27 @@ MODELS = {
 
 class ModelConfig(Config):
     name: Annotated[str, OneOf(MODELS)]
-    hidden: Annotated[Widths, Field(min_length=0, max_length=64)]
+    hidden: Annotated[Counts, Field(min_length=0, max_length=64)]
     residual: bool
-    channels: Annotated[Widths, Field(min_length=1, max_length=16)]
+    channels: Annotated[Counts, Field(min_length=1, max_length=16)]
     convolutions: int = Field(ge=1, le=16)
     dropout: float = Field(ge=0, lt=1)
     input_dropout: float = Field(ge=0, lt=1)
     channel_dropout: float = Field(ge=0, lt=1)
     norm: Annotated[str, OneOf(NORMS)]
-    groups: int = Field(ge=1)
+    groups: Count
     norm_first: bool
     activation: Annotated[str, OneOf(ACTIVATIONS)]
     numeric: Annotated[str, OneOf(NUMERIC)]
     embedding: Annotated[str, OneOf(EMBEDDINGS)]
-    embedding_size: Annotated[Literal["auto"] | int, auto_or_at_least(1, 256)]
-    embedding_scale: float = Field(gt=0)
-    embedding_width: int | None = Field(ge=1)
+    embedding_size: Annotated[Literal["auto"] | int, auto_or_between(1, 256)]
+    embedding_scale: Positive
+    embedding_width: Count | None
     embedding_input: bool
     category: Literal["one_hot", "embedding"]
-    category_width: Annotated[Literal["auto"] | int, auto_or_at_least(1, 256)]
+    category_width: Annotated[Literal["auto"] | int, auto_or_between(1, 256)]
     init: Annotated[str, OneOf(INITS)]
-    init_std: float = Field(gt=0)
+    init_std: Positive
 
     @property
     def entry(self) -> Model:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 from pydantic import Field, PlainSerializer, PlainValidator
 from pydantic_core import PydanticCustomError
 
-from wellfit.config import Config, OneOf, Rule
+from wellfit.config import LARGEST, Config, OneOf, Positive, PositiveOrZero, Rule
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
@@ -141,11 +141,11 @@ AUTO: dict[Task, str] = {"classification": "cross_entropy", "regression": "mse"}
 
 def _class_weights_rule(value: Any) -> Any:
     if isinstance(value, list) and value:
-        if all(type(v) in (int, float) and 0 < v < math.inf for v in value):
+        if all(type(v) in (int, float) and 0 < v <= LARGEST for v in value):
             return tuple(float(v) for v in value)
     elif value in ("none", "balanced") or isinstance(value, tuple):
         return value
-    rule = "must be none, balanced, or a list of numbers > 0, one for each class"
+    rule = "must be none, balanced, or a list of numbers > 0 and <= 1e9, one for each class"
     raise PydanticCustomError("class_weights", rule)
 
 
@@ -157,8 +157,8 @@ class LossConfig(Config):
         PlainValidator(_class_weights_rule),
         PlainSerializer(lambda value: value),
     ]
-    focal_gamma: float = Field(ge=0)
-    delta: float = Field(gt=0)
+    focal_gamma: PositiveOrZero
+    delta: Positive
 
     def entry(self, task: Task) -> Entry:
         """The loss, of which ``auto`` is the usual one for the task."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from wellfit.config import Config
+from wellfit.config import Config, Positive
 from wellfit.errors import WellfitError
 from wellfit.progress import Progress
 
@@ -42,8 +42,8 @@ class Suggestion(NamedTuple):
 
 
 class LrFindConfig(Config):
-    low: float = Field(gt=0)
-    high: float
+    low: Positive
+    high: Positive
     steps: int = Field(ge=50, le=100_000)
 
     @model_validator(mode="after")

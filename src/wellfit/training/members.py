@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple, get_args
 import numpy as np
 from pydantic import Field
 
-from wellfit.config import Config, Rule, auto_or_at_least
+from wellfit.config import Config, Count, CountOrZero, PositiveOrZero, Rule, Seed, auto_or_between
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
@@ -31,18 +31,18 @@ MONITORS = {"classification": get_args(ClassMonitor), "regression": get_args(Num
 
 
 class TrainConfig(Config):
-    epochs: int = Field(ge=1)
-    batch_size: Annotated[Literal["auto"] | int, auto_or_at_least(1)]
-    accumulate: int = Field(ge=1)
-    patience: int | None = Field(ge=1)
-    min_delta: float = Field(ge=0)
+    epochs: Count
+    batch_size: Annotated[Literal["auto"] | int, auto_or_between(1, 1_000_000)]
+    accumulate: Count
+    patience: Count | None
+    min_delta: PositiveOrZero
     monitor: Monitor
-    seed: int = Field(ge=0, lt=2**32)
+    seed: Seed
     seeds: int = Field(ge=1, le=1000)
-    fold: int = Field(ge=0)
+    fold: CountOrZero
     ensemble: int = Field(ge=0, le=1000)
     device: Literal["auto", "cpu", "cuda", "mps"]
-    threads: int | None = Field(ge=1)
+    threads: int | None = Field(ge=1, le=1024)
     precision: Literal["fp32", "bf16", "auto"]
     compile: bool
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from wellfit.config import Config, OneOf, Rule
+from wellfit.config import Config, OneOf, Positive, PositiveOrZero, Rule
 
 if TYPE_CHECKING:
     from torch import nn
@@ -97,20 +97,20 @@ OPTIMIZERS: dict[str, ByNumber | ByMatrix] = {
 
 class OptimConfig(Config):
     name: Annotated[str, OneOf(OPTIMIZERS)]
-    lr: float = Field(gt=0)
-    weight_decay: float = Field(ge=0)
+    lr: Positive
+    weight_decay: PositiveOrZero
     decay: Literal["auto", "decoupled", "coupled"]
     decay_all: bool
-    l1: float = Field(ge=0)
+    l1: PositiveOrZero
     momentum: float = Field(ge=0, lt=1)
     nesterov: bool
     beta1: float = Field(ge=0, lt=1)
     beta2: float = Field(ge=0, lt=1)
     alpha: float = Field(ge=0, lt=1)
-    eps: float = Field(gt=0)
-    clip_norm: float | None = Field(gt=0)
-    clip_value: float | None = Field(gt=0)
-    max_norm: float | None = Field(gt=0)
+    eps: Positive
+    clip_norm: Positive | None
+    clip_value: Positive | None
+    max_norm: Positive | None
 
     @property
     def is_decoupled(self) -> bool:

@@ -4,13 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from wellfit.config import Config, Rule
+from wellfit.config import Config, PositiveOrZero, Rule
 
 
 class RegularizeConfig(Config):
-    input_noise: float = Field(ge=0)
-    mixup: float = Field(ge=0)
-    cutmix: float = Field(ge=0)
+    input_noise: PositiveOrZero
+    mixup: PositiveOrZero
+    cutmix: PositiveOrZero
     average: Literal["none", "ema", "swa"]
     ema_decay: float = Field(gt=0, lt=1)
     swa_start: float = Field(ge=0, lt=1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from wellfit.config import Config, OneOf, Rule, Widths
+from wellfit.config import Config, Count, CountOrZero, Counts, OneOf, Positive, PositiveOrZero, Rule
 
 if TYPE_CHECKING:
     from torch.optim import SGD
@@ -104,22 +104,22 @@ SCHEDULES = {
 
 class ScheduleConfig(Config):
     name: Annotated[str, OneOf(SCHEDULES)]
-    warmup_epochs: int = Field(ge=0)
-    step_epochs: int = Field(ge=1)
-    milestones: Annotated[Widths, Field(min_length=1)]
+    warmup_epochs: CountOrZero
+    step_epochs: Count
+    milestones: Annotated[Counts, Field(min_length=1)]
     gamma: float = Field(gt=0, lt=1)
     decay: float = Field(gt=0, le=1)
-    power: float = Field(gt=0)
-    restart_epochs: int = Field(ge=1)
-    restart_factor: int = Field(ge=1)
-    cycle_epochs: int = Field(ge=1)
+    power: Positive
+    restart_epochs: Count
+    restart_factor: Count
+    cycle_epochs: Count
     cycle_mode: Literal["triangular", "triangular2", "exp_range"]
     rise: float = Field(gt=0, lt=1)
     start_factor: float = Field(gt=0, le=1)
     end_factor: float = Field(gt=0, le=1)
-    patience: int = Field(ge=0)
-    threshold: float = Field(ge=0)
-    min_lr: float = Field(ge=0)
+    patience: CountOrZero
+    threshold: PositiveOrZero
+    min_lr: PositiveOrZero
 
 
 RULES = [

@@ -19,7 +19,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from wellfit.config import Config, OneOf, auto_or_at_least
+from wellfit.config import MOST, Config, Count, CountOrZero, OneOf, Positive, Seed, auto_or_between
 from wellfit.models import unread_keys
 from wellfit.tuning.pruners import PRUNERS
 from wellfit.tuning.samplers import SAMPLERS
@@ -42,6 +42,14 @@ NOT_SEARCHED = {
     "train.compile": "it decides how fast a model is trained, not what it becomes",
 }
 DECIDING = ("name", "embedding", "category")  # keys of model on which it depends which others are read
+LONGEST_NAME = 200  # bytes; of 255 that file systems allow, some are needed for an ending
+# Folders at the root of the project, git, DVC and MLflow: a journal there would be deleted with an out, or taken for a
+# change of the code.
+TAKEN = (
+    *(".ci", ".devcontainer", ".dvc", ".git", ".github", ".venv", "benchmarks", "comparisons", "data", "docs"),
+    *("dvc_plots", "exports", "mlartifacts", "mlruns", "models", "notebooks", "pipelines", "reports", "site", "src"),
+    "tests",
+)
 SEARCHED_SECTIONS = ("model", "loss", "regularize", "optim", "schedule", "train")
 
 
@@ -61,6 +69,8 @@ class Interval(Config):
             raise ValueError(f"low must be > 0 on a logarithmic scale, got {self.low:g}")
         if self.log and self.step is not None:
             raise ValueError(f"step must be null on a logarithmic scale, got {self.step:g}")
+        if self.step is not None and (self.high - self.low) / self.step > MOST:
+            raise ValueError(f"step must lead from low to high in at most {MOST} steps, got {self.step:g}")
         if self.step is not None and (Fraction(str(self.high)) - Fraction(str(self.low))) % Fraction(str(self.step)):
             raise ValueError(
                 f"high must be low and a number of steps, got low {self.low:g}, high {self.high:g} and step "
@@ -110,36 +120,46 @@ def _without_empty(space: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain_name(study: str | None) -> str | None:
-    if study is not None and not all(c.isalnum() or c in "-_." for c in study):
-        raise PydanticCustomError("study", "must be of letters, digits, -, _ and .")
+    if study is None:
+        return None
+    if not all(c.isalnum() or c in "-_." for c in study) or not study.strip("."):
+        raise PydanticCustomError("study", "must be of letters, digits, -, _ and ., and not of . alone")
+    if len(study.encode()) > LONGEST_NAME:  # it is the name of files
+        raise PydanticCustomError("study", f"must be at most {LONGEST_NAME} bytes in UTF-8")
     return study
 
 
-def _inside(storage: str) -> str:
+def _own_folder(storage: str) -> str:
+    if "://" in storage:
+        return storage
     path = PurePath(storage)
-    if "://" not in storage and (path.is_absolute() or ".." in path.parts):
+    if path.is_absolute() or ".." in path.parts or not path.parts or not storage.isprintable():
         rule = "must be a folder below the root of the project, or a URL such as sqlite:///studies.db"
         raise PydanticCustomError("storage", rule)
+    if path.parts[0].casefold() in TAKEN:
+        raise PydanticCustomError("storage", "must be a folder of its own, such as .wellfit/studies")
+    if max(len(part.encode()) for part in path.parts) > LONGEST_NAME:
+        raise PydanticCustomError("storage", f"must have no name of more than {LONGEST_NAME} bytes in UTF-8")
     return storage
 
 
 class TuneConfig(Config):
     enabled: bool
-    n_trials: int = Field(ge=1)
-    timeout: float | None = Field(gt=0)
-    max_steps: Annotated[Literal["auto"] | int | None, auto_or_at_least(1, or_null=True)]
-    pack: Annotated[Literal["auto"] | int, auto_or_at_least(1)]
+    n_trials: Count
+    timeout: Positive | None
+    max_steps: Annotated[Literal["auto"] | int | None, auto_or_between(1, 10**9, or_null=True)]
+    pack: Annotated[Literal["auto"] | int, auto_or_between(1, 1000)]
     space: Annotated[dict[str, dict[str, Entry | None] | None], AfterValidator(_without_empty)]
     sampler: Annotated[str, OneOf(SAMPLERS)]
     pruner: Annotated[str, OneOf(PRUNERS)]
     pruner_percentile: float = Field(gt=0, lt=100)
-    pruner_startup_trials: int = Field(ge=0)
-    pruner_warmup_epochs: int = Field(ge=0)
+    pruner_startup_trials: CountOrZero
+    pruner_warmup_epochs: CountOrZero
     leaders: int = Field(ge=1, le=100)
     repeats: int = Field(ge=0, le=1000)
-    seed: int = Field(ge=0, lt=2**32)
-    study: Annotated[str | None, Field(min_length=1, max_length=200), AfterValidator(_plain_name)]
-    storage: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+    seed: Seed
+    study: Annotated[str | None, Field(min_length=1), AfterValidator(_plain_name)]
+    storage: Annotated[str, Field(min_length=1), AfterValidator(_own_folder)]
 
     @property
     def searched(self) -> dict[str, Interval | list[Any]]:
@@ -173,7 +193,8 @@ def unread(params: "Params", kind: "Kind") -> list[str]:
 def number_type(section: Config, name: str) -> type[int] | type[float] | None:
     """Whether a key takes whole numbers, numbers, or something else: then None."""
     annotation = type(section).model_fields[name].annotation
-    kinds = {kind for kind in get_args(annotation) or (annotation,) if get_origin(kind) is not Literal} - {NoneType}
+    parts = [part for part in get_args(annotation) or (annotation,) if get_origin(part) is not Literal]
+    kinds = {get_args(part)[0] if get_origin(part) is Annotated else part for part in parts} - {NoneType}
     return float if kinds == {float} else int if kinds == {int} else None
 
 

@@ -3,7 +3,7 @@
 import difflib
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, PositiveFloat, model_validator
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, model_validator
 from pydantic_core import PydanticKnownError
 
 from wellfit.config import Config
@@ -35,10 +35,11 @@ def _rising(interval: tuple[float, float]) -> tuple[float, float]:
     return interval
 
 
+Factor = Annotated[float, Field(gt=0, le=100)]
 Probability = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 # Not strict about the pair itself, which is a list in YAML and JSON.
-Factors = Annotated[tuple[PositiveFloat, PositiveFloat], Field(strict=False), AfterValidator(_rising)]
+Factors = Annotated[tuple[Factor, Factor], Field(strict=False), AfterValidator(_rising)]
 Shares = Annotated[tuple[Share, Share], Field(strict=False), AfterValidator(_rising)]
 
 
@@ -85,7 +86,7 @@ class Operations(Config):
     shear: float | None = Field(default=None, gt=0, lt=90)
     flip_horizontal: Probability | None = None
     flip_vertical: Probability | None = None
-    crop: int | None = Field(default=None, gt=0)
+    crop: int | None = Field(default=None, gt=0, le=4096)
     erase: Erase | None = None
     colour: Colour | None = None
 
