@@ -103,9 +103,8 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-# Far above what makes sense, and below what overflows float32, fills the memory or never ends.
-MOST = 100_000
-LARGEST = 1e9
+MOST = 100_000  # far above what makes sense, and below what never ends
+LARGEST = 1e38  # that float32 holds
 
 Count = Annotated[int, Field(ge=1, le=MOST)]
 CountOrZero = Annotated[int, Field(ge=0, le=MOST)]

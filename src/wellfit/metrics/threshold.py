@@ -31,7 +31,7 @@ def _threshold_rule(value: Any) -> Any:
     if isinstance(value, dict) and value.keys() == set(Costs._fields):
         if all(_is_number(cost) and 0 < cost <= LARGEST for cost in value.values()):
             return Costs(**{name: float(cost) for name, cost in value.items()})
-        raise PydanticCustomError("costs", "must have costs > 0 and <= 1e9")
+        raise PydanticCustomError("costs", "must have costs > 0 and <= 1e38")
     rule = "must be a number > 0 and < 1, f1, balanced_accuracy, or the costs false_positive and false_negative"
     raise PydanticCustomError("threshold", rule)
 

@@ -145,7 +145,7 @@ def _class_weights_rule(value: Any) -> Any:
             return tuple(float(v) for v in value)
     elif value in ("none", "balanced") or isinstance(value, tuple):
         return value
-    rule = "must be none, balanced, or a list of numbers > 0 and <= 1e9, one for each class"
+    rule = "must be none, balanced, or a list of numbers > 0 and <= 1e38, one for each class"
     raise PydanticCustomError("class_weights", rule)
 
 
