@@ -8,7 +8,6 @@ pay.
 """
 
 import json
-import os
 import statistics
 import tempfile
 import warnings
@@ -21,6 +20,7 @@ import PIL
 from PIL import Image
 
 from wellfit.data.readers.images import read_image_folder
+from wellfit.machine import core_count
 
 ROUNDS = 3
 RESULTS = Path(__file__).parent / "results" / "images.json"
@@ -35,7 +35,7 @@ CASES: list[tuple[str, int, tuple[int, ...], tuple[int, int]]] = [
 
 def main() -> None:
     rows = [measure(*case) for case in CASES]
-    cores = os.cpu_count() or 1
+    cores = core_count()
     for row in rows:
         print(
             f"{row['images']:<32} 1 thread {row['one']:7.0f} images/s  {cores} threads {row['all']:7.0f} images/s  "
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measure(extension: str, n: int, shape: tuple[int, ...], image_size: tuple[int, int]) -> dict[str, float | str]:
-    speeds: dict[int, list[float]] = {1: [], os.cpu_count() or 1: []}
+    speeds: dict[int, list[float]] = {1: [], core_count(): []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_images(folder, extension, n, shape)

@@ -48,6 +48,7 @@ from table_data import Prepared, prepare_table
 from table_peers import PEERS, THREADS, save_rows
 
 from wellfit.files import read_json, write_json
+from wellfit.machine import core_count
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import ClassificationScores, regression_scores
 from wellfit.settings.params import load_params
@@ -131,7 +132,7 @@ def run_all(
 
 def keep(run: Result) -> None:
     """Puts a run into the results, in place of an earlier one of the same key, and says it."""
-    machine = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
+    machine = {"torch": torch.__version__, "machine": platform.machine(), "cores": core_count()}
     others = [each for each in kept_runs() if key(each) != key(run)]
     write_json(RESULTS, {"machine": machine, "runs": [*others, run]})
     print(f"{run['table']}, seed {run['seed']}, {table_report.line(run)}", flush=True)

@@ -8,13 +8,14 @@ ratio; above 1 the threads pay.
 """
 
 import json
-import os
 import statistics
 import warnings
 from pathlib import Path
 
 import torch
 from synthetic import learner, seconds_a_step
+
+from wellfit.machine import core_count
 
 ROUNDS = 7
 RESULTS = Path(__file__).parent / "results" / "threads.json"
@@ -35,7 +36,7 @@ CASES: list[tuple[str, tuple[int, ...], list[int], int]] = [
 
 def main() -> None:
     rows = [measure(*case) for case in CASES]
-    cores = os.cpu_count() or 1
+    cores = core_count()
     for row in sorted(rows, key=lambda row: row["multiply_adds"]):
         print(
             f"{row['network']:<38} {row['multiply_adds']:9.2e} multiply-adds  1 thread {row['one_ms']:7.3f} ms  "
@@ -48,7 +49,7 @@ def main() -> None:
 
 def measure(model: str, shape: tuple[int, ...], widths: list[int], batch: int) -> dict[str, float | str]:
     single = learner(model, shape, widths, batch)
-    times: dict[int, list[float]] = {1: [], os.cpu_count() or 1: []}
+    times: dict[int, list[float]] = {1: [], core_count(): []}
     for number in range(ROUNDS + 1):
         for threads, seconds in times.items():
             torch.set_num_threads(threads)

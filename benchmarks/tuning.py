@@ -54,6 +54,7 @@ from study_arms import (
 )
 
 from wellfit.errors import WellfitError
+from wellfit.machine import core_count
 
 ROUNDS, TRIALS = 5, 64
 PACK_SIZES = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -111,7 +112,7 @@ def main() -> None:
 def save(name: str, results: Result) -> None:
     """Puts the results of a part beside those of the others."""
     tree = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    tree["machine"] = {"torch": torch.__version__, "machine": platform.machine(), "cores": os.cpu_count()}
+    tree["machine"] = {"torch": torch.__version__, "machine": platform.machine(), "cores": core_count()}
     tree[name] = tree.get(name, {}) | results
     RESULTS.write_text(json.dumps(tree, indent=2) + "\n")
     print(f"written to {RESULTS}")

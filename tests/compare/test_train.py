@@ -205,7 +205,7 @@ def test_processes_make_of_each_training_what_one_makes_of_it(
     ]
     one, two = {}, {}
     for processes, found in ((1, one), (2, two)):
-        monkeypatch.setattr("os.cpu_count", lambda count=processes: count)
+        monkeypatch.setattr("wellfit.training.size.core_count", lambda count=processes: count)
         with cores_for(jobs, data, keeps_best=keeps_best) as cores:
             assert len(cores) == processes
         found |= trained(jobs, data, test_rows, best=keeps_best)

@@ -66,14 +66,9 @@ def test_a_given_number_of_threads_is_used() -> None:
 
 @pytest.mark.parametrize(("work", "threads"), [(1.0, 1), (THREADS_PAY_FROM - 1, 1), (THREADS_PAY_FROM, 3), (1e12, 3)])
 def test_threads_go_by_the_work_of_a_step(monkeypatch: pytest.MonkeyPatch, work: float, threads: int) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr("wellfit.training.runtime.core_count", lambda: 3)
     assert set_threads(None, work) == threads
     assert torch.get_num_threads() == threads
-
-
-def test_an_unknown_number_of_cores_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert set_threads(None, 1e12) == 1
 
 
 def test_determinism_is_switched_on_without_overruling_the_user(monkeypatch: pytest.MonkeyPatch) -> None:

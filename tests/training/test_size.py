@@ -63,7 +63,7 @@ def measurements(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[in
         return Size(4, 2, 10.5)
 
     monkeypatch.setattr(module, "fastest", found)
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setattr("wellfit.training.size.core_count", lambda: 2)
     return done
 
 
@@ -280,7 +280,7 @@ def test_a_step_of_seconds_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> 
 def test_there_is_a_process_for_each_core(
     data: TrainingData, monkeypatch: pytest.MonkeyPatch, changes: list[str], members: int, expected: int
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr("wellfit.training.size.core_count", lambda: 6)
     assert processes_for(params_with(*changes), data, members) == expected
     with monkeypatch.context() as patch:
         patch.setattr("sys.platform", "darwin")

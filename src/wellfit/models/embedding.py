@@ -55,7 +55,7 @@ class PiecewiseLinear(nn.Module):
 
     def __init__(self, steps: Tensor, bins: int) -> None:
         super().__init__()
-        shares = torch.linspace(0, 1, bins + 1)
+        shares = torch.linspace(0, 1, bins + 1, device="cpu")  # wherever the network is, if anywhere
         edges = [torch.quantile(column, shares).unique() for column in steps.cpu()]
         self.features = max(1, *(len(each) - 1 for each in edges))
         slope, offset, lowest = (torch.zeros(len(edges), self.features) for _ in range(3))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wellfit.errors import WellfitError
+from wellfit.machine import core_count
 
 # Multiply-adds of a forward pass from which threads pay. Below, two threads were at best 1.2 times as fast as one on an
 # idle machine (benchmarks/threads.py), and beside another busy process they are several times slower.
@@ -109,6 +110,6 @@ def set_threads(threads: int | None, multiply_adds: float) -> int:
         multiply_adds: of one forward pass over a batch.
     """
     if threads is None:
-        threads = 1 if multiply_adds < THREADS_PAY_FROM else (os.cpu_count() or 1)
+        threads = 1 if multiply_adds < THREADS_PAY_FROM else core_count()
     torch.set_num_threads(threads)
     return threads

@@ -17,6 +17,7 @@ from wellfit.training.folds import Folds
 from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder, fit
 from wellfit.training.members import Epoch, Members
+from wellfit.training.memory import check_memory
 from wellfit.training.runtime import be_deterministic, choose_device, set_threads
 from wellfit.training.schedule import Plan, Schedule
 from wellfit.training.tensors import Tensors, to_tensors
@@ -128,6 +129,7 @@ def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Tra
         WellfitError: a setting that does not fit the data or the device.
     """
     be_deterministic()
+    check_memory(members[0], data, len(members))  # all have networks of one shape
     training = Training(members, data, packed=packed)
     if not packed:
         set_threads(members[0].train.threads, training.learner.multiply_adds)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,9 @@ import torch
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, read_json, write_json
+from wellfit.machine import core_count
 from wellfit.settings.params import Params
+from wellfit.training.memory import most_members
 from wellfit.training.pack import can_pack, pack_key
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def processes_for(params: Params, data: "TrainingData", members: int) -> int:
     may_fork = sys.platform == "linux" and data.train.x.device.type == "cpu" and not torch.cuda.is_available()
     if not may_fork or params.train.threads is not None or params.train.compile:
         return 1
-    return max(1, min(os.cpu_count() or 1, members))
+    return max(1, min(core_count(), members, most_members(params, data)))
 
 
 def sizes_up_to(limit: int) -> list[int]:
@@ -106,6 +107,8 @@ def choose_size(params: Params, data: "TrainingData", sizes: Sequence[int], core
         cores: the processes there are.
     """
     sizes = list(sizes) if can_pack(params) else [1]
+    fitting = most_members(params, data)
+    sizes = [members for members in sizes if members <= fitting] or sizes[:1]
     uses = _core_uses(params, data, len(cores), packs=sizes != [1])
     if len(sizes) == len(uses) == 1:
         return Size(sizes[0], uses[0].threads, 0.0)
@@ -189,11 +192,11 @@ def _core_uses(params: Params, data: "TrainingData", processes: int, *, packs: b
         return [CoreUse(threads or torch.get_num_threads(), 1)]
     if processes > 1 and not params.train.compile:
         return [CoreUse(1, 1), CoreUse(1, processes)]
-    all_threads = (os.cpu_count() or 1) if packs else 1
+    all_threads = core_count() if packs else 1
     return list(dict.fromkeys([CoreUse(1, 1), CoreUse(all_threads, 1)]))
 
 
 def _key(params: Params, data: "TrainingData", sizes: Sequence[int], uses: Sequence[CoreUse]) -> str:
     what = [pack_key(params), str(data.train.x.device), uses, sizes, len(data.train.y)]
-    machine = [torch.__version__, platform.processor() or platform.machine(), os.cpu_count()]
+    machine = [torch.__version__, platform.processor() or platform.machine(), core_count()]
     return hashlib.sha256(json.dumps([*what, *machine]).encode()).hexdigest()[:16]

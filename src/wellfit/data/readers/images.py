@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -22,6 +21,7 @@ from wellfit.data.readers.image_labels import find_label_file, list_labelled
 from wellfit.data.readers.pixels import ImageError, Note, Picture, decode, is_grey
 from wellfit.data.store import file_sha256
 from wellfit.errors import BadFilesError, WellfitError
+from wellfit.machine import core_count
 from wellfit.progress import Progress
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def read_image_folder(
     with _collected_warnings() as collected:
         grey = channels == "grey" or (channels == "auto" and all(map(is_grey, paths)))
         images = _empty_array(len(paths), 1 if grey else 3, image_size or _first_size(paths))
-        outcomes = _decode_all(paths, images, image_size, collected, workers or os.cpu_count() or 1)
+        outcomes = _decode_all(paths, images, image_size, collected, workers or core_count())
     bad = tuple((shown(file), one.fault) for file, one in zip(files, outcomes, strict=True) if one.fault)
     if bad:
         if not skips_bad_files:
@@ -179,7 +179,7 @@ def decode_images(
     """
     images = np.empty((len(pictures), *shape), np.uint8)
     size = (shape[1], shape[2])
-    with _collected_warnings(), ThreadPoolExecutor(workers or os.cpu_count() or 1) as pool:
+    with _collected_warnings(), ThreadPoolExecutor(workers or core_count()) as pool:
         outcomes = list(pool.map(lambda picture, target: _decode_one(picture, target, size), pictures, images))
     return images, [outcome.fault for outcome in outcomes]
 
