@@ -1,5 +1,6 @@
-"""The one exception that a user is meant to read."""
+"""The one exception that a user is meant to read, and what no message says."""
 
+import re
 from collections.abc import Sequence
 
 
@@ -34,3 +35,13 @@ class BadFilesError(WellfitError):
 def one_line(error: Exception) -> str:
     """What an error says, in one line; of a database's error its own words, without the SQL."""
     return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__
+
+
+def without_secrets(text: str) -> str:
+    """A text whose addresses have ``***`` where a password or a token stands.
+
+    A password may hold any character but blanks and quotes: up to the last ``@`` all of it is hidden.
+    """
+    text = re.sub(r"(://[^\s/:@]*):[^\s'\"]*@", r"\1:***@", text)
+    text = re.sub(r"(https?://)[^\s/:@]+@", r"\1***@", text)  # a token in the place of the user
+    return re.sub(r"(?i)([?&](?:password|passwd|pwd|token|secret)=)[^&\s'\"]+", r"\1***", text)

@@ -34,7 +34,8 @@ def test_the_pages_are_those_of_the_projects_store(project: Path, started: Start
     assert command[1:4] == ["-m", "mlflow", "ui"]
     assert option(command, "--host") == "127.0.0.1"
     assert option(command, "--port") == str(free_port)
-    assert option(command, "--backend-store-uri") == f"sqlite:///{project}/mlflow.db"
+    assert variables["MLFLOW_BACKEND_STORE_URI"] == f"sqlite:///{project}/mlflow.db"
+    assert not any("mlflow.db" in part for part in command)  # which others could read, with a password in it
     assert variables["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
     assert variables["PATH"] == os.environ["PATH"]
 
@@ -79,7 +80,7 @@ def test_what_is_no_port_is_one_line(port: str, started: Started, capsys: pytest
 def test_a_server_has_its_own_pages(
     project: Path, started: Started, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:hush@127.0.0.1:1")
     assert program.run(["ui"]) == 0
-    assert capsys.readouterr().out == "the runs are on a server (MLFLOW_TRACKING_URI): http://127.0.0.1:1\n"
+    assert capsys.readouterr().out == "the runs are on a server (MLFLOW_TRACKING_URI): http://ann:***@127.0.0.1:1\n"
     assert started == []

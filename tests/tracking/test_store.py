@@ -32,27 +32,11 @@ def test_the_experiment_says_what_is_in_it(client: MlflowClient, meta: Meta) -> 
     assert "studies" in tags["mlflow.note.content"]
 
 
-def test_inside_an_experiment_folder_the_store_is_at_dvc_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    assert tracking.store_uri() == f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-@pytest.mark.parametrize("name", ["my 50% projé #1 [x]", "a%20b?c", "50%", "a+b&c=d;e", "%41%%"])
-def test_the_store_is_in_a_project_whatever_that_is_called(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sqlalchemy.engine import make_url
-
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path / name))
-    assert make_url(tracking.store_uri()).database == str(tmp_path / name / "mlflow.db")
-
-
+@pytest.mark.parametrize("name", ["my 50% projé #1 [x]", "a%20b c"])
 def test_no_other_folder_is_made_beside_a_project_with_blanks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meta: Meta
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, meta: Meta
 ) -> None:
-    project = tmp_path / "my 50% projé #1 [x]"
+    project = tmp_path / name
     project.mkdir()
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(project)
@@ -61,6 +45,11 @@ def test_no_other_folder_is_made_beside_a_project_with_blanks(
         (project / "file").touch()
         run.log_file(Path("file"), "folder")
     open_client.cache_clear()
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")  # Default, whose location MLflow writes as a plain path
+    with tracking.start_run("train", "another", meta) as other:
+        other.log_file(Path("file"))
+    open_client.cache_clear()
+    assert (project / "mlruns" / "0" / other.id / "artifacts" / "file").is_file()
     assert (project / "mlartifacts" / run.id / "artifacts" / "folder" / "file").is_file()
     assert os.listdir(tmp_path) == [project.name]
 
@@ -74,6 +63,16 @@ def test_a_server_that_is_not_there_is_one_line(meta: Meta, monkeypatch: pytest.
         tracking.start_run("train", "a run", meta).__enter__()
     assert "\n" not in str(caught.value)
     assert time.monotonic() - started < 60
+    open_client.cache_clear()
+
+
+def test_a_password_is_not_shown(meta: Meta, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:hush/@x@127.0.0.1:9")
+    open_client.cache_clear()
+    with pytest.raises(WellfitError, match=r"http://ann:\*\*\*@127\.0\.0\.1:9") as caught:
+        tracking.start_run("train", "a run", meta).__enter__()
+    assert "hush" not in str(caught.value)
     open_client.cache_clear()
 
 

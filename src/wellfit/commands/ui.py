@@ -26,11 +26,11 @@ def _port(text: str) -> int:
 
 
 def _ui(args: Namespace) -> None:
-    from wellfit.tracking import open_store, store_uri
+    from wellfit.tracking import open_store, shown_store_uri, store_uri
 
     uri, root = store_uri(), project_root()
     if uri.startswith(("http://", "https://")):
-        print(f"the runs are on a server (MLFLOW_TRACKING_URI): {uri}")
+        print(f"the runs are on a server (MLFLOW_TRACKING_URI): {shown_store_uri()}")
         return
     if not any((root / name).exists() for name in (PARAMS_FILE, "mlflow.db")):
         raise WellfitError(f"neither {PARAMS_FILE} nor mlflow.db is in {root}: run this from the project's root")
@@ -42,8 +42,9 @@ def _ui(args: Namespace) -> None:
         flush=True,
     )
     # In the place of this process, so that Ctrl-C and whoever started it reach the server.
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri]
-    os.execve(sys.executable, [*command, "--host", HOST, "--port", str(args.port)], os.environ | VARIABLES)
+    command = [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(args.port)]
+    # Not as an option, where all users of the machine could read a password in it.
+    os.execve(sys.executable, command, os.environ | VARIABLES | {"MLFLOW_BACKEND_STORE_URI": uri})
 
 
 def _check_free(port: int) -> None:

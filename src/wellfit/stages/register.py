@@ -58,7 +58,7 @@ def register(params: Params, data: Path, models: Path, *, force: bool = False) -
     model_id = tracking.logged_model(run_id) if run_id else None
     if model_id is None:
         raise WellfitError(
-            f"{tracking.store_uri()} has no model of run {run_id or '(models/run.json is not there)'}: run "
+            f"{tracking.shown_store_uri()} has no model of run {run_id or '(models/run.json is not there)'}: run "
             "`dvc repro --force evaluate`"
         )
     name = f"wellfit-{meta.title}"

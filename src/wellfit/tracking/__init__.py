@@ -4,6 +4,7 @@ Local files are the truth and MLflow is a copy. A run appends each epoch to its 
 metrics in batches every few seconds: a server that is slow or gone costs a training no more than a warning.
 """
 
+from wellfit.tracking.address import shown_store_uri, store_uri
 from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
 from wellfit.tracking.model import log_model
 from wellfit.tracking.publisher import Publisher
@@ -25,7 +26,7 @@ from wellfit.tracking.run import (
     start_parent_run,
     start_run,
 )
-from wellfit.tracking.store import is_held, open_store, shown_store_uri, store_uri, write_ahead
+from wellfit.tracking.store import is_held, open_store, write_ahead
 from wellfit.tracking.views import runs_view, trials_view
 
 __all__ = [

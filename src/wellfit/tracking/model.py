@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wellfit.tracking.address import store_uri
 from wellfit.tracking.run import Run
-from wellfit.tracking.store import open_client, store_uri, unreachable_in_one_line
+from wellfit.tracking.store import open_client, unreachable_in_one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from wellfit.tracking.address import store_uri
 from wellfit.tracking.model import models_of
 from wellfit.tracking.run import reopen_run
-from wellfit.tracking.store import open_client, store_uri, unreachable_in_one_line
+from wellfit.tracking.store import open_client, unreachable_in_one_line
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 

@@ -19,6 +19,7 @@ from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
 from wellfit.interruptions import check, deferred, interruption_behind
 from wellfit.provenance import git_commit
+from wellfit.tracking.address import shown_store_uri, store_uri
 from wellfit.tracking.batches import as_metrics, as_params, send
 from wellfit.tracking.store import (
     EXPERIMENT,
@@ -30,7 +31,6 @@ from wellfit.tracking.store import (
     is_held,
     open_client,
     runs_folder,
-    store_uri,
     unreachable_in_one_line,
 )
 
@@ -256,8 +256,9 @@ def _check_artifacts(client: MlflowClient, run_id: str) -> None:
         info = client.get_run(run_id).info
     if str(info.artifact_uri).startswith("mlflow-artifacts:") and store_uri().startswith("sqlite"):
         raise WellfitError(
-            f"the MLflow experiment of this run keeps its files behind a server, which {store_uri()} is not: choose "
-            f"another with `mlflow run . --experiment-name {EXPERIMENT}`, or name the server in MLFLOW_TRACKING_URI"
+            f"the MLflow experiment of this run keeps its files behind a server, which {shown_store_uri()} is not: "
+            f"choose another with `mlflow run . --experiment-name {EXPERIMENT}`, or name the server in "
+            "MLFLOW_TRACKING_URI"
         )
 
 

@@ -1,22 +1,22 @@
-"""The MLflow store: where it is, how it is opened, and how the runs of dead processes are closed in it."""
+"""The MLflow store: how it is opened, and how the runs of dead processes are closed in it."""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote, unquote
 
 from filelock import FileLock, Timeout
 
-from wellfit.errors import WellfitError
+from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
+from wellfit.tracking.address import VARIABLE, shown_store_uri, store_file, store_uri
+from wellfit.tracking.moved import follow_project
 from wellfit.tracking.views import runs_view
 
 if TYPE_CHECKING:
@@ -31,21 +31,6 @@ EXPERIMENT_DESCRIPTION = (
 )
 OPEN = "open.lock"  # held in the folder of a run while it is open
 OPEN_LOCKS = "open*.lock"  # a shared run has one for each process
-
-
-def store_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, or ``mlflow.db`` at the repository's root, where ``mlflow ui`` looks.
-
-    Only what SQLAlchemy would read otherwise is quoted: MLflow makes the folder of the URI as it is spelled, so that a
-    quoted blank would leave an empty folder with %20 beside the project.
-    """
-    path = re.sub(r"[?]|%(?=[0-9A-Fa-f]{2})", lambda found: quote(found[0]), str(project_root() / "mlflow.db"))
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path}"
-
-
-def shown_store_uri() -> str:
-    """Where the store is, for a message: without a password."""
-    return re.sub("//[^/]*@", "//", store_uri())
 
 
 def open_store() -> None:
@@ -68,9 +53,14 @@ def open_client() -> MlflowClient:
     lock = project_root() / ".wellfit" / "locks" / "mlflow.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     # Two processes that open a new sqlite store at once both run its migrations and destroy it.
+    file = store_file()
     with FileLock(lock), unreachable_in_one_line():
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
         client = MlflowClient(tracking_uri=store_uri())
         client.search_experiments(max_results=1)
+        if file:
+            follow_project(file)
         _close_abandoned(client)
     return client
 
@@ -156,15 +146,14 @@ def write_ahead() -> Iterator[None]:
     A trial is six commits, and each waited 3 to 20 ms for the disk. A commit in the log survives the death of any
     process; a power cut may lose the last ones.
     """
-    uri = store_uri()
-    if not uri.startswith("sqlite:///"):
+    path = store_file()
+    if path is None:
         yield
         return
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    path = Path(unquote(uri.removeprefix("sqlite:///")))
     pooled: list[ConnectionPoolEntry] = []
 
     def connected(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
@@ -196,10 +185,9 @@ def unreachable_in_one_line() -> Iterator[None]:
     try:
         yield
     except (MlflowException, OSError) as error:
-        named = (
-            " (set by MLFLOW_TRACKING_URI; unset it to use mlflow.db)" if "MLFLOW_TRACKING_URI" in os.environ else ""
-        )
-        raise WellfitError(f"MLflow at {store_uri()} did not take the run: {first_line(error)}{named}") from error
+        named = f" (set by {VARIABLE}; unset it to use mlflow.db)" if VARIABLE in os.environ else ""
+        fault = without_secrets(first_line(error))
+        raise WellfitError(f"MLflow at {shown_store_uri()} did not take the run: {fault}{named}") from error
 
 
 def first_line(error: Exception) -> str:
