@@ -170,17 +170,24 @@ def test_scores_are_added_to_the_run_that_trained(project: Path, take: Take) -> 
     assert len(client.search_runs([found.info.experiment_id])) == 1
 
 
+@pytest.mark.parametrize("how", ["was deleted", "is elsewhere"])
 def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
-    project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
+    how: str, project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
 ) -> None:
     take("moons")
-    (project / "models/run.json").write_text(json.dumps({"run_id": "0" * 32}))
+    run_id = "0" * 32 if how == "is elsewhere" else json.loads((project / "models/run.json").read_text())["run_id"]
+    (project / "models/run.json").write_text(json.dumps({"run_id": run_id}))
+    if how == "was deleted":
+        MlflowClient(tracking.store_uri()).delete_run(run_id)
     metrics = run(prepared, "moons")
     assert "logging to a new one" in capsys.readouterr().out
     client = MlflowClient(tracking.store_uri())
     experiment = client.get_experiment_by_name("wellfit").experiment_id
     (new,) = client.search_runs([experiment], "tags.`wellfit.stage` = 'evaluate'")
     assert new.data.metrics["test/accuracy"] == metrics["accuracy"]
+    found = tracking.logged_model(run_id)
+    assert found
+    assert found.run_id == new.info.run_id
 
 
 def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path, take: Take) -> None:

@@ -9,7 +9,7 @@ from mlflow.entities.model_registry import ModelVersion
 from wellfit import tracking
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
-from wellfit.files import write_json
+from wellfit.files import read_json, write_json
 from wellfit.metrics.decision import Decision
 from wellfit.serving.rows import example_rows
 from wellfit.settings.params import Params
@@ -51,7 +51,9 @@ def test_a_worse_model_is_the_challenger_and_a_better_one_the_champion(
     release(project, evaluated(project, BAD))
     assert capsys.readouterr().out.endswith("version 1 of wellfit-own is the champion: the first version\n")
     assert version("champion").version == 1
-    logged = open_client().get_logged_model(tracking.logged_model(version("champion").run_id) or "")
+    found = tracking.logged_model(version("champion").run_id)
+    assert found
+    logged = open_client().get_logged_model(found.id)
     assert json.loads(logged.tags["mlflow.modelVersions"]) == [{"name": "wellfit-own", "version": "1"}]
 
     better = evaluated(project, GOOD)
@@ -111,6 +113,25 @@ def test_images(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     release(project, evaluated(project, BAD, *images, *PICTURES))
     release(project, evaluated(project, GOOD, *images, *PICTURES, "data.val_fraction=0.3"))
     assert "version 2 of wellfit-pets is the champion" in capsys.readouterr().out
+
+
+def test_a_model_whose_run_was_deleted_is_found_where_evaluate_logged_it_anew(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv_file(project / "own.csv")
+    params = evaluated(project, GOOD)
+    trained_by = read_json(project / "models" / "run.json")["run_id"]
+    open_client().delete_run(trained_by)
+    with pytest.raises(WellfitError, match="run `dvc repro --force evaluate`"):
+        release(project, params)
+    evaluated(project, GOOD)
+    again = read_json(project / "models" / "run.json")["run_id"]
+    open_client().set_tag(again, tracking.TRAINED_BY, trained_by)
+    write_json(project / "models" / "run.json", {"run_id": trained_by})
+    release(project, params)
+    assert version("champion").run_id == again
+    with pytest.raises(WellfitError, match="version 1 of wellfit-own is this model already"):
+        release(project, params)
 
 
 def test_what_is_not_there_is_said_in_one_line(project: Path) -> None:

@@ -165,7 +165,7 @@ class Store:
         self.status[run_id] = status
 
     def get_experiment_by_name(self, name: str) -> Any:
-        return SimpleNamespace(experiment_id="1", tags=tracking.runs_view())
+        return SimpleNamespace(experiment_id="1", tags=tracking.runs_view(), lifecycle_stage="active")
 
     def set_tag(self, *args: Any) -> None: ...
     def log_inputs(self, *args: Any, **kwargs: Any) -> None: ...

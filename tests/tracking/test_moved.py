@@ -89,6 +89,7 @@ def test_a_store_outside_the_project_is_left_alone(
     begun: tuple[Path, str, str], tmp_path: Path, meta: Meta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = begun[0]
+    shutil.rmtree(old / "mlartifacts")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old.with_name('old%2541 place')}/mlflow.db")
     (tmp_path / "second").mkdir()
     monkeypatch.chdir(tmp_path / "second")

@@ -187,3 +187,21 @@ def test_an_experiment_whose_files_are_behind_a_server_is_refused(
         tracking.start_run("train", "a run", meta).__enter__()
     (run,) = client.search_runs([experiment])
     assert run.info.status == "FAILED"
+
+
+def test_deleted_runs_are_done_without(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with tracking.start_parent_run("pipeline", "moons") as pipeline:
+        pass
+    client.delete_run(pipeline.id)
+    for variable in (tracking.PARENT_RUN_VARIABLE, "MLFLOW_RUN_ID"):
+        with monkeypatch.context() as given:
+            given.setenv(variable, pipeline.id)
+            with tracking.start_run("train", "a run", meta, again=pipeline.id) as run:
+                run.tag("a", "b")
+        found = client.get_run(run.id)
+        assert (run.id != pipeline.id, found.info.status) == (True, "FINISHED")
+        assert "mlflow.parentRunId" not in found.data.tags
+        assert f"run {pipeline.id} is not in {tracking.shown_store_uri()}, or was deleted" in capsys.readouterr().out
+    assert tracking.reopen_run(pipeline.id) is None

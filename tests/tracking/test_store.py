@@ -162,3 +162,40 @@ def test_the_store_that_is_made_before_the_ui_takes_artifacts(
         run.log_file(tmp_path / "file.txt")
     assert list(tmp_path.rglob(f"{run.id}/artifacts/file.txt"))
     open_client.cache_clear()
+
+
+def test_a_deleted_experiment_has_a_successor(
+    client: MlflowClient, meta: Meta, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = []
+    for name in ("wellfit", "wellfit-2", "wellfit-3"):
+        for _ in range(2):
+            with tracking.start_run("train", "a run", meta) as run:
+                runs.append(run)
+        assert client.get_experiment(run.experiment_id).name == name
+        client.delete_experiment(run.experiment_id)
+    assert capsys.readouterr().out.count("was deleted in MLflow: wellfit-2 is made") == 1  # said once
+    assert [tracking.reopen_run(run.id) for run in runs] == [None] * len(runs)
+
+
+def test_a_deleted_experiment_that_is_asked_for_by_id(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = client.create_experiment("given")
+    client.delete_experiment(given)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", given)
+    with tracking.start_run("train", "a run", meta) as run:
+        pass
+    assert client.get_experiment(run.experiment_id).name == "wellfit"
+    assert f"experiment {given} (MLFLOW_EXPERIMENT_ID) was deleted" in capsys.readouterr().out
+
+
+def test_the_lock_of_a_deleted_run_goes(client: MlflowClient, project: Path, meta: Meta) -> None:
+    run_id = client.create_run(client.create_experiment("mine")).info.run_id
+    client.delete_run(run_id)
+    lock = project / ".wellfit" / "runs" / run_id / OPEN
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    open_client.cache_clear()
+    assert open_client().get_run(run_id).info.status == "RUNNING"
+    assert not lock.exists()

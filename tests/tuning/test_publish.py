@@ -409,6 +409,31 @@ def test_a_store_made_anew_gets_all_trials(engine: Engine, project: Path, new_st
     assert len(runs("tune")) == 1
 
 
+@pytest.mark.parametrize("what", ["run", "experiment"])
+def test_a_study_that_was_deleted_in_mlflow_is_copied_again(
+    what: str, engine: Engine, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(engine.trial("complete"))
+        engine.finish(publisher)
+    (study,) = runs("tune")
+    client = MlflowClient(tracking.store_uri())
+    if what == "run":
+        client.delete_run(study.info.run_id)
+        client.delete_run(runs("trial")[0].info.run_id)
+    else:
+        client.delete_experiment(study.info.experiment_id)
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(engine.trial("pruned"))
+        engine.finish(publisher)
+    name = "wellfit" if what == "run" else "wellfit-2"
+    found = client.search_runs([client.get_experiment_by_name(name).experiment_id])
+    assert sorted(run.data.tags.get("wellfit.trial", "study") for run in found) == ["0", "1", "study"]
+    assert f"run {study.info.run_id} is not in" in capsys.readouterr().out
+
+
 def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path) -> None:
     with PublisherHere(MODULE) as publisher:
         engine.open(publisher)

@@ -282,9 +282,12 @@ def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> No
     if run:
         _add(run, evaluated, report, page, models)
     else:
-        print(f"the run that trained the model ({run_id}) is not in {tracking.shown_store_uri()}: logging to a new one")
+        missing = f"is not in {tracking.shown_store_uri()}, or was deleted there"
+        print(f"the run that trained the model ({run_id}) {missing}: logging to a new one")
     if not run or tracking.project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.title}", meta) as own:
+            if run_id and not run:
+                own.tag(tracking.TRAINED_BY, run_id)
             _add(own, evaluated, report, page, models)
 
 

@@ -55,8 +55,8 @@ def register(params: Params, data: Path, models: Path, *, force: bool = False) -
     if model.meta.sha256 != meta.sha256:
         raise WellfitError(f"{folder} was trained on other data than {data / 'processed' / meta.name}: run `dvc repro`")
     run_id = read_json(models / "run.json")["run_id"] if (models / "run.json").is_file() else ""
-    model_id = tracking.logged_model(run_id) if run_id else None
-    if model_id is None:
+    logged = tracking.logged_model(run_id) if run_id else None
+    if logged is None:
         raise WellfitError(
             f"{tracking.shown_store_uri()} has no model of run {run_id or '(models/run.json is not there)'}: run "
             "`dvc repro --force evaluate`"
@@ -65,7 +65,7 @@ def register(params: Params, data: Path, models: Path, *, force: bool = False) -
     champion = tracking.champion_of(name)
     verdict = Verdict("the first version", is_worse=False)
     if champion is not None:
-        if champion.run_id == run_id:
+        if champion.run_id == logged.run_id:
             raise WellfitError(f"version {champion.number} of {name} is this model already")
         with TemporaryDirectory() as temporary:
             other = load_model_folder(tracking.download_version(name, champion, Path(temporary)))
@@ -76,7 +76,7 @@ def register(params: Params, data: Path, models: Path, *, force: bool = False) -
         tags["wellfit.forced"] = "true"
     forced = " Made the champion by --force." if force and verdict.is_worse else ""
     description = f"{verdict.says[0].upper()}{verdict.says[1:]}.{forced}\n\n{(folder / 'card.md').read_text('utf-8')}"
-    number = tracking.add_version(name, model_id, run_id, alias, tags, description)
+    number = tracking.add_version(name, *logged, alias, tags, description)
     print(f"version {number} of {name} is the {alias}: {verdict.says}{'; --force' if forced else ''}")
 
 

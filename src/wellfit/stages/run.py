@@ -82,7 +82,7 @@ def run_pipeline(project: Project) -> None:
             trained_by = _read("models/run.json", revision)["run_id"]
             print(f"nothing had to run: all stages are cached, and run {trained_by} trained the model")
             run.tag("wellfit.cached", "true")
-            run.tag("wellfit.trained_by", trained_by)
+            run.tag(tracking.TRAINED_BY, trained_by)
     _tell(revision)
 
 

@@ -11,6 +11,7 @@ from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.registry import (
     CHALLENGER,
     CHAMPION,
+    TRAINED_BY,
     add_version,
     champion_of,
     download_version,
@@ -34,6 +35,7 @@ __all__ = [
     "CHAMPION",
     "PARENT_RUN_VARIABLE",
     "STAGE_VARIABLE",
+    "TRAINED_BY",
     "EndedRun",
     "Publisher",
     "Run",

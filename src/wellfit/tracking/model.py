@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from wellfit.tracking.address import store_uri
 from wellfit.tracking.run import Run
-from wellfit.tracking.store import open_client, unreachable_in_one_line
+from wellfit.tracking.store import find_run, open_client, unreachable_in_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +85,8 @@ def _behind(client: MlflowClient, run: Run, searched: Sequence[str], meta: Meta)
     query += [f"params.`{key}` = '{params[key]}'" for key in searched if key in params]
     latest = ["attributes.start_time DESC"]
     found = client.search_runs([run.experiment_id], " and ".join(query), order_by=latest, max_results=1)
-    return [run_id for trial in found for run_id in (trial.info.run_id, trial.data.tags["mlflow.parentRunId"])]
+    behind = [run_id for trial in found for run_id in (trial.info.run_id, trial.data.tags["mlflow.parentRunId"])]
+    return [run_id for run_id in behind if find_run(client, run_id)]
 
 
 def _log_scores(client: MlflowClient, run: Run, model_id: str, meta: Meta) -> None:

@@ -12,6 +12,7 @@ from wellfit.tracking.model import models_of
 from wellfit.tracking.run import reopen_run
 from wellfit.tracking.store import open_client, unreachable_in_one_line
 
+TRAINED_BY = "wellfit.trained_by"  # tag of a run with a model that another run has trained
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -29,11 +30,30 @@ class Version(NamedTuple):
     data_sha256: str
 
 
-def logged_model(run_id: str) -> str | None:
-    """The id of the model that a run has logged; None where there is none."""
-    run = reopen_run(run_id)
-    found = models_of(run) if run else []
-    return found[0] if found else None
+class Logged(NamedTuple):
+    """A model that a run has logged.
+
+    Attributes:
+        id: of the model.
+        run_id: of the run.
+    """
+
+    id: str
+    run_id: str
+
+
+def logged_model(run_id: str) -> Logged | None:
+    """The model of a run, or the latest that was logged in its place, as it was deleted; None where there is none."""
+    client = open_client()
+    with unreachable_in_one_line():
+        experiments = [each.experiment_id for each in client.search_experiments()]
+        query, latest = f"tags.`{TRAINED_BY}` = '{run_id}'", ["attributes.start_time DESC"]
+        instead = [run.info.run_id for run in client.search_runs(experiments, query, order_by=latest)]
+        for each in (run_id, *instead):
+            run = reopen_run(each)
+            if run and (found := models_of(run)):
+                return Logged(found[0], each)
+    return None
 
 
 def champion_of(name: str) -> Version | None:

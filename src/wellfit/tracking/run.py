@@ -168,9 +168,9 @@ def start_run(
     """
 
     def make(client: MlflowClient) -> str:
-        parent_id = os.environ.get(PARENT_RUN_VARIABLE)
-        adopted = project_run()
-        if again and not adopted and _is_in_place(client, again, parent_id):
+        parent_id = _not_deleted(client, os.environ.get(PARENT_RUN_VARIABLE))
+        adopted = _not_deleted(client, project_run())
+        if again and not adopted and _is_in_place(client, _not_deleted(client, again), parent_id):
             adopted = again
         tags = run_tags(stage, meta.title, meta)
         if adopted:
@@ -242,9 +242,17 @@ def _open_run(make: Callable[[MlflowClient], str], meta: Meta | None = None, *, 
                 folder.rmdir()
 
 
-def _is_in_place(client: MlflowClient, run_id: str, parent_id: str | None) -> bool:
+def _not_deleted(client: MlflowClient, run_id: str | None) -> str | None:
+    """A run that is to be used; None, and a line, where the store does not have it any more."""
+    if run_id and not find_run(client, run_id):
+        print(f"run {run_id} is not in {shown_store_uri()}, or was deleted there: it is done without", flush=True)
+        return None
+    return run_id
+
+
+def _is_in_place(client: MlflowClient, run_id: str | None, parent_id: str | None) -> bool:
     """Whether the store has an earlier run where a new one would be made."""
-    run = find_run(client, run_id)
+    run = find_run(client, run_id) if run_id else None
     if run is None or run.data.tags.get("mlflow.parentRunId") != parent_id:
         return False
     return parent_id is not None or run.info.experiment_id == experiment_id(client)
@@ -280,7 +288,7 @@ def has_children(run_id: str) -> bool:
 
 
 def reopen_run(run_id: str) -> Run | None:
-    """A run that has ended, to add to it; None if the store does not have it, as after ``dvc pull`` elsewhere."""
+    """A run that has ended, to add to it; None if it was deleted, or is in another store, as after ``dvc pull``."""
     client = open_client()
     return Run(client, run_id) if find_run(client, run_id) else None
 

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from filelock import FileLock, Timeout
 from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
 from wellfit.tracking.address import VARIABLE, shown_store_uri, store_file, store_uri
-from wellfit.tracking.moved import follow_project
+from wellfit.tracking.moved import ARTIFACTS, follow_project
 from wellfit.tracking.views import runs_view
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ EXPERIMENT_DESCRIPTION = (
     "a run for each variant and seed. The reports, with their pictures, are among the artifacts. The list *Views* has "
     "tables and charts of what matters: the scores of all runs, and the trials of the latest study."
 )
+ACTIVE = "active"  # lifecycle stage of what was not deleted; MLflow still finds the others by id or name
 OPEN = "open.lock"  # held in the folder of a run while it is open
 OPEN_LOCKS = "open*.lock"  # a shared run has one for each process
 
@@ -66,25 +68,42 @@ def open_client() -> MlflowClient:
 
 
 def experiment_id(client: MlflowClient) -> str:
-    """The experiment of new runs: ``MLFLOW_EXPERIMENT_ID``, or the one with the default name, made if there is none."""
+    """The experiment of new runs: ``MLFLOW_EXPERIMENT_ID``, or the one with the default name, made if there is none.
+
+    In the place of one that was deleted another is used, as MLflow keeps the name of a deleted one.
+    """
     if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
-        return given
+        if client.get_experiment(given).lifecycle_stage == ACTIVE:
+            return given
+        print(f"experiment {given} (MLFLOW_EXPERIMENT_ID) was deleted in MLflow: the one by name is used", flush=True)
     name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
     with FileLock(project_root() / ".wellfit" / "locks" / "mlflow.lock"):
-        found = client.get_experiment_by_name(name)
         views = runs_view()
-        if found:
-            for key in views.keys() - found.tags.keys():  # made by an earlier version, or by hand
-                client.set_experiment_tag(found.experiment_id, key, views[key])
-            return str(found.experiment_id)
+        for number in count(1):
+            free = name if number == 1 else f"{name}-{number}"
+            found = client.get_experiment_by_name(free)
+            if found is None:
+                break
+            if found.lifecycle_stage == ACTIVE:
+                for key in views.keys() - found.tags.keys():  # made by an earlier version, or by hand
+                    client.set_experiment_tag(found.experiment_id, key, views[key])
+                return str(found.experiment_id)
+        if free != name:
+            print(f"the experiment {name} was deleted in MLflow: {free} is made", flush=True)
         local = store_uri().startswith("sqlite")
-        artifacts = (project_root() / "mlartifacts").as_uri() if local else None
+        artifacts = (project_root() / ARTIFACTS).as_uri() if local else None
         tags = {"mlflow.note.content": EXPERIMENT_DESCRIPTION, **views}
-        return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
+        return str(client.create_experiment(free, artifact_location=artifacts, tags=tags))
 
 
 def find_run(client: MlflowClient, run_id: str) -> Run | None:
-    """A run with its tags and status; None if the store does not have it."""
+    """A run with its tags and status; None if the store does not have it, or if it was deleted."""
+    run = _stored_run(client, run_id)
+    return run if run and run.info.lifecycle_stage == ACTIVE else None
+
+
+def _stored_run(client: MlflowClient, run_id: str) -> Run | None:
+    """A run, deleted or not."""
     from mlflow.exceptions import MlflowException
 
     with unreachable_in_one_line():
@@ -106,10 +125,10 @@ def _close_abandoned(client: MlflowClient) -> None:
     for folder in sorted({path.parent for path in runs_folder().glob(f"*/{OPEN_LOCKS}")}):
         if _is_open(folder):
             continue
-        run = find_run(client, folder.name)
+        run = _stored_run(client, folder.name)
         if run is None:  # it is in another store, and is closed when that one is opened
             continue
-        if run.info.status == "RUNNING":
+        if run.info.status == "RUNNING" and run.info.lifecycle_stage == ACTIVE:
             client.set_terminated(folder.name, "KILLED")
             print(f"run {folder.name} is KILLED: its process died without ending it")
             _close_children(client, run)
