@@ -9,6 +9,7 @@ from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json
 
+from ..damage import DAMAGES, Damage
 from .conftest import table
 
 FITTED = [
@@ -45,12 +46,13 @@ def test_nothing_is_loaded_of_other_data_or_where_nothing_is(tmp_path: Path, met
     assert load_baselines(tmp_path, meta) == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "text"])
-def test_a_damaged_file_is_told_in_one_line(tmp_path: Path, meta: Meta, damage: str) -> None:
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", ["predictions.npz", "manifest.json"])
+def test_what_was_changed_since_it_was_written_is_refused(
+    tmp_path: Path, meta: Meta, name: str, damage: Damage
+) -> None:
     save_baselines(tmp_path, FITTED, meta)
-    path = tmp_path / "predictions.npz"
-    data = bytearray(path.read_bytes())
-    data[len(data) // 4] ^= 1
-    path.write_bytes({"cut": data[:-30], "flipped": bytes(data), "text": b"no archive"}[damage])
-    with pytest.raises(WellfitError, match=r"predictions\.npz is damaged: delete it and run `dvc repro baseline`"):
+    damage(tmp_path / name)
+    told = rf"{name} (is not what baseline wrote|not found).*`dvc repro baseline`"
+    with pytest.raises(WellfitError, match=told):
         load_baselines(tmp_path, meta)

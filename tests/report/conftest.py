@@ -16,15 +16,16 @@ from wellfit.data.meta import SPLIT_NAMES, Column, Meta, SplitName
 from wellfit.data.store import Split, load_split, save_meta, save_split
 from wellfit.explain.explanation import explain
 from wellfit.files import write_csv, write_json, write_text
+from wellfit.manifest import write_manifest
 from wellfit.metrics.intervals import bootstrap_intervals
 from wellfit.metrics.predictions import ClassificationScores, per_class_report, regression_scores
 from wellfit.report.charts import errors, of_classes, predicted_against_actual
 from wellfit.report.explain import explained
 from wellfit.report.page import write_page
-from wellfit.report.records import Evaluated
+from wellfit.report.records import Evaluated, read_records
 from wellfit.settings.params import Params, load_params
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint
-from wellfit.training.record import resolved_config
+from wellfit.training.record import REPORT_FILES, resolved_config
 from wellfit.tuning.best import write_no_tuning
 from wellfit.tuning.report import Row, write_report
 
@@ -174,6 +175,9 @@ def leave_training(
     write_csv(reports / "train" / "history.csv", columns, table)
     write_json(reports / "train" / "verdict.json", {"warnings": [{"kind": k, "text": t} for k, t in warnings]})
     write_text(reports / "train" / "summary.txt", "mlp: 12 parameters\n")
+    write_csv(reports / "train" / "ensemble.csv", ["model", "share", "val_loss"], [])
+    write_json(reports / "train" / "metrics.json", {})
+    write_manifest(reports / "train", REPORT_FILES)
 
 
 def leave_tuning(reports: Path, params: Params, data_sha256: str, trials: int = 12) -> None:
@@ -252,7 +256,7 @@ class Page(HTMLParser):
 
 def read(run: Evaluated, reports: Path) -> Page:
     """Writes the page and reads it."""
-    write_page(reports / "report.html", run, reports)
+    write_page(reports / "report.html", run, read_records(reports, run.checkpoint))
     return Page((reports / "report.html").read_text(encoding="utf-8"))
 
 

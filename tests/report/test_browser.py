@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from wellfit.report.page import write_page
+from wellfit.report.records import read_records
 
 from .browser import PROGRAMS, Browser
 from .conftest import leave_training, leave_tuning, made_up, with_baselines
@@ -87,7 +88,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         leave_training(
             folder / "reports", score="accuracy" if run.meta.class_names else "rmse", warnings=[("over", "x")]
         )
-        write_page(folder / "report.html", run, folder / "reports")
+        write_page(folder / "report.html", run, read_records(folder / "reports", run.checkpoint))
         found[name] = folder / "report.html"
     return found
 

@@ -22,6 +22,7 @@ from wellfit.stages.evaluate import evaluate
 from wellfit.stages.train import train
 
 from ..conftest import PLAIN, working_in
+from ..damage import flip_digit
 
 FIFTHS = ("lowest", "second", "middle", "fourth", "highest")
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -402,6 +403,18 @@ def test_a_transformed_target_is_scored_in_its_own_unit(project: Path, capsys: p
     trained = json.loads((project / "reports/train/metrics.json").read_text())
     assert 50 < trained["val/rmse"] < price.std()
     assert "smeared" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["train/history.csv", "train/manifest.json"])
+def test_a_record_that_was_changed_is_told_before_anything_is_written(
+    project: Path, prepared: Path, take: Take, name: str
+) -> None:
+    take("moons")
+    flip_digit(project / "reports" / name)
+    before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    with pytest.raises(WellfitError, match=rf"{name} is not what train wrote .*`dvc repro train`"):
+        run(prepared, "moons")
+    assert {path: path.read_bytes() for path in before if path.is_file()} == before
 
 
 def test_contributions_add_up_to_what_the_predictions_file_says(project: Path, take: Take) -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import numpy as np
 
 from wellfit.baselines.fit import Fitted
 from wellfit.data.meta import Meta
-from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_json
+from wellfit.manifest import check_manifest, write_manifest
 
 PREDICTIONS_FILE = "predictions.npz"
 INFO = "info"  # the array that holds what is known of the others, as JSON
@@ -37,6 +36,7 @@ def save_baselines(report: Path, fitted: Sequence[Fitted], meta: Meta) -> None:
             for one in fitted
         },
     )
+    write_manifest(report, [PREDICTIONS_FILE])
 
 
 def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
@@ -45,17 +45,13 @@ def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
     Raises:
         WellfitError: the file is damaged.
     """
-    path = report / PREDICTIONS_FILE
-    if not path.is_file():
+    if not check_manifest(report, "baseline", [PREDICTIONS_FILE]):
         return []
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            info = json.loads(str(arrays[INFO]))
-            if info["data_sha256"] != meta.sha256:
-                return []
-            return [
-                Fitted(name, found["setting"], found["validation"], arrays[name])
-                for name, found in info["baselines"].items()
-            ]
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError):
-        raise WellfitError(f"{path} is damaged: delete it and run `dvc repro baseline`") from None
+    with (report / PREDICTIONS_FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        info = json.loads(str(arrays[INFO]))
+        if info["data_sha256"] != meta.sha256:
+            return []
+        return [
+            Fitted(name, found["setting"], found["validation"], arrays[name])
+            for name, found in info["baselines"].items()
+        ]

@@ -15,10 +15,10 @@ from wellfit.data.download import NotThereError, SourceError, transfer
 from wellfit.data.raw import Entry, Package, RawFile
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import file_sha256
 from wellfit.data.unpack import most_bytes, unpack
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, replacing, write_bytes, write_json
+from wellfit.manifest import file_sha256
 
 MIRROR_VARIABLE = "WELLFIT_MIRROR"
 CACHE_VARIABLE = "WELLFIT_CACHE"

@@ -16,10 +16,11 @@ from wellfit.data.readers.images import BAD_FILES
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Split, file_sha256, save_meta, save_split, save_unlabelled
+from wellfit.data.store import Split, save_meta, save_split, save_unlabelled
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_csv
+from wellfit.manifest import file_sha256
 
 QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown

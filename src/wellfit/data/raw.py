@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.meta import Kind, Source, SplitName, Task
-from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
+from wellfit.manifest import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,7 +6,6 @@ val and test, ``weight_<split>.npy`` where rows have weights, ``fold_train.npy``
 them with its sha256. Whatever is read back is checked first.
 """
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from pydantic import ValidationError
 from wellfit.data.meta import Meta, SplitName
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
+from wellfit.manifest import file_sha256
 
 META_FILE = "meta.json"
 _ANEW = "`dvc repro --force preprocess` makes it anew"
@@ -155,12 +155,6 @@ def save_array(path: Path, array: NDArray[Any]) -> str:
 def save_meta(folder: Path, meta: Meta) -> None:
     """Writes ``meta.json`` into a folder."""
     write_text(folder / META_FILE, meta.to_json())
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(name: SplitName) -> dict[str, str]:

@@ -1,11 +1,9 @@
 """The models whose mean was delivered."""
 
-from pathlib import Path
 from typing import Any
 
-from wellfit.files import read_json
 from wellfit.report.content import Share, Table, number
-from wellfit.report.records import Evaluated, read_csv
+from wellfit.report.records import Evaluated, Training
 
 
 def model_in_words(run: Evaluated) -> str:
@@ -14,17 +12,17 @@ def model_in_words(run: Evaluated) -> str:
     return f"{name}, mean of {len(run.ensemble)}" if len(run.ensemble) > 1 else name
 
 
-def ensemble(run: Evaluated, report: Path) -> dict[str, Any] | None:
+def ensemble(run: Evaluated, trained: Training | None) -> dict[str, Any] | None:
     """What ``train`` says of the ensemble it selected; None where there was nothing to select from.
 
     Args:
         run: what was evaluated.
-        report: ``reports/train``.
+        trained: the records of its training.
     """
-    rows = read_csv(report / "ensemble.csv")
-    losses = read_json(report / "metrics.json") if (report / "metrics.json").is_file() else {}
-    is_of_another_run = run.ensemble and run.ensemble.keys() != {row["model"] for row in rows}
-    if not rows or "ensemble/cross_fitted" not in losses or is_of_another_run:
+    if trained is None or not trained.members:
+        return None
+    rows, losses = trained.members, trained.losses
+    if run.ensemble and run.ensemble.keys() != {row["model"] for row in rows}:  # of another run
         return None
     mean, honest, single = (
         number(losses[f"ensemble/{name}"]) for name in ("val_loss", "cross_fitted", "best_cross_fitted")

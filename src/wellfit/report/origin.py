@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from wellfit.data.store import file_sha256
+from wellfit.manifest import file_sha256
 from wellfit.provenance import changed_files, experiment, git_commit, versions
 from wellfit.report.content import MISSING, Table
 from wellfit.report.records import Evaluated, Tuning

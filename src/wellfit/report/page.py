@@ -14,25 +14,23 @@ from wellfit.report import decision, origin, sections
 from wellfit.report.baselines import baselines
 from wellfit.report.content import cell, is_number
 from wellfit.report.ensemble import ensemble
-from wellfit.report.records import Evaluated, read_training, read_tuning
+from wellfit.report.records import Evaluated, Records
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(page: Path, run: Evaluated, reports: Path) -> None:
+def write_page(page: Path, run: Evaluated, records: Records) -> None:
     """Writes the page; the same run gives the same bytes.
 
     Args:
         page: the file to make or replace.
         run: what ``evaluate`` has found.
-        reports: has ``train/`` and ``tune/``. What of them is missing, or of another run, is left out, and the page
-            says so.
+        records: of other stages. What is missing is left out, and the page says so.
 
     Raises:
         WellfitError: a file of the data is missing or damaged.
     """
-    trained = read_training(reports / "train", run.checkpoint)
-    tuned = read_tuning(reports / "tune")
+    trained, tuned = records
     content = {
         "name": run.meta.title,
         "headline": sections.headline(run),
@@ -40,7 +38,7 @@ def write_page(page: Path, run: Evaluated, reports: Path) -> None:
         "results": sections.results(run),
         "baselines": baselines(run),
         "decisions": decision.section(run.decided, run.metrics, run.meta.task),
-        "ensemble": ensemble(run, reports / "train"),
+        "ensemble": ensemble(run, trained),
         "explained": run.explained,
         "training": sections.training(run, trained),
         "tuning": sections.tuning(run, tuned),

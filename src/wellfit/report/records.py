@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from wellfit.baselines.comparison import Compared
 from wellfit.data.meta import Meta
 from wellfit.data.store import Split
 from wellfit.files import read_json
+from wellfit.manifest import check_manifest
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
 from wellfit.report.content import Chart
@@ -21,6 +21,8 @@ from wellfit.report.decision import Decided
 from wellfit.report.explain import Explained
 from wellfit.settings.params import Params, flatten
 from wellfit.training.checkpoint import Checkpoint
+from wellfit.training.record import REPORT_FILES as TRAIN_FILES
+from wellfit.tuning.best import FILES as TUNE_FILES
 from wellfit.tuning.best import TRIAL_COLUMNS
 from wellfit.tuning.report import Repeats, Row
 
@@ -77,14 +79,19 @@ class Training(NamedTuple):
     Attributes:
         history: each metric, after each epoch.
         best_epoch: whose weights were kept, from 1.
-        warnings: kind and text of each finding of ``verdict.json``; None where there is no such file.
-        summary: the network layer by layer; empty where it is not there.
+        warnings: kind and text of each finding of ``verdict.json``.
+        summary: the network layer by layer.
+        members: of the ensemble that was selected: a line of ``ensemble.csv`` for each; none where there was nothing to
+            select from.
+        losses: of ``metrics.json``.
     """
 
     history: Mapping[str, Sequence[float]]
     best_epoch: int
-    warnings: list[tuple[str, str]] | None
+    warnings: list[tuple[str, str]]
     summary: str
+    members: list[dict[str, str]]
+    losses: Mapping[str, float | None]
 
     @property
     def epochs(self) -> int:
@@ -110,31 +117,57 @@ class Tuning(NamedTuple):
     repeats: Repeats
 
 
+class Records(NamedTuple):
+    """What ``train`` and ``tune`` have left; None where the stage was not run, or left it of another run."""
+
+    training: Training | None
+    tuning: Tuning | None
+
+
+def read_records(reports: Path, checkpoint: Checkpoint) -> Records:
+    """Reads what the page shows of other stages.
+
+    Args:
+        reports: has ``train/`` and ``tune/``.
+        checkpoint: that is evaluated.
+
+    Raises:
+        WellfitError: a file is missing, or is not what the stage wrote.
+    """
+    return Records(read_training(reports / "train", checkpoint), read_tuning(reports / "tune"))
+
+
 def read_training(folder: Path, checkpoint: Checkpoint) -> Training | None:
-    """The records of the training that made a checkpoint; None where they are not there, or of another training."""
-    rows = read_csv(folder / "history.csv")
+    """The records of the training that made a checkpoint; None where they are not there, or of another training.
+
+    Raises:
+        WellfitError: a file is missing, or is not what ``train`` wrote.
+    """
+    if not check_manifest(folder, "train", TRAIN_FILES):
+        return None
+    rows = _read_csv(folder / "history.csv")
     epoch = int(checkpoint.info["epoch"])
-    if not rows or len(rows) < epoch:
+    if len(rows) < epoch:
         return None
     history = {name: [float(row[name] or "nan") for row in rows] for name in rows[0]}
     kept = checkpoint.info["metrics"]
     if any(name not in history or history[name][epoch - 1] != value for name, value in kept.items()):
         return None
-    verdict, summary = folder / "verdict.json", folder / "summary.txt"
-    warnings = None
-    if verdict.is_file():
-        warnings = [(str(found["kind"]), str(found["text"])) for found in read_json(verdict)["warnings"]]
-    text = summary.read_text(encoding="utf-8") if summary.is_file() else ""
-    return Training(history, epoch, warnings, text)
+    warnings = [(found["kind"], found["text"]) for found in read_json(folder / "verdict.json")["warnings"]]
+    summary = (folder / "summary.txt").read_text(encoding="utf-8")
+    members, losses = _read_csv(folder / "ensemble.csv"), read_json(folder / "metrics.json")
+    return Training(history, epoch, warnings, summary, members, losses)
 
 
 def read_tuning(folder: Path) -> Tuning | None:
-    """What a study has left; None where ``tune`` was not run."""
-    try:
-        best = YAML(typ="safe", pure=True).load(folder / "best_params.yaml")
-        chosen, sha256 = flatten(best["params"]), best["data_sha256"]
-    except (OSError, YAMLError, KeyError, TypeError, AttributeError):
+    """What a study has left; None where ``tune`` was not run.
+
+    Raises:
+        WellfitError: a file is missing, or is not what ``tune`` wrote.
+    """
+    if not check_manifest(folder, "tune", TUNE_FILES):
         return None
+    best = YAML(typ="safe", pure=True).load(folder / "best_params.yaml")
     trials = [
         Row(
             int(row["trial"]),
@@ -144,19 +177,16 @@ def read_tuning(folder: Path) -> Tuning | None:
             float(row["value"]) if row["value"] else None,
             {key: _value(text) for key, text in row.items() if key not in TRIAL_COLUMNS},
         )
-        for row in read_csv(folder / "trials.csv")
+        for row in _read_csv(folder / "trials.csv")
     ]
-    importance = {row["key"]: float(row["share"]) for row in read_csv(folder / "importance.csv")}
+    importance = {row["key"]: float(row["share"]) for row in _read_csv(folder / "importance.csv")}
     repeats: dict[int, dict[int, float]] = {}
-    for row in read_csv(folder / "repeats.csv"):
+    for row in _read_csv(folder / "repeats.csv"):
         repeats.setdefault(int(row["trial"]), {})[int(row["seed"])] = float(row["score"])
-    return Tuning(trials, chosen, sha256, importance, repeats)
+    return Tuning(trials, flatten(best["params"]), best["data_sha256"], importance, repeats)
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a table; none where there is no file."""
-    if not path.is_file():
-        return []
+def _read_csv(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

@@ -256,10 +256,8 @@ def cards(run: Evaluated, trained: Training | None) -> list[tuple[str, str, str]
         value, interval, *rate = _with_rate(run, name)
         found.append((f"test {score_name(name)}", value, "; constant ".join([interval, *rate])))
     if trained is not None:
-        verdict = MISSING
-        if trained.warnings is not None:
-            count = len(trained.warnings)
-            verdict = f"{count or 'no'} warning{'s' * (count > 1)}"
+        count = len(trained.warnings)
+        verdict = f"{count or 'no'} warning{'s' * (count > 1)}"
         found.append(("training", verdict, f"epoch {trained.best_epoch} of {trained.epochs} kept"))
     return found
 

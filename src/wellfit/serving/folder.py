@@ -7,7 +7,6 @@ read.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -20,9 +19,9 @@ import wellfit
 from wellfit.data.meta import Meta
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_text
+from wellfit.manifest import file_sha256, sealed, unsealed
 from wellfit.metrics.decision import Decision
 from wellfit.models import MODELS
 from wellfit.serving.model import TrainedModel
@@ -117,7 +116,7 @@ def save_model(
             profile=profile,
             files=files,
         )
-        write_text(new / DESCRIPTION, _sealed(description))
+        write_text(new / DESCRIPTION, sealed(description.model_dump(mode="json")))
 
 
 def load_model_folder(folder: Path) -> Predictor:
@@ -149,31 +148,14 @@ def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:
     return "\n".join(sorted(pins)) + "\n"
 
 
-def _sealed(description: Description) -> str:
-    """The text of ``model.json``, whose last line is the sha256 of the others."""
-    text = _text(description)
-    return f'{text[:-2]},\n "sha256": "{_digest(text)}"\n}}\n'
-
-
-def _text(description: Description) -> str:
-    return json.dumps(description.model_dump(mode="json"), sort_keys=True, indent=1, ensure_ascii=False)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def _read(path: Path) -> Description:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        sha256 = content.pop("sha256")
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
         if content.get("format") != 1:
             raise WellfitError(f"{path} is of another version ({content['wellfit']}): use that one to read it")
-        description = Description.model_validate_json(json.dumps(content))
+        return Description.model_validate_json(json.dumps(unsealed(text)))
     except (FileNotFoundError, NotADirectoryError):
         raise WellfitError(f"{path.parent} holds no model: {path.name} not found; `dvc repro` makes it") from None
     except (ValueError, KeyError, AttributeError, TypeError, ValidationError):
         raise WellfitError(f"{path} is damaged: get the folder anew, or make it with `dvc repro`") from None
-    if _digest(_text(description)) != sha256:
-        raise WellfitError(f"{path} is damaged (its sha256 does not fit its content): get it anew")
-    return description

@@ -43,7 +43,7 @@ from wellfit.report.decision import Decided, charts_of, coverage_in_words
 from wellfit.report.explain import Explained, explained
 from wellfit.report.leakage import leakage
 from wellfit.report.page import write_page
-from wellfit.report.records import Evaluated
+from wellfit.report.records import Evaluated, read_records
 from wellfit.serving.ensemble import candidates_of, model_of_fold
 from wellfit.serving.folder import describe_reading, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
@@ -78,6 +78,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     check_prepared(params.data, meta, data_folder)
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     delivered = load_model(models, meta)
+    records = read_records(reports, delivered.checkpoint)
+    fitted = load_baselines(reports / "baseline", meta)
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
     model = delivered.model
 
@@ -88,7 +90,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     held = hold(decision, predictions, outputs, meta)
 
     metrics = _score(predictions, test, meta, params.evaluate, decision.threshold)
-    compared = compare(predictions, load_baselines(reports / "baseline", meta), test, meta, params.evaluate)
+    compared = compare(predictions, fitted, test, meta, params.evaluate)
     _print(metrics, compared, decision, held.coverage, meta)
     metrics |= other_scores(decision, outputs, meta, params.evaluate.calibration_bins)
     metrics |= held.metrics(decision.coverage)
@@ -129,7 +131,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     )
     write_json(report / "metrics.json", run.all_metrics)
     write_json(report / "scores.json", {name: score for name, score in metrics.items() if name in SCORES})
-    write_page(page, run, reports)
+    write_page(page, run, records)
     members = delivered.members or [delivered.checkpoint]
     predicted = decision.predicted(decision.predictions(val.outputs, meta))
     profile = fit_profile(meta, trained_on.x, predicted)

@@ -6,9 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
 from wellfit.files import is_stream, named_file
+from wellfit.manifest import file_sha256
 from wellfit.serving.export import FORMATS, export_model
 from wellfit.serving.folder import DESCRIPTION, load_model_folder
 

@@ -12,6 +12,7 @@ from wellfit.charts.style import save
 from wellfit.charts.training import layer_statistics, learning_curves, learning_rate
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, write_csv, write_json, write_text, write_yaml
+from wellfit.manifest import write_manifest
 from wellfit.models.summary import summarize
 from wellfit.progress import Progress
 from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
@@ -23,7 +24,7 @@ from wellfit.training.checkpoint import save_checkpoint
 from wellfit.training.constant import constant_loss
 from wellfit.training.curves import Classes, Constant
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
-from wellfit.training.record import TIMING, best_metrics, resolved_config
+from wellfit.training.record import REPORT_FILES, TIMING, best_metrics, resolved_config
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
 from wellfit.tuning.best import apply_best
@@ -172,6 +173,7 @@ def _write_report(
         for name, statistics in layers.items()
     )
     write_csv(report / "layers.csv", ["epoch", "layer", *STATISTICS], rows)
+    write_manifest(report, REPORT_FILES)
 
     plots = report / "plots"
     columns = {name: [epoch[name] for epoch in history] for name in best}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 # Kept out of reports, which are the same bytes in every run, and of trials, whose pack they are of.
 TIMING = ("seconds", "samples_per_second")
 SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
+REPORT_FILES = ("history.csv", "verdict.json", "summary.txt", "ensemble.csv", "metrics.json")  # that evaluate reads
 HISTORY, CHECKPOINT = "history.jsonl", "best.safetensors"
 NO_CHECKPOINTS = b"no checkpoints\n"  # a file of several that holds none: DVC warns of an empty one
 

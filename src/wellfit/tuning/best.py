@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_csv, write_yaml
+from wellfit.manifest import check_manifest, write_manifest
 from wellfit.settings.params import Params, flatten
 from wellfit.training.record import NO_CHECKPOINTS
 from wellfit.tuning.space import shown
 
+FILES = ("best_params.yaml", "trials.csv", "importance.csv", "repeats.csv")  # that later stages read
 CANDIDATES_FILE = "candidates.safetensors"  # in the folder of models: what an ensemble may be selected from
 TRIAL_COLUMNS = ("trial", "state", "epochs", "best_epoch", "value", "best_so_far")
 IMPORTANCE_COLUMNS = ("key", "share")
@@ -42,6 +43,7 @@ def write_no_tuning(report: Path, models: Path) -> None:
     write_csv(report / "trials.csv", TRIAL_COLUMNS, [])
     write_csv(report / "importance.csv", IMPORTANCE_COLUMNS, [])
     write_csv(report / "repeats.csv", REPEAT_COLUMNS, [])
+    write_manifest(report, FILES)
     # DVC warns of a folder of plots that is empty.
     from wellfit.charts.style import save
     from wellfit.charts.tuning import no_tuning
@@ -53,20 +55,18 @@ def apply_best(params: Params, path: Path, meta: Meta) -> Params:
     """The params with what tuning chose for the keys of ``tune.space``, and a line that says so.
 
     Raises:
-        WellfitError: tuning is enabled but was not run, or was run on other data.
+        WellfitError: tuning is enabled but was not run, or was run on other data, or its outcome was changed since.
     """
     searched = params.tune.searched if params.tune.enabled else {}
     if not searched:
         return params
     way_out = "run `dvc repro tune`, or use --set tune.enabled=false"
-    try:
-        best = YAML(typ="safe", pure=True).load(path)
-        tuned_on, values = best["data_sha256"], flatten(best["params"])
-    except FileNotFoundError:
-        raise WellfitError(f"{path} not found, though tune.enabled is true: {way_out}") from None
-    except (YAMLError, ValueError, KeyError, TypeError, AttributeError):
-        raise WellfitError(f"{path} is not as tune wrote it: {way_out}") from None
-    if tuned_on != meta.sha256:
+    own = ", or set values of your own in params.yaml and tune.enabled to false"
+    if not check_manifest(path.parent, "tune", [path.name], own):
+        raise WellfitError(f"{path} not found, though tune.enabled is true: {way_out}")
+    best = YAML(typ="safe", pure=True).load(path)
+    values = flatten(best["params"])
+    if best["data_sha256"] != meta.sha256:
         raise WellfitError(f"{path} was tuned on other data than {meta.name} as it is now: {way_out}")
     if strange := sorted(set(values) - set(params.flat())):
         raise WellfitError(f"{path}: {strange[0]} is not a key of params.yaml: {way_out}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
+from wellfit.manifest import write_manifest
 from wellfit.metrics.intervals import mean_interval
 from wellfit.settings.params import Params
-from wellfit.tuning.best import IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
+from wellfit.tuning.best import FILES, IMPORTANCE_COLUMNS, REPEAT_COLUMNS, TRIAL_COLUMNS, write_best
 from wellfit.tuning.record import TrialRecord
 from wellfit.tuning.space import Interval, shown
 
@@ -87,7 +88,7 @@ def write_report(
     *,
     higher_is_better: bool,
 ) -> tuple[dict[str, float], Row]:
-    """Writes ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv`` and the pictures.
+    """Writes ``best_params.yaml``, ``trials.csv``, ``importance.csv``, ``repeats.csv``, the pictures and a manifest.
 
     Args:
         folder: ``reports/tune``.
@@ -119,6 +120,7 @@ def write_report(
     what = f"best of {len(rows)} trials: trial {best.number}, {monitor} {best.value:.6g}"
     values = {key: best.values[key] for key in keys}
     write_best(folder / "best_params.yaml", values, data_sha256, what)
+    write_manifest(folder, FILES)
     print(what + ": " + ", ".join(f"{key} {shown(value)}" for key, value in values.items()), flush=True)
     return summary, best
 

@@ -13,8 +13,8 @@ from wellfit.data.catalog import CATALOG
 from wellfit.data.prepare import read_raw
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.settings import DataConfig
-from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
+from wellfit.manifest import file_sha256
 
 Config = Callable[..., DataConfig]
 LOADERS = {

@@ -19,9 +19,9 @@ from wellfit.data.readers.class_folders import list_images
 from wellfit.data.readers.image_files import ImageFiles, images_below, shown
 from wellfit.data.readers.image_labels import find_label_file, list_labelled
 from wellfit.data.readers.pixels import ImageError, Note, Picture, decode, is_grey
-from wellfit.data.store import file_sha256
 from wellfit.errors import BadFilesError, WellfitError
 from wellfit.machine import core_count
+from wellfit.manifest import file_sha256
 from wellfit.progress import Progress
 
 if TYPE_CHECKING:

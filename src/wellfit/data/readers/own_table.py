@@ -21,8 +21,8 @@ from wellfit.data.readers.numerals import Decimal, find_spelling, spelled
 from wellfit.data.readers.row_labels import without_row_labels
 from wellfit.data.readers.tables import find_files, read_table
 from wellfit.data.readers.target import read_target
-from wellfit.data.store import file_sha256
 from wellfit.errors import WellfitError
+from wellfit.manifest import file_sha256
 
 if TYPE_CHECKING:
     import pandas as pd
