@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +17,15 @@ from wellfit import tracking
 from wellfit.data.prepare import prepare
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
+from wellfit.serving.model import CHECKPOINT_FILE, CONFIG_FILE, ENSEMBLE_FILE, training_run, write_run
 from wellfit.settings.params import load_params
 from wellfit.stages.baseline import baseline
 from wellfit.stages.evaluate import evaluate
 from wellfit.stages.train import train
+from wellfit.training.checkpoint import load_checkpoint, save_checkpoint, save_checkpoints
 
 from ..conftest import PLAIN, working_in
-from ..damage import flip_digit
+from ..damage import DAMAGES, Damage, flip_digit
 
 FIFTHS = ("lowest", "second", "middle", "fourth", "highest")
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -44,6 +47,7 @@ SCORES = {
     ],
     "diabetes": ["rmse", "mae", "r2", "msle"],
 }
+FILES = (CHECKPOINT_FILE, ENSEMBLE_FILE, CONFIG_FILE)
 COVERAGE = ["coverage/asked", "coverage/held", "coverage/held_low", "coverage/held_high", "coverage/mean_size"]
 
 
@@ -176,8 +180,8 @@ def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
     how: str, project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
 ) -> None:
     take("moons")
-    run_id = "0" * 32 if how == "is elsewhere" else json.loads((project / "models/run.json").read_text())["run_id"]
-    (project / "models/run.json").write_text(json.dumps({"run_id": run_id}))
+    run_id = "0" * 32 if how == "is elsewhere" else training_run(project / "models")
+    write_run(project / "models", run_id, FILES)
     if how == "was deleted":
         MlflowClient(tracking.store_uri()).delete_run(run_id)
     metrics = run(prepared, "moons")
@@ -210,6 +214,35 @@ def test_a_damaged_checkpoint_is_refused(project: Path, prepared: Path, take: Ta
     checkpoint.write_bytes(data)
     with pytest.raises(WellfitError, match=r"best\.safetensors is damaged"):
         run(prepared, "moons")
+    assert not (project / "reports/evaluate").exists()
+
+
+def test_weights_of_another_run_are_refused(project: Path, prepared: Path, take: Take) -> None:
+    """A training that was killed while it wrote, or a file put there by hand: its scores would go to the wrong run."""
+    take("moons")
+    shutil.rmtree(project / "reports/evaluate")
+    trained_by = training_run(project / "models")
+    whole = {name: (project / "models" / name).read_bytes() for name in (*FILES, "run.json")}
+    weights = load_checkpoint(project / "models/best.safetensors")
+    save_checkpoint(project / "other", weights.weights, weights.info | {"epoch": 1})
+    save_checkpoints(project / "others", [weights._replace(info=weights.info | {"share": 1.0, "source": "other"})])
+    wrote = "models/{} is not what the run of models/run.json wrote (its sha256 differs): run `dvc repro train`"
+    of_run, gone = "models/run.json is not what train wrote (its sha256 differs): run `dvc repro train`", "not found"
+    old = json.dumps({"run_id": trained_by}).encode()  # of before it had any sha256
+    cases: list[tuple[str, Damage, str]] = [
+        ("best.safetensors", lambda path: path.write_bytes((project / "other").read_bytes()), wrote),
+        ("ensemble.safetensors", lambda path: path.write_bytes((project / "others").read_bytes()), wrote),
+        ("config.yaml", flip_digit, wrote),
+        ("config.yaml", Path.unlink, wrote),
+        ("run.json", lambda path: path.write_bytes(old), of_run),
+        *(("run.json", damage, gone if name == "gone" else of_run) for name, damage in DAMAGES.items()),
+    ]
+    for name, damage, message in cases:
+        for file, content in whole.items():
+            (project / "models" / file).write_bytes(content)
+        damage(project / "models" / name)
+        with pytest.raises(WellfitError, match=re.escape(message.format(name))):
+            run(prepared, "moons")
     assert not (project / "reports/evaluate").exists()
 
 

@@ -9,8 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 from wellfit import tracking
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
-from wellfit.files import read_json, write_json
 from wellfit.metrics.decision import Decision
+from wellfit.serving.model import training_run, write_run
 from wellfit.serving.rows import example_rows
 from wellfit.settings.params import Params
 from wellfit.stages.register import register
@@ -32,7 +32,7 @@ def evaluated(project: Path, decision: Decision, *settings: str) -> Params:
     test = load_split(project / "processed" / meta.name, meta, "test")
     with tracking.start_run("train", f"train {meta.title} mlp", meta) as run:
         tracking.log_model(run, folder, meta, example_rows(params.data, meta, test), has_coverage=False)
-    write_json(project / "models" / "run.json", {"run_id": run.id})
+    write_run(project / "models", run.id, [])
     return params
 
 
@@ -120,14 +120,14 @@ def test_a_model_whose_run_was_deleted_is_found_where_evaluate_logged_it_anew(
 ) -> None:
     csv_file(project / "own.csv")
     params = evaluated(project, GOOD)
-    trained_by = read_json(project / "models" / "run.json")["run_id"]
+    trained_by = training_run(project / "models")
     open_client().delete_run(trained_by)
     with pytest.raises(WellfitError, match="run `dvc repro --force evaluate`"):
         release(project, params)
     evaluated(project, GOOD)
-    again = read_json(project / "models" / "run.json")["run_id"]
+    again = training_run(project / "models")
     open_client().set_tag(again, tracking.TRAINED_BY, trained_by)
-    write_json(project / "models" / "run.json", {"run_id": trained_by})
+    write_run(project / "models", trained_by, [])
     release(project, params)
     assert version("champion").run_id == again
     with pytest.raises(WellfitError, match="version 1 of wellfit-own is this model already"):
@@ -137,11 +137,11 @@ def test_a_model_whose_run_was_deleted_is_found_where_evaluate_logged_it_anew(
 def test_what_is_not_there_is_said_in_one_line(project: Path) -> None:
     csv_file(project / "own.csv")
     params = evaluated(project, GOOD)
-    write_json(project / "models" / "run.json", {"run_id": "0" * 32})
+    write_run(project / "models", "0" * 32, [])
     with pytest.raises(WellfitError, match=r"has no model of run 0{32}: run `dvc repro --force evaluate`"):
         release(project, params)
     leave_model(project, "data.val_fraction=0.3")
     (project / "models" / "run.json").unlink()
-    with pytest.raises(WellfitError, match=r"has no model of run \(models/run\.json is not there\)"):
+    with pytest.raises(WellfitError, match=r"run\.json not found, .* run `dvc repro train`"):
         release(project, params.replace({"data.val_fraction": 0.3}))
     assert open_client().search_registered_models() == []

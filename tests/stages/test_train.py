@@ -16,6 +16,7 @@ from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.models.predict import predict
 from wellfit.models.summary import Summary
+from wellfit.serving.model import training_run
 from wellfit.settings.params import Params, load_params
 from wellfit.stages import train as stage
 from wellfit.stages.train import train
@@ -234,6 +235,26 @@ def test_a_training_that_blows_up_fails_in_one_line(project: Path, prepared: Pat
     client = MlflowClient(tracking.store_uri())
     (failed,) = client.search_runs([client.get_experiment_by_name("wellfit").experiment_id])
     assert failed.info.status == "FAILED"
+
+
+def test_a_training_that_is_interrupted_leaves_the_last_model_whole(
+    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights are not where the last good ones are, or `evaluate` would give their scores to the finished run."""
+    run(project, prepared)
+    files = [path for folder in ("models", "reports/train") for path in (project / folder).rglob("*") if path.is_file()]
+    before = {path: path.read_bytes() for path in files}
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "choose_ensemble", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(project, prepared, "optim.lr=0.05", "model.hidden=[8]")
+    assert {path: path.read_bytes() for path in files} == before
+    assert training_run(project / "models") == trained(project).info.run_id
+    assert trained(project).info.status == "FINISHED"
 
 
 def test_a_setting_that_does_not_fit_the_data_writes_and_registers_nothing(project: Path, prepared: Path) -> None:

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from wellfit.data.meta import Meta
 from wellfit.data.target import in_own_unit
 from wellfit.errors import WellfitError
+from wellfit.files import write_text
 from wellfit.interruptions import check
+from wellfit.manifest import file_sha256, sealed, unsealed
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
@@ -24,6 +26,8 @@ from wellfit.training.loss import head_width
 
 CHECKPOINT_FILE = "best.safetensors"
 ENSEMBLE_FILE = "ensemble.safetensors"
+CONFIG_FILE = "config.yaml"
+RUN_FILE = "run.json"
 
 
 class TrainedModel:
@@ -154,3 +158,36 @@ def load_model(models: Path, meta: Meta) -> Delivered:
     for each in members:  # with folds, several of one source
         sources[each.info["source"]] = sources.get(each.info["source"], 0.0) + float(each.info["share"])
     return Delivered(TrainedModel([checkpoint], meta), ensemble, checkpoint, members, sources)
+
+
+def write_run(models: Path, run_id: str, files: Sequence[str]) -> None:
+    """Writes which run has made the files of ``models/``; they are one thing, and this is the last of it.
+
+    Args:
+        models: the folder.
+        run_id: of the MLflow run.
+        files: names of what the training has written there.
+    """
+    hashes = {name: file_sha256(models / name) for name in files}
+    write_text(models / RUN_FILE, sealed({"run_id": run_id, "files": hashes}))
+
+
+def training_run(models: Path) -> str:
+    """The id of the MLflow run that has made the files of ``models/``.
+
+    Raises:
+        WellfitError: `write_run` has not ended, or a file is not what it was then.
+    """
+    path, anew = models / RUN_FILE, "run `dvc repro train`"
+    if not path.is_file():
+        raise WellfitError(f"{path} not found, without which {models} is no whole model: {anew}")
+    try:
+        found = unsealed(path.read_text(encoding="utf-8"))
+        run_id, files = str(found["run_id"]), found["files"].items()
+    except (ValueError, KeyError):
+        raise WellfitError(f"{path} is not what train wrote (its sha256 differs): {anew}") from None
+    for name, sha256 in files:
+        file = models / name
+        if not file.is_file() or file_sha256(file) != sha256:
+            raise WellfitError(f"{file} is not what the run of {path} wrote (its sha256 differs): {anew}")
+    return run_id

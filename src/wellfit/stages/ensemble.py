@@ -8,23 +8,21 @@ from wellfit.data.store import Split, load_folds
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
 from wellfit.serving.ensemble import candidates_of, model_of_fold, select_ensemble, shared
-from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
-from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints, save_checkpoints
+from wellfit.training.checkpoint import Checkpoint, load_checkpoints
 from wellfit.training.cores import Cores
 from wellfit.training.finish import finish
 from wellfit.training.setup import TrainingData
 from wellfit.training.size import choose_size, processes_for, sizes_up_to
-from wellfit.tuning.best import CANDIDATES_FILE
 
 FINAL = "the final model"
 
 
 def choose_ensemble(
-    params: Params, data: TrainingData, data_folder: Path, models: Path, report: Path
-) -> dict[str, float]:
-    """Writes the ensemble where its mean is better than a single model; what it came to, as metrics.
+    params: Params, data: TrainingData, data_folder: Path, final: Checkpoint, of_study: Path, report: Path
+) -> tuple[list[Checkpoint], dict[str, float]]:
+    """Chooses the ensemble where its mean is better than a single model; what it came to, as metrics.
 
     Both are judged by rows that chose neither: the loss of the final model on validation rows, by which it was tuned,
     is too good to compare with.
@@ -38,19 +36,23 @@ def choose_ensemble(
         params: the configuration of the final model.
         data: what it was trained on.
         data_folder: ``data/processed/<name>``.
-        models: has the final model, and what ``tune`` left; gets ``ensemble.safetensors``.
+        final: the final model.
+        of_study: ``candidates.safetensors``, what ``tune`` left.
         report: gets ``ensemble.csv``, and ``validation.csv``: what the chosen model predicts for the validation rows,
             with folds what those models predict that were not trained on the row.
+
+    Returns:
+        The models of the ensemble, none where the final model is delivered alone; and the metrics.
 
     Raises:
         WellfitError: a candidate is missing, damaged, or was trained on other data, or a fold blew up.
     """
     size, meta, folds = params.train.ensemble, data.meta, load_folds(data_folder, data.meta)
-    candidates = _final_models(params, data, load_checkpoint(models / CHECKPOINT_FILE))
+    candidates = _final_models(params, data, final)
     if size and params.tune.enabled and params.tune.searched:
         configs = [each[0].info["config"] for each in candidates]
-        of_study = candidates_of(load_checkpoints(models / CANDIDATES_FILE, "tune"))
-        candidates += [each for each in of_study if each[0].info["config"] not in configs]
+        tuned = candidates_of(load_checkpoints(of_study, "tune"))
+        candidates += [each for each in tuned if each[0].info["config"] not in configs]
     chosen = [shared(candidates[0], 1.0)]
     metrics: dict[str, float] = {}
     table: list[list[Any]] = []
@@ -76,11 +78,9 @@ def choose_ensemble(
             + ("the mean is kept" if is_better else "the final model alone is kept")
             + (f"; each is the mean of {data.n_folds} folds" if data.folds else "")
         )
-    delivered = [model for each in chosen for model in each] if is_better or data.folds else []
-    save_checkpoints(models / ENSEMBLE_FILE, delivered)
     write_csv(report / "ensemble.csv", ["model", "share", "val_loss"], table)
     _write_validation(report / "validation.csv", chosen, folds, data)
-    return metrics
+    return [model for each in chosen for model in each] if is_better or data.folds else [], metrics
 
 
 def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list[list[Checkpoint]]:

@@ -29,7 +29,7 @@ from wellfit.data.meta import Meta
 from wellfit.data.settings import check_prepared
 from wellfit.data.store import Split, load_folds, load_meta, load_split, load_unlabelled
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
-from wellfit.files import read_json, write_csv, write_json
+from wellfit.files import write_csv, write_json
 from wellfit.metrics.conformal import Coverage
 from wellfit.metrics.decision import Decision, Held, Outputs, decide, hold, other_scores
 from wellfit.metrics.intervals import EvaluateConfig, bootstrap_intervals
@@ -46,7 +46,7 @@ from wellfit.report.page import write_page
 from wellfit.report.records import Evaluated, read_records
 from wellfit.serving.ensemble import candidates_of, model_of_fold
 from wellfit.serving.folder import describe_reading, save_model
-from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model
+from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model, training_run
 from wellfit.serving.profile import fit_profile
 from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
@@ -64,20 +64,20 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     Args:
         params: the configuration.
         data_folder: ``data/processed/<name>``.
-        models: has ``best.safetensors`` and ``run.json``; gets ``<name>/``, the model that takes new rows.
+        models: has what ``train`` has written; gets ``<name>/``, the model that takes new rows.
         reports: has ``train/``, ``tune/`` and ``baseline/``, which are shown where they are there. Gets
             ``report.html``, and in ``evaluate/`` ``metrics.json``, ``scores.json`` (what `dvc metrics diff` compares),
             ``decision.json``, ``predictions.csv``, ``confusion.csv``, ``per_class.csv``, ``coverage.csv``,
             ``unlabelled.csv``, ``importance.csv``, ``contributions.csv`` and ``plots/``.
 
     Raises:
-        WellfitError: missing or damaged files, or a model that was trained on other data.
+        WellfitError: missing or damaged files, files of several trainings, or a model that was trained on other data.
     """
     report, page = reports / "evaluate", reports / "report.html"
     meta = load_meta(data_folder)
     check_prepared(params.data, meta, data_folder)
     params.check_data(meta.kind, meta.task, len(meta.class_names))
-    delivered = load_model(models, meta)
+    delivered, run_id = load_model(models, meta), training_run(models)
     records = read_records(reports, delivered.checkpoint)
     fitted = load_baselines(reports / "baseline", meta)
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
@@ -137,7 +137,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     profile = fit_profile(meta, trained_on.x, predicted)
     save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), profile, card(run))
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
-    _publish(models, run, report, page)
+    _publish(run_id, models, run, report, page)
 
 
 def _outputs(model: TrainedModel, split: Split) -> Outputs:
@@ -276,11 +276,9 @@ def _explain(
     return section
 
 
-def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
+def _publish(run_id: str, models: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
     """Adds the test scores and the model to the run that trained it; without it, to a run of their own."""
-    meta, run_file = evaluated.meta, models / "run.json"
-    run_id = read_json(run_file)["run_id"] if run_file.is_file() else None
-    run = tracking.reopen_run(run_id) if run_id else None
+    meta, run = evaluated.meta, tracking.reopen_run(run_id)
     if run:
         _add(run, evaluated, report, page, models)
     else:
@@ -288,7 +286,7 @@ def _publish(models: Path, evaluated: Evaluated, report: Path, page: Path) -> No
         print(f"the run that trained the model ({run_id}) {missing}: logging to a new one")
     if not run or tracking.project_run():
         with tracking.start_run("evaluate", f"evaluate {meta.title}", meta) as own:
-            if run_id and not run:
+            if not run:
                 own.tag(tracking.TRAINED_BY, run_id)
             _add(own, evaluated, report, page, models)
 

@@ -15,9 +15,9 @@ from wellfit.data.prepare import read_raw
 from wellfit.data.split import assign_rows
 from wellfit.data.store import Split, load_meta, load_split
 from wellfit.errors import WellfitError
-from wellfit.files import read_json
 from wellfit.metrics.scores import FloatArray
 from wellfit.serving.folder import load_model_folder
+from wellfit.serving.model import training_run
 from wellfit.serving.predictor import Predictions, Predictor
 from wellfit.settings.params import Params
 
@@ -47,20 +47,18 @@ def register(params: Params, data: Path, models: Path, *, force: bool = False) -
         force: whether it becomes the champion in any case.
 
     Raises:
-        WellfitError: there is no model, or it is of other data, or its run is not in MLflow.
+        WellfitError: there is no model, or it is of other data or several trainings, or its run is not in MLflow.
     """
     meta = load_meta(data / "processed" / params.data.name)
     folder = models / meta.name
     model = load_model_folder(folder)
     if model.meta.sha256 != meta.sha256:
         raise WellfitError(f"{folder} was trained on other data than {data / 'processed' / meta.name}: run `dvc repro`")
-    run_id = read_json(models / "run.json")["run_id"] if (models / "run.json").is_file() else ""
-    logged = tracking.logged_model(run_id) if run_id else None
+    run_id = training_run(models)
+    logged = tracking.logged_model(run_id)
     if logged is None:
-        raise WellfitError(
-            f"{tracking.shown_store_uri()} has no model of run {run_id or '(models/run.json is not there)'}: run "
-            "`dvc repro --force evaluate`"
-        )
+        store = tracking.shown_store_uri()
+        raise WellfitError(f"{store} has no model of run {run_id}: run `dvc repro --force evaluate`")
     name = f"wellfit-{meta.title}"
     champion = tracking.champion_of(name)
     verdict = Verdict("the first version", is_worse=False)

@@ -15,27 +15,37 @@ from wellfit.files import project_root, write_csv, write_json, write_text, write
 from wellfit.manifest import write_manifest
 from wellfit.models.summary import summarize
 from wellfit.progress import Progress
-from wellfit.serving.model import CHECKPOINT_FILE, ENSEMBLE_FILE
+from wellfit.serving.model import CHECKPOINT_FILE, CONFIG_FILE, ENSEMBLE_FILE, write_run
 from wellfit.settings.params import Params, flatten
 from wellfit.stages.ensemble import choose_ensemble
 from wellfit.tracking.tensorboard import event_files
 from wellfit.training.advice import advise, turnable_settings
-from wellfit.training.checkpoint import save_checkpoint
+from wellfit.training.checkpoint import Checkpoint, save_checkpoint, save_checkpoints
 from wellfit.training.constant import constant_loss
 from wellfit.training.curves import Classes, Constant
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
 from wellfit.training.record import REPORT_FILES, TIMING, best_metrics, resolved_config
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
-from wellfit.tuning.best import apply_best
+from wellfit.tuning.best import CANDIDATES_FILE, apply_best
 
 
 class Records(NamedTuple):
-    """What a training leaves: the metrics of each epoch, without timing, the layers of each, and the best epoch."""
+    """What a training leaves.
+
+    Attributes:
+        history: the metrics of each epoch, without timing.
+        layers: the statistics of each epoch.
+        best_epoch: from 1.
+        checkpoint: of the best epoch.
+        summary: of the network, as text.
+    """
 
     history: list[dict[str, float]]
     layers: list[Layers]
     best_epoch: int
+    checkpoint: Checkpoint
+    summary: str
 
     @property
     def best(self) -> dict[str, float]:
@@ -64,42 +74,38 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     training = begin([params], data, packed=False)  # before anything is written: a setting may not fit the data
     with tracking.start_run("train", f"train {data.meta.title} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")})
-        write_yaml(models / "config.yaml", config, f"What {models / 'best.safetensors'} was trained with.")
-        records = _run_epochs(training, params, data, config, models / CHECKPOINT_FILE, report, run)
+        records = _run_epochs(training, params, data, config, run)
         findings = _judge(records, params, data)
         for finding in findings:
             print(f"warning: {finding.kind}: {finding.text}")
-        ensemble = choose_ensemble(params, data, data_folder, models, report)
-        _write_report(report, records, findings, "accuracy" if data.meta.task == "classification" else "rmse", ensemble)
+        candidates = models / CANDIDATES_FILE
+        members, ensemble = choose_ensemble(params, data, data_folder, records.checkpoint, candidates, report)
+        score = "accuracy" if data.meta.task == "classification" else "rmse"
+        _write_report(report, records, findings, score, ensemble)
+        _write_models(models, records.checkpoint, members, run.id)
 
         run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch} | ensemble)
         run.tag("mlflow.note.content", _description(params, data.meta.title, records, findings))
         run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
         run.log_history()
-        for name in (CHECKPOINT_FILE, "config.yaml", *([ENSEMBLE_FILE] if ensemble else [])):
+        for name in (CHECKPOINT_FILE, CONFIG_FILE, *([ENSEMBLE_FILE] if ensemble else [])):
             run.log_file(models / name, "checkpoint")
         run.log_files(report, "train")
-        write_json(models / "run.json", {"run_id": run.id})
 
 
 def _run_epochs(
-    training: Training,
-    params: Params,
-    data: TrainingData,
-    config: dict[str, Any],
-    checkpoint: Path,
-    report: Path,
-    run: tracking.Run,
+    training: Training, params: Params, data: TrainingData, config: dict[str, Any], run: tracking.Run
 ) -> Records:
-    """Trains to the end, and keeps the checkpoint of the best epoch."""
+    """Trains to the end, and keeps the weights of the best epoch."""
     learner = training.learner
-    _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), report / "summary.txt", run)
+    summary = _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), run)
     print(f"computes in {learner.precision} on {data.train.x.device.type}")
     run.tag("wellfit.precision", learner.precision)  # what train.precision auto chose
     learner.layers = LayerStatistics(learner.model, learner.val.x, learner.inputs) if params.track.layers else None
     events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None
     history: list[dict[str, float]] = []
     layers: list[Layers] = []
+    best: dict[str, Tensor] = {}
     with Progress("train", params.train.epochs, "epoch") as progress, event_files(events_folder) as events:
         for epoch in training.epochs:
             metrics, number = epoch.of(member=0), int(epoch.number[0])
@@ -111,13 +117,7 @@ def _run_epochs(
             if events is not None:
                 events.write(number, metrics, dict(learner.model.named_parameters()))
             if epoch.improved[0]:
-                info = {
-                    "config": config,
-                    "data_sha256": data.meta.sha256,
-                    "epoch": number,
-                    "metrics": {k: v for k, v in history[-1].items() if k.startswith("val/")},
-                }
-                save_checkpoint(checkpoint, learner.weights(0), info)
+                best = learner.weights(0)
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
             progress.show(number, {name: metrics[name] for name in shown})
     if failure := training.members.failure[0]:
@@ -125,7 +125,17 @@ def _run_epochs(
         raise WellfitError(f"training blew up: {failure} (optim.lr is {params.optim.lr:g}); {advice}")
     best_epoch = int(training.members.best_epoch[0])
     print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
-    return Records(history, layers, best_epoch)
+    validated = {k: v for k, v in history[best_epoch - 1].items() if k.startswith("val/")}
+    info = {"config": config, "data_sha256": data.meta.sha256, "epoch": best_epoch, "metrics": validated}
+    return Records(history, layers, best_epoch, Checkpoint(best, info), summary)
+
+
+def _write_models(models: Path, final: Checkpoint, ensemble: list[Checkpoint], run_id: str) -> None:
+    """Writes weights, configuration and run as one thing: until its last file is there, no stage takes it for one."""
+    save_checkpoint(models / CHECKPOINT_FILE, *final)
+    save_checkpoints(models / ENSEMBLE_FILE, ensemble)
+    write_yaml(models / CONFIG_FILE, final.info["config"], f"What {models / CHECKPOINT_FILE} was trained with.")
+    write_run(models, run_id, (CHECKPOINT_FILE, ENSEMBLE_FILE, CONFIG_FILE))
 
 
 def _judge(records: Records, params: Params, data: TrainingData) -> list[Finding]:
@@ -135,7 +145,9 @@ def _judge(records: Records, params: Params, data: TrainingData) -> list[Finding
     if n_classes:
         counts = Classes(meta.class_names, meta.class_counts, torch.bincount(val.y, minlength=n_classes).tolist())
     return verdict(
-        *records,
+        records.history,
+        records.layers,
+        records.best_epoch,
         params.train.epochs,
         n_classes,
         usual_loss=params.loss.is_usual(meta.task),
@@ -163,6 +175,7 @@ def _write_report(
     report: Path, records: Records, findings: list[Finding], score: str, ensemble: Mapping[str, float]
 ) -> None:
     history, best = records.history, records.best
+    write_text(report / "summary.txt", records.summary)
     numbers = {"best_epoch": records.best_epoch, "epochs": len(history)}
     write_json(report / "metrics.json", {**numbers, **best, **ensemble})
     write_json(report / "verdict.json", {"warnings": [finding._asdict() for finding in findings]})
@@ -185,9 +198,9 @@ def _write_report(
         (plots / "layers.png").unlink(missing_ok=True)  # of a training before
 
 
-def _describe(model: nn.Module, name: str, row: Tensor, file: Path, run: tracking.Run) -> None:
-    """Says what the network is made of: on the screen, in a file, and its size in MLflow."""
+def _describe(model: nn.Module, name: str, row: Tensor, run: tracking.Run) -> str:
+    """Says what the network is made of, its size to MLflow, too; as a text for a file."""
     summary = summarize(name, model, row)
     print(summary.headline, *summary.layers, sep="\n  ")
-    write_text(file, summary.table)
     run.log_metrics({"n_parameters": summary.n_parameters})
+    return summary.table
