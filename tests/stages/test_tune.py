@@ -162,11 +162,11 @@ def test_an_interrupted_study_goes_on_as_if_it_had_not_been(
     what, times = ("should_prune", 20) if when == "in an epoch" else ("ask", 4)
     original, calls = getattr(Study, what), []
 
-    def interrupted(*args: Any) -> Any:
+    def interrupted(*args: Any, **options: Any) -> Any:
         calls.append(args)
         if len(calls) == times:
             raise KeyboardInterrupt
-        return original(*args)
+        return original(*args, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Study, what, interrupted)
@@ -292,11 +292,11 @@ def test_a_timeout_ends_the_study_with_what_there_is(
     ask = Study.ask
     asked: list[Study] = []
 
-    def late(study: Any, count: int) -> Any:
+    def late(study: Any, count: int, **options: Any) -> Any:
         asked.append(study)
         if len(asked) == 2:
             study._deadline = 0.0
-        return ask(study, count)
+        return ask(study, count, **options)
 
     monkeypatch.setattr(Study, "ask", late)
     trials = trials_of(run(project, prepared, "tune.timeout=60"))
@@ -327,27 +327,6 @@ def test_repeats_are_what_training_with_other_seeds_gives(project: Path, prepare
     assert float(rows["5"]) == pytest.approx(metrics["val/loss"], rel=1e-4)
     run(project, prepared, "train.seed=4")
     assert (report / "repeats.csv").read_text() == "trial,seed,score\n"  # nothing of the call before
-
-
-@pytest.mark.usefixtures("publisher_here")
-def test_trials_of_another_stage_are_in_the_report(
-    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two stages work on one study: each goes on until all trials are taken, and reports on all that have ended."""
-    original = Study.ask
-    nested: list[Path] = []
-
-    def ask(study: Any, count: int) -> Any:
-        trials = original(study, count)
-        if not nested and 2 in [trial.number for trial in trials]:
-            nested.append(run(project, prepared, "tune.n_trials=5", report="other"))
-        return trials
-
-    monkeypatch.setattr(Study, "ask", ask)
-    report = run(project, prepared, "tune.n_trials=6")
-    assert len(trials_of(nested[0])) == 2  # without the three that were under way
-    assert [trial["trial"] for trial in trials_of(report)] == [str(number) for number in range(6)]
-    assert [study.info.status for study in runs("tune")] == ["FINISHED"]
 
 
 # The script, as a process
@@ -390,6 +369,29 @@ def wait_for_trials(folder: Path, count: int) -> None:
     while sum(path.parent.name.isdecimal() for path in folder.glob(".wellfit/records/*/*/trials/*/trial.json")) < count:
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+@pytest.mark.usefixtures("publisher_here")
+def test_two_stages_on_one_study_report_the_same(
+    start: Callable[..., "subprocess.Popen[str]"], project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, others = Study.ask, []
+
+    def ask(study: Study, count: int, **options: Any) -> Any:
+        trials = original(study, count, **options)
+        if not others:  # the other finds the first ones taken, and waits for them
+            others.append(start("tune.n_trials=5"))
+            wait_for_trials(project, 2)
+        return trials
+
+    monkeypatch.setattr(Study, "ask", ask)
+    report = run(project, prepared, "tune.n_trials=5", report="here")
+    out, err = others[0].communicate(timeout=120)
+    assert (others[0].returncode, err) == (0, "")
+    assert "waits for 3 trials under way in other workers" in out
+    assert [trial["trial"] for trial in trials_of(report)] == [str(number) for number in range(5)]
+    assert (project / "reports/tune/trials.csv").read_bytes() == (report / "trials.csv").read_bytes()
+    assert [study.info.status for study in runs("tune")] == ["FINISHED"]
 
 
 def test_ctrl_c_ends_the_stage_in_order(

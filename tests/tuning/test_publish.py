@@ -27,6 +27,7 @@ from wellfit.tracking import EndedRun, Publisher, publication
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.finish import Finished
 from wellfit.training.record import resolved_config
+from wellfit.tuning import storage
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.publish import StudyPublication, describe_study
 from wellfit.tuning.record import TrialRecord, read_record, write_record
@@ -334,6 +335,54 @@ def test_without_its_storage_a_study_goes_on(
             engine.finish(publisher)
     assert capfd.readouterr().err.count("warning: the database is away; training goes on, the trials are kept in") == 1
     assert [run.info.status for run in runs("trial")] == ["FINISHED"] * 2
+
+
+def test_the_storage_hears_of_a_trial_when_it_is_back(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though no other trial ends: other workers may wait for this one."""
+    real, tries = storage.end_trial, []
+
+    def gone_once(*args: Any) -> bool:
+        tries.append(args)
+        if len(tries) == 1:
+            raise OSError("the database is away")
+        return real(*args)
+
+    monkeypatch.setattr(storage, "end_trial", gone_once)
+    monkeypatch.setattr("wellfit.tuning.publish.STORE_AGAIN_SECONDS", 0.1)
+    publisher = PublisherHere(MODULE)
+    engine.open(publisher)
+    publication_here = StudyPublication(publisher._messages[0]["open"])
+    publication_here.copy_next()
+    publication_here.add(engine.trial("complete"))
+    while publication_here._waiting:
+        publication_here.copy_next()
+    seconds = publication_here.seconds_to_next
+    assert seconds is not None
+    assert seconds <= 0.1
+    time.sleep(0.1)
+    publication_here.copy_next()
+    assert len(engine.study.trials) == 1
+    assert publication_here.seconds_to_next is None
+    publication_here.close("KILLED")
+
+
+def test_a_trial_that_another_worker_ended_first_is_set_aside(
+    engine: Engine, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = engine.trial("complete")
+    storage.end_trial(engine.study.saved, dataclasses.replace(engine.records[0], best=0.125, best_epoch=7))
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        publisher.add(folder)
+        engine.finish(publisher)
+    (aside,) = (engine.folder / "set_aside").iterdir()
+    assert read_record(aside) == engine.records[0]
+    assert not folder.exists()
+    said = capfd.readouterr()
+    assert said.out == f"trial 0 ended in another worker first; its record here is set aside in {aside}\n"
+    assert said.err == ""
+    assert engine.study.trials[0].user_attrs["best"] == 0.125
+    assert runs("trial") == []
 
 
 def test_a_publisher_that_dies_is_replaced(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:

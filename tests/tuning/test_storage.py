@@ -16,7 +16,7 @@ from optuna.distributions import FloatDistribution, distribution_to_json
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
-from optuna.trial import TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from wellfit.errors import WellfitError
 from wellfit.tuning.leases import Lease
@@ -104,8 +104,23 @@ def test_an_end_is_written_once(storage: str) -> None:
     saved = new_study(storage)
     assert end_trial(saved, Record())
     assert not end_trial(open_saved(storage, "study"), Record(state="failed", failure="later"))
+    assert end_trial(open_saved(storage, "study"), Record())  # told again, as after an outage
     (trial,) = saved.trials
     assert trial.state == TrialState.COMPLETE
+
+
+def test_of_two_ends_at_once_the_first_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, other = new_study(), open_saved(JOURNAL, "study")
+    add_trial = optuna.Study.add_trial
+
+    def overtaken(study: optuna.Study, trial: FrozenTrial) -> None:
+        monkeypatch.setattr(optuna.Study, "add_trial", add_trial)
+        assert end_trial(other, Record(best=0.5))
+        add_trial(study, trial)
+
+    monkeypatch.setattr(optuna.Study, "add_trial", overtaken)
+    assert not end_trial(saved, Record())
+    assert ended_trials(saved)[0].user_attrs["best"] == 0.5
 
 
 def test_an_end_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +152,7 @@ def test_trials_are_named_by_their_places_however_they_end() -> None:
 def test_what_a_lease_says_of_the_same_trial_is_kept() -> None:
     saved = new_study()
     for values, generation in (({"optim.lr": 0.25}, 4), ({"optim.lr": 0.5}, 7)):  # two workers with one place
-        lease = Lease(saved)
+        lease = Lease(saved, Path("workers"))
         lease.trials[0] = {"values": values, "generation": generation}
         lease.write()
     end_trial(saved, Record())

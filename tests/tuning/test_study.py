@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 from wellfit.tuning.identity import identity
-from wellfit.tuning.leases import Lease, trials_under_way
+from wellfit.tuning.leases import SECONDS, Lease, trials_under_way
 from wellfit.tuning.space import Interval
 from wellfit.tuning.storage import end_trial
 from wellfit.tuning.study import Study, Trial
@@ -82,6 +82,10 @@ def run_trials(study: Study, count: int) -> list[dict[str, Any]]:
         end(study, trial)
         values.append(trial.values)
     return values
+
+
+def under_way(study: Study) -> dict[int, dict[str, Any]]:
+    return trials_under_way(study.saved, study.folder / "workers")
 
 
 def values_of(study: Study) -> list[dict[str, Any]]:
@@ -321,8 +325,8 @@ def test_a_study_that_is_closed_gives_back_what_is_under_way_at_once() -> None:
         run_trials(study, 1)
         told, running = ask(study), ask(study)
         study.tell(told.number, "complete", 1.0)  # its end is not in the storage yet
-        assert set(trials_under_way(study.saved)) == {told.number, running.number}
-    assert set(trials_under_way(study.saved)) == {told.number}
+        assert set(under_way(study)) == {told.number, running.number}
+    assert set(under_way(study)) == {told.number}
     again = open_study("tune.n_trials=3")
     assert again.ask(3) == [running]
 
@@ -347,19 +351,78 @@ def test_workers_that_take_a_place_at_once_give_it_back_and_try_again(monkeypatc
 
     monkeypatch.setattr(Lease, "write", overtaken)
     assert [trial.number for trial in first.ask(2)] == [1, 2]
-    assert set(trials_under_way(first.saved, without=first._lease.key)) == {0}
+    assert set(trials_under_way(first.saved, first.folder / "workers", without=first._lease.key)) == {0}
     assert first.ask() == []
 
 
 def test_trials_of_another_machine_are_free_when_their_lease_has_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        patch.setattr("threading.Thread.start", lambda thread: None)  # it has died, and nothing renews its lease
         lost = ask(open_study("tune.n_trials=1"))
     study = open_study("tune.n_trials=1")
     assert study.ask() == []
     now = time.time()
-    monkeypatch.setattr("time.time", lambda: now + 3600)
+    monkeypatch.setattr("time.time", lambda: now + SECONDS + 1)
     assert ask(study) == lost
+
+
+def test_a_worker_waits_for_the_trials_of_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setting = "tune.n_trials=3"
+    study, other = open_study(setting), open_study(setting)
+    run_trials(study, 1)
+    ended, given_back = ask(other), ask(other)
+    assert study.ask() == []
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            end(other, ended)
+        if len(looks) == 4:
+            other.close()  # it is interrupted
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert study.ask(2, waits=True) == [given_back]
+    assert len(looks) == 4
+    assert capsys.readouterr().out == "waits for 2 trials under way in other workers\n"
+    end(study, given_back)
+    assert study.ask(waits=True) == []
+    assert len(looks) == 4
+    assert [trial.number for trial in study.trials] == [0, 1, 2]
+
+
+def test_a_worker_waits_for_the_last_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    setting = ("tune.sampler=grid", "tune.space={model: {dropout: [0.1, 0.2]}}")
+    study, other = open_study(*setting), open_study(*setting)
+    end(study, ask(study), best=0.0)
+    given_back = ask(other)
+    monkeypatch.setattr("time.sleep", lambda seconds: other.close())
+    assert study.ask(waits=True) == [given_back]
+    assert study.why_ended == ""
+
+
+def test_the_wait_for_others_ends_with_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    study, other = open_study("tune.n_trials=1", "tune.timeout=60"), open_study("tune.n_trials=1")
+    ask(other)
+    now = time.monotonic()
+    monkeypatch.setattr("time.sleep", lambda seconds: monkeypatch.setattr("time.monotonic", lambda: now + 61))
+    assert study.ask(waits=True) == []
+    assert study.why_ended == "tune.timeout 60 is over"
+
+
+def test_a_worker_that_goes_on_after_its_lease_has_run_out_is_second(tmp_path: Path) -> None:
+    slow, fast = open_study("tune.n_trials=2"), open_study("tune.n_trials=2")
+    trial = ask(slow)
+    fast._lease.trials[0] = {"values": trial.values}  # it has found the lease of the other run out
+    fast._own[0] = {"values": trial.values}
+    end(fast, trial, best=1.0)
+    end(slow, trial, best=2.0)  # as if nothing had been
+    assert ask(slow).number == 1
+    assert fast.ask() == []
+    (kept,) = slow.saved.trials
+    assert kept.value == 1.0
 
 
 def test_other_processes_trials_are_taken_in_before_each_proposal() -> None:
@@ -552,7 +615,7 @@ def test_a_trial_whose_process_was_killed_is_given_to_another(storage: str) -> N
     assert int(worker.stdout.readline()) == 1
     run_trials(study, 1)
     assert study.ask() == []  # two have ended, one is under way
-    lost = trials_under_way(study.saved)[1]["values"]
+    lost = under_way(study)[1]["values"]
     os.kill(worker.pid, signal.SIGKILL)
     worker.wait(30)
     again = ask(study)

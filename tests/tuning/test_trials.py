@@ -44,7 +44,7 @@ class Script:
         self.events: list[tuple[str, int]] = []
         self.reports: dict[int, dict[int, float]] = {}
 
-    def ask(self, count: int) -> list[Trial]:
+    def ask(self, count: int, *, waits: bool = False) -> list[Trial]:
         begun = sum(what == "ask" for what, _ in self.events)
         numbers = range(begun, min(begun + count, len(self._values)))
         self.events += [("ask", number) for number in numbers]
@@ -279,12 +279,31 @@ def test_a_trial_that_comes_after_there_was_none_is_trained(data: TrainingData) 
     study, calls = Script(rates(0.01)), iter([False])
     ask = study.ask
 
-    def late(count: int) -> list[Trial]:
+    def late(count: int, *, waits: bool = False) -> list[Trial]:
         return ask(count) if next(calls, True) else []
 
     study.ask = late  # type: ignore[method-assign]
     ended = trained(study, params_with(), data, 2)
     assert len(ended) == sum(what == "ask" for what, _ in study.events)
+
+
+def test_nothing_is_waited_for_while_others_wait_for_a_trial_of_ours(data: TrainingData) -> None:
+    bad = {"model.norm": "group", "model.groups": 3}
+    study, waited = Script([bad, *rates(0.01), bad]), []
+    ask = study.ask
+
+    def noted(count: int, *, waits: bool = False) -> list[Trial]:
+        events = [what for what, _ in study.events]
+        if waits:
+            waited.append(events.count("ask"))
+            assert events.count("ask") == events.count("tell")
+        return ask(count)
+
+    study.ask = noted  # type: ignore[method-assign]
+    ended = trained(study, params_with(), data, 1)
+    assert [each.record.number for each in ended] == [0, 1, 2]
+    assert waited[0] == 0
+    assert waited[-1] == 3
 
 
 def test_values_that_contradict_each_other_are_a_failed_trial(data: TrainingData, packs: Packs) -> None:

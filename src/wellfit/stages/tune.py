@@ -18,10 +18,9 @@ from wellfit.tuning.best import CANDIDATES_FILE
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
 from wellfit.tuning.publish import describe_study
-from wellfit.tuning.record import read_record
 from wellfit.tuning.report import Row, best_row, ranked, write_report
 from wellfit.tuning.space import unread
-from wellfit.tuning.storage import STATES, end_trial, ended_trials
+from wellfit.tuning.storage import STATES, ended_trials, store_record
 from wellfit.tuning.study import Study
 from wellfit.tuning.trials import most_processes, open_study, record_trials, shortened, sizes_of_study
 
@@ -76,8 +75,8 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
                 print(f"no more trials: {study.why_ended}", flush=True)
             if failures:
                 print(f"failed trials: {'; '.join(sorted(failures)[:3])}", flush=True)
-            # Another stage may have worked on the study as well.
-            rows |= {trial.number: _row(trial) for trial in study.trials if trial.number not in rows}
+            # Other workers may have worked on the study as well; what the storage has counts.
+            rows |= {trial.number: _row(trial) for trial in study.trials}
             best = ranked(list(rows.values()), higher_is_better=higher)
             if not best:
                 raise WellfitError(_nothing_found(params, len(rows), failures))
@@ -111,8 +110,6 @@ def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData
 def _nothing_found(params: Params, ended: int, failures: Collection[str]) -> str:
     if not ended and params.tune.timeout:
         return f"tune.timeout {params.tune.timeout:g} was over before a trial had begun ({PARAMS_FILE})"
-    if not ended:
-        return f"all {params.tune.n_trials} trials are under way in other processes; wait for them"
     return f"none of {ended} trials ended well: {'; '.join(sorted(failures)[:3])}"
 
 
@@ -151,7 +148,7 @@ def _store_what_was_left(study: Study, records: Path) -> None:
     known = ended_trials(study.saved)
     for folder in records.glob("*"):
         if folder.name.isdecimal() and int(folder.name) not in known:
-            end_trial(study.saved, read_record(folder))
+            store_record(study.saved, folder)
 
 
 def _row(trial: FrozenTrial) -> Row:

@@ -5,7 +5,8 @@ is published when the study is next opened.
 """
 
 import json
-import os
+import time
+import uuid
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = "mlflow.json"  # in the folder of a trial: its run in MLflow
 RUN = "run.json"  # in the folder of a study: its run in MLflow
+STORE_AGAIN_SECONDS = 2.0  # after which a storage that could not be reached is tried again
 STATUS = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 
 
@@ -46,10 +48,11 @@ class StudyPublication(Publication):
         super().__init__(opening)
         self._folder, self._storage = Path(opening["folder"]), str(opening["storage"])
         self._to_store: deque[Path] = deque()
+        self._store_at = 0.0  # when it is tried again
         self._left: set[Path] = set()  # by a publisher of before
         self._saved: optuna.Study | None = None
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self._folder / f"publisher-{os.getpid()}.lock")
+        self._lock = FileLock(self._folder / f"publisher-{uuid.uuid4().hex[:12]}.lock")
         with self._one_at_a_time():
             others = {path: tracking.is_held(path) for path in self._folder.glob("publisher-*.lock")}
             self._lock.acquire()
@@ -70,6 +73,20 @@ class StudyPublication(Publication):
         if folder not in self._left and not (folder / PUBLISHED).exists():  # else it had ended when this process began
             super().add(folder)
         self._store_all()
+
+    @property
+    def seconds_to_next(self) -> float | None:
+        """Until the next try to copy, or to tell the storage: other workers wait for it."""
+        to_store = [max(0.0, self._store_at - time.monotonic())] if self._to_store else []
+        to_copy = super().seconds_to_next
+        return min(to_store if to_copy is None else [*to_store, to_copy], default=None)
+
+    def copy_next(self) -> None:
+        """Does what is due."""
+        if self._to_store and time.monotonic() >= self._store_at:
+            self._store_all()
+        elif super().seconds_to_next == 0.0:
+            super().copy_next()
 
     def ended_run(self, folder: Path) -> tracking.EndedRun:
         """What MLflow is told of a trial.
@@ -157,18 +174,19 @@ class StudyPublication(Publication):
 
     def _store_all(self) -> None:
         """Tells the storage of every trial that it has not heard of."""
-        from wellfit.tuning.storage import end_trial, open_saved
+        from wellfit.tuning.storage import open_saved, store_record
 
         try:
             while self._to_store:
                 self._saved = self._saved or open_saved(self._storage, self._folder.name)
-                record = None
+                counts = True
                 with suppress(WellfitError):  # a damaged one is told when it is copied
-                    record = read_record(self._to_store[0])
-                if record:
-                    end_trial(self._saved, record)
-                self._to_store.popleft()
+                    counts = store_record(self._saved, self._to_store[0])
+                folder = self._to_store.popleft()
+                if not counts and folder in self._waiting:
+                    self._waiting.remove(folder)
         except Exception as error:  # of as many kinds as there are databases
+            self._store_at = time.monotonic() + STORE_AGAIN_SECONDS
             self.warn("storage", error)
 
 

@@ -1,5 +1,6 @@
 """What is kept of a trial that has ended: three files in a folder of its own, before anybody else hears of it."""
 
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,3 +80,14 @@ def read_record(folder: Path) -> TrialRecord:
         return TrialRecord(**read_training(folder, TRIAL))
     except TypeError as error:
         raise WellfitError(f"{folder} is not as a training leaves it ({error}); delete it") from None
+
+
+def set_aside(folder: Path) -> Path:
+    """Moves the record of a trial that does not count out of the way, and gives its new folder.
+
+    Args:
+        folder: ``trials/<number>``, below the folder of the study.
+    """
+    new = folder.parents[1] / "set_aside" / f"{folder.name}-{uuid.uuid4().hex[:8]}"
+    new.parent.mkdir(exist_ok=True)
+    return folder.rename(new)

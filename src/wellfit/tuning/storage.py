@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import optuna
 from filelock import FileLock
@@ -24,10 +24,8 @@ from wellfit.errors import WellfitError, one_line
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
 from wellfit.tuning.leases import all_leases
+from wellfit.tuning.record import TrialRecord, read_record, set_aside
 from wellfit.tuning.space import drawn
-
-if TYPE_CHECKING:
-    from wellfit.tuning.record import TrialRecord
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 IDENTITY = "wellfit_identity"
@@ -69,7 +67,29 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
         raise WellfitError(f"{place} cannot be opened ({one_line(error)}); {way_out}") from None
 
 
-def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
+def store_record(saved: optuna.Study, folder: Path) -> bool:
+    """Tells the storage how a trial ended; sets its record aside where another worker's end was first.
+
+    Args:
+        saved: from :func:`open_saved`.
+        folder: of the record, ``trials/<number>``.
+
+    Returns:
+        Whether it counts.
+
+    Raises:
+        WellfitError: the folder is damaged.
+    """
+    with study_lock(saved.study_name):  # two publishers of one folder may be told of the same trial
+        record = read_record(folder)
+        if end_trial(saved, record):
+            return True
+        where = set_aside(folder)
+    print(f"trial {record.number} ended in another worker first; its record here is set aside in {where}", flush=True)
+    return False
+
+
+def end_trial(saved: optuna.Study, record: TrialRecord) -> bool:
     """Adds a trial that has ended, in one write; leaves it where the storage has its end already.
 
     Args:
@@ -77,10 +97,10 @@ def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
         record: of the trial.
 
     Returns:
-        Whether it was added.
+        Whether it counts: False where the storage has the end of another worker, which was first.
     """
-    if record.number in ended_trials(saved):
-        return False
+    if first := _first_end(saved, record.number):
+        return _is_of(first, record)
     attributes = saved.user_attrs
     distributions = {key: json_to_distribution(text) for key, text in attributes[DISTRIBUTIONS].items()}
     params = drawn(record.values, distributions)
@@ -102,7 +122,18 @@ def end_trial(saved: optuna.Study, record: "TrialRecord") -> bool:
     ended.datetime_start = datetime.fromtimestamp(record.started)
     ended.datetime_complete = datetime.fromtimestamp(record.ended)
     saved.add_trial(ended)
-    return True
+    first = _first_end(saved, record.number)
+    return first is not None and _is_of(first, record)
+
+
+def _first_end(saved: optuna.Study, number: int) -> FrozenTrial | None:
+    """Of two workers that end a trial at once, both ends are there, and the first counts."""
+    return next((each for each in saved.get_trials(deepcopy=False) if each.user_attrs.get("place") == number), None)
+
+
+def _is_of(trial: FrozenTrial, record: TrialRecord) -> bool:
+    known = {"values": record.values, "epochs": len(record.history), "best": record.best, "failure": record.failure}
+    return all(trial.user_attrs.get(key) == value for key, value in known.items())
 
 
 def ended_trials(saved: optuna.Study) -> dict[int, FrozenTrial]:
@@ -181,7 +212,7 @@ def _cut_torn_line(file: Any) -> None:
     file.seek(0, os.SEEK_END)
 
 
-def _final(record: "TrialRecord", values: dict[int, float]) -> list[float] | None:
+def _final(record: TrialRecord, values: dict[int, float]) -> list[float] | None:
     """What Optuna calls the value of a trial: the best one; of one that was stopped the last, as its ``tell`` does."""
     if record.state == "complete" and record.best is not None:
         return [record.best]

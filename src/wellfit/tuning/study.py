@@ -11,7 +11,6 @@ import random
 import time
 import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -22,7 +21,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from wellfit.files import project_root
+from wellfit.interruptions import check
 from wellfit.settings.params import PARAMS_FILE, Params
+from wellfit.tuning.beginning import begin
 from wellfit.tuning.covariance import GENERATION, CovarianceSampler
 from wellfit.tuning.grid import GridExhaustedError
 from wellfit.tuning.identity import changed_files, check_identity, identity, study_name, study_prefix
@@ -30,9 +31,10 @@ from wellfit.tuning.leases import Lease, trials_under_way
 from wellfit.tuning.pruners import PRUNERS
 from wellfit.tuning.samplers import SAMPLERS, drawn_at_random
 from wellfit.tuning.space import Space, drawn
-from wellfit.tuning.storage import DISTRIBUTIONS, IDENTITY, STATES, ended_trials, open_saved, study_lock, study_names
+from wellfit.tuning.storage import DISTRIBUTIONS, IDENTITY, STATES, ended_trials, open_saved, study_names
 
 FOLDER = "wellfit_records"
+WAIT_SECONDS = 1.0  # between two looks at the trials of other workers
 
 
 class Trial(NamedTuple):
@@ -63,6 +65,7 @@ class Study:
     Attributes:
         name: of the study in the storage.
         saved: the study in the storage.
+        folder: for the records of its trials; another for a study of this name in another storage, or made anew.
         why_ended: why :meth:`ask` had no more trials before all places were taken; else empty.
 
     Raises:
@@ -77,14 +80,11 @@ class Study:
         self.name = study_name(params, data_name, same)
         self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
         self.saved = open_saved(params.tune.storage, self.name, self._direction)
-        with study_lock(self.name):
-            is_new = IDENTITY not in self.saved.user_attrs and not self.saved.get_trials(deepcopy=False)
-            if is_new:
-                self.saved.set_user_attr(FOLDER, uuid.uuid4().hex[:8])
-                texts = {key: distribution_to_json(each) for key, each in self._space.distributions.items()}
-                self.saved.set_user_attr(DISTRIBUTIONS, texts)
-                self.saved.set_user_attr(IDENTITY, same)
-        check_identity(self.name, self.saved.user_attrs.get(IDENTITY), same)
+        texts = {key: distribution_to_json(each) for key, each in self._space.distributions.items()}
+        is_new = begin(self.saved, {FOLDER: uuid.uuid4().hex[:8], DISTRIBUTIONS: texts, IDENTITY: same})
+        known = self.saved.user_attrs
+        check_identity(self.name, known.get(IDENTITY), same)
+        self.folder = project_root() / ".wellfit" / "records" / str(known[FOLDER]) / self.name
         if is_new and params.tune.study is None:
             _name_study_of_other_code(params.tune.storage, self.name, study_prefix(data_name, same), same)
         if at_random := drawn_at_random(self._config, self._space):
@@ -93,10 +93,11 @@ class Study:
 
         self._deadline = time.monotonic() + self._config.timeout if self._config.timeout else None
         self._pruner = PRUNERS[self._config.pruner](self._config, epochs, self.name, higher_is_better)
-        self._lease = Lease(self.saved)
+        self._lease = Lease(self.saved, self.folder / "workers")
         self._own: dict[int, dict[str, Any]] = {}  # asked for by this process
         self._ended: dict[int, FrozenTrial] = {}  # as a sampler sees them
         self._last: dict[int, tuple[int, float]] = {}  # epoch and value
+        self._has_waited = False
         self.why_ended = ""
 
     def __enter__(self) -> Self:
@@ -112,26 +113,35 @@ class Study:
         """The trials whose end is in the storage, by their numbers; of a longer study the first ``tune.n_trials``."""
         return [trial for number, trial in ended_trials(self.saved).items() if number < self._config.n_trials]
 
-    @property
-    def folder(self) -> Path:
-        """For the records of its trials; another one for a study of the same name in another storage, or made anew."""
-        return project_root() / ".wellfit" / "records" / str(self.saved.user_attrs[FOLDER]) / self.name
-
-    def ask(self, count: int = 1) -> list[Trial]:
+    def ask(self, count: int = 1, *, waits: bool = False) -> list[Trial]:
         """Takes the next places, in one write.
-
-        Workers that take a place at once both see it, as each reads after it has written. Both give it back, and try
-        again after a moment that chance decides.
 
         Args:
             count: how many trials are wanted.
+            waits: whether to wait while all places are taken and some trials are under way in other workers: a place
+                is free again where one of them dies. This process must have none under way itself.
 
         Returns:
             Fewer, or none, where all places are taken, each combination of a grid is, or ``tune.timeout`` is over.
         """
-        if self._deadline is not None and time.monotonic() >= self._deadline:
-            self.why_ended = f"tune.timeout {self._config.timeout:g} is over"
-            return []
+        while self._deadline is None or time.monotonic() < self._deadline:
+            proposed, others = self._take(count)
+            if proposed or not (waits and others):
+                return [Trial(number, trial["values"]) for number, trial in proposed.items()]
+            if not self._has_waited:
+                self._has_waited = True
+                print(f"waits for {len(others)} trials under way in other workers", flush=True)
+            check()
+            time.sleep(WAIT_SECONDS)
+        self.why_ended = f"tune.timeout {self._config.timeout:g} is over"
+        return []
+
+    def _take(self, count: int) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
+        """Takes places; gives their trials, and those that are under way in other workers.
+
+        Workers that take a place at once both see it, as each reads after it has written. Both give it back, and try
+        again after a moment that chance decides.
+        """
         chance = random.SystemRandom()
         others = self._read()
         for attempt in itertools.count(1):
@@ -139,7 +149,7 @@ class Study:
             free = [place for place in range(self._config.n_trials) if place not in taken]
             proposed = self._propose(free[:count], others)
             if not proposed:
-                return []
+                return {}, {number: trial for number, trial in others.items() if number not in self._ended}
             self._lease.trials |= proposed
             self._lease.write()
             others = self._read()
@@ -151,11 +161,11 @@ class Study:
             time.sleep(chance.uniform(0.0, 0.05 * attempt))
             others = self._read()
         self._own |= proposed
-        return [Trial(number, trial["values"]) for number, trial in proposed.items()]
+        self.why_ended = ""
+        return proposed, others
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Takes the monitored value of an epoch, counted from 1."""
-        self._lease.renew()
         self._observe(number, epoch, value)
 
     def should_prune(self, number: int) -> bool:
@@ -182,12 +192,13 @@ class Study:
         known = ended_trials(self.saved).keys() if self._lease.trials else ()
         waiting = {n: trial for n, trial in self._lease.trials.items() if n in self._ended and n not in known}
         self._lease.trials = waiting
-        self._lease.write()
+        self._lease.close()
 
     def _read(self) -> dict[int, dict[str, Any]]:
         """Reads the storage; gives the trials under way in other workers."""
         # In this order: a trial leaves its lease after its end is in the storage.
-        others = trials_under_way(self.saved, without=self._lease.key)
+        others = trials_under_way(self.saved, self.folder / "workers", without=self._lease.key)
+        others = {number: trial for number, trial in others.items() if number < self._config.n_trials}
         for number, trial in ended_trials(self.saved).items():
             others.pop(number, None)
             self._lease.trials.pop(number, None)

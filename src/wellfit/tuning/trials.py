@@ -137,8 +137,11 @@ class Waiting:
         self._refused: list[Ended] = []
 
     def next_pack(self) -> tuple[str, list[Running]]:
-        """The key that most trials share and those trials, as many as train at once; none where there are no more."""
-        while self._ask(self._room()):
+        """The key that most trials share and those trials, as many as train at once; none where there are no more.
+
+        Waits for other workers where it has no trials, refused ones included: others may wait for those.
+        """
+        while self._ask(self._room(), waits=not self._of_key and not self._refused):
             pass
         if not self._of_key:
             return "", []
@@ -163,9 +166,9 @@ class Waiting:
     def _room(self) -> int:
         return self._at_once - sum(map(len, self._of_key.values()))
 
-    def _ask(self, count: int) -> bool:
+    def _ask(self, count: int, *, waits: bool = False) -> bool:
         """Lets more trials wait; False where none is wanted, or the study has no more."""
-        trials = self._study.ask(count) if count > 0 else []
+        trials = self._study.ask(count, waits=waits) if count > 0 else []
         for trial in trials:
             try:
                 params = of_trial(self._params, trial, self._data)
@@ -261,9 +264,12 @@ def train_trials(study: Study, params: Params, data: TrainingData, size: Size, c
     waiting = Waiting(study, params, data, size)
     while True:
         key, pack = waiting.next_pack()
-        yield from waiting.refused()
-        if not pack:
+        refused = waiting.refused()
+        yield from refused
+        if not pack and not refused:
             return
+        if not pack:
+            continue
         try:
             members = [params for running in pack for params in running.members]
             packed = key != ALONE and len(members) > 1
