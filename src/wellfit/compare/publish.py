@@ -16,7 +16,7 @@ from wellfit.settings.params import flatten
 from wellfit.tracking.publication import Publication, run
 from wellfit.training.record import CHECKPOINT, HISTORY
 
-LONGEST = 7000  # characters of a page in a description, of which MLflow takes 8000 in all
+LONGEST = 4500  # characters of a page in a description, of which MLflow takes 5000 in all
 
 
 class ComparisonPublication(Publication):

@@ -7,11 +7,11 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from wellfit.tracking.limits import ENTITIES, PARAMS
+
 if TYPE_CHECKING:
     from mlflow.entities import Metric, Param
     from mlflow.tracking import MlflowClient
-
-PARAMS, ENTITIES = 100, 1000  # a request, MLflow's limits; params count among the entities
 
 
 def as_params(values: Mapping[str, Any]) -> list[Param]:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 NAME = "model"
 PACKAGE = Path(__file__).parents[1]  # the code that loads the model, which goes with it
 SERVED = Path(__file__).with_name("served.py")
-LONGEST_NOTE = 5000  # characters: MLflow's stores take 5,000 at least
 # Of test rows and of validation rows, without the ends of intervals, which are in the card, and without baselines.
 SCORE = re.compile(r"(test|best/val)/(?!.*_(low|high)$)[^/]+")
 NOISY = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "mlflow.utils.requirements_utils")
@@ -70,7 +69,7 @@ def log_model(
             client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
         _log_scores(client, run, made.model_id, meta)
         card = (folder / "card.md").read_text(encoding="utf-8")
-        client.set_logged_model_tags(made.model_id, {"mlflow.note.content": _shortened(card)})
+        client.set_logged_model_tags(made.model_id, {"mlflow.note.content": card})
         for model_id in earlier:  # of an evaluation before
             client.delete_logged_model(model_id)
     return str(made.model_id)
@@ -98,14 +97,6 @@ def _log_scores(client: MlflowClient, run: Run, model_id: str, meta: Meta) -> No
     data = {"dataset_name": meta.title, "dataset_digest": meta.sha256[:8]}
     scores = [Metric(each.key, each.value, each.timestamp, each.step, model_id, **data) for each in known]
     client.log_batch(run.id, metrics=scores)
-
-
-def _shortened(card: str) -> str:
-    """As much of the card as MLflow keeps of a description, in whole lines."""
-    if len(card) <= LONGEST_NOTE:
-        return card
-    kept = card[: card.rindex("\n", 0, LONGEST_NOTE)]
-    return f"{kept}\n\nThe rest is in artifacts/model/card.md."
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def open_client() -> MlflowClient:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    from mlflow.tracking import MlflowClient
+    from wellfit.tracking.client import Client
 
     for noisy in ("alembic", "mlflow.store.db.utils"):  # they log each migration of a new store
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -59,7 +59,7 @@ def open_client() -> MlflowClient:
     with FileLock(lock), unreachable_in_one_line():
         if file:
             file.parent.mkdir(parents=True, exist_ok=True)
-        client = MlflowClient(tracking_uri=store_uri())
+        client = Client(tracking_uri=store_uri())
         client.search_experiments(max_results=1)
         if file:
             follow_project(file)
