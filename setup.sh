@@ -104,9 +104,27 @@ keep_dvc_private() {
         .venv/bin/dvc config --quiet --local core.site_cache_dir "$PWD/.dvc/tmp/site" || fail "dvc could not be set up"
 }
 
-is_current && exit
+is_in_git() {
+    folder=$PWD
+    until [ -e "$folder/.git" ]; do
+        [ -n "$folder" ] || return 1
+        folder=${folder%/*}
+    done
+}
+
+# DVC refuses to work where there is no git, as in an unpacked archive, unless it is told; experiments alone need git.
+tell_dvc_of_git() {
+    [ -d .dvc ] && [ -x .venv/bin/dvc ] || return 0
+    if is_in_git; then
+        ! grep -qs no_scm .dvc/config.local || .venv/bin/dvc config --quiet --local --unset core.no_scm
+    else
+        grep -qs no_scm .dvc/config.local || .venv/bin/dvc config --quiet --local core.no_scm true
+    fi || fail "dvc could not be set up"
+}
+
+is_current && tell_dvc_of_git && exit
 wait_for_turn
-is_current && exit
+is_current && tell_dvc_of_git && exit
 if is_reusable; then
     rm .venv/.complete
 else
@@ -119,4 +137,5 @@ fi
 install_uv
 install_packages
 keep_dvc_private
+tell_dvc_of_git
 echo "set-up: complete"

@@ -206,6 +206,23 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(folder: Folder) -> None:
     assert folder.calls() == NEW
 
 
+@pytest.mark.slow
+def test_dvc_works_without_git_and_with_it(ready: Folder) -> None:
+    """With the real DVC, in an unpacked archive, in a folder of a repository, and back."""
+    ready.script(".venv/bin/dvc", f'#!/bin/sh\nexec "{sys.executable}" -m dvc "$@"\n')
+    (ready.path / ".dvc").mkdir()
+    (ready.path / "dvc.yaml").write_text("stages: {}\n")
+    local = ready.path / ".dvc/config.local"
+    status = [sys.executable, "-m", "dvc", "status"]
+    assert ready.run().stdout == ""
+    assert "no_scm = true" in local.read_text()
+    assert subprocess.run(status, cwd=ready.path, capture_output=True).returncode == 0
+    subprocess.run(["git", "init", "--quiet"], cwd=ready.path.parent, check=True)
+    assert ready.run().returncode == 0
+    assert "no_scm" not in local.read_text()
+    assert subprocess.run(status, cwd=ready.path, capture_output=True).returncode == 0
+
+
 def test_make_alone_lists_every_target(folder: Folder) -> None:
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert targets

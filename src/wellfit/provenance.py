@@ -22,10 +22,14 @@ def git_commit() -> str:
 
 
 def changed_files() -> list[str]:
-    """Files that are not as they were committed, or were never, without those that the pipeline itself writes."""
-    apart = [f":(exclude,top){path}" for path in OUTCOME]
-    listed = _git("status", "--porcelain", "-z", "--no-renames", "--", ":/", *apart)
-    return sorted(entry[3:] for entry in listed.split("\0") if entry)
+    """Files that are not as they were committed, or were never, without those that the pipeline itself writes.
+
+    The working folder is the project's root, which need not be that of the repository.
+    """
+    apart = [f":(exclude){path}" for path in OUTCOME]
+    listed = _git("status", "--porcelain", "-z", "--no-renames", "--", ".", *apart)
+    above = _git("rev-parse", "--show-prefix").rstrip("\n")
+    return sorted(entry[3:].removeprefix(above) for entry in listed.split("\0") if entry)
 
 
 def versions() -> dict[str, str]:

@@ -181,6 +181,15 @@ def test_data_that_git_lacks_are_read_where_they_lie(clone: Path, called: Calls)
     assert "data.path='data/own/own.csv'" in called.set()
 
 
+def test_an_experiment_needs_a_commit(clone: Path, called: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    (clone / ".git").rename(clone / "no git")
+    with pytest.raises(WellfitError, match=r"needs a commit of git in .*: `git init && .*`, or change params.yaml$"):
+        run_pipeline(load_project("tune", ["data.seed=1"]))
+    monkeypatch.setenv("PATH", "")  # DVC may find a commit where there is no such program
+    run_pipeline(load_project("tune", ["data.seed=1"]))
+    assert called
+
+
 def test_experiments_outlive_a_shallow_clone(clone: Path, called: Calls) -> None:
     """DVC says nothing and loses them: `mlflow run <git url>` makes such a clone."""
     shallow = clone / ".git/shallow"

@@ -23,6 +23,7 @@ from wellfit.settings.parse import read_yaml
 
 WHOLE = "pipeline"
 POLL_SECONDS = 0.1
+NO_PROGRAM = 127  # the exit status of a shell that does not find a command
 
 
 class Project(NamedTuple):
@@ -106,6 +107,7 @@ def _command(project: Project, run_id: str) -> tuple[list[str], str | None]:
     stage = [] if project.stage == WHOLE else [project.stage]
     if not changes:
         return [sys.executable, "-m", "dvc", "repro", *stage], None
+    _check_repository()
     _deepen()
     data = project.params.data
     if (data.entry.is_own or Path(data.path).exists()) and not _is_tracked(data.path):
@@ -119,6 +121,19 @@ def _command(project: Project, run_id: str) -> tuple[list[str], str | None]:
     revision = f"mlflow-{run_id[:8]}"
     settings = [part for change in changes for part in ("--set-param", change)]
     return [sys.executable, "-m", "dvc", "exp", "run", "--temp", "--name", revision, *settings, *stage], revision
+
+
+def _check_repository() -> None:
+    """Sees whether there is a commit, which an experiment begins with.
+
+    Raises:
+        WellfitError: there is none.
+    """
+    if _git("rev-parse", "--quiet", "--verify", "HEAD").returncode not in (0, NO_PROGRAM):
+        raise WellfitError(
+            f"values other than those of {PARAMS_FILE} make an experiment of DVC, which needs a commit of git in "
+            f"{Path.cwd()}: `git init && git add . && git commit -m start`, or change {PARAMS_FILE}"
+        )
 
 
 def _deepen() -> None:
@@ -143,7 +158,11 @@ def _is_tracked(path: str) -> bool:
 
 
 def _git(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    command = ["git", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # DVC has a git of its own
+        return subprocess.CompletedProcess(command, NO_PROGRAM, "", "git is not installed")
 
 
 def _tell(revision: str | None) -> None:
