@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
 from wellfit.tracking.address import VARIABLE, shown_store_uri, store_file, store_uri
+from wellfit.tracking.damage import damage_of
 from wellfit.tracking.moved import ARTIFACTS, follow_project
 from wellfit.tracking.views import runs_view
 
@@ -179,7 +180,7 @@ def write_ahead() -> Iterator[None]:
         (_, _, file), *_ = connection.execute("PRAGMA database_list").fetchall()
         if file and Path(file).resolve() == path.resolve():
             pooled.append(entry)
-            with suppress(sqlite3.OperationalError):  # another process uses it
+            with suppress(sqlite3.DatabaseError):  # another process uses it, or it is damaged
                 if connection.execute("PRAGMA journal_mode = WAL").fetchall() == [("wal",)]:
                     connection.execute("PRAGMA synchronous = NORMAL")
 
@@ -192,7 +193,7 @@ def write_ahead() -> Iterator[None]:
         for entry in pooled:
             entry.invalidate()  # closes the connection; the pool makes another when it is needed
         # Back to a single file, which can be copied; not if another process has it open.
-        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0.1)) as connection:
+        with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path, timeout=0.1)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
 
 
@@ -200,10 +201,16 @@ def write_ahead() -> Iterator[None]:
 def unreachable_in_one_line() -> Iterator[None]:
     """Turns an error of MLflow into one line that names the store."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (MlflowException, OSError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if damage := damage_of(error):
+            raise WellfitError(
+                f"{shown_store_uri()}, MLflow's store, is damaged ({damage}): move the file away and run this again; "
+                "`dvc repro --force tune` then sends the trials of .wellfit/records to the new one"
+            ) from error
         named = f" (set by {VARIABLE}; unset it to use mlflow.db)" if VARIABLE in os.environ else ""
         fault = without_secrets(first_line(error))
         raise WellfitError(f"MLflow at {shown_store_uri()} did not take the run: {fault}{named}") from error
