@@ -47,7 +47,7 @@ class Client(MlflowClient):
         super().set_logged_model_tags(model_id, short_tags(tags))
 
     def create_model_version(  # type: ignore[override]  # what follows is given by name
-        self, name: str, source: str, run_id: str, *, tags: Any, description: str, **more: Any
+        self, name: str, source: str, run_id: str, *, tags: Any = None, description: str = "", **more: Any
     ) -> ModelVersion:
         tags, description = short_tags(tags), shortened(description)
         return super().create_model_version(name, source, run_id, tags, description=description, **more)
