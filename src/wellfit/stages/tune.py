@@ -1,6 +1,7 @@
 """The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 
 from optuna.trial import FrozenTrial
@@ -17,6 +18,7 @@ from wellfit.training.size import choose_size, processes_for
 from wellfit.tuning.best import CANDIDATES_FILE
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
+from wellfit.tuning.outage import persistently
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.report import Row, best_row, ranked, write_report
 from wellfit.tuning.space import unread
@@ -55,7 +57,7 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
         failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
         left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
         if rows:
-            unused = len(ended_trials(study.saved)) - len(rows)
+            unused = len(persistently(lambda: ended_trials(study.saved))) - len(rows)
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
         check_can_train(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
@@ -145,10 +147,10 @@ def _without_regularization(params: Params, epochs: int) -> Params:
 
 def _store_what_was_left(study: Study, records: Path) -> None:
     """Tells the storage of trials that ended when nobody was left to tell it, before their places are taken again."""
-    known = ended_trials(study.saved)
+    known = persistently(lambda: ended_trials(study.saved))
     for folder in records.glob("*"):
         if folder.name.isdecimal() and int(folder.name) not in known:
-            store_record(study.saved, folder)
+            persistently(partial(store_record, study.saved, folder))
 
 
 def _row(trial: FrozenTrial) -> Row:

@@ -176,7 +176,9 @@ def write_ahead() -> Iterator[None]:
 
     pooled: list[ConnectionPoolEntry] = []
 
-    def connected(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
+    def connected(connection: object, entry: ConnectionPoolEntry) -> None:
+        if not isinstance(connection, sqlite3.Connection):  # of a study's storage: the event is one of all engines
+            return
         (_, _, file), *_ = connection.execute("PRAGMA database_list").fetchall()
         if file and Path(file).resolve() == path.resolve():
             pooled.append(entry)

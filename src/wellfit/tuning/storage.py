@@ -6,6 +6,7 @@ Whatever Optuna can open, ``optuna-dashboard`` shows too.
 import copy
 import json
 import os
+import random
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -15,14 +16,15 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from optuna.distributions import json_to_distribution
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from wellfit.errors import WellfitError, one_line
+from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
+from wellfit.tuning.databases import is_collision, open_database, said_by
 from wellfit.tuning.leases import all_leases
 from wellfit.tuning.record import TrialRecord, read_record, set_aside
 from wellfit.tuning.space import drawn
@@ -30,6 +32,7 @@ from wellfit.tuning.space import drawn
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 IDENTITY = "wellfit_identity"
 DISTRIBUTIONS = "wellfit_distributions"
+TRIES = 10  # to open a database in which another machine makes the tables
 STALE = 30.0  # seconds after which Optuna takes the lock of a journal for one that was left behind
 
 
@@ -48,23 +51,36 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
         WellfitError: the storage cannot be opened or read, or belongs to MLflow, or the study is missing.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    place, way_out = _without_password(storage), f"mend tune.storage ({PARAMS_FILE})"
+    place, way_out = without_secrets(storage), f"mend tune.storage ({PARAMS_FILE})"
     if "://" not in storage:
         place = str(_journal(storage, name))
         way_out = "move it away to begin the study anew"
     try:
         with study_lock(name):  # two processes that make the tables of one database at once damage it
-            opened = _open_url(storage) if "://" in storage else _open_journal(_journal(storage, name))
-            if direction is None:
-                return optuna.load_study(study_name=name, storage=opened)
-            return optuna.create_study(storage=opened, study_name=name, direction=direction, load_if_exists=True)
+            return _open(storage, name, direction)
     except WellfitError:
         raise
     except OSError as error:
-        fault = f"{_without_password(storage)} cannot be used: {error.strerror or error}"
+        fault = f"{without_secrets(storage)} cannot be used: {error.strerror or error}"
         raise WellfitError(f"tune.storage {fault}; name another ({PARAMS_FILE})") from None
     except Exception as error:  # of as many kinds as there are databases
-        raise WellfitError(f"{place} cannot be opened ({one_line(error)}); {way_out}") from None
+        raise WellfitError(f"{place} cannot be opened ({said_by(error)}); {way_out}") from None
+
+
+def _open(storage: str, name: str, direction: StudyDirection | None) -> optuna.Study:
+    """Opens a study; tries again where another machine makes the same tables."""
+    chance = random.SystemRandom()
+    for tries_left in reversed(range(TRIES)):
+        try:
+            opened = open_database(storage) if "://" in storage else _open_journal(_journal(storage, name))
+            if direction is None:
+                return optuna.load_study(study_name=name, storage=opened)
+            return optuna.create_study(storage=opened, study_name=name, direction=direction, load_if_exists=True)
+        except Exception as error:
+            if not tries_left or not is_collision(error):
+                raise
+        time.sleep(chance.uniform(0.05, 0.5))
+    raise AssertionError
 
 
 def store_record(saved: optuna.Study, folder: Path) -> bool:
@@ -158,7 +174,7 @@ def study_names(storage: str, prefix: str) -> list[str]:
         prefix: of the names.
     """
     if "://" in storage:
-        return [name for name in optuna.get_all_study_names(_open_url(storage)) if name.startswith(prefix)]
+        return [name for name in optuna.get_all_study_names(open_database(storage)) if name.startswith(prefix)]
     return sorted(path.stem for path in _journal(storage, prefix).parent.glob(f"{prefix}*.log"))
 
 
@@ -232,51 +248,3 @@ def _open_journal(path: Path) -> BaseStorage:
         if time.time() - lock.stat().st_mtime > STALE:
             lock.unlink()
     return JournalStorage(Journal(path))
-
-
-def _open_url(url: str) -> BaseStorage:
-    from sqlalchemy.engine import make_url
-
-    address = make_url(url)
-    options: dict[str, Any] = {"pool_pre_ping": True}  # else the first call after a server's restart fails
-    if address.get_backend_name() == "sqlite":
-        options["connect_args"] = {"timeout": 60}
-        if address.database in (None, "", ":memory:"):
-            raise WellfitError(f"tune.storage {url} is kept in memory only: name a file ({PARAMS_FILE})")
-        # From the project's root, wherever a stage runs.
-        address = address.set(database=str(project_root() / str(address.database)))
-    text = address.render_as_string(hide_password=False)
-    _refuse_mlflow(text, url)
-    return get_storage(RDBStorage(text, engine_kwargs=options))
-
-
-def _refuse_mlflow(url: str, said: str) -> None:
-    """Optuna and MLflow both keep the version of their tables in one of the same name."""
-    from sqlalchemy import create_engine, inspect
-    from sqlalchemy.engine import make_url
-
-    own = make_url(url)
-    trackers = {f"sqlite:///{project_root() / 'mlflow.db'}", os.environ.get("MLFLOW_TRACKING_URI", "")}
-    is_mlflow = url in trackers
-    if not is_mlflow and (own.get_backend_name() != "sqlite" or Path(str(own.database)).exists()):
-        engine = create_engine(url)
-        is_mlflow = {"experiments", "runs"} <= set(inspect(engine).get_table_names())
-        engine.dispose()
-    if is_mlflow:
-        raise WellfitError(
-            f"tune.storage {_without_password(said)} is MLflow's database; name another, such as sqlite:///studies.db "
-            f"({PARAMS_FILE})"
-        )
-
-
-def _without_password(storage: str) -> str:
-    """A URL without its password."""
-    if "://" not in storage:
-        return storage
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(storage).render_as_string(hide_password=True)
-    except ArgumentError:
-        return storage

@@ -21,13 +21,14 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from wellfit.files import project_root
-from wellfit.interruptions import check
 from wellfit.settings.params import PARAMS_FILE, Params
 from wellfit.tuning.beginning import begin
 from wellfit.tuning.covariance import GENERATION, CovarianceSampler
+from wellfit.tuning.databases import is_outage
 from wellfit.tuning.grid import GridExhaustedError
 from wellfit.tuning.identity import changed_files, check_identity, identity, study_name, study_prefix
-from wellfit.tuning.leases import Lease, trials_under_way
+from wellfit.tuning.leases import RENEW_SECONDS, Lease, trials_under_way
+from wellfit.tuning.outage import persistently, wait
 from wellfit.tuning.pruners import PRUNERS
 from wellfit.tuning.samplers import SAMPLERS, drawn_at_random
 from wellfit.tuning.space import Space, drawn
@@ -81,8 +82,9 @@ class Study:
         self._direction = StudyDirection.MAXIMIZE if higher_is_better else StudyDirection.MINIMIZE
         self.saved = open_saved(params.tune.storage, self.name, self._direction)
         texts = {key: distribution_to_json(each) for key, each in self._space.distributions.items()}
-        is_new = begin(self.saved, {FOLDER: uuid.uuid4().hex[:8], DISTRIBUTIONS: texts, IDENTITY: same})
-        known = self.saved.user_attrs
+        attributes = {FOLDER: uuid.uuid4().hex[:8], DISTRIBUTIONS: texts, IDENTITY: same}
+        is_new = persistently(lambda: begin(self.saved, attributes))
+        known = persistently(lambda: self.saved.user_attrs)
         check_identity(self.name, known.get(IDENTITY), same)
         self.folder = project_root() / ".wellfit" / "records" / str(known[FOLDER]) / self.name
         if is_new and params.tune.study is None:
@@ -111,7 +113,8 @@ class Study:
     @property
     def trials(self) -> list[FrozenTrial]:
         """The trials whose end is in the storage, by their numbers; of a longer study the first ``tune.n_trials``."""
-        return [trial for number, trial in ended_trials(self.saved).items() if number < self._config.n_trials]
+        ended = persistently(lambda: ended_trials(self.saved))
+        return [trial for number, trial in ended.items() if number < self._config.n_trials]
 
     def ask(self, count: int = 1, *, waits: bool = False) -> list[Trial]:
         """Takes the next places, in one write.
@@ -131,8 +134,7 @@ class Study:
             if not self._has_waited:
                 self._has_waited = True
                 print(f"waits for {len(others)} trials under way in other workers", flush=True)
-            check()
-            time.sleep(WAIT_SECONDS)
+            wait(WAIT_SECONDS)
         self.why_ended = f"tune.timeout {self._config.timeout:g} is over"
         return []
 
@@ -151,13 +153,13 @@ class Study:
             if not proposed:
                 return {}, {number: trial for number, trial in others.items() if number not in self._ended}
             self._lease.trials |= proposed
-            self._lease.write()
+            persistently(self._lease.write)
             others = self._read()
             if not proposed.keys() & (others.keys() | self._ended.keys()):
                 break
             for number in proposed:
                 self._lease.trials.pop(number, None)
-            self._lease.write()
+            persistently(self._lease.write)
             time.sleep(chance.uniform(0.0, 0.05 * attempt))
             others = self._read()
         self._own |= proposed
@@ -189,22 +191,29 @@ class Study:
 
         Those that were told and are not in the storage yet stay in the lease until it runs out.
         """
-        known = ended_trials(self.saved).keys() if self._lease.trials else ()
-        waiting = {n: trial for n, trial in self._lease.trials.items() if n in self._ended and n not in known}
-        self._lease.trials = waiting
-        self._lease.close()
+        try:
+            known = ended_trials(self.saved).keys() if self._lease.trials else ()
+            waiting = {n: trial for n, trial in self._lease.trials.items() if n in self._ended and n not in known}
+            self._lease.trials = waiting
+            self._lease.close()
+        except Exception as error:
+            if not is_outage(error):  # else the lease runs out
+                raise
 
     def _read(self) -> dict[int, dict[str, Any]]:
         """Reads the storage; gives the trials under way in other workers."""
-        # In this order: a trial leaves its lease after its end is in the storage.
-        others = trials_under_way(self.saved, self.folder / "workers", without=self._lease.key)
-        others = {number: trial for number, trial in others.items() if number < self._config.n_trials}
-        for number, trial in ended_trials(self.saved).items():
+        others, ended = persistently(self._look, settle_seconds=RENEW_SECONDS)
+        for number, trial in ended.items():
             others.pop(number, None)
             self._lease.trials.pop(number, None)
             if number not in self._ended and number not in self._own:
                 self._take_in(number, trial)
         return others
+
+    def _look(self) -> tuple[dict[int, dict[str, Any]], dict[int, FrozenTrial]]:
+        # In this order: a trial leaves its lease after its end is in the storage.
+        others = trials_under_way(self.saved, self.folder / "workers", without=self._lease.key)
+        return {n: trial for n, trial in others.items() if n < self._config.n_trials}, ended_trials(self.saved)
 
     def _take_in(self, number: int, trial: FrozenTrial) -> None:
         """Brings a trial that another worker, or an earlier call, has ended into memory."""
