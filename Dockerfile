@@ -18,7 +18,8 @@ RUN apt-get update \
     && mkdir /project \
     && chown wellfit:wellfit /project
 
-ENV HOME=/home/wellfit VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH
+# USER: a --user may have no name, and DVC asks for it.
+ENV USER=wellfit HOME=/home/wellfit VIRTUAL_ENV=/opt/venv PATH=/opt/venv/bin:$PATH
 WORKDIR /project
 COPY requirements.lock /tmp/
 RUN python3 -m venv /opt/venv \

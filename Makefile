@@ -11,7 +11,9 @@ QUICK := tests/test_architecture.py tests/settings tests/data tests/metrics test
 
 BIN := $(CURDIR)/.venv/bin
 # What activating .venv does; the stages that DVC and MLflow start find their Python by it.
-ACTIVE := env -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(BIN):$$PATH"
+# A user of a container may have no name and no home, without which DVC does not start.
+ACTIVE := env -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(BIN):$$PATH" USER="$${USER:-$$(id -u)}" \
+	HOME="$${HOME:-$(CURDIR)/.wellfit/home}"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup repro test quick check ui notebooks findings docs lock

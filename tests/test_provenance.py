@@ -43,6 +43,14 @@ def test_without_git_there_is_no_commit(repository: Path, monkeypatch: pytest.Mo
     assert provenance.changed_files() == []
 
 
+def test_why_there_is_no_commit(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own
+    assert provenance.git_commit() == ""
+    assert provenance.why_no_commit() == "git refuses a folder that another user owns"
+    monkeypatch.setenv("PATH", "")
+    assert provenance.why_no_commit() == "not in a git repository"
+
+
 def test_the_commit_is_the_head(repository: Path) -> None:
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
     assert provenance.git_commit() == head

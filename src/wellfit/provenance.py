@@ -21,6 +21,12 @@ def git_commit() -> str:
     return _git("rev-parse", "--quiet", "--verify", "HEAD").strip()
 
 
+def why_no_commit() -> str:
+    """What to say where :func:`git_commit` is empty."""
+    done = _called("rev-parse", "--git-dir")
+    return "git refuses a folder that another user owns" if "dubious" in done.stderr else "not in a git repository"
+
+
 def changed_files() -> list[str]:
     """Files that are not as they were committed, or were never, without those that the pipeline itself writes.
 
@@ -48,8 +54,14 @@ def experiment() -> str:
 
 
 def _git(*arguments: str) -> str:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    except OSError:  # no git on this machine
-        return ""
+    done = _called(*arguments)
     return done.stdout if done.returncode == 0 else ""
+
+
+def _called(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["git", *arguments]
+    try:
+        environment = os.environ | {"LC_ALL": "C"}
+        return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    except OSError:  # no git on this machine
+        return subprocess.CompletedProcess(command, 127, "", "")

@@ -182,6 +182,12 @@ def test_data_that_git_lacks_are_read_where_they_lie(clone: Path, called: Calls)
 
 
 def test_an_experiment_needs_a_commit(clone: Path, called: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+        with pytest.raises(
+            WellfitError, match=r"`git config --global --add safe.directory /.*`, or change params.yaml$"
+        ):
+            run_pipeline(load_project("tune", ["data.seed=1"]))
     (clone / ".git").rename(clone / "no git")
     with pytest.raises(WellfitError, match=r"needs a commit of git in .*: `git init && .*`, or change params.yaml$"):
         run_pipeline(load_project("tune", ["data.seed=1"]))

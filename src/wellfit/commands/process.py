@@ -15,6 +15,7 @@ from typing import NoReturn, TextIO
 
 from filelock import FileLock, Timeout
 
+from wellfit.commands.user import settle_user
 from wellfit.errors import WellfitError
 from wellfit.interruptions import interruption_behind
 
@@ -51,6 +52,7 @@ def guarded(name: str, work: Callable[[], None], *, debug: bool) -> int:
         signal.signal(signal.SIGINT, _interrupt)
     if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
         end_with_parent()
+    settle_user()
     try:
         work()
     except (Exception, KeyboardInterrupt) as error:
@@ -89,12 +91,15 @@ def _explain(error: BaseException) -> tuple[int, str]:
 def only_one(what: str) -> Iterator[None]:
     """Keeps a second run of the same command in this folder from mixing its outputs with ours."""
     path = Path(".wellfit", "locks", f"{what.replace(' ', '-')}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout:
         raise WellfitError(f"another {what} is running in {Path.cwd()}; wait for it or stop it") from None
+    except OSError as error:  # another user's, as a folder that Docker mounts may be, or one that is read-only
+        fault = f"{Path.cwd()} cannot be written to ({error.strerror})"
+        raise WellfitError(f"{fault}: make it your own, or copy it") from None
     try:
         yield
     finally:

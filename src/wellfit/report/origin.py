@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wellfit.manifest import file_sha256
-from wellfit.provenance import changed_files, experiment, git_commit, versions
+from wellfit.provenance import changed_files, experiment, git_commit, versions, why_no_commit
 from wellfit.report.content import MISSING, Table
 from wellfit.report.records import Evaluated, Tuning
 from wellfit.settings.params import flatten
@@ -46,7 +46,7 @@ def reproduction(run: Evaluated) -> dict[str, Any]:
     """Commit, hashes, versions, commands."""
     commit, changes = git_commit(), changed_files()
     facts = [
-        ["commit", commit or "not in a git repository"],
+        ["commit", commit or why_no_commit()],
         ["working tree", _tree(changes) if commit else MISSING],
         ["data sha256", run.meta.sha256],
         ["checkpoint sha256", file_sha256(run.checkpoint_file)],

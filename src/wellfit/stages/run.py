@@ -129,10 +129,14 @@ def _check_repository() -> None:
     Raises:
         WellfitError: there is none.
     """
-    if _git("rev-parse", "--quiet", "--verify", "HEAD").returncode not in (0, NO_PROGRAM):
+    head = _git("rev-parse", "--verify", "HEAD")
+    if head.returncode not in (0, NO_PROGRAM):
+        way_out = "git init && git add . && git commit -m start"
+        if "dubious ownership" in head.stderr:
+            way_out = f"git config --global --add safe.directory {Path.cwd()}"
         raise WellfitError(
             f"values other than those of {PARAMS_FILE} make an experiment of DVC, which needs a commit of git in "
-            f"{Path.cwd()}: `git init && git add . && git commit -m start`, or change {PARAMS_FILE}"
+            f"{Path.cwd()}: `{way_out}`, or change {PARAMS_FILE}"
         )
 
 
