@@ -50,6 +50,16 @@ class DropoutStream:
         """Forgets what is left of the numbers drawn ahead: members that join a pack begin like the others."""
         self._used = self._draws.shape[1]
 
+    def state_dict(self) -> list[list[int]]:
+        """Where the random numbers of each member are, between two epochs."""
+        return [[*map(int, each.state["state"]["state"])] for each in self._generators]
+
+    def load_state_dict(self, state: Sequence[Sequence[int]]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        for generator, words in zip(self._generators, state, strict=True):
+            generator.state = generator.state | {"state": {"state": np.array(words, np.uint64)}}
+        self.start_epoch()
+
     def extended(self, kept: Sequence[int], added: "DropoutStream") -> "DropoutStream":
         """The stream of some of the members, and of others after them, at the start of an epoch."""
         stream = DropoutStream([], 0, [])
@@ -104,12 +114,16 @@ class Dropout(nn.Module):
         return f"p={self.p}"
 
 
+def streams(model: nn.Module) -> list[DropoutStream]:
+    """What every dropout of a network draws from."""
+    found = [getattr(module, "stream", None) for module in model.modules()]
+    return [stream for stream in found if isinstance(stream, DropoutStream)]
+
+
 def start_epoch(model: nn.Module) -> None:
     """Tells every dropout of a network that an epoch begins."""
-    for module in model.modules():
-        stream = getattr(module, "stream", None)
-        if isinstance(stream, DropoutStream):
-            stream.start_epoch()
+    for stream in streams(model):
+        stream.start_epoch()
 
 
 def _factors(x: Tensor, stream: DropoutStream) -> Tensor:

@@ -20,7 +20,13 @@ FINAL = "the final model"
 
 
 def choose_ensemble(
-    params: Params, data: TrainingData, data_folder: Path, final: Checkpoint, of_study: Path, report: Path
+    params: Params,
+    data: TrainingData,
+    data_folder: Path,
+    final: Checkpoint,
+    of_study: Path,
+    report: Path,
+    kept: Path | None = None,
 ) -> tuple[list[Checkpoint], dict[str, float]]:
     """Chooses the ensemble where its mean is better than a single model; what it came to, as metrics.
 
@@ -40,6 +46,7 @@ def choose_ensemble(
         of_study: ``candidates.safetensors``, what ``tune`` left.
         report: gets ``ensemble.csv``, and ``validation.csv``: what the chosen model predicts for the validation rows,
             with folds what those models predict that were not trained on the row.
+        kept: gets what has been trained for it, which is not trained again; None: nothing is kept.
 
     Returns:
         The models of the ensemble, none where the final model is delivered alone; and the metrics.
@@ -48,7 +55,7 @@ def choose_ensemble(
         WellfitError: a candidate is missing, damaged, or was trained on other data, or a fold blew up.
     """
     size, meta, folds = params.train.ensemble, data.meta, load_folds(data_folder, data.meta)
-    candidates = _final_models(params, data, final)
+    candidates = _final_models(params, data, final, kept)
     if size and params.tune.enabled and params.tune.searched:
         configs = [each[0].info["config"] for each in candidates]
         tuned = candidates_of(load_checkpoints(of_study, "tune"))
@@ -83,7 +90,7 @@ def choose_ensemble(
     return [model for each in chosen for model in each] if is_better or data.folds else [], metrics
 
 
-def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list[list[Checkpoint]]:
+def _final_models(params: Params, data: TrainingData, final: Checkpoint, kept: Path | None) -> list[list[Checkpoint]]:
     """The models of each fold of the final configuration, with its own seed and with those after the study's."""
     first = 1 + params.tune.repeats if params.tune.enabled and params.tune.searched else 1
     others = range(first, first + params.train.seeds - 1)
@@ -91,7 +98,7 @@ def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list
     shown = params.train.seed, params.train.fold
     missing = [(seed, fold) for seed in seeds for fold in range(data.n_folds) if (seed, fold) != shown]
     found = {shown: Checkpoint(final.weights, final.info | {"source": FINAL})}
-    for (seed, fold), model in zip(missing, _train(params, missing, data), strict=True):
+    for (seed, fold), model in zip(missing, _train(params, missing, data, kept), strict=True):
         if model is not None:
             found[seed, fold] = model
         elif seed == params.train.seed:
@@ -100,13 +107,15 @@ def _final_models(params: Params, data: TrainingData, final: Checkpoint) -> list
     return [each for each in trained if len(each) == data.n_folds]
 
 
-def _train(params: Params, others: Sequence[tuple[int, int]], data: TrainingData) -> list[Checkpoint | None]:
+def _train(
+    params: Params, others: Sequence[tuple[int, int]], data: TrainingData, kept: Path | None
+) -> list[Checkpoint | None]:
     """The final configuration with other seeds and folds; None where a training blew up."""
     if not others:
         return []
     members = [params.replace({"train.seed": seed, "train.fold": fold}) for seed, fold in others]
     with Cores(data, processes_for(params, data, len(members))) as cores:
-        outcomes = finish(members, choose_size(params, data, sizes_up_to(len(members)), cores), cores)
+        outcomes = finish(members, choose_size(params, data, sizes_up_to(len(members)), cores), cores, kept)
     trained: list[Checkpoint | None] = []
     for member, outcome in zip(members, outcomes, strict=True):
         seed = member.train.seed

@@ -25,6 +25,7 @@ from wellfit.training.constant import constant_loss
 from wellfit.training.curves import Classes, Constant
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
 from wellfit.training.record import REPORT_FILES, TIMING, best_metrics, resolved_config
+from wellfit.training.resume import Snapshots, State, resume_folder
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.verdict import Finding, verdict
 from wellfit.tuning.best import CANDIDATES_FILE, apply_best
@@ -72,57 +73,90 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     params = apply_best(params, tune_report / "best_params.yaml", data.meta)
     config = resolved_config(params)
     training = begin([params], data, packed=False)  # before anything is written: a setting may not fit the data
-    with tracking.start_run("train", f"train {data.meta.title} {params.model.name}", data.meta) as run:
-        run.log_params(flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")})
-        records = _run_epochs(training, params, data, config, run)
-        findings = _judge(records, params, data)
-        for finding in findings:
-            print(f"warning: {finding.kind}: {finding.text}")
-        candidates = models / CANDIDATES_FILE
-        members, ensemble = choose_ensemble(params, data, data_folder, records.checkpoint, candidates, report)
-        score = "accuracy" if data.meta.task == "classification" else "rmse"
-        _write_report(report, records, findings, score, ensemble)
-        _write_models(models, records.checkpoint, members, run.id)
+    with Snapshots(resume_folder(params, data, params.track.layers)) as snapshots:
+        found = snapshots.load()
+        name, again = f"train {data.meta.title} {params.model.name}", found["run_id"] if found else None
+        with tracking.start_run("train", name, data.meta, again=again) as run:
+            if found:
+                run.go_on()
+            run.log_params(
+                flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")}
+            )
+            records = _run_epochs(training, params, data, config, snapshots, found, run)
+            findings = _judge(records, params, data)
+            for finding in findings:
+                print(f"warning: {finding.kind}: {finding.text}")
+            candidates = models / CANDIDATES_FILE
+            members, ensemble = choose_ensemble(
+                params, data, data_folder, records.checkpoint, candidates, report, snapshots.folder
+            )
+            score = "accuracy" if data.meta.task == "classification" else "rmse"
+            _write_report(report, records, findings, score, ensemble)
+            _write_models(models, records.checkpoint, members, run.id)
 
-        run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch} | ensemble)
-        run.tag("mlflow.note.content", _description(params, data.meta.title, records, findings))
-        run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
-        run.log_history()
-        for name in (CHECKPOINT_FILE, CONFIG_FILE, *([ENSEMBLE_FILE] if ensemble else [])):
-            run.log_file(models / name, "checkpoint")
-        run.log_files(report, "train")
+            run.log_metrics(best_metrics(records.best) | {"best_epoch": records.best_epoch} | ensemble)
+            run.tag("mlflow.note.content", _description(params, data.meta.title, records, findings))
+            run.tag("wellfit.verdict", "\n".join(f"{kind}: {text}" for kind, text in findings) or "no warning")
+            run.log_history()
+            for name in (CHECKPOINT_FILE, CONFIG_FILE, *([ENSEMBLE_FILE] if ensemble else [])):
+                run.log_file(models / name, "checkpoint")
+            run.log_files(report, "train")
+        snapshots.remove()
 
 
 def _run_epochs(
-    training: Training, params: Params, data: TrainingData, config: dict[str, Any], run: tracking.Run
+    training: Training,
+    params: Params,
+    data: TrainingData,
+    config: dict[str, Any],
+    snapshots: Snapshots,
+    found: State | None,
+    run: tracking.Run,
 ) -> Records:
-    """Trains to the end, and keeps the weights of the best epoch."""
+    """Trains to the end, from a snapshot where one was found, and keeps the weights of the best epoch."""
     learner = training.learner
     summary = _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), run)
+    history: list[dict[str, float]] = []
+    layers: list[Layers] = []
+    best: dict[str, Tensor] = {}
+    if found:
+        training.load_state_dict(found["training"])
+        history, layers, best = found["history"], found["layers"], found["best"]
+        print(f"goes on after epoch {len(history)} of {params.train.epochs} ({snapshots.shown})")
+        for number, metrics in enumerate(history, 1):
+            run.log_epoch(number, metrics | (as_metrics(layers[number - 1]) if layers else {}))
+
+    def state() -> State:
+        now = training.state_dict()
+        return {"run_id": run.id, "training": now, "history": history, "layers": layers, "best": best}
+
     print(f"computes in {learner.precision} on {data.train.x.device.type}")
     run.tag("wellfit.precision", learner.precision)  # what train.precision auto chose
     learner.layers = LayerStatistics(learner.model, learner.val.x, learner.inputs) if params.track.layers else None
     events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None
-    history: list[dict[str, float]] = []
-    layers: list[Layers] = []
-    best: dict[str, Tensor] = {}
-    with Progress("train", params.train.epochs, "epoch") as progress, event_files(events_folder) as events:
+    done = len(history)
+    with Progress("train", params.train.epochs, "epoch", done) as progress, event_files(events_folder, done) as events:
         for epoch in training.epochs:
             metrics, number = epoch.of(member=0), int(epoch.number[0])
-            history.append({k: v for k, v in metrics.items() if k not in TIMING})
+            history.append(metrics)
             if learner.layers is not None:
                 layers.append(learner.layers.finish_epoch())
-                metrics |= as_metrics(layers[-1])
+                metrics = metrics | as_metrics(layers[-1])
             run.log_epoch(number, metrics)
             if events is not None:
                 events.write(number, metrics, dict(learner.model.named_parameters()))
             if epoch.improved[0]:
                 best = learner.weights(0)
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
+            snapshots.offer(state)
             progress.show(number, {name: metrics[name] for name in shown})
     if failure := training.members.failure[0]:
+        snapshots.remove()  # it would blow up again
         advice = advise("exploding gradients", turnable_settings(params, data.meta.kind, len(data.meta.class_names)))
         raise WellfitError(f"training blew up: {failure} (optim.lr is {params.optim.lr:g}); {advice}")
+    if params.train.seeds > 1 or data.folds:
+        snapshots.save(state())  # more is to be trained
+    history = [{k: v for k, v in metrics.items() if k not in TIMING} for metrics in history]
     best_epoch = int(training.members.best_epoch[0])
     print(f"best epoch {best_epoch} of {len(history)}: {params.train.monitor} {training.members.best[0]:.4g}")
     validated = {k: v for k, v in history[best_epoch - 1].items() if k.startswith("val/")}

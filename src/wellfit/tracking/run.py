@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from wellfit.data.catalog import CATALOG
 from wellfit.errors import WellfitError
@@ -60,6 +60,7 @@ class Run:
         self._unsent: list[Metric] = []
         self._last_flush = time.monotonic()
         self._history = runs_folder() / run_id / "history.jsonl"
+        self._sent: dict[str, int] = {}  # the last step of each metric that the store has from before
 
     @cached_property
     def experiment_id(self) -> str:
@@ -83,7 +84,14 @@ class Run:
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Adds metrics to the next batch, but for NaN, infinity and None."""
-        self._unsent += as_metrics(values, int(time.time() * 1000), step)
+        new = {name: value for name, value in values.items() if step > self._sent.get(name, -1)}
+        self._unsent += as_metrics(new, int(time.time() * 1000), step)
+
+    def go_on(self) -> None:
+        """Begins the history anew, in a run that was stopped: what the store has of a metric is not sent again."""
+        self._history.unlink(missing_ok=True)
+        for name in self._call(self._client.get_run).data.metrics:
+            self._sent[name] = max(metric.step for metric in self._call(self._client.get_metric_history, name))
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Appends an epoch to the local history, and sends all that is unsent to MLflow every few seconds."""
@@ -183,7 +191,17 @@ def start_run(
         start_time = None if started is None else int(started * 1000)
         return str(client.create_run(experiment, start_time, tags, name).info.run_id)
 
+    if again and not shared:
+        _open_store_for(again)
     return _open_run(make, meta, shared=shared)
+
+
+def _open_store_for(run_id: str) -> None:
+    """Opens the store, which ends the runs of dead processes, all but this one: it goes on."""
+    path = runs_folder() / run_id / OPEN
+    if path.is_file():
+        with suppress(Timeout), FileLock(path, timeout=0):
+            open_client()
 
 
 def start_parent_run(name: str, dataset: str) -> AbstractContextManager[Run]:

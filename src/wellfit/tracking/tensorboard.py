@@ -26,12 +26,13 @@ class EventFiles:
 
     Args:
         folder: of this training alone; it is made.
+        after: the epoch that the training goes on after; what is there of later ones is not shown.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, after: int = 0) -> None:
         from torch.utils.tensorboard import SummaryWriter  # here: it costs half a second, and most trainings do without
 
-        self._writer = SummaryWriter(str(folder))
+        self._writer = SummaryWriter(str(folder), purge_step=after + 1 if after else None)
 
     def write(self, epoch: int, values: Mapping[str, float], weights: Mapping[str, Tensor]) -> None:
         """Adds an epoch. What is not finite is left out, as in MLflow.
@@ -54,12 +55,12 @@ class EventFiles:
 
 
 @contextmanager
-def event_files(folder: Path | None) -> Iterator[EventFiles | None]:
+def event_files(folder: Path | None, after: int = 0) -> Iterator[EventFiles | None]:
     """Event files that are complete on every way out, or None where no folder is given."""
     if folder is None:
         yield None
         return
-    files = EventFiles(folder)
+    files = EventFiles(folder, after)
     try:
         yield files
     finally:

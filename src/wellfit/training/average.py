@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -61,6 +62,16 @@ class WeightAverage:
             torch.cat([old[rows], torch.zeros_like(live[len(rows) :])])
             for old, live in zip(self._average, self._live, strict=False)
         ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The averages, and what they have seen."""
+        return {"seen": self._seen.tolist(), "average": self._average}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        self._seen[:] = state["seen"]
+        for average, saved in zip(self._average, state["average"], strict=True):
+            average.copy_(saved)
 
     def after_step(self) -> None:
         """Takes the weights in, if it is an EMA."""

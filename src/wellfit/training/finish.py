@@ -1,11 +1,16 @@
 """Trainings that nobody watches: any number of configurations, each to its end."""
 
+import hashlib
+import json
 import math
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
+from wellfit.errors import WellfitError
 from wellfit.settings.params import Params
-from wellfit.training.checkpoint import Checkpoint
+from wellfit.training.checkpoint import Checkpoint, load_checkpoints, save_checkpoints
 from wellfit.training.cores import Cores
 from wellfit.training.pack import can_pack, pack_key
 from wellfit.training.record import resolved_config
@@ -45,13 +50,14 @@ class Finished(NamedTuple):
         return Checkpoint(self.weights, info)
 
 
-def finish(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished | None]:
+def finish(members: Sequence[Params], size: Size, cores: Cores, kept: Path | None = None) -> list[Finished | None]:
     """Trains each configuration to its end, as many at once as pays.
 
     Args:
         members: the configurations; those of one `wellfit.training.pack.pack_key` are trained as packs.
         size: how many train at once.
         cores: as many processes as the size says, at least.
+        kept: gets what has ended, which is not trained again; None: nothing is kept.
 
     Returns:
         What each came to; None where the training blew up.
@@ -64,7 +70,7 @@ def finish(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished
         at_once = size.at_once if can_pack(members[numbers[0]]) else size.processes
         for start in range(0, len(numbers), at_once):
             pack = numbers[start : start + at_once]
-            for number, outcome in zip(pack, _train([members[n] for n in pack], size, cores), strict=True):
+            for number, outcome in zip(pack, _kept([members[n] for n in pack], size, cores, kept), strict=True):
                 finished[number] = outcome
     return finished
 
@@ -109,6 +115,30 @@ def checkpoints_of(models: Sequence[Finished], params: Params, data: TrainingDat
     """
     members = [params.replace({"train.fold": fold}) if data.folds else params for fold in range(data.n_folds)]
     return [model.checkpoint(member, data.meta.sha256, source) for model, member in zip(models, members, strict=True)]
+
+
+def _kept(members: Sequence[Params], size: Size, cores: Cores, folder: Path | None) -> list[Finished | None]:
+    """What the members of a pack came to, all of them before or all of them now: sums round by how many they are."""
+    if folder is None:
+        return _train(members, size, cores)
+    configs = json.dumps([size, [resolved_config(params) for params in members]])
+    path = folder / f"pack-{hashlib.sha256(configs.encode()).hexdigest()[:16]}.safetensors"
+    with suppress(WellfitError):  # of none, or of a damaged one
+        return [
+            Finished(info["best"], info["epoch"], weights) if info["has_ended"] else None
+            for weights, info in load_checkpoints(path)
+        ]
+    outcomes = _train(members, size, cores)
+    save_checkpoints(
+        path,
+        [
+            Checkpoint(outcome.weights, {"has_ended": True, "best": outcome.best, "epoch": outcome.epoch})
+            if outcome
+            else Checkpoint({}, {"has_ended": False})
+            for outcome in outcomes
+        ],
+    )
+    return outcomes
 
 
 def _train(members: Sequence[Params], size: Size, cores: Cores) -> list[Finished | None]:

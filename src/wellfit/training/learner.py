@@ -8,7 +8,7 @@ number of one member reaches another.
 
 import math
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from wellfit.data.augment.apply import Augment
 from wellfit.data.meta import Meta
 from wellfit.models import build_model
-from wellfit.models.dropout import start_epoch
+from wellfit.models.dropout import DropoutStream, start_epoch, streams
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
 from wellfit.models.packed import PackedNetwork, change_members, member_state, packed
@@ -159,6 +159,30 @@ class Learner:
         self._optimizer.change(self.model, kept, [params.optim for params in added])
         fresh = self._averages(added) if added else None
         self._average.change(self.model, self._optimizer.values, kept, fresh)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights, averages, statistics of layers, and where all random numbers are; between two epochs."""
+        return {
+            "precision": self.precision,
+            "optimizer": self._optimizer.state_dict(),
+            "average": self._average.state_dict(),
+            "buffers": dict(self.model.named_buffers()),
+            "random": [each.state_dict() for each in self._drawing()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` said of a learner of the same members."""
+        self.precision = state["precision"]  # what `auto` chose, be it on another machine
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._average.load_state_dict(state["average"])
+        for name, buffer in self.model.named_buffers():
+            buffer.copy_(state["buffers"][name])
+        for each, remembered in zip(self._drawing(), state["random"], strict=True):
+            each.load_state_dict(remembered)
+
+    def _drawing(self) -> list[Augment | BatchMixer | DropoutStream]:
+        """All that has random numbers of its own."""
+        return [*self._augments, *self._mixers, *streams(self.model)]
 
     def step(self, rows: Tensor, lr: np.ndarray) -> None:
         """One optimizer step of each member, from the gradients of one batch or of ``train.accumulate`` of them.

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from pydantic import Field
@@ -27,6 +27,7 @@ Monitor = Literal["val/loss", ClassMonitor, NumberMonitor]
 # Where train.batch_size is auto.
 BATCH_OF_IMAGES = 64
 SMALLEST_BATCH, LARGEST_BATCH = 32, 256  # on tables, powers of two
+REMEMBERED = ("epoch", "best", "best_epoch", "active", "failure")  # of members, from epoch to epoch
 MONITORS = {"classification": get_args(ClassMonitor), "regression": get_args(NumberMonitor)}
 
 
@@ -138,6 +139,15 @@ class Members:
         self.best_epoch = np.zeros(size, int)
         self.active = np.ones(size, bool)
         self.failure = np.full(size, None)
+
+    def state_dict(self) -> dict[str, list[Any]]:
+        """What it remembers of each member."""
+        return {name: getattr(self, name).tolist() for name in REMEMBERED}
+
+    def load_state_dict(self, state: dict[str, list[Any]]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        for name in REMEMBERED:
+            getattr(self, name)[:] = state[name]
 
     def change(self, kept: Sequence[int], added: Sequence[TrainConfig]) -> None:
         """Goes on with some of the members, in this order, and with new ones behind them."""

@@ -1,6 +1,6 @@
 """What is done to a training batch against over-fitting: noise on the inputs, mixup, cutmix."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,6 +41,15 @@ class BatchMixer:
     def is_idle(self) -> bool:
         """Whether batches pass as they are."""
         return not (self._config.input_noise or self._config.mixup or self._config.cutmix)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where its random numbers are."""
+        return {"random": self._random.bit_generator.state, "noise": self._noise.get_state()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        self._random.bit_generator.state = state["random"]
+        self._noise.set_state(state["noise"])
 
     def __call__(self, x: Tensor) -> Mixed:
         """Noise first, then one share for the whole batch, as in the papers.

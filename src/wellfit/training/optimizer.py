@@ -67,6 +67,16 @@ class Optimizer:
         """(K, N) all weights of each member."""
         return self._flat.values
 
+    def state_dict(self) -> dict[str, Any]:
+        """All weights of each member, and what torch's optimizers remember."""
+        return {"values": self.values, "torch": [each.state_dict() for each in self._torch.optimizers]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` said, into the tensors that the network looks at."""
+        self.values.copy_(state["values"])
+        for optimizer, remembered in zip(self._torch.optimizers, state["torch"], strict=True):
+            optimizer.load_state_dict(remembered)
+
     def zero_grad(self) -> None:
         """Clears the gradients, to which every backward pass adds."""
         self._flat.gradients.zero_()
@@ -139,6 +149,10 @@ class _Shared:
                 for parameter in group["params"] if group["momentum"] else []:
                     self._optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
+    @property
+    def optimizers(self) -> list[TorchOptimizer]:
+        return [self._optimizer]
+
     def changed(self, configs: Sequence[OptimConfig], flat: FlatParameters, kept: Sequence[int]) -> "_Shared":
         """The same over some of the members and over new ones, with the memory of those that stay."""
         blocks, states, first = [], [], 0
@@ -174,6 +188,10 @@ class _PerMember:
         self._optimizers = [
             entry.make(config, _of_member(flat.layers, k), _of_member(flat.rest, k)) for k, config in enumerate(configs)
         ]
+
+    @property
+    def optimizers(self) -> list[TorchOptimizer]:
+        return [optimizer for own in self._optimizers for optimizer in own]
 
     def changed(self, configs: Sequence[OptimConfig], flat: FlatParameters, kept: Sequence[int]) -> "_PerMember":
         changed = _PerMember(self._entry, configs, flat)

@@ -165,6 +165,22 @@ class Schedule:
         """Goes on with some of the members, in this order, and with new ones behind them."""
         self._members = [self._members[k] for k in kept] + [self._member(plan) for plan in added]
 
+    def state_dict(self) -> list[dict[str, Any] | None]:
+        """What each member's plateau remembers; None of the other schedules, which look at the epoch alone."""
+        plateaus = [member.plateau for member in self._members]
+        return [
+            None if each is None else each.state_dict() | {"factor_now": each.optimizer.param_groups[0]["lr"]}
+            for each in plateaus
+        ]
+
+    def load_state_dict(self, state: list[dict[str, Any] | None]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        for member, remembered in zip(self._members, state, strict=True):
+            if member.plateau is not None and remembered is not None:
+                remembered = dict(remembered)
+                member.plateau.optimizer.param_groups[0]["lr"] = remembered.pop("factor_now")
+                member.plateau.load_state_dict(remembered)
+
     def lr(self, epochs: np.ndarray, step: int) -> np.ndarray:
         """Learning rates, shape (K,).
 

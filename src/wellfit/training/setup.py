@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -64,6 +64,28 @@ class Training:
         plans = [_plan(params) for params in members]
         self.schedule = Schedule(plans, self.order.steps, higher_is_better=is_higher_better(first.monitor))
         self.epochs: Iterator[Epoch] = fit(self.learner, self.order, self.schedule, self.members)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides how it goes on, between two epochs: tensors, and what JSON can hold.
+
+        The order of batches is none of it, which depends on seed and epoch.
+        """
+        is_cuda = self.learner.train.x.is_cuda
+        return {
+            "learner": self.learner.state_dict(),
+            "members": self.members.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "random": [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if is_cuda else [])],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state_dict` said of a training of the same members; before the first epoch."""
+        self.learner.load_state_dict(state["learner"])
+        self.members.load_state_dict(state["members"])
+        self.schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["random"][0])
+        for generator in state["random"][1:]:
+            torch.cuda.set_rng_state(generator)
 
     def change(self, kept: Sequence[int], added: Sequence[Params] = ()) -> None:
         """Goes on with some of the members of a pack, between two epochs, and with new ones behind them.

@@ -1,6 +1,8 @@
 """Augments whole batches of training images on their device, each image with its own random numbers."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,6 +31,14 @@ class Augment:
     def __init__(self, augmentation: Augmentation, seed: int) -> None:
         self._operations = operations(augmentation)
         self._random = np.random.default_rng([seed, 2])
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Where its random numbers are."""
+        return self._random.bit_generator.state
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        self._random.bit_generator.state = state
 
     def __call__(self, images: Tensor) -> Tensor:
         """Augments a batch.
