@@ -7,6 +7,7 @@ import torch
 from wellfit.compare.outcome import Outcome, kept_outcome, kept_weights, outcome_folder, write_outcome
 from wellfit.settings.params import Params
 
+from ..damage import DAMAGES, Damage
 from .conftest import base_params
 
 OUTCOME = Outcome(
@@ -46,16 +47,12 @@ def test_a_failure_is_kept_without_weights(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["outcome.json", "history.jsonl", "best.safetensors"])
-@pytest.mark.parametrize("damage", [b"", b"{", None])
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_what_is_damaged_is_trained_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, damage: bytes | None
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, damage: Damage
 ) -> None:
     write_outcome(tmp_path / "3-abc", OUTCOME, WEIGHTS, "data")
-    path = tmp_path / "3-abc" / file
-    if damage is None:
-        path.unlink()
-    else:
-        path.write_bytes(damage)
+    damage(tmp_path / "3-abc" / file)
     assert kept_outcome(tmp_path / "3-abc", "v") is None
     assert capsys.readouterr().out.startswith("v, seed 3: trained again, for ")
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,6 +31,7 @@ from wellfit.tuning.study import Study
 from wellfit.tuning.trials import open_study
 
 from ..conftest import PLAIN
+from ..damage import fill_with_garbage, flip_digit
 
 ROOT = Path(__file__).resolve().parents[2]
 PARAMS_FILE = ROOT / "params.yaml"
@@ -425,6 +427,38 @@ def test_the_seed_decides_what_comes_out(project: Path, prepared: Path) -> None:
     changes[1] = "tune.study=other"
     again = run(project, prepared, *changes, report="again")
     assert [(again / name).read_bytes() for name in files] == first
+
+
+@pytest.mark.usefixtures("publisher_here")
+def test_a_damaged_study_is_rebuilt_from_its_records(
+    project: Path, prepared: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["tune.n_trials=4", "tune.study=mine", "tune.pruner=none"]
+    files = ("trials.csv", "best_params.yaml", "importance.csv")
+    report = run(project, prepared, *changes)
+    expected = [(report / name).read_bytes() for name in files]
+    (journal,) = (project / ".wellfit" / "studies").glob("*.log")
+    (records,) = project.glob(".wellfit/records/*/mine/trials")
+    cells = trials_of(report)
+
+    # What the journal says of a trial is changed: its record counts.
+    text = journal.read_text()
+    value = f'"best":{cells[2]["value"]}'
+    assert text.count(value) == 1
+    journal.write_text(text.replace(value, '"best":0.001'))
+    again = run(project, prepared, *changes, report="changed")
+    assert [(again / name).read_bytes() for name in files] == expected
+    assert "mine.log was damaged" in capfd.readouterr().err
+
+    # Nothing is left of the journal, and a record is damaged, too: that trial is run again.
+    fill_with_garbage(journal)
+    flip_digit(records / "3" / "trial.json")
+    again = run(project, prepared, *changes, report="lost")
+    assert [(again / name).read_bytes() for name in files] == expected
+    out, err = capfd.readouterr()
+    assert "mine.log was damaged" in err
+    assert re.search(r"3/trial\.json is not as the training left it .*set_aside/3-.*the trial is run again", err)
+    assert "the study has 3 trials from before; 1 to go" in out
 
 
 @pytest.mark.usefixtures("publisher_here")

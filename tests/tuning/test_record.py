@@ -11,8 +11,11 @@ from wellfit import files
 from wellfit.errors import WellfitError
 from wellfit.training.checkpoint import load_checkpoint
 from wellfit.training.finish import Finished
+from wellfit.training.record import write_training
 from wellfit.tuning import record as module
 from wellfit.tuning.record import TrialRecord, read_record, write_record
+
+from ..damage import DAMAGES, Damage
 
 RECORD = TrialRecord(
     number=3,
@@ -76,14 +79,17 @@ def test_training_does_not_wait_for_the_disk(tmp_path: Path, monkeypatch: pytest
         files.write_bytes(tmp_path / "file", b"")
 
 
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [("trial.json", "{"), ("trial.json", "[]"), ("trial.json", '{"number": 1}'), ("history.jsonl", "1")],
-)
-def test_a_damaged_record_is_one_line(tmp_path: Path, name: str, text: str) -> None:
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("name", ["trial.json", "history.jsonl"])
+def test_a_damaged_record_is_one_line(tmp_path: Path, name: str, damage: Damage) -> None:
     write_record(tmp_path / "3", RECORD)
-    (tmp_path / "3" / name).write_text(text)
-    with pytest.raises(WellfitError, match=r"3 is not as a training leaves it \(.*\); delete it"):
+    damage(tmp_path / "3" / name)
+    with pytest.raises(WellfitError, match=r"3/trial\.json is not as the training left it \(.*\)") as told:
         read_record(tmp_path / "3")
-    with pytest.raises(WellfitError, match=module.TRIAL):
-        read_record(tmp_path / "4")
+    assert "\n" not in str(told.value)
+
+
+def test_a_record_of_another_version_is_one_line(tmp_path: Path) -> None:
+    write_training(tmp_path / "3", module.TRIAL, {"number": 1}, [])
+    with pytest.raises(WellfitError, match=r"trial\.json is of another version of wellfit"):
+        read_record(tmp_path / "3")

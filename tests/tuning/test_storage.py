@@ -227,7 +227,7 @@ def test_a_journal_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     journal = tmp_path / JOURNAL / "study.log"
     journal.parent.mkdir(parents=True)
     journal.write_bytes(b"not a journal\n{}\n")
-    with pytest.raises(WellfitError, match=r"study\.log cannot be opened .* move it away") as caught:
+    with pytest.raises(WellfitError, match=r"study\.log is damaged from its first lines on; move it away") as caught:
         open_saved(JOURNAL, "study", MINIMIZE)
     assert "\n" not in str(caught.value)
     assert journal.read_bytes() == b"not a journal\n{}\n"

@@ -12,7 +12,6 @@ from wellfit.files import project_root
 from wellfit.settings.params import Params
 from wellfit.training.record import (
     CHECKPOINT,
-    HISTORY,
     code_sha256,
     data_that_trains,
     read_training,
@@ -92,7 +91,7 @@ def write_outcome(folder: Path, outcome: Outcome, weights: "Mapping[str, Tensor]
     said = {name: value for name, value in vars(outcome).items() if name != "history"}
     info = {"config": outcome.config, "data_sha256": data_sha256, "metrics": outcome.scores}
     checkpoints = [(weights, info)] if weights else []
-    write_training(folder, OUTCOME, said | {"epochs": len(outcome.history)}, outcome.history, checkpoints)
+    write_training(folder, OUTCOME, said, outcome.history, checkpoints)
 
 
 def kept_outcome(folder: Path, variant: str) -> Outcome | None:
@@ -124,15 +123,10 @@ def read_outcome(folder: Path, variant: str) -> Outcome:
     Raises:
         WellfitError: it is not there, or not as it was written.
     """
-    said = read_training(folder, OUTCOME)
     try:
-        epochs = said.pop("epochs")
-        outcome = Outcome(**said | {"variant": variant})
-    except (KeyError, TypeError) as error:
-        raise WellfitError(f"{folder / OUTCOME} is not as a training leaves it ({error})") from None
-    if len(outcome.history) != epochs:
-        raise WellfitError(f"{folder / HISTORY} has {len(outcome.history)} of {epochs} epochs")
-    return outcome
+        return Outcome(**read_training(folder, OUTCOME) | {"variant": variant})
+    except TypeError:
+        raise WellfitError(f"{folder / OUTCOME} is of another version of wellfit") from None
 
 
 def kept_weights(folder: Path) -> "dict[str, Tensor]":

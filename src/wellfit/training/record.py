@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import wellfit
 from wellfit.errors import WellfitError
 from wellfit.files import replacing
+from wellfit.manifest import file_sha256, sealed, unsealed
 from wellfit.settings.params import Params
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ TIMING = ("seconds", "samples_per_second")
 SECTIONS = ("data", "model", "loss", "regularize", "optim", "schedule", "train")
 REPORT_FILES = ("history.csv", "verdict.json", "summary.txt", "ensemble.csv", "metrics.json")  # that evaluate reads
 HISTORY, CHECKPOINT = "history.jsonl", "best.safetensors"
+FILES = "files"  # what a record says of others: their sha256
 NO_CHECKPOINTS = b"no checkpoints\n"  # a file of several that holds none: DVC warns of an empty one
 
 _encoder = json.JSONEncoder(allow_nan=False)
@@ -111,9 +113,10 @@ def write_training(
         checkpoints: weights by name, and what to say of them: of each fold, or a single one, or none.
     """
     with replacing(folder, durable=False) as unfinished:
-        (unfinished / name).write_bytes(_line(dict(said)))
         epochs = ({"epoch": number, **metrics} for number, metrics in enumerate(history, 1))
         (unfinished / HISTORY).write_bytes(b"".join(map(_line, epochs)))
+        digests = {HISTORY: file_sha256(unfinished / HISTORY)}  # a checkpoint has its own
+        (unfinished / name).write_text(sealed(finite(dict(said)) | {FILES: digests}), encoding="utf-8")
         if checkpoints:
             from wellfit.training.checkpoint import save_checkpoint
 
@@ -128,15 +131,17 @@ def read_training(folder: Path, name: str) -> dict[str, Any]:
         WellfitError: it is not there, or not as it was written.
     """
     try:
-        said = json.loads((folder / name).read_text(encoding="utf-8"))
+        said = unsealed((folder / name).read_text(encoding="utf-8"))
+        if said.pop(FILES) != {HISTORY: file_sha256(folder / HISTORY)}:
+            raise ValueError(f"{HISTORY} is another")
         lines = (folder / HISTORY).read_text(encoding="utf-8").splitlines()
         history = [
             {name: math.nan if value is None else value for name, value in json.loads(line).items() if name != "epoch"}
             for line in lines
         ]
         return {"history": history, **said}
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise WellfitError(f"{folder} is not as a training leaves it ({error}); delete it") from None
+    except (OSError, ValueError, KeyError) as error:
+        raise WellfitError(f"{folder / name} is not as the training left it ({error})") from None
 
 
 def finite(value: Any) -> Any:

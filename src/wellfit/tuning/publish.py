@@ -9,7 +9,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from filelock import FileLock
 
 from wellfit import tracking
 from wellfit.data.meta import Meta
-from wellfit.errors import WellfitError
 from wellfit.files import read_json, write_json
 from wellfit.settings.params import Params, flatten
 from wellfit.tracking.publication import Publication, run
@@ -179,9 +177,7 @@ class StudyPublication(Publication):
         try:
             while self._to_store:
                 self._saved = self._saved or open_saved(self._storage, self._folder.name)
-                counts = True
-                with suppress(WellfitError):  # a damaged one is told when it is copied
-                    counts = store_record(self._saved, self._to_store[0])
+                counts = store_record(self._saved, self._to_store[0])
                 folder = self._to_store.popleft()
                 if not counts and folder in self._waiting:
                     self._waiting.remove(folder)

@@ -76,10 +76,10 @@ def read_record(folder: Path) -> TrialRecord:
     Raises:
         WellfitError: it is not there, or not as it was written.
     """
-    try:
-        return TrialRecord(**read_training(folder, TRIAL))
-    except TypeError as error:
-        raise WellfitError(f"{folder} is not as a training leaves it ({error}); delete it") from None
+    said = read_training(folder, TRIAL)
+    if said.keys() != TrialRecord.__dataclass_fields__.keys():
+        raise WellfitError(f"{folder / TRIAL} is of another version of wellfit")
+    return TrialRecord(**said)
 
 
 def set_aside(folder: Path) -> Path:

@@ -4,9 +4,9 @@ Whatever Optuna can open, ``optuna-dashboard`` shows too.
 """
 
 import copy
-import json
 import os
 import random
+import sys
 import time
 from contextlib import suppress
 from datetime import datetime
@@ -25,6 +25,7 @@ from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
 from wellfit.tuning.databases import is_collision, open_database, said_by
+from wellfit.tuning.journal import head_file, line_of, mend
 from wellfit.tuning.leases import all_leases
 from wellfit.tuning.record import TrialRecord, read_record, set_aside
 from wellfit.tuning.space import drawn
@@ -33,6 +34,8 @@ STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed"
 IDENTITY = "wellfit_identity"
 DISTRIBUTIONS = "wellfit_distributions"
 TRIES = 10  # to open a database in which another machine makes the tables
+FOLDER = "wellfit_records"
+ATTRIBUTES = (FOLDER, DISTRIBUTIONS, IDENTITY)  # of a study that was begun, in the order of their writing
 STALE = 30.0  # seconds after which Optuna takes the lock of a journal for one that was left behind
 
 
@@ -84,7 +87,7 @@ def _open(storage: str, name: str, direction: StudyDirection | None) -> optuna.S
 
 
 def store_record(saved: optuna.Study, folder: Path) -> bool:
-    """Tells the storage how a trial ended; sets its record aside where another worker's end was first.
+    """Tells the storage how a trial ended; sets its record aside where it is damaged, or another worker's was first.
 
     Args:
         saved: from :func:`open_saved`.
@@ -92,12 +95,14 @@ def store_record(saved: optuna.Study, folder: Path) -> bool:
 
     Returns:
         Whether it counts.
-
-    Raises:
-        WellfitError: the folder is damaged.
     """
     with study_lock(saved.study_name):  # two publishers of one folder may be told of the same trial
-        record = read_record(folder)
+        try:
+            record = read_record(folder)
+        except WellfitError as error:
+            where = set_aside(folder)
+            print(f"warning: {error}: set aside in {where}, and the trial is run again", file=sys.stderr, flush=True)
+            return False
         if end_trial(saved, record):
             return True
         where = set_aside(folder)
@@ -195,8 +200,15 @@ class Journal(JournalFileBackend):
     def __init__(self, path: Path) -> None:
         self._path, self._file_lock = path, JournalFileOpenLock(str(path))
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            head_file(path).unlink(missing_ok=True)  # of a study that was moved away
         super().__init__(str(path), self._file_lock)
-        self.append_logs([])  # repairs it before it is read
+        self._file_lock.acquire()
+        try:
+            mend(path, ATTRIBUTES)
+        finally:
+            self._file_lock.release()
+        self.append_logs([])  # cuts a torn line off before it is read
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Appends lines, in one write.
@@ -204,12 +216,12 @@ class Journal(JournalFileBackend):
         A last line without an end, left by a writer that was killed, is cut off: Optuna passes over it as long as it is
         the last, and cannot read on once another follows.
         """
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        text = b"".join(map(line_of, logs))
         self._file_lock.acquire()
         try:
             with self._path.open("a+b") as file:
                 _cut_torn_line(file)
-                file.write(text.encode())
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
         finally:

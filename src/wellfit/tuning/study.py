@@ -32,9 +32,8 @@ from wellfit.tuning.outage import persistently, wait
 from wellfit.tuning.pruners import PRUNERS
 from wellfit.tuning.samplers import SAMPLERS, drawn_at_random
 from wellfit.tuning.space import Space, drawn
-from wellfit.tuning.storage import DISTRIBUTIONS, IDENTITY, STATES, ended_trials, open_saved, study_names
+from wellfit.tuning.storage import DISTRIBUTIONS, FOLDER, IDENTITY, STATES, ended_trials, open_saved, study_names
 
-FOLDER = "wellfit_records"
 WAIT_SECONDS = 1.0  # between two looks at the trials of other workers
 
 
