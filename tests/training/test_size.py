@@ -1,18 +1,20 @@
 """How many trials train as one pack: measured by rates that are known, and once by real ones."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 
+from wellfit.manifest import sealed, unsealed
 from wellfit.settings.params import Params, load_params
 from wellfit.training import size as module
 from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, load_training_data
 from wellfit.training.size import CoreUse, Size, choose_size, fastest, fastest_seconds, processes_for
 from wellfit.tuning.trials import most_processes, sizes_of_study
+
+from ..damage import DAMAGES, Damage
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 BASE = ["data.name=moons", "model.hidden=[8]", "tune.n_trials=64"]
@@ -178,15 +180,21 @@ def test_a_measurement_is_remembered(measurements: list[list[int]], data: Traini
         before = len(measurements)
         chosen(params_with(*changes), data)
         assert len(measurements) == before + 1, changes
-    assert len(json.loads(REMEMBERED.read_text())) == 5
+    assert len(unsealed(REMEMBERED.read_text())) == 5
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 3}', '{"a": [4, 1, 2]}', '{"a": [4, "x", 1, 1]}', "\x80"])
-def test_a_damaged_memory_is_made_anew(measurements: list[list[int]], data: TrainingData, text: str) -> None:
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_memory_is_made_anew(measurements: list[list[int]], data: TrainingData, damage: Damage) -> None:
+    first = chosen(params_with(), data)
+    damage(REMEMBERED)
+    assert [chosen(params_with(), data) for _ in range(2)] == [first, first]
+    assert len(measurements) == 2
+
+
+def test_a_memory_of_another_version_is_made_anew(measurements: list[list[int]], data: TrainingData) -> None:
     REMEMBERED.parent.mkdir(exist_ok=True)
-    REMEMBERED.write_bytes(text.encode("latin-1"))
-    chosen(params_with(), data)
-    chosen(params_with(), data)
+    REMEMBERED.write_text(sealed({"a": [4, 1, 2]}))
+    assert chosen(params_with(), data) == chosen(params_with(), data)
     assert len(measurements) == 1
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from wellfit.errors import WellfitError
-from wellfit.files import project_root, read_json, write_json
+from wellfit.files import project_root, write_text
 from wellfit.machine import core_count
+from wellfit.manifest import sealed, unsealed
 from wellfit.settings.params import Params
 from wellfit.training.memory import most_members
 from wellfit.training.pack import can_pack, pack_key
@@ -123,7 +123,7 @@ def choose_size(params: Params, data: "TrainingData", sizes: Sequence[int], core
         before = torch.get_num_threads()
         known[key] = fastest(measure, sizes, uses)
         torch.set_num_threads(before)
-        write_json(memory, known)
+        write_text(memory, sealed(known))
     return known[key]
 
 
@@ -179,9 +179,9 @@ def fastest_seconds(step: Callable[[], None]) -> float:
 def _remembered(memory: Path) -> dict[str, Size]:
     """What was measured before; nothing of a file that is not as it was written."""
     try:
-        found = read_json(memory).items()
+        found = unsealed(memory.read_text(encoding="utf-8")).items()
         return {key: Size(int(k), int(threads), float(rate), int(count)) for key, (k, threads, rate, count) in found}
-    except (OSError, WellfitError, AttributeError, TypeError, ValueError):
+    except (OSError, TypeError, ValueError):
         return {}
 
 
