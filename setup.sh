@@ -59,6 +59,11 @@ check_python() {
         fail "wellfit needs Python >=3.11,<3.15, but $python is $("$python" -V 2>&1); name another: PYTHON=python3.12"
 }
 
+check_folder() {
+    "$python" -c 'import os; os.getcwd().encode()' 2>/dev/null ||
+        fail "the name of this folder, or of one above it, is not UTF-8, and DVC and MLflow fail there: rename it"
+}
+
 make_venv() {
     echo "set-up: making .venv with $("$python" -V): about a minute, and 3 GB of downloads the first time"
     trouble=$("$python" -m venv --clear .venv 2>&1) || fail "$python cannot make .venv: $trouble"
@@ -130,6 +135,7 @@ if is_reusable; then
 else
     python=${PYTHON:-python3}
     check_python
+    check_folder
     [ ! -L .venv ] || fail ".venv is a link, and set-up would empty what it leads to: remove it"
     rm -f .venv/.complete
     make_venv

@@ -174,6 +174,14 @@ def test_an_unusable_python_is_one_line_and_changes_nothing(python: str, rule: s
     assert ready.run().stdout == ""
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems of other systems have no such names")
+def test_a_folder_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    folder = Folder(Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")))
+    done = folder.run()
+    assert (done.returncode, folder.calls()) == (1, [])
+    assert done.stderr.startswith("set-up: the name of this folder, or of one above it, is not UTF-8")
+
+
 def test_a_named_python_replaces_another_version_and_stays(ready: Folder) -> None:
     assert ready.run("make setup PYTHON=python3.12.1").returncode == 0
     assert ready.calls() == NEW

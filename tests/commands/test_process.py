@@ -68,3 +68,16 @@ def test_a_disk_that_is_full_is_an_error(stream: str, unbuffered: str) -> None:
         command = [sys.executable, "-c", SCRIPT.format(body=body)]
         done = subprocess.run(command, timeout=60, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, **streams)
     assert done.returncode == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file systems of other systems have no such names")
+def test_a_name_that_is_not_utf_8_is_one_line(tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    folder.mkdir()
+    for body in ("open('params.yaml', 'w').write(os.getcwd())", "exec('with only_one(\"train\"): pass')"):
+        imports = "import os; from wellfit.commands.process import only_one; "
+        command = [sys.executable, "-c", SCRIPT.format(body=imports + body)]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+        fault = f"{tmp_path}/caf\\xe9: its name has bytes that are not UTF-8; rename it"
+        assert (done.returncode, done.stderr) == (1, f"train: {fault}\n")
+        assert not (folder / ".wellfit").exists()

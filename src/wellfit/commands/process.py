@@ -82,6 +82,9 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return error.status, str(error)
     if isinstance(error, OSError):  # of a full disk or a missing right, the system's words say it all
         return 1, str(error)
+    if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # a name, as Python has it
+        name = os.fsencode(error.object).decode(errors="backslashreplace")
+        return 1, f"{name}: its name has bytes that are not UTF-8; rename it"
     if isinstance(error, ModuleNotFoundError):  # as where only the packages are that predict
         return 1, f"this needs the package {error.name}: install wellfit with all that it depends on"
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
@@ -90,6 +93,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
 @contextmanager
 def only_one(what: str) -> Iterator[None]:
     """Keeps a second run of the same command in this folder from mixing its outputs with ours."""
+    str(Path.cwd()).encode()  # an address of MLflow's database or of a study cannot hold a name that is not UTF-8
     path = Path(".wellfit", "locks", f"{what.replace(' ', '-')}.lock")
     lock = FileLock(path)
     try:

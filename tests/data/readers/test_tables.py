@@ -67,12 +67,14 @@ def test_nothing_there_is_one_line(path: str, fault: str, folder: Path) -> None:
 
 @pytest.mark.parametrize(("name", "shown"), [(b"caf\xe9.csv", r"own/caf\\xe9\.csv"), (b"a\nb.csv", r"own/a\\nb\.csv")])
 def test_a_name_that_cannot_be_written_is_refused(name: bytes, shown: str, folder: Path) -> None:
+    file = Path(os.fsdecode(os.fsencode(folder) + b"/" + name))
     try:
-        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).touch()
+        file.touch()
     except OSError:
         pytest.skip("the file system takes UTF-8 only")
-    with pytest.raises(WellfitError, match=f"{shown}: its name has control characters or bytes that are not UTF-8"):
-        find_files(folder, "csv", Wanted())
+    for path in (folder, file):
+        with pytest.raises(WellfitError, match=f"{shown}: its name has control characters or bytes that are not UTF-8"):
+            find_files(path, "csv", Wanted())
 
 
 def test_files_of_one_table_have_the_same_columns(folder: Path) -> None:

@@ -81,7 +81,7 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
     """
     key, endings = wanted.path_key, ENDINGS[kind]
     if path.is_file():
-        return [path]
+        return _with_plain_names([path])
     if path.is_dir():
         found = [each for each in path.iterdir() if each.name.casefold().endswith(endings)]
         # A text beside tables is about them.
@@ -95,6 +95,10 @@ def find_files(path: Path, kind: str, wanted: Wanted) -> list[Path]:
     files = sorted(each for each in found if each.is_file() and not each.name.startswith("."))
     if not files:
         raise WellfitError(f"{what}{wanted.origin}")
+    return _with_plain_names(files)
+
+
+def _with_plain_names(files: list[Path]) -> list[Path]:
     if odd := next((str(each) for each in files if shown(str(each)) != str(each)), None):
         raise WellfitError(f"{shown(odd)}: its name has control characters or bytes that are not UTF-8; rename it")
     return files
