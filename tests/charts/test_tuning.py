@@ -155,3 +155,29 @@ def test_a_share_is_told_in_percent():
     figure = plots.history(Study("val/accuracy", True, [0.5, 0.7], ["complete"] * 2, []))
     figure.draw_without_rendering()
     assert "60 %" in [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
+
+
+def test_of_thousands_of_trials_some_are_drawn():
+    random = np.random.default_rng(0)
+    values, n = random.lognormal(size=5000).tolist(), 5000
+    states = random.choice(["complete", "pruned", "failed"], n, p=[0.6, 0.3, 0.1]).tolist()
+    keys = [Searched(name, random.uniform(size=n).tolist(), "linear") for name in ("model.dropout", "optim.l1")]
+    found = study(keys, values, states)
+    assert len(found.shown) == plots.MOST
+    assert (np.diff(found.shown) > 0).all()
+    assert {0, n - 1, found.winner} <= set(found.shown.tolist())
+    so_far = found.best_so_far
+    assert set((1 + np.flatnonzero(np.diff(so_far[10:]) < 0) + 10).tolist()) <= set(found.shown.tolist())
+    (axes,) = plots.history(found).axes
+    assert line(axes, "best completed so far").get_ydata()[-1] == so_far[-1]
+    drawn = [line(axes, f"{state} trial").get_xdata() for state in ("completed", "pruned")]
+    assert sum(map(len, drawn)) < plots.MOST
+    assert axes.get_title("left").endswith(f"; {plots.MOST} are drawn)")
+    assert len(plots.parallel(found).axes[0].patches) <= plots.MOST
+    points = plots.ranks(found, [(keys[0], keys[1])]).axes[0].collections[0].get_offsets()
+    assert len(points) == len(drawn[0])
+
+
+def test_the_better_the_stronger():
+    strength = study([LR], [0.5, 0.4, 0.9, None, 0.3, 0.5]).strength  # two equal ones, the worst of four
+    np.testing.assert_allclose(strength, [0.4, 0.7, np.nan, np.nan, 1.0, 0.4])

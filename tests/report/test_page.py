@@ -20,7 +20,7 @@ from wellfit.report.charts import of_classes
 from wellfit.report.content import Chart
 from wellfit.report.page import slug
 from wellfit.report.records import Evaluated
-from wellfit.report.sections import _no_warning
+from wellfit.report.sections import MOST_TRIALS, _no_warning
 from wellfit.training.record import REPORT_FILES
 from wellfit.tuning.report import Row, write_report
 
@@ -244,6 +244,12 @@ def test_a_chart_without_a_neighbour_is_set_across(widths: tuple[int, ...], alon
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_of_many_trials_the_first_are_listed(complete: Evaluated, reports: Path) -> None:
+    leave_tuning(reports, complete.params, complete.meta.sha256, trials=MOST_TRIALS + 5)
+    page = read(complete, reports)
+    assert f"The first {MOST_TRIALS} of {MOST_TRIALS + 5} trials; reports/tune/trials.csv has all" in page.captions
+
+
 @pytest.mark.parametrize(("epochs", "words"), [(5, "Stopped early, after 5 of at most 40"), (40, "All 40 epochs ran")])
 def test_an_early_end_is_told(complete: Evaluated, reports: Path, epochs: int, words: str) -> None:
     leave_training(reports, epochs=epochs)

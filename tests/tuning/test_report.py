@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 from wellfit.tuning.record import TrialRecord
-from wellfit.tuning.report import Row, best_row, chosen, importances, ranked, write_report
+from wellfit.tuning.report import Row, chosen, importances, ranked, write_report
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 SPACE = {
@@ -49,9 +49,9 @@ def test_a_row_is_what_the_record_says() -> None:
 def test_the_best_is_the_first_of_the_best_that_are_complete() -> None:
     rows = [Row(n, state, 1, 1, value, {}) for n, state, value in [(2, "complete", 0.3), (1, "complete", 0.3)]]
     rows += [Row(0, "pruned", 1, 1, 0.1, {}), Row(3, "failed", 1, 0, None, {}), Row(4, "complete", 1, 1, 0.9, {})]
-    assert best_row(rows, higher_is_better=False) == rows[1]
-    assert best_row(rows, higher_is_better=True) == rows[4]
-    assert best_row(rows[2:4], higher_is_better=True) is None
+    assert ranked(rows, higher_is_better=False)[0] == rows[1]
+    assert ranked(rows, higher_is_better=True)[0] == rows[4]
+    assert ranked(rows[2:4], higher_is_better=True) == []
 
 
 def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,6 +36,7 @@ from wellfit.charts.style import (
 from wellfit.metrics.names import is_share
 
 GOLDEN_RATIO, SQUARE_ROOT = (1 + 5**0.5) / 2, 2**0.5
+MOST = 300  # trials that are drawn: of thousands, the points hide one another and the page takes seconds to load
 WORST = 0.1  # opacity of the worst completed trial; that of the best is 1
 RING: dict[str, Any] = {"marker": "o", "markersize": 11, "fillstyle": "none", "markeredgewidth": 1.8, "color": RED}
 
@@ -131,13 +132,31 @@ class Study:
     def strength(self) -> NDArray[np.float64]:
         """Opacity of each trial by its rank among the completed ones, (n,); NaN for the others."""
         cost = np.where(self.is_complete, -self.scores if self.higher_is_better else self.scores, np.nan)
-        better = (cost[None, :] < cost[:, None]).sum(axis=1)
+        better = np.searchsorted(np.sort(cost[np.isfinite(cost)]), cost)
         return np.where(np.isfinite(cost), 1 - (1 - WORST) * better / max(1, np.isfinite(cost).sum() - 1), np.nan)
+
+    @cached_property
+    def shown(self) -> NDArray[np.int64]:
+        """The numbers of the trials that are drawn, rising: of many the first, the last, those that were the best so
+        far, the best third of what is drawn, and others spread evenly."""
+        n = len(self.values)
+        if n <= MOST:
+            return np.arange(n)
+        so_far = self.best_so_far
+        new_best = np.flatnonzero(np.diff(so_far, prepend=np.nan) != 0)
+        new_best = new_best[np.isfinite(so_far[new_best])][-MOST // 3 :]
+        leading = np.argsort(-np.nan_to_num(self.strength), kind="stable")[: MOST // 3]
+        kept = np.unique(np.concatenate([[0, n - 1], new_best, leading]))
+        rest = np.setdiff1d(np.arange(n), kept)
+        spread = np.linspace(0, len(rest) - 1, MOST - len(kept)).round().astype(int)
+        return np.union1d(kept, rest[spread])
 
     def summary(self) -> str:
         """The best value, and how many trials there were."""
         pruned, complete = self.states.count("pruned"), int(self.is_complete.sum())
         counts = f"{complete} completed, {pruned} pruned, {len(self.states) - complete - pruned} failed"
+        if len(self.shown) < len(self.states):
+            counts += f"; {len(self.shown)} are drawn"
         if self.winner is None:
             return f"No trial has a result yet ({counts})"
         return f"Best {self.monitor}: {self.scores[self.winner]:.4g} ({counts})"
@@ -160,9 +179,9 @@ def history(study: Study) -> Figure:
     """The best value of the monitored metric in each trial, and the best of the completed trials so far."""
     figure = Figure(figsize=(WIDTH, HEIGHT))
     axes = figure.subplots()
-    numbers = np.arange(len(study.values))
-    axes.step(numbers, study.best_so_far, where="post", color=BLUE, linewidth=1.2, label="best completed so far")
-    _draw_trials(axes, study, numbers)
+    so_far = study.best_so_far[study.shown]
+    axes.step(study.shown, so_far, where="post", color=BLUE, linewidth=1.2, label="best completed so far")
+    _draw_trials(axes, study, np.arange(len(study.values)))
     axes.set_title(study.summary())
     axes.set_xlabel("trial (the first has the values of params.yaml)")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
@@ -222,7 +241,7 @@ def parallel(study: Study) -> Figure:
     figure = Figure(figsize=(max(WIDTH, 1.2 * len(columns)), 3.6))
     axes = figure.subplots()
     heights = np.stack([_height(column) for column in columns], axis=1)
-    for n in np.argsort(np.nan_to_num(study.strength), kind="stable"):  # the best on top
+    for n in study.shown[np.argsort(np.nan_to_num(study.strength[study.shown]), kind="stable")]:  # the best on top
         if np.isnan(heights[n]).any():
             continue
         won, complete = n == study.winner, study.is_complete[n]
@@ -263,9 +282,10 @@ def ranks(study: Study, pairs: Sequence[tuple[Searched, Searched]]) -> Figure:
     figure, axes_of_all = panels(len(pairs), columns=3, height=3.0)
     for axes, (right, up) in zip(axes_of_all, pairs, strict=True):
         x, y = _apart(right), _apart(up, SQUARE_ROOT)
-        rest = ~study.is_complete
+        rest = study.shown[~study.is_complete[study.shown]]
         axes.plot(x[rest], y[rest], "x", color=ORANGE, markersize=5)
-        order = np.argsort(study.strength, kind="stable")[: int(study.is_complete.sum())]  # NaN comes last
+        complete = study.shown[np.isfinite(study.strength[study.shown])]
+        order = complete[np.argsort(study.strength[complete], kind="stable")]
         colors = [to_rgba(BLUE, strength) for strength in study.strength[order]]
         axes.scatter(x[order], y[order], color=colors, s=34, linewidths=0, zorder=2)
         if study.winner is not None:
@@ -285,12 +305,12 @@ def ranks(study: Study, pairs: Sequence[tuple[Searched, Searched]]) -> Figure:
 
 def _draw_trials(axes: Axes, study: Study, x: NDArray[np.floating] | NDArray[np.integer]) -> None:
     """A point for each trial that has a value."""
-    states = np.array(study.states)
+    states, shown = np.array(study.states)[study.shown], study.shown
     for state, marker, color, label in (
         ("complete", "o", BLUE, "completed trial"),
         ("pruned", "x", ORANGE, "pruned trial"),
     ):
-        x_of, y_of = x[states == state], study.scores[states == state]
+        x_of, y_of = x[shown[states == state]], study.scores[shown[states == state]]
         if len(x_of):
             axes.plot(x_of, y_of, marker, color=color, markersize=5, markeredgewidth=1.4, label=label)
     if study.winner is not None:

@@ -23,6 +23,7 @@ from wellfit.tuning.report import chosen
 
 BEST_TRIALS = 10
 MOST_COLUMNS = 60  # of the data set, in the table of its columns
+MOST_TRIALS = 200  # in the table of all
 MANY_PARTS = 20  # classes above which a table of parts is folded
 MEANINGS = {
     "accuracy": "share of the rows predicted right",
@@ -129,9 +130,11 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
     monitor = study.monitor
     header = ["trial", monitor, "best epoch", *study.keys]
     rows = [[str(t.number), score_cell(monitor, t.value), t.best_epoch, *t.values.values()] for t in study.ranked]
-    everything = [
-        [str(t.number), t.state, score_cell(monitor, t.value), t.epochs, *t.values.values()] for t in found.trials
+    listed = [
+        [str(t.number), t.state, score_cell(monitor, t.value), t.epochs, *t.values.values()]
+        for t in found.trials[:MOST_TRIALS]
     ]
+    of_all = f"The first {MOST_TRIALS} of {len(found.trials):,} trials; reports/tune/trials.csv has all"
     says = f"{len(found.trials)} trials were compared by {monitor}."
     says += _choice(found, study)
     if not found.importance:
@@ -142,7 +145,11 @@ def tuning(run: Evaluated, found: Tuning | None) -> dict[str, Any]:
         "best": Table(
             f"The best {min(BEST_TRIALS, len(rows))} of {len(rows)} completed trials", header, rows[:BEST_TRIALS]
         ),
-        "trials": Table("All trials", ["trial", "state", monitor, "epochs", *study.keys], everything),
+        "trials": Table(
+            of_all if len(found.trials) > MOST_TRIALS else "All trials",
+            ["trial", "state", monitor, "epochs", *study.keys],
+            listed,
+        ),
         "charts": [
             study.history(),
             *([study.importance(found.importance)] if found.importance else []),

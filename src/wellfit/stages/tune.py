@@ -1,6 +1,7 @@
 """The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
 
-from collections.abc import Collection, Mapping
+import operator
+from collections.abc import Collection, Iterable
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from wellfit.tuning.identity import study_config
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
 from wellfit.tuning.outage import persistently
 from wellfit.tuning.publish import describe_study
-from wellfit.tuning.report import Row, best_row, ranked, write_report
+from wellfit.tuning.report import Row, ranked, write_report
 from wellfit.tuning.space import unread
 from wellfit.tuning.storage import STATES, ended_trials, store_record
 from wellfit.tuning.study import Study
@@ -67,12 +68,14 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
         # The publisher is begun after the other processes, which would hold its pipe open.
         with Publisher("wellfit.tuning.publish") as publisher:
             _open(publisher, study, params, data)
+            counted = _Counted(rows.values(), higher=higher)
             with Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress:
                 for folder, record in record_trials(study, params, data, size, study.folder / "trials", cores):
                     publisher.add(folder)
                     rows[record.number] = Row.of(record)
                     failures.update({record.failure} - {""})
-                    progress.show(len(rows), _shown(rows, higher))
+                    counted.add(rows[record.number])
+                    progress.show(len(rows), counted.shown)
             if study.why_ended:
                 print(f"no more trials: {study.why_ended}", flush=True)
             if failures:
@@ -161,13 +164,17 @@ def _row(trial: FrozenTrial) -> Row:
     return Row(trial.number, state, said.get("epochs", 0), said.get("best_epoch", 0), said.get("best"), said["values"])
 
 
-def _shown(rows: Mapping[int, Row], higher_is_better: bool) -> dict[str, float]:
+class _Counted:
     """What the progress bar says beside the number of trials."""
-    best = best_row(list(rows.values()), higher_is_better=higher_is_better)
-    pruned = sum(row.state == "pruned" for row in rows.values())
-    failed = sum(row.state == "failed" for row in rows.values())
-    return (
-        {"pruned": pruned}
-        | ({"failed": failed} if failed else {})
-        | ({} if best is None or best.value is None else {"best": best.value})
-    )
+
+    def __init__(self, rows: Iterable[Row], *, higher: bool) -> None:
+        self.shown: dict[str, float] = {"pruned": 0}
+        self._is_better = operator.gt if higher else operator.lt
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row) -> None:
+        if row.state != "complete":
+            self.shown[row.state] = self.shown.get(row.state, 0) + 1
+        elif row.value is not None and ("best" not in self.shown or self._is_better(row.value, self.shown["best"])):
+            self.shown["best"] = row.value

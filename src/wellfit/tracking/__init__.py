@@ -28,11 +28,12 @@ from wellfit.tracking.run import (
     start_run,
 )
 from wellfit.tracking.store import is_held, open_store, write_ahead
-from wellfit.tracking.views import runs_view, trials_view
+from wellfit.tracking.views import CURVES_OF_TRIALS, runs_view, trials_view
 
 __all__ = [
     "CHALLENGER",
     "CHAMPION",
+    "CURVES_OF_TRIALS",
     "PARENT_RUN_VARIABLE",
     "STAGE_VARIABLE",
     "TRAINED_BY",

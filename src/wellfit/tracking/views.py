@@ -15,6 +15,7 @@ RUNS_VIEW, TRIALS_VIEW = "runs", "trials"  # keys, as they stand in the address 
 TEST_SCORES = ("test/accuracy", "test/log_loss", "test/rmse", "test/mae")  # a run has two of them
 MOST_SEARCHED = 12  # columns: a tag holds 5,000 characters
 CURVES = (("val/loss", "train/loss"), ("val/accuracy", "train/accuracy"), ("val/rmse", "train/rmse"), ("lr",))
+CURVES_OF_TRIALS = CURVES[:3]
 
 
 def runs_view(searched: Sequence[str] = ()) -> dict[str, str]:
@@ -42,7 +43,7 @@ def trials_view(study_run_id: str, searched: Sequence[str], monitor: str, *, hig
     """
     best = f"best/{monitor}"
     scores = list(dict.fromkeys([best, "best/val/loss", "best/val/accuracy", "best/val/rmse"]))
-    curves = dict.fromkeys([(monitor,), *CURVES[:3]])
+    curves = dict.fromkeys([(monitor,), *CURVES_OF_TRIALS])
     state = {
         "searchFilter": f"tags.mlflow.parentRunId = '{study_run_id}'",
         "orderByKey": f"metrics.`{best}`",

@@ -59,11 +59,6 @@ def ranked(rows: Sequence[Row], *, higher_is_better: bool) -> list[Row]:
     return sorted(complete, key=lambda row: (sign * (row.value or 0.0), row.number))
 
 
-def best_row(rows: Sequence[Row], *, higher_is_better: bool) -> Row | None:
-    """The best completed trial, the first of equals; None where there is none."""
-    return next(iter(ranked(rows, higher_is_better=higher_is_better)), None)
-
-
 def chosen(rows: Sequence[Row], repeats: Repeats, *, higher_is_better: bool) -> Row | None:
     """The trial with the best mean over other seeds; where none was repeated, the best one. None of no trial.
 
