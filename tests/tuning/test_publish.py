@@ -22,6 +22,7 @@ from optuna.trial import TrialState
 from wellfit import tracking
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
+from wellfit.manifest import unsealed
 from wellfit.settings.params import Params, flatten, load_params
 from wellfit.tracking import EndedRun, Publisher, publication
 from wellfit.training.checkpoint import load_checkpoint
@@ -35,6 +36,7 @@ from wellfit.tuning.report import Row, ranked
 from wellfit.tuning.storage import open_saved
 from wellfit.tuning.study import Study
 
+from ..damage import Damage, fill_with_garbage, flip_digit
 from .conftest import PublisherHere
 
 PARAMS_FILE = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -183,7 +185,7 @@ def test_a_study_that_ends_well(engine: Engine, project: Path) -> None:
     assert study.data.tags["wellfit.study"] == engine.folder.name
     assert "Best: trial 0" in study.data.tags["mlflow.note.content"]
     assert (Path(study.info.artifact_uri.removeprefix("file://")) / "tune" / "trials.csv").is_file()
-    assert json.loads((engine.folder / "run.json").read_text()) == {"run_id": study.info.run_id}
+    assert unsealed((engine.folder / "run.json").read_text()) == {"run_id": study.info.run_id}
     views = client.get_experiment(study.info.experiment_id).tags
     assert study.info.run_id in views["mlflow.sharedViewState.trials"]
     assert "params.`optim.lr`" in views["mlflow.sharedViewState.runs"]
@@ -431,6 +433,22 @@ def test_an_interruption_does_not_cut_a_message_in_half(
     assert [run.info.status for run in runs("tune")] == ["KILLED"]
     assert [run.info.status for run in runs("trial")] == ["FINISHED"]
     assert open_saved(PARAMS.tune.storage, engine.study.name).trials[0].state == TrialState.COMPLETE
+
+
+@pytest.mark.parametrize("damage", [flip_digit, fill_with_garbage])
+def test_where_its_run_is_not_known_any_more_a_study_gets_another(
+    engine: Engine, capfd: pytest.CaptureFixture[str], damage: Damage
+) -> None:
+    for turn in range(2):
+        with PublisherHere(MODULE) as publisher:
+            engine.open(publisher)
+            publisher.add(engine.trial("complete"))
+            engine.finish(publisher)
+        if not turn:
+            damage(engine.folder / "run.json")
+    assert "run.json is damaged: MLflow gets a new run of the study" in capfd.readouterr().err
+    nested = [run.data.tags["mlflow.parentRunId"] for run in runs("trial")]
+    assert sorted(nested.count(run.info.run_id) for run in runs("tune")) == [1, 2]
 
 
 def test_a_damaged_record_is_passed_over(engine: Engine, project: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ is published when the study is next opened.
 
 import itertools
 import json
+import sys
 import time
 import uuid
 from collections import deque
@@ -17,7 +18,8 @@ from filelock import FileLock
 
 from wellfit import tracking
 from wellfit.data.meta import Meta
-from wellfit.files import read_json, write_json
+from wellfit.files import write_json, write_text
+from wellfit.manifest import sealed, unsealed
 from wellfit.settings.params import Params, flatten
 from wellfit.tracking.publication import Publication, run
 from wellfit.training.record import HISTORY
@@ -131,16 +133,16 @@ class StudyPublication(Publication):
         """Goes on with the run of before, where there is one."""
         opening, file = self._opening, self._folder / RUN
         with self._one_at_a_time():  # one study, one run, also where two processes begin it at once
-            again = read_json(file)["run_id"] if file.exists() else None
+            was_begun, again = file.exists(), _run_id(file)
             started = tracking.start_run(
                 opening["stage"], opening["name"], self.meta, again=again, shared=True, started=opening["started"]
             )
             study_run = self._open_run.enter_context(started)
-            write_json(file, {"run_id": study_run.id})
+            write_text(file, sealed({"run_id": study_run.id}))
             searched, monitor, higher = (opening[key] for key in ("searched", "monitor", "higher_is_better"))
             trials = tracking.trials_view(study_run.id, searched, monitor, higher_is_better=higher)
             study_run.tag_experiment(tracking.runs_view(searched) | trials)
-            if again and again != study_run.id:  # another store, or below another run: it lacks the trials
+            if was_begun and again != study_run.id:  # another store, or below another run: it lacks the trials
                 for marker in self._folder.glob(f"trials/*/{PUBLISHED}"):
                     marker.unlink()
                 self._take_what_was_left()
@@ -192,6 +194,17 @@ class StudyPublication(Publication):
 
 def _is_of_trial(key: str) -> bool:
     return not key.startswith("data.") or key in ("data.name", "data.augment")
+
+
+def _run_id(file: Path) -> str | None:
+    """The study's run in MLflow; None where there is none, or it is not known any more."""
+    try:
+        return str(unsealed(file.read_text(encoding="utf-8"))["run_id"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError):
+        print(f"warning: {file} is damaged: MLflow gets a new run of the study", file=sys.stderr, flush=True)
+        return None
 
 
 def _describe_trial(record: TrialRecord, monitor: str) -> str:
