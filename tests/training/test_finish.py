@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from wellfit.settings.params import Params
+from wellfit.training import finish as finish_module
 from wellfit.training.cores import Cores
 from wellfit.training.finish import finish
 from wellfit.training.setup import begin, load_training_data
@@ -56,3 +57,36 @@ def test_what_blows_up_comes_to_nothing(make_params: Callable[..., Params], proc
     assert blown_up is None
     assert sound is not None
     assert np.isfinite(sound.best)
+
+
+@pytest.mark.parametrize("lr", [1e30, 1e-4])
+def test_packs_that_have_ended_are_not_trained_again(
+    make_params: Callable[..., Params],
+    processed: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    lr: float,
+) -> None:
+    wild = ["optim.name=sgd", "model.norm=none"]
+    members = [make_params("regression", *wild, f"optim.lr={lr}", f"train.seed={seed}") for seed in range(3)]
+    data, trained = load_training_data(members[0], processed("regression")), []
+    train = finish_module._train
+    monkeypatch.setattr(finish_module, "_train", lambda pack, *rest: trained.append(len(pack)) or train(pack, *rest))
+    with Cores(data) as cores:
+        first = finish(members, Size(2, 1, 0.0), cores, tmp_path / "kept")
+        assert trained == [2, 1]
+        again = finish(members, Size(2, 1, 9.0), cores, tmp_path / "kept")
+        assert trained == [2, 1]
+        for one, other in zip(first, again, strict=True):
+            if one is None or other is None:
+                assert one is other
+                continue
+            assert one[:2] == other[:2]
+            assert all(torch.equal(tensor, other.weights[name]) for name, tensor in one.weights.items())
+        assert (first[0] is None) == (lr == 1e30)
+        damaged = max((tmp_path / "kept").iterdir(), key=lambda path: path.stat().st_size)
+        damaged.write_bytes(damaged.read_bytes()[:-1])
+        finish(members, Size(2, 1, 0.0), cores, tmp_path / "kept")
+        assert len(trained) == 3, "all of the pack that is damaged"
+        finish(members, Size(3, 1, 0.0), cores, tmp_path / "kept")
+        assert trained[-1] == 3, "sums round by how many train at once"

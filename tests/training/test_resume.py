@@ -1,5 +1,6 @@
 """A training that goes on from a snapshot is, to the bit, the one that was not stopped."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +136,16 @@ def test_a_training_under_way_in_another_process_is_left_alone(tmp_path: Path) -
         assert first.load() == {"epoch": 1}
         first.remove()
     assert not (tmp_path / "resume").exists()
+
+
+def test_what_nobody_went_on_with_is_removed(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        with Snapshots(tmp_path / name) as snapshots:
+            snapshots.save({"epoch": 1})
+    os.utime(tmp_path / "old", (0, time.time() - 31 * 24 * 3600))
+    with Snapshots(tmp_path / "another"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_a_disk_that_takes_no_snapshot_does_not_end_a_training(

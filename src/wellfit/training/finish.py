@@ -121,7 +121,7 @@ def _kept(members: Sequence[Params], size: Size, cores: Cores, folder: Path | No
     """What the members of a pack came to, all of them before or all of them now: sums round by how many they are."""
     if folder is None:
         return _train(members, size, cores)
-    configs = json.dumps([size, [resolved_config(params) for params in members]])
+    configs = json.dumps([size._replace(rate=0.0), [resolved_config(params) for params in members]])
     path = folder / f"pack-{hashlib.sha256(configs.encode()).hexdigest()[:16]}.safetensors"
     with suppress(WellfitError):  # of none, or of a damaged one
         return [
@@ -129,15 +129,14 @@ def _kept(members: Sequence[Params], size: Size, cores: Cores, folder: Path | No
             for weights, info in load_checkpoints(path)
         ]
     outcomes = _train(members, size, cores)
-    save_checkpoints(
-        path,
-        [
-            Checkpoint(outcome.weights, {"has_ended": True, "best": outcome.best, "epoch": outcome.epoch})
-            if outcome
-            else Checkpoint({}, {"has_ended": False})
-            for outcome in outcomes
-        ],
-    )
+    ended = [
+        Checkpoint(outcome.weights, {"has_ended": True, "best": outcome.best, "epoch": outcome.epoch})
+        if outcome
+        else Checkpoint({}, {"has_ended": False})
+        for outcome in outcomes
+    ]
+    with suppress(OSError):  # of a full disk: it costs the training nothing
+        save_checkpoints(path, ended)
     return outcomes
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from wellfit.training.record import code_digests, resolved_config
 from wellfit.training.setup import TrainingData
 
 SECONDS, SHARE = 10.0, 0.01  # between two snapshots at least, and of the training's time that they may take
+STALE_SECONDS = 30 * 24 * 3600.0  # since a snapshot that nobody has gone on from
 SNAPSHOT, LOCK = "snapshot.safetensors", "lock"
 # What decides how a training goes on; with an edit elsewhere it comes to the same.
 CODE = ("data/augment", "data/meta.py", "data/store.py", "metrics", "models", "stages/train.py", "training")
@@ -49,6 +51,10 @@ class Snapshots:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
+        for other in self._folder.parent.iterdir():
+            with suppress(FileNotFoundError):  # another process has removed its own
+                if other != self._folder and time.time() - other.stat().st_mtime > STALE_SECONDS:
+                    shutil.rmtree(other, ignore_errors=True)
         with suppress(Timeout):
             self._lock.acquire(timeout=0)
         return self
