@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from ruamel.yaml import YAML
 
 from wellfit.settings.params import load_params
-from wellfit.tuning.space import Space, drawn, unread
+from wellfit.tuning.space import Space, TuneConfig, drawn, unread
 
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
 
@@ -110,3 +111,12 @@ def test_all_that_a_grid_holds() -> None:
 def test_what_makes_no_difference_to_the_network(space: str, overrides: list[str], kind: Any, keys: list[str]) -> None:
     params = load_params(PARAMS_FILE, ["model.embedding=periodic", f"tune.space={space}", *overrides])
     assert unread(params, kind) == keys
+
+
+def test_dvc_tracks_all_of_tune_but_the_address() -> None:
+    """Which may hold a password, and decides no result."""
+    stages = YAML(typ="safe", pure=True).load(PARAMS_FILE.with_name("dvc.yaml"))["stages"]
+    keys = [f"tune.{key}" for key in TuneConfig.model_fields if key != "storage"]
+    for stage in ("tune", "evaluate"):
+        assert [key for key in stages[stage]["params"] if key.split(".")[0] == "tune"] == keys
+    assert not [name for name, stage in stages.items() if {"tune", "tune.storage"} & set(stage.get("params", []))]

@@ -5,7 +5,7 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -52,17 +52,18 @@ class Command(NamedTuple):
     takes_keys: bool = False
 
 
-def of_params(stage: Callable[[Params], None], reads: Sequence[str] | None = None) -> Command:
+def of_params(stage: Callable[[Params], None], reads: Sequence[str] | None = None, *, alone: bool = True) -> Command:
     """A command that reads ``params.yaml``; its options set other values for once.
 
     Args:
         stage: is given the validated params.
         reads: the sections that it reads, for ``--help``; None: those that dvc.yaml lists for the stage of that name.
+        alone: whether it may run only once at a time in a folder.
     """
 
     def work(args: argparse.Namespace) -> None:
         params = load_params(PARAMS_FILE, _overrides(args))
-        with only_one(args.command):
+        with only_one(args.command) if alone else nullcontext():
             stage(params)
 
     return Command(_add_settings, work, lambda name: _sections_read_by(name, reads), takes_keys=True)

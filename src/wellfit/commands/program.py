@@ -18,6 +18,7 @@ COMMANDS = {
         "train": "train a model with those values",
         "baseline": "fit models of scikit-learn to the same rows",
         "evaluate": "score them on the test rows, and pack the model into models/",
+        "worker": "train trials of a study that other machines share",
         "run": "all of these, or one, with DVC, as one MLflow run",
     },
     "The model:": {

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ruamel.yaml import YAML
 
 from wellfit import tracking
-from wellfit.errors import WellfitError
+from wellfit.errors import WellfitError, without_secrets
 from wellfit.interruptions import check
 from wellfit.settings.params import PARAMS_FILE, Params, load_params
 from wellfit.settings.parse import read_yaml
@@ -210,7 +210,8 @@ def _call(command: Sequence[str], variables: dict[str, str]) -> None:
         _wait(process)
         raise
     if status != 0:
-        raise WellfitError(f"`{' '.join(command[1:])}` ended with exit status {status}; its own words stand above")
+        called = without_secrets(" ".join(command[1:]))
+        raise WellfitError(f"`{called}` ended with exit status {status}; its own words stand above")
 
 
 def _wait(process: subprocess.Popen[bytes]) -> int:

@@ -1,9 +1,11 @@
 """The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
 
 import operator
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
@@ -15,7 +17,7 @@ from wellfit.settings.params import PARAMS_FILE, Params, flatten
 from wellfit.tracking import Publisher
 from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, check_can_train, load_training_data
-from wellfit.training.size import choose_size, processes_for
+from wellfit.training.size import Size, choose_size, processes_for
 from wellfit.tuning.best import CANDIDATES_FILE
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
@@ -44,6 +46,57 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
 
     Raises:
         WellfitError: missing data, a storage that cannot be opened, or not one trial that ended well.
+    """
+    with searched(params, data_folder) as found:
+        params, data, study = found.params, found.data, found.study
+        higher = is_higher_better(params.train.monitor)
+        best = ranked(found.rows, higher_is_better=higher)
+        if not best:
+            raise WellfitError(_nothing_found(params, len(found.rows), found.failures))
+        leaders = repeat_leaders(best, params, data, found.size, found.cores)
+        metrics, winner = write_report(
+            report, found.rows, params, data.meta.sha256, scores_of(leaders), higher_is_better=higher
+        )
+        if not params.train.ensemble:
+            best, leaders = [], []
+        save_candidates(models / CANDIDATES_FILE, best, study.folder / "trials", leaders, data, higher=higher)
+        found.publisher.finish(report, "tune", metrics, describe_study(params, data.meta, winner))
+
+
+class Searched(NamedTuple):
+    """A study that is complete, or that ``tune.timeout`` has ended.
+
+    Attributes:
+        params: the configuration, with the space that was searched.
+        data: what was trained on.
+        study: with all of its trials.
+        rows: of its trials.
+        failures: what went wrong in some.
+        size: how many train at once.
+        cores: on which more can be trained.
+        publisher: of its run in MLflow.
+    """
+
+    params: Params
+    data: TrainingData
+    study: Study
+    rows: list[Row]
+    failures: set[str]
+    size: Size
+    cores: Cores
+    publisher: Publisher
+
+
+@contextmanager
+def searched(params: Params, data_folder: Path) -> Iterator[Searched]:
+    """Trains trials until the study has ``tune.n_trials``, those of other workers included.
+
+    Args:
+        params: the configuration; its values are trial 0.
+        data_folder: ``data/processed/<name>``.
+
+    Raises:
+        WellfitError: missing data, or a storage that cannot be opened.
     """
     data = load_training_data(params, data_folder)
     params = _without_unread(params, data)
@@ -82,17 +135,7 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
                 print(f"failed trials: {'; '.join(sorted(failures)[:3])}", flush=True)
             # Other workers may have worked on the study as well; what the storage has counts.
             rows |= {trial.number: _row(trial) for trial in study.trials}
-            best = ranked(list(rows.values()), higher_is_better=higher)
-            if not best:
-                raise WellfitError(_nothing_found(params, len(rows), failures))
-            leaders = repeat_leaders(best, params, data, size, cores)
-            found, winner = write_report(
-                report, list(rows.values()), params, data.meta.sha256, scores_of(leaders), higher_is_better=higher
-            )
-            if not params.train.ensemble:
-                best, leaders = [], []
-            save_candidates(models / CANDIDATES_FILE, best, study.folder / "trials", leaders, data, higher=higher)
-            publisher.finish(report, "tune", found, describe_study(params, data.meta, winner))
+            yield Searched(params, data, study, list(rows.values()), failures, size, cores, publisher)
 
 
 def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData) -> None:

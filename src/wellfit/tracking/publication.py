@@ -101,13 +101,14 @@ class Publication(ABC):
             if self._run is None:
                 return
 
-    def finish(self, report: Path, artifacts: str, metrics: Mapping[str, float], description: str) -> None:
+    def finish(self, report: Path | None, artifacts: str, metrics: Mapping[str, float], description: str) -> None:
         """Copies what waits, and the report."""
         self.copy_all()
         if self._run is None:
             return
         try:
-            self._run.log_files(report, artifacts)
+            if report:
+                self._run.log_files(report, artifacts)
             self._run.log_metrics(metrics)
             self._run.tag("mlflow.note.content", description)
         except WellfitError as error:
@@ -185,7 +186,8 @@ def publish(stream: BinaryIO, begin: Callable[[Mapping[str, Any]], Publication])
                 publication.add(Path(message["add"]))
         if "finish" in message:
             told = message["finish"]
-            publication.finish(Path(told["report"]), told["artifacts"], told["metrics"], told["description"])
+            report = Path(told["report"]) if told["report"] else None
+            publication.finish(report, told["artifacts"], told["metrics"], told["description"])
             publication.close("FINISHED")
         else:
             publication.copy_all()

@@ -78,16 +78,16 @@ class Publisher:
         """Hands over the folder of a training that has ended."""
         self._send({"add": str(folder.absolute())})
 
-    def finish(self, report: Path, artifacts: str, metrics: Mapping[str, float], description: str) -> None:
+    def finish(self, report: Path | None, artifacts: str, metrics: Mapping[str, float], description: str) -> None:
         """Waits until all is published, the report included.
 
         Args:
-            report: the folder of the report.
+            report: the folder of the report; None: there is none.
             artifacts: the folder that it goes to among the run's artifacts.
             metrics: of the run.
             description: of the run.
         """
-        said = {"report": str(report.absolute()), "artifacts": artifacts}
+        said = {"report": str(report.absolute()) if report else None, "artifacts": artifacts}
         self._send({"finish": said | {"metrics": dict(metrics), "description": description}})
         status = self._end()
         if status:

@@ -86,7 +86,7 @@ class StudyPublication(Publication):
         """Does what is due."""
         if self._to_store and time.monotonic() >= self._store_at:
             self._store_all()
-        elif super().seconds_to_next == 0.0:
+        if super().seconds_to_next == 0.0:
             super().copy_next()
 
     def ended_run(self, folder: Path) -> tracking.EndedRun:
