@@ -83,10 +83,12 @@ def postgres() -> Iterator[Postgres]:
 
 
 @contextmanager
-def grpc_proxy(url: str) -> Iterator[str]:
-    """Optuna's proxy of a database; gives the value of ``tune.storage``."""
+def grpc_proxy(url: str, started: list[subprocess.Popen[bytes]] | None = None) -> Iterator[str]:
+    """Optuna's proxy of a database; gives the value of ``tune.storage``, and puts its process into a list."""
     port = free_port()
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", PROXY, url, str(port)], stderr=subprocess.DEVNULL)
+    if started is not None:
+        started.append(process)
     try:
         deadline = time.monotonic() + 60
         while True:

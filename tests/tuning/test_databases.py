@@ -1,6 +1,7 @@
 """PostgreSQL and the gRPC proxy as a study's storage."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -151,6 +152,21 @@ def test_what_a_server_that_stops_is(server: Postgres) -> None:
         with pytest.raises(KeyError) as missing:
             proxied.set_user_attr("x", 1)
         assert not is_outage(missing.value)  # nor will it come back
+
+
+@pytest.mark.slow
+def test_a_proxy_that_hangs_is_an_outage(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(databases, "DEADLINE_SECONDS", 5.0)
+    started: list[subprocess.Popen[bytes]] = []
+    with grpc_proxy(server.url(), started) as address:
+        (proxy,) = started
+        saved = open_saved(address, "hanging", MINIMIZE)
+        os.kill(proxy.pid, signal.SIGSTOP)
+        with pytest.raises(RpcError) as caught:
+            saved.set_user_attr("x", 1)
+        os.kill(proxy.pid, signal.SIGCONT)
+        assert is_outage(caught.value)
+        saved.set_user_attr("x", 1)
 
 
 @pytest.mark.slow

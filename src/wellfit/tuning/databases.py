@@ -4,6 +4,7 @@ import os
 import sqlite3
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
 
 GRPC = "grpc://"
+DEADLINE_SECONDS = 60.0  # of a call of the proxy
 DRIVERS = {"postgresql": "postgresql+psycopg"}  # SQLAlchemy 2.0 means psycopg2 where none is named
 PROXY_OUTAGES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL")
 EXTRAS = {"psycopg": "postgresql"}  # of pyproject.toml
@@ -109,7 +111,10 @@ def _open_proxy(address: str) -> BaseStorage:
         raise WellfitError(f"tune.storage must be grpc://host:port, got {address} ({PARAMS_FILE})")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return GrpcStorageProxy(host=host, port=int(port))
+        proxy = GrpcStorageProxy(host=host, port=int(port))
+    for name, call in vars(proxy._stub).items():  # Optuna sets no deadline: a proxy that hangs would hold us for ever
+        setattr(proxy._stub, name, partial(call, timeout=DEADLINE_SECONDS))
+    return proxy
 
 
 def _refuse_mlflow(url: str, said: str) -> None:
