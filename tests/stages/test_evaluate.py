@@ -22,6 +22,7 @@ from wellfit.settings.params import load_params
 from wellfit.stages.baseline import baseline
 from wellfit.stages.evaluate import evaluate
 from wellfit.stages.train import train
+from wellfit.tracking.store import open_client
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint, save_checkpoints
 
 from ..conftest import PLAIN, working_in
@@ -193,6 +194,22 @@ def test_a_run_that_is_not_in_the_store_is_replaced_by_a_new_one(
     found = tracking.logged_model(run_id)
     assert found
     assert found.run_id == new.info.run_id
+
+
+def test_without_mlflow_the_outputs_are_kept_and_the_scores_are_sent_later(
+    project: Path, prepared: Path, take: Take, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take("moons")
+    run_id = json.loads((project / "models/run.json").read_text())["run_id"]
+    open_client.cache_clear()
+    with monkeypatch.context() as outage:
+        outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+        outage.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        metrics = run(prepared, "moons")
+    assert "`dvc repro --force evaluate` logs the model once it is back" in capsys.readouterr().err
+    assert (project / "reports/report.html").is_file()
+    open_client.cache_clear()
+    assert open_client().get_run(run_id).data.metrics["test/accuracy"] == metrics["accuracy"]
 
 
 def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path, take: Take) -> None:

@@ -161,7 +161,7 @@ class Store:
     def get_run(self, run_id: str) -> Any:
         return SimpleNamespace(info=SimpleNamespace(artifact_uri="file:/a"))
 
-    def set_terminated(self, run_id: str, status: str) -> None:
+    def set_terminated(self, run_id: str, status: str, ended: int) -> None:
         self.status[run_id] = status
 
     def get_experiment_by_name(self, name: str) -> Any:

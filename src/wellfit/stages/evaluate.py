@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -137,7 +138,10 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     profile = fit_profile(meta, trained_on.x, predicted)
     save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), profile, card(run))
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
-    _publish(run_id, models, run, report, page)
+    try:
+        _publish(run_id, models, run, report, page)
+    except tracking.TrackingError as error:
+        print(f"warning: {error}; `dvc repro --force evaluate` logs the model once it is back", file=sys.stderr)
 
 
 def _outputs(model: TrainedModel, split: Split) -> Outputs:

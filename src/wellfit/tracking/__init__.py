@@ -6,6 +6,7 @@ metrics in batches every few seconds: a server that is slow or gone costs a trai
 
 from wellfit.tracking.address import shown_store_uri, store_uri
 from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
+from wellfit.tracking.failures import TrackingError
 from wellfit.tracking.model import log_model
 from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.registry import (
@@ -40,6 +41,7 @@ __all__ = [
     "EndedRun",
     "Publisher",
     "Run",
+    "TrackingError",
     "add_version",
     "champion_of",
     "children_by_tag",

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellfit.tracking.address import store_uri
+from wellfit.tracking.failures import unreachable_in_one_line
 from wellfit.tracking.run import Run
-from wellfit.tracking.store import find_run, open_client, unreachable_in_one_line
+from wellfit.tracking.store import find_run, open_client
 
 if TYPE_CHECKING:
     import pandas as pd

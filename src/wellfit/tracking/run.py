@@ -20,22 +20,24 @@ from wellfit.errors import WellfitError
 from wellfit.interruptions import check, deferred, interruption_behind
 from wellfit.provenance import git_commit
 from wellfit.tracking.address import shown_store_uri, store_uri
-from wellfit.tracking.batches import as_metrics, as_params, send
+from wellfit.tracking.batches import as_metrics, send
+from wellfit.tracking.delivery import perform
+from wellfit.tracking.failures import TrackingError, first_line, unreachable_in_one_line
+from wellfit.tracking.outbox import Outbox
 from wellfit.tracking.store import (
     EXPERIMENT,
     OPEN,
     OPEN_LOCKS,
     experiment_id,
     find_run,
-    first_line,
     is_held,
     open_client,
     runs_folder,
-    unreachable_in_one_line,
+    send_outbox,
 )
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Metric
+    from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
     from wellfit.data.meta import Meta
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 PARENT_RUN_VARIABLE = "WELLFIT_PARENT_RUN_ID"  # set by pipelines/run.py for the stages below it
 STAGE_VARIABLE = "WELLFIT_PARENT_RUN_STAGE"  # likewise: the stage whose run that is, if it is a stage's
 FLUSH_SECONDS = 5.0
+RETRY_SECONDS = 30.0  # to the next try to send the metrics of epochs, once one has failed
 
 
 class Run:
@@ -51,16 +54,26 @@ class Run:
     Attributes:
         id: the run's id in MLflow.
         status: FINISHED, FAILED or KILLED: what it gets when it is closed.
+        is_closed: False once it has ended without MLflow knowing: a later command closes it.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str) -> None:
+    def __init__(self, client: MlflowClient | None, run_id: str) -> None:
         self.id = run_id
         self.status = "FINISHED"
-        self._client = client
+        self.is_closed = True
+        self._opened = client  # None: it was away
         self._unsent: list[Metric] = []
         self._last_flush = time.monotonic()
         self._history = runs_folder() / run_id / "history.jsonl"
         self._sent: dict[str, int] = {}  # the last step of each metric that the store has from before
+        self._outbox = Outbox(run_id)
+        # Whether what is told now has to wait: MLflow was away, or something is in the outbox already.
+        self._waits = client is None or bool(self._outbox.entries())
+        self._warned = False
+
+    @property
+    def _client(self) -> MlflowClient:
+        return self._opened or open_client()
 
     @cached_property
     def experiment_id(self) -> str:
@@ -75,12 +88,7 @@ class Run:
 
     def log_params(self, values: Mapping[str, Any]) -> None:
         """Logs dotted keys of ``params.yaml`` and their values."""
-        # `mlflow run -P optim.lr=1e-2` has logged that text on its run, and MLflow takes no other for the same key.
-        given = self._call(self._client.get_run).data.params
-        params = as_params({key: value for key, value in values.items() if key not in given})
-        with unreachable_in_one_line():
-            send(self._client, self.id, params, [])
-        check()
+        self._tell("params", values=dict(values))
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Adds metrics to the next batch, but for NaN, infinity and None."""
@@ -99,18 +107,21 @@ class Run:
         with self._history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.log_metrics(values, step=epoch)
-        if time.monotonic() - self._last_flush > FLUSH_SECONDS:
+        if time.monotonic() - self._last_flush > (RETRY_SECONDS if self._warned else FLUSH_SECONDS):
             try:
-                self.flush()
-            except WellfitError as error:
-                print(f"warning: {error}; training goes on, the history is kept in {self._history}", file=sys.stderr)
-                self._last_flush = time.monotonic()
+                with unreachable_in_one_line():
+                    send(self._client, self.id, [], self._unsent)
+            except TrackingError as error:
+                self.warn(error)
+            self._last_flush = time.monotonic()
         check()
 
     def flush(self) -> None:
         """Sends the metrics that have been logged since the last time."""
-        with unreachable_in_one_line():
-            send(self._client, self.id, [], self._unsent)
+        if self._unsent:
+            metrics = [(each.key, each.value, each.timestamp, each.step) for each in self._unsent]
+            self._unsent.clear()
+            self._put("metrics", {"metrics": metrics})
         self._last_flush = time.monotonic()
 
     def log_history(self) -> None:
@@ -119,30 +130,64 @@ class Run:
 
     def log_file(self, path: Path, folder: str | None = None) -> None:
         """Copies a file into the run's artifacts, below ``folder``."""
-        self._call(self._client.log_artifact, str(path), folder)
+        self._tell("file", path=str(path), folder=folder)
 
     def log_files(self, directory: Path, folder: str | None = None) -> None:
         """Copies all files of a directory into the run's artifacts, below ``folder``."""
-        self._call(self._client.log_artifacts, str(directory), folder)
+        self._tell("files", path=str(directory), folder=folder)
 
     def tag(self, key: str, value: object) -> None:
         """Sets a tag."""
-        self._call(self._client.set_tag, key, value)
+        self._tell("tag", key=key, value=value)
 
     def tag_experiment(self, tags: Mapping[str, str]) -> None:
         """Sets tags of the run's experiment."""
-        with unreachable_in_one_line():
-            for key, value in tags.items():
-                self._client.set_experiment_tag(self.experiment_id, key, value)
+        self._tell("experiment_tags", tags=dict(tags))
 
     def log_input(self, meta: Meta) -> None:
         """Logs the data set as the run's input."""
-        self._call(self._client.log_inputs, datasets=[_dataset_input(meta)])
+        source = {"source": CATALOG[meta.name].source}
+        self._tell("input", name=meta.title, digest=meta.sha256[:8], source=source, profile=dict(meta.split_sizes))
 
     def terminate(self) -> None:
-        """Sends the status that the run ends with."""
-        with unreachable_in_one_line():
-            self._client.set_terminated(self.id, self.status)
+        """Sends the status that the run ends with, and before it what waits."""
+        self.is_closed = self._put("status", {"status": self.status, "ended": int(time.time() * 1000)})
+        if not self.is_closed and self._status_waits():
+            with suppress(TrackingError):  # said when it began to wait
+                send_outbox(self._client, self.id)
+            self.is_closed = not self._status_waits()
+
+    def _status_waits(self) -> bool:
+        return any(entry.kind == "status" for entry in self._outbox.entries())
+
+    def _tell(self, kind: str, **content: Any) -> None:
+        self._put(kind, content)
+        check()
+
+    def _put(self, kind: str, content: Mapping[str, Any]) -> bool:
+        """Tells MLflow something, or keeps it for later: what MLflow does not take costs no training.
+
+        Returns:
+            Whether MLflow has it.
+        """
+        if not self._waits:
+            try:
+                perform(self._client, self.id, kind, content)
+                return True
+            except TrackingError as error:
+                self.warn(error)
+        try:
+            self._outbox.append(kind, content)
+            self._waits = True
+        except OSError as error:
+            print(f"warning: run {self.id} will lack a part, which cannot be kept: {error}", file=sys.stderr)
+        return False
+
+    def warn(self, error: TrackingError) -> None:
+        """Says once that MLflow is away."""
+        if not self._warned:
+            self._warned = True
+            print(f"warning: {error}; the work goes on, and the next command sends what is missing", file=sys.stderr)
 
     def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         with unreachable_in_one_line():
@@ -254,7 +299,8 @@ def _open_run(make: Callable[[MlflowClient], str], meta: Meta | None = None, *, 
                 print(f"warning: run {run.id} could not be closed: {first_line(unclosed)}", file=sys.stderr)
             raise
         finally:
-            path.unlink(missing_ok=True)
+            if run.is_closed:  # else the next command closes it
+                path.unlink(missing_ok=True)
             lock.release()
             with suppress(OSError):  # a run with a history keeps its folder
                 folder.rmdir()
@@ -306,9 +352,17 @@ def has_children(run_id: str) -> bool:
 
 
 def reopen_run(run_id: str) -> Run | None:
-    """A run that has ended, to add to it; None if it was deleted, or is in another store, as after ``dvc pull``."""
-    client = open_client()
-    return Run(client, run_id) if find_run(client, run_id) else None
+    """A run that has ended, to add to it; None if it was deleted, or is in another store, as after ``dvc pull``.
+
+    While MLflow is away, what is added waits in the outbox, and a warning says so.
+    """
+    try:
+        client = open_client()
+        return Run(client, run_id) if find_run(client, run_id) else None
+    except TrackingError as error:
+        run = Run(None, run_id)
+        run.warn(error)
+        return run
 
 
 def run_tags(stage: str, dataset: str, meta: Meta | None = None) -> dict[str, str]:
@@ -337,16 +391,3 @@ def run_tags(stage: str, dataset: str, meta: Meta | None = None) -> dict[str, st
 def _tag(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
     for key, value in tags.items():
         client.set_tag(run_id, key, value)
-
-
-def _dataset_input(meta: Meta) -> DatasetInput:
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=meta.title,
-        digest=meta.sha256[:8],
-        source_type="wellfit",
-        source=json.dumps({"source": CATALOG[meta.name].source}),
-        profile=json.dumps(dict(meta.split_sizes)),
-    )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])

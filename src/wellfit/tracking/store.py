@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import cache
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
-from wellfit.tracking.address import VARIABLE, shown_store_uri, store_file, store_uri
-from wellfit.tracking.damage import damage_of
+from wellfit.tracking.address import store_file, store_uri
+from wellfit.tracking.delivery import deliver
+from wellfit.tracking.failures import TrackingError, unreachable_in_one_line
 from wellfit.tracking.moved import ARTIFACTS, follow_project
+from wellfit.tracking.outbox import Outbox, outboxes
 from wellfit.tracking.views import runs_view
 
 if TYPE_CHECKING:
@@ -64,6 +66,7 @@ def open_client() -> MlflowClient:
         client.search_experiments(max_results=1)
         if file:
             follow_project(file)
+        _send_what_waits(client)
         _close_abandoned(client)
     return client
 
@@ -119,6 +122,37 @@ def _stored_run(client: MlflowClient, run_id: str) -> Run | None:
 def runs_folder() -> Path:
     """The folder that has a folder for each run, named by its id, with its lock and its history."""
     return project_root() / ".wellfit" / "runs"
+
+
+def _send_what_waits(client: MlflowClient) -> None:
+    """Sends what MLflow did not take of earlier runs, but for those that a process has open."""
+    for folder in sorted(outboxes().glob("*")):
+        if _is_open(runs_folder() / folder.name):
+            continue
+        try:
+            send_outbox(client, folder.name)
+        except TrackingError as error:
+            print(f"warning: {error}; what it lacks is kept in {folder}", file=sys.stderr, flush=True)
+
+
+def send_outbox(client: MlflowClient, run_id: str) -> None:
+    """Sends what waits for a run, if there is anything, and says so.
+
+    Raises:
+        TrackingError: MLflow did not take all of it.
+    """
+    outbox = Outbox(run_id)
+    if not outbox.entries():
+        return
+    run = _stored_run(client, run_id)
+    if run is None:  # it is in another store, and is sent when that one is opened
+        return
+    if run.info.lifecycle_stage != ACTIVE:
+        outbox.discard()
+        print(f"run {run_id} was deleted in MLflow: what it lacked is dropped", flush=True)
+        return
+    deliver(client, outbox)
+    print(f"run {run_id}: MLflow has been sent what it lacked", flush=True)
 
 
 def _close_abandoned(client: MlflowClient) -> None:
@@ -197,27 +231,3 @@ def write_ahead() -> Iterator[None]:
         # Back to a single file, which can be copied; not if another process has it open.
         with suppress(sqlite3.DatabaseError), closing(sqlite3.connect(path, timeout=0.1)) as connection:
             connection.execute("PRAGMA journal_mode = DELETE")
-
-
-@contextmanager
-def unreachable_in_one_line() -> Iterator[None]:
-    """Turns an error of MLflow into one line that names the store."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
-        if damage := damage_of(error):
-            raise WellfitError(
-                f"{shown_store_uri()}, MLflow's store, is damaged ({damage}): move the file away and run this again; "
-                "`dvc repro --force tune` then sends the trials of .wellfit/records to the new one"
-            ) from error
-        named = f" (set by {VARIABLE}; unset it to use mlflow.db)" if VARIABLE in os.environ else ""
-        fault = without_secrets(first_line(error))
-        raise WellfitError(f"MLflow at {shown_store_uri()} did not take the run: {fault}{named}") from error
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message; MLflow's have many."""
-    return str(error).strip().split("\n")[0][:200]
