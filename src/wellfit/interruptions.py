@@ -17,7 +17,9 @@ Outside :func:`deferred`, KeyboardInterrupt is raised at once. There it may reac
 one, wraps whatever is raised while it serializes a model. :func:`interruption_behind` finds it.
 """
 
+import ctypes
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +27,8 @@ from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # opened here: a fork of several threads must not
 
 _depth = 0  # number of deferred() blocks that are open
 _pending: int | None = None  # the signal that has come
@@ -76,6 +80,12 @@ def check() -> None:
     if _pending is not None and threading.current_thread() is threading.main_thread():
         signum, _pending = _pending, None
         _handlers[signum](signum, None)
+
+
+def end_with_parent() -> None:
+    """Makes the kernel send this process SIGTERM when its parent dies, as nobody else would; on Linux only."""
+    if LIBC is not None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def interruption_behind(error: BaseException | None) -> KeyboardInterrupt | None:

@@ -63,6 +63,17 @@ time.sleep(60)"""
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel of Linux tells of a parent's end")
+def test_the_command_ends_with_us() -> None:
+    inner = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    code = f"import sys; from wellfit.stages.run import _call; _call([sys.executable, '-c', {inner!r}], {{}})"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert int(process.stdout.readline())
+    process.kill()
+    process.communicate(timeout=10)  # until the command has closed what it shares
+
+
 def test_a_command_that_fails_is_one_line() -> None:
     _call([sys.executable, "-c", "import os; os.environ['GIVEN']"], {"GIVEN": "1"})
     with pytest.raises(WellfitError, match=r"ended with exit status 3"):

@@ -187,6 +187,8 @@ import signal, sys
 from pathlib import Path
 from tests.training.test_cores import *
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.argv[2] == "busy":
+    LocalShard.epoch = lambda shard: time.sleep(60)
 data = load_training_data(params_with(), Path(sys.argv[1]) / "moons")
 with Cores(data, 3) as cores:
     training = cores.begin(of_rates(RATES, "train.epochs=10000"), Size(8, 1, 0.0, 3), packed=True)
@@ -196,10 +198,12 @@ with Cores(data, 3) as cores:
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_process_is_left_behind(prepared: Path, how: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("how", "epoch"), [(signal.SIGINT, "short"), (signal.SIGKILL, "short"), (signal.SIGKILL, "busy")]
+)
+def test_no_process_is_left_behind(prepared: Path, how: signal.Signals, epoch: str) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-c", LEAVES, str(prepared)],
+        [sys.executable, "-c", LEAVES, str(prepared), epoch],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'src'}"},
         stdout=subprocess.PIPE,
@@ -210,11 +214,13 @@ def test_no_process_is_left_behind(prepared: Path, how: signal.Signals) -> None:
     assert process.stdout is not None
     others = [int(pid) for pid in process.stdout.readline().split()]
     assert len(others) == 2
+    if epoch == "busy":
+        time.sleep(0.5)  # until the others have begun theirs
     if how == signal.SIGINT:
         os.killpg(process.pid, how)  # as a terminal does
     else:
         process.kill()
-    _, err = process.communicate(timeout=60)  # until the last has closed what they share
+    _, err = process.communicate(timeout=30)  # until the last has closed what they share
     assert err.count("KeyboardInterrupt") == (how == signal.SIGINT)  # of this process only
     assert [pid for pid in others if is_running(pid)] == []
 

@@ -1,6 +1,5 @@
 """A command as a process: its exit status, errors in one line, signals, and a lock."""
 
-import ctypes
 import gc
 import os
 import select
@@ -17,9 +16,8 @@ from filelock import FileLock, Timeout
 
 from wellfit.commands.user import settle_user
 from wellfit.errors import WellfitError
-from wellfit.interruptions import interruption_behind
+from wellfit.interruptions import end_with_parent, interruption_behind
 
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141  # 128 + the number of SIGINT, SIGTERM and SIGPIPE
 
 
@@ -117,9 +115,3 @@ def _interrupt(signum: int, frame: FrameType | None) -> NoReturn:
     if signum == signal.SIGTERM:
         raise KeyboardInterrupt("SIGTERM")
     raise KeyboardInterrupt
-
-
-def end_with_parent() -> None:
-    """Makes the kernel send this process SIGTERM when its parent dies, as DVC and MLflow would not; on Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -17,7 +17,7 @@ from ruamel.yaml import YAML
 
 from wellfit import tracking
 from wellfit.errors import WellfitError, without_secrets
-from wellfit.interruptions import check
+from wellfit.interruptions import check, end_with_parent
 from wellfit.settings.params import PARAMS_FILE, Params, load_params
 from wellfit.settings.parse import read_yaml
 
@@ -202,7 +202,7 @@ def _hydra(value: Any) -> str:
 def _call(command: Sequence[str], variables: dict[str, str]) -> None:
     """Runs a command, and passes an interruption on to all of its processes."""
     environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_RUN_ID"} | variables
-    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    process = subprocess.Popen(command, env=environment, start_new_session=True, preexec_fn=end_with_parent)
     try:
         status = _wait(process)
     except KeyboardInterrupt:

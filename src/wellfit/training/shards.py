@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from wellfit.errors import WellfitError
+from wellfit.interruptions import end_with_parent
 from wellfit.settings.params import Params
 from wellfit.training.members import Epoch
 from wellfit.training.setup import Training, TrainingData, begin
@@ -146,6 +147,7 @@ def _serve(shard: LocalShard, connection: Connection, other: Connection) -> None
     other.close()  # else this process would hold the end open that is to tell it
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal goes to all processes
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()  # which else is noticed after the epoch
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     torch.set_num_threads(1)  # the threads of the process before are not those of its fork
     with suppress(EOFError, OSError):
