@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from wellfit import interruptions, tracking
 from wellfit.data.meta import Meta
+from wellfit.tracking import opening
 from wellfit.tracking import run as run_module
 from wellfit.tracking.ended import EndedRun, fill_ended_run
 from wellfit.tracking.store import OPEN
@@ -178,8 +179,8 @@ def test_an_interruption_before_any_instruction_leaves_no_run_open(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv(tracking.PARENT_RUN_VARIABLE, raising=False)
     store = Store()
-    monkeypatch.setattr(run_module, "open_client", lambda: store)
-    files = {run_module.__file__, interruptions.__file__}
+    monkeypatch.setattr(opening, "open_client", lambda: store)
+    files = {opening.__file__, run_module.__file__, interruptions.__file__}
     instructions = 0
 
     def body() -> None:

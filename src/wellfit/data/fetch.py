@@ -16,7 +16,7 @@ from wellfit.data.raw import Entry, Package, RawFile
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.settings import DataConfig
 from wellfit.data.unpack import most_bytes, unpack
-from wellfit.errors import WellfitError
+from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root, replacing, write_bytes, write_json
 from wellfit.manifest import file_sha256
 
@@ -47,7 +47,7 @@ class _Place(NamedTuple):
     package: Package
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.where if isinstance(self.where, Path) else _without_password(self.where)}"
+        return f"{self.kind} {self.where if isinstance(self.where, Path) else without_secrets(self.where)}"
 
 
 def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
@@ -200,8 +200,3 @@ def _keep(packed: Path, cached: Path) -> None:
         write_bytes(cached, packed.read_bytes(), durable=False)
     except OSError as error:
         print(f"not kept in the cache: {error}", flush=True)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -8,6 +8,15 @@ from wellfit.tracking.address import shown_store_uri, store_uri
 from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
 from wellfit.tracking.failures import TrackingError
 from wellfit.tracking.model import log_model
+from wellfit.tracking.opening import (
+    PARENT_RUN_VARIABLE,
+    STAGE_VARIABLE,
+    has_children,
+    project_run,
+    reopen_run,
+    start_parent_run,
+    start_run,
+)
 from wellfit.tracking.publisher import Publisher
 from wellfit.tracking.registry import (
     CHALLENGER,
@@ -18,16 +27,7 @@ from wellfit.tracking.registry import (
     download_version,
     logged_model,
 )
-from wellfit.tracking.run import (
-    PARENT_RUN_VARIABLE,
-    STAGE_VARIABLE,
-    Run,
-    has_children,
-    project_run,
-    reopen_run,
-    start_parent_run,
-    start_run,
-)
+from wellfit.tracking.run import Run
 from wellfit.tracking.store import is_held, open_store, write_ahead
 from wellfit.tracking.views import CURVES_OF_TRIALS, runs_view, trials_view
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wellfit.interruptions import check
 from wellfit.tracking.batches import as_metrics, as_params, send
 from wellfit.tracking.failures import unreachable_in_one_line
-from wellfit.tracking.run import Run, run_tags
+from wellfit.tracking.opening import run_tags
+from wellfit.tracking.run import Run
 from wellfit.tracking.store import open_client
 
 if TYPE_CHECKING:

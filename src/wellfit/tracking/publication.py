@@ -17,7 +17,8 @@ from typing import Any, BinaryIO, NoReturn
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError, one_line
 from wellfit.tracking.ended import EndedRun, create_ended_run, fill_ended_run
-from wellfit.tracking.run import Run, start_run
+from wellfit.tracking.opening import start_run
+from wellfit.tracking.run import Run
 from wellfit.tracking.store import write_ahead
 
 RETRY_SECONDS = 30.0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from wellfit.tracking.address import store_uri
 from wellfit.tracking.failures import unreachable_in_one_line
 from wellfit.tracking.model import models_of
-from wellfit.tracking.run import reopen_run
+from wellfit.tracking.opening import reopen_run
 from wellfit.tracking.store import open_client
 
 TRAINED_BY = "wellfit.trained_by"  # tag of a run with a model that another run has trained
