@@ -21,6 +21,10 @@ NAMES = sorted(path.stem for path in (ROOT / "comparisons").glob("*.yaml") if pa
 STAGES: dict[str, dict[str, Any]] = YAML(typ="safe", pure=True).load(ROOT / "comparisons/dvc.yaml")["stages"]
 
 
+def test_no_stage_is_always_changed() -> None:
+    assert not [name for name, stage in STAGES.items() if stage.get("always_changed") or not stage["outs"]]
+
+
 def test_each_comparison_has_its_stage() -> None:
     assert [name for name in STAGES if name != "common" and not name.startswith("download-")] == NAMES
     for name in NAMES:
@@ -144,7 +148,9 @@ def test_a_comparison_whose_data_cannot_be_had_is_passed_over(small: Path, call:
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "WELLFIT_MIRROR": ""}
     done = call("dvc", "repro", target, WELLFIT_CACHE=str(tmp_path), **nowhere)
     assert ran(done.stdout + done.stderr) == ["comparisons/dvc.yaml:download-adult", target]
-    assert "Not run: adult could not be had" in (small / "reports/comparisons/adult-depth/README.md").read_text()
+    report = (small / "reports/comparisons/adult-depth/README.md").read_text()
+    assert f"Not run: adult could not be had. `dvc repro --force {target}` tries again." in report
+    assert ran(call("dvc", "repro", target).stdout) == []
     call("git", "checkout", "--quiet", "comparisons/dvc.lock")
 
 

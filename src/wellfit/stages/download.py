@@ -60,7 +60,8 @@ def is_passed_over(named: NamedComparison, report: Path) -> bool:
     if not file.exists() or read_yaml(file).get(data, True):
         return False
     with replacing(report) as folder:
-        why = f"Not run: {markdown(data)} could not be had. `dvc repro comparisons/dvc.yaml:{named.name}` tries again."
+        again = f"dvc repro --force comparisons/dvc.yaml:{named.name}"
+        why = f"Not run: {markdown(data)} could not be had. `{again}` tries again."
         text = [f"# {markdown(named.comparison.title)}", markdown(named.comparison.question), why]
         write_text(folder / "README.md", "\n\n".join(text) + "\n")
     print(f"not run: {data} could not be had")
