@@ -16,7 +16,7 @@ ACTIVE := env -u PYTHONHOME VIRTUAL_ENV="$(CURDIR)/.venv" PATH="$(BIN):$$PATH" U
 	HOME="$${HOME:-$(CURDIR)/.wellfit/home}"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test quick check ui notebooks findings docs lock
+.PHONY: help setup repro test quick faults check ui notebooks findings docs lock
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /    make \1	/p' Makefile
@@ -37,6 +37,10 @@ test: setup  ## run the tests (ARGS="-k name", ARGS="-m slow")
 
 quick: setup  ## tests of all but stages, tuning, serving and reports, and one training (about two minutes)
 	@$(ACTIVE) $(TESTS) $(QUICK) $(ARGS)
+
+faults: setup  ## kill, damage and fill up what runs, and look what comes of it (ten minutes; SEED=3 N=10 KIND=kills)
+	@$(ACTIVE) python -m tests.faults $(if $(SEED),--seed $(SEED)) $(if $(N),--rounds $(N)) $(if $(KIND),--kind $(KIND)) \
+		$(if $(ROUND),--only $(ROUND))
 
 check: setup  ## lint, formatting and types
 	@$(ACTIVE) ruff check

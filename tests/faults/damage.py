@@ -1,0 +1,68 @@
+"""A file that is read back is damaged: the stage names it in one line, or does without it and comes to the same."""
+
+import csv
+from pathlib import Path
+
+from .harness import Round
+from .outcomes import EQUAL, NO_EFFECT, Broken
+from .processes import call, no_run_is_open, one_line
+from .project import COMMANDS, nothing_unfinished, outs, same
+
+PROCESSED = "data/processed/moons/*"
+TRIALS = ".wellfit/records/*/*"
+READ = {
+    "preprocess": ["data/raw/moons/*"],
+    "tune": [PROCESSED, ".wellfit/studies/*", f"{TRIALS}/run.json", f"{TRIALS}/trials/*/*"],
+    "train": [PROCESSED, "reports/tune/*", "models/candidates.safetensors"],
+    "evaluate": [PROCESSED, *(f"reports/{stage}/*" for stage in ("tune", "train", "baseline")), "models/*"],
+    "predict": ["models/moons/*"],
+}
+DAMAGES = ("flip", "cut", "insert", "garbage", "empty", "delete")
+
+
+def play(now: Round) -> str:
+    stage = now.random.choice([*READ])
+    project = now.template.copy("end", now.folder)
+    files = sorted(path for pattern in READ[stage] for path in project.glob(pattern) if path.is_file())
+    file = now.random.choice(files)
+    damage(now, file, project)
+    before = outs(project, stage)
+    done = call(project, *COMMANDS.get(stage, (stage,)))
+    nothing_unfinished(project)
+    no_run_is_open(project / "mlflow.db")
+    if done.status:
+        same(outs(project, stage), before)
+        return one_line(done, file.name)
+    if stage == "tune" and ".wellfit" in file.parts:
+        is_complete(project)
+    else:
+        same(outs(project, stage), now.template.outs(stage))
+    return EQUAL if "warning: " in done.err else NO_EFFECT
+
+
+def damage(now: Round, file: Path, root: Path) -> None:
+    """Damages a file in a random way."""
+    how, data = now.random.choice(DAMAGES), file.read_bytes()
+    place = now.random.randrange(len(data) + 1)
+    now.note(f"{how} {file.relative_to(root)} at {place}")
+    if how == "delete":
+        file.unlink()
+        return
+    if how == "flip" and data:
+        place %= len(data)
+        data = data[:place] + bytes([data[place] ^ 1 << now.random.randrange(8)]) + data[place + 1 :]
+    elif how == "cut":
+        data = data[:place]
+    elif how == "insert":
+        data = data[:place] + now.random.randbytes(3) + data[place:]
+    else:
+        data = b"" if how == "empty" else now.random.randbytes(2000)
+    file.write_bytes(data)
+
+
+def is_complete(project: Path) -> None:
+    """Checks that a study has all of its trials, none twice, and the values of ``params.yaml`` among them."""
+    with (project / "reports/tune/trials.csv").open() as file:
+        numbers = sorted(int(row["trial"]) for row in csv.DictReader(file))
+    if numbers != list(range(6)):
+        raise Broken(f"the study has the trials {numbers}")
