@@ -1,13 +1,15 @@
+import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from wellfit.baselines.fit import Fitted
-from wellfit.baselines.record import load_baselines, save_baselines
+from wellfit.baselines.record import PREDICTIONS_FILE, load_baselines, save_baselines
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
 from wellfit.files import read_json
+from wellfit.manifest import write_manifest
 
 from ..damage import DAMAGES, Damage
 from .conftest import table
@@ -55,4 +57,15 @@ def test_what_was_changed_since_it_was_written_is_refused(
     damage(tmp_path / name)
     told = rf"{name} (is not what baseline wrote|not found).*`dvc repro baseline`"
     with pytest.raises(WellfitError, match=told):
+        load_baselines(tmp_path, meta)
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive", pickle.dumps({"a": 1})])
+def test_what_is_no_archive_of_arrays_is_refused_though_its_sha256_fits(
+    tmp_path: Path, meta: Meta, content: bytes
+) -> None:
+    save_baselines(tmp_path, FITTED, meta)
+    (tmp_path / PREDICTIONS_FILE).write_bytes(content)
+    write_manifest(tmp_path, [PREDICTIONS_FILE])
+    with pytest.raises(WellfitError, match=r"predictions\.npz is damaged: run `dvc repro baseline`"):
         load_baselines(tmp_path, meta)

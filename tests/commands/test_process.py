@@ -56,6 +56,14 @@ def test_a_package_that_is_not_installed_is_named() -> None:
     assert done.stderr == "train: this needs the package no_such: install wellfit with all that it depends on\n"
 
 
+def test_memory_that_is_not_there_is_told() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body="bytes(1 << 62)")], capture_output=True, text=True, timeout=60
+    )
+    told = "train: not enough memory for this; give fewer rows, or more memory\n"
+    assert (done.returncode, done.stderr) == (1, told)
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_a_disk_that_is_full_is_an_error(stream: str, unbuffered: str) -> None:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from wellfit.data.meta import SPLIT_NAMES, Meta
 from wellfit.data.store import META_FILE, Split, load_meta, load_split, save_meta, save_split
 from wellfit.errors import WellfitError
+from wellfit.manifest import file_sha256
 
 from .test_meta import FIELDS
 
@@ -134,3 +136,12 @@ def test_json_is_sorted_and_ends_with_a_newline(saved: Path) -> None:
     tree = json.loads(text)
     assert text == json.dumps(tree, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
     assert tree["sha256"] == load_meta(saved).sha256
+
+
+@pytest.mark.parametrize("content", [b"", b"no array", pickle.dumps({"a": 1})])
+def test_what_is_no_array_is_refused_though_its_sha256_fits(saved: Path, content: bytes) -> None:
+    path, meta = saved / "y_val.npy", load_meta(saved)
+    path.write_bytes(content)
+    meta = meta.model_copy(update={"manifest": meta.manifest | {path.name: file_sha256(path)}})
+    with pytest.raises(WellfitError, match=r"y_val\.npy is damaged: it is no array of numbers or text"):
+        load_split(saved, meta, "val")

@@ -12,7 +12,7 @@ for name in [*os.environ]:
     if name.startswith(("DVC_", "MLFLOW_", "WELLFIT_")):
         del os.environ[name]
 
-from . import damage, kills, settings  # noqa: E402
+from . import damage, disk, hostile, kills, outages, settings, tables  # noqa: E402
 from .harness import Kind, play  # noqa: E402
 from .project import Template  # noqa: E402
 
@@ -20,6 +20,10 @@ KINDS = {
     "kills": Kind(kills.play, 20),
     "damage": Kind(damage.play, 60),
     "settings": Kind(settings.play, 20),
+    "tables": Kind(tables.play, 60),
+    "outages": Kind(outages.play, 8),
+    "disk": Kind(disk.play, 15),
+    "hostile": Kind(hostile.play, 40),
 }
 
 

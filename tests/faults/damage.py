@@ -1,6 +1,7 @@
 """A file that is read back is damaged: the stage names it in one line, or does without it and comes to the same."""
 
 import csv
+import re
 from pathlib import Path
 
 from .harness import Round
@@ -17,7 +18,7 @@ READ = {
     "evaluate": [PROCESSED, *(f"reports/{stage}/*" for stage in ("tune", "train", "baseline")), "models/*"],
     "predict": ["models/moons/*"],
 }
-DAMAGES = ("flip", "cut", "insert", "garbage", "empty", "delete")
+DAMAGES = ("flip", "digit", "digit", "cut", "insert", "garbage", "empty", "delete")
 
 
 def play(now: Round) -> str:
@@ -44,13 +45,16 @@ def damage(now: Round, file: Path, root: Path) -> None:
     """Damages a file in a random way."""
     how, data = now.random.choice(DAMAGES), file.read_bytes()
     place = now.random.randrange(len(data) + 1)
-    now.note(f"{how} {file.relative_to(root)} at {place}")
+    now.did.append(f"{how} {file.relative_to(root)} at {place}")
     if how == "delete":
         file.unlink()
         return
     if how == "flip" and data:
         place %= len(data)
         data = data[:place] + bytes([data[place] ^ 1 << now.random.randrange(8)]) + data[place + 1 :]
+    elif how == "digit" and (places := [found.start() for found in re.finditer(rb"[0-9]", data)]):
+        place = now.random.choice(places)
+        data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
     elif how == "cut":
         data = data[:place]
     elif how == "insert":

@@ -32,9 +32,6 @@ class Round:
     template: Template
     did: list[str] = field(default_factory=list)
 
-    def note(self, text: str) -> None:
-        self.did.append(text)
-
 
 class Kind(NamedTuple):
     """A kind of fault: what a round of it does, which returns its outcome, and how many rounds there are by default."""

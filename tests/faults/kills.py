@@ -42,7 +42,7 @@ def play(now: Round) -> str:
 def _kill(now: Round, stage: str, project: Path) -> bool:
     signum, group = now.random.choice(SIGNALS), now.random.random() < 0.5
     delay = now.random.uniform(0.0, 0.4 * now.template.seconds[stage])
-    now.note(f"{signum.name} to {'the group of ' if group else ''}{stage} {delay:.3f} s after its first sign")
+    now.did.append(f"{signum.name} to {'the group of ' if group else ''}{stage} {delay:.3f} s after its first sign")
     pid = start(project, stage)
     done = None
     if sign := SIGNS.get(stage):

@@ -84,7 +84,7 @@ OUTS = {
     "tune": ["reports/tune/trials.csv"],
     "train": ["reports/train/**/*", "models/*.safetensors", "models/config.yaml"],
     "baseline": ["reports/baseline/**/*"],
-    "evaluate": ["reports/evaluate/**/*", "models/moons/*"],
+    "evaluate": ["reports/evaluate/**/*", "reports/report.html", "models/moons/*"],
     "predict": ["predictions.csv"],
 }
 

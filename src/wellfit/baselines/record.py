@@ -4,11 +4,13 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from wellfit.baselines.fit import Fitted
 from wellfit.data.meta import Meta
+from wellfit.errors import WellfitError
 from wellfit.files import write_bytes, write_json
 from wellfit.manifest import check_manifest, write_manifest
 
@@ -47,11 +49,14 @@ def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
     """
     if not check_manifest(report, "baseline", [PREDICTIONS_FILE]):
         return []
-    with (report / PREDICTIONS_FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        info = json.loads(str(arrays[INFO]))
-        if info["data_sha256"] != meta.sha256:
-            return []
-        return [
-            Fitted(name, found["setting"], found["validation"], arrays[name])
-            for name, found in info["baselines"].items()
-        ]
+    try:
+        with np.load(report / PREDICTIONS_FILE, allow_pickle=False) as arrays:
+            info = json.loads(str(arrays[INFO]))
+            if info["data_sha256"] != meta.sha256:
+                return []
+            return [
+                Fitted(name, found["setting"], found["validation"], arrays[name])
+                for name, found in info["baselines"].items()
+            ]
+    except (ValueError, EOFError, KeyError, TypeError, BadZipFile):  # not of ours: a pickle, which is never loaded
+        raise WellfitError(f"{report / PREDICTIONS_FILE} is damaged: run `dvc repro baseline`") from None

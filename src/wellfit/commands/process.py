@@ -85,6 +85,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return 1, f"{name}: its name has bytes that are not UTF-8; rename it"
     if isinstance(error, ModuleNotFoundError):  # as where only the packages are that predict
         return 1, f"this needs the package {error.name}: install wellfit with all that it depends on"
+    if isinstance(error, MemoryError):
+        return 1, f"not enough memory for this; give fewer rows, or more memory {error}"
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 

@@ -85,7 +85,7 @@ def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
     files = {field: file for field, file in _files(name).items() if field not in OPTIONAL or file in meta.manifest}
     for file in files.values():
         _check(folder / file, meta.manifest.get(file))
-    arrays = {field: np.load(folder / file, mmap_mode="r", allow_pickle=False) for field, file in files.items()}
+    arrays = {field: load_array(folder / file) for field, file in files.items()}
     return Split(**arrays)
 
 
@@ -139,7 +139,7 @@ def load_unlabelled(folder: Path, meta: Meta) -> tuple[NDArray[np.uint8], NDArra
         return None
     for file in UNLABELLED:
         _check(folder / file, meta.manifest.get(file))
-    x, ids = (np.load(folder / file, mmap_mode="r", allow_pickle=False) for file in UNLABELLED)
+    x, ids = (load_array(folder / file) for file in UNLABELLED)
     return x, ids
 
 
@@ -150,6 +150,23 @@ def save_array(path: Path, array: NDArray[Any]) -> str:
         stream.flush()
         os.fsync(stream.fileno())
     return file_sha256(path)
+
+
+def load_array(path: Path, way_out: str = _ANEW) -> NDArray[Any]:
+    """Opens a ``.npy`` file, memory-mapped.
+
+    Args:
+        path: the file, whose sha256 was checked.
+        way_out: what helps.
+
+    Raises:
+        WellfitError: it is no array, or one of objects, which would be a pickle.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return array
+    except (ValueError, EOFError):
+        raise WellfitError(f"{path} is damaged: it is no array of numbers or text; {way_out}") from None
 
 
 def save_meta(folder: Path, meta: Meta) -> None:

@@ -1,4 +1,3 @@
-import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,9 @@ from wellfit.data.prepare import read_raw
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
-from wellfit.manifest import file_sha256
+from wellfit.manifest import file_sha256, sealed, unsealed
+
+from ...damage import DAMAGES
 
 Config = Callable[..., DataConfig]
 LOADERS = {
@@ -38,7 +39,7 @@ def save(data_config: Callable[..., Any], tmp_path: Path) -> Callable[..., Any]:
         return (
             np.load(tmp_path / "x.npy"),
             np.load(tmp_path / "y.npy"),
-            json.loads((tmp_path / "names.json").read_text()),
+            unsealed((tmp_path / "names.json").read_text()),
         )
 
     return run
@@ -129,11 +130,11 @@ def test_the_noise_of_imbalanced_data_is_on_the_features_alone(save: Callable[..
 
 def rewrite(folder: Path, **arrays: np.ndarray) -> None:
     """Puts other arrays into a bundled set, with hashes that fit."""
-    names = json.loads((folder / "names.json").read_text())
+    names = unsealed((folder / "names.json").read_text())
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array)
-        names["sha256"][f"{name}.npy"] = file_sha256(folder / f"{name}.npy")
-    (folder / "names.json").write_text(json.dumps(names))
+        names["files"][f"{name}.npy"] = file_sha256(folder / f"{name}.npy")
+    (folder / "names.json").write_text(sealed(names))
 
 
 @pytest.fixture
@@ -198,7 +199,7 @@ def test_a_truncated_file_is_damaged(file: str, cut: int, diabetes: Path, data_c
 
 
 @pytest.mark.parametrize(
-    "text", ["[]", "{}", '{"feature_names": [], "class_names": [], "target_name": "t", "sha256": 1}']
+    "text", ["[]", "{}", sealed({"feature_names": [], "class_names": [], "target_name": "t", "files": 1})]
 )
 def test_names_of_another_shape(text: str, diabetes: Path, data_config: Config) -> None:
     (diabetes / "names.json").write_text(text)
@@ -206,7 +207,14 @@ def test_names_of_another_shape(text: str, diabetes: Path, data_config: Config) 
         read_raw(data_config("diabetes"), diabetes)
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_names_that_were_changed_are_refused(damage: str, diabetes: Path, data_config: Config) -> None:
+    DAMAGES[damage](diabetes / "names.json")
+    with pytest.raises(WellfitError, match=r"names\.json (is damaged|not found)"):
+        read_raw(data_config("diabetes"), diabetes)
+
+
 def test_pickled_arrays_are_not_loaded(diabetes: Path, data_config: Config) -> None:
     rewrite(diabetes, y=np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(WellfitError, match=r"y\.npy is damaged"):
         read_raw(data_config("diabetes"), diabetes)

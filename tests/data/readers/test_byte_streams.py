@@ -91,3 +91,12 @@ def test_a_truncated_file_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(WellfitError, match=rf"t is not a whole {kind} file: ") as raised:
             content(tmp_path / "t")
         assert "\n" not in str(raised.value)
+
+
+def test_what_unpacks_to_more_than_memory_holds_is_named(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(gzip.compress(TEXT))
+    with (
+        pytest.raises(WellfitError, match=r"t\.csv, unpacked, does not fit into memory"),
+        open_bytes(tmp_path / "t.csv"),
+    ):
+        bytes(1 << 62)

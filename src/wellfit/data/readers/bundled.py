@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.raw import FETCH_AGAIN, Arrays, Entry, RawData, class_indices, verify
-from wellfit.data.store import save_array
+from wellfit.data.store import load_array, save_array
 from wellfit.errors import WellfitError
-from wellfit.files import write_json
+from wellfit.files import write_text
+from wellfit.manifest import sealed, unsealed
 
 if TYPE_CHECKING:
     from wellfit.data.settings import DataConfig
@@ -88,7 +88,7 @@ def make_imbalanced(data: DataConfig) -> Arrays:
 
 
 def save_arrays(arrays: Arrays, entry: Entry, folder: Path) -> None:
-    """Writes ``x.npy``, ``y.npy`` and ``names.json``, which also holds the sha256 of the two.
+    """Writes ``x.npy``, ``y.npy`` and ``names.json``, which also holds the sha256 of the two and of itself.
 
     Args:
         arrays: what the entry's ``load`` gave.
@@ -99,9 +99,9 @@ def save_arrays(arrays: Arrays, entry: Entry, folder: Path) -> None:
         "feature_names": arrays.feature_names,
         "class_names": arrays.class_names or list(entry.class_names),
         "target_name": entry.target_name,
-        "sha256": {file: save_array(folder / file, x) for file, x in (("x.npy", arrays.x), ("y.npy", arrays.y))},
+        "files": {file: save_array(folder / file, x) for file, x in (("x.npy", arrays.x), ("y.npy", arrays.y))},
     }
-    write_json(folder / "names.json", names)
+    write_text(folder / "names.json", sealed(names))
 
 
 def read_arrays(entry: Entry, folder: Path, _data: DataConfig) -> RawData:
@@ -111,9 +111,9 @@ def read_arrays(entry: Entry, folder: Path, _data: DataConfig) -> RawData:
         WellfitError: a file is missing, damaged, or holds a value that is not a finite float32 number.
     """
     try:
-        names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
+        names = unsealed((folder / "names.json").read_text(encoding="utf-8"))
         features, classes, target = names["feature_names"], names["class_names"], names["target_name"]
-        hashes = {file: names["sha256"][file] for file in ("x.npy", "y.npy")}
+        hashes = {file: names["files"][file] for file in ("x.npy", "y.npy")}
     except (FileNotFoundError, NotADirectoryError):
         raise WellfitError(f"{folder / 'names.json'} not found; `dvc repro fetch` makes it") from None
     except (ValueError, KeyError, TypeError):
@@ -135,8 +135,7 @@ def read_arrays(entry: Entry, folder: Path, _data: DataConfig) -> RawData:
 
 def _read_npy(path: Path, sha256: str) -> NDArray[Any]:
     verify(path, sha256)
-    array: NDArray[Any] = np.load(path, allow_pickle=False)
-    return array
+    return load_array(path, FETCH_AGAIN)
 
 
 def _finite_float32(values: NDArray[Any], path: Path, names: list[str]) -> NDArray[np.float32]:

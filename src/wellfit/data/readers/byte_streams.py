@@ -50,7 +50,7 @@ def open_bytes(path: Path) -> Iterator[pa.NativeFile]:
     """Gives the content of a file, unpacked from gzip, bz2, zstd, or a zip archive of one file.
 
     Raises:
-        WellfitError: it is packed otherwise, of another format than CSV, or damaged.
+        WellfitError: it is packed otherwise, of another format than CSV, damaged, or too large.
     """
     import pyarrow as pa
 
@@ -68,6 +68,8 @@ def open_bytes(path: Path) -> Iterator[pa.NativeFile]:
             _refuse_other_formats(path, begin)
             with pa.OSFile(str(path)) as file:
                 yield file
+    except MemoryError:
+        raise WellfitError(f"{path}, unpacked, does not fit into memory: give the rows in fewer bytes") from None
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         packing = kind or ("zip" if begin.startswith(ZIP) else "")
         raise WellfitError(f"{path} is not a whole {packing} file: {' '.join(str(error).split())[:200]}") from None
