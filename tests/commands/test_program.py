@@ -11,7 +11,7 @@ from wellfit.commands import program
 from wellfit.commands.program import COMMANDS, NAMES
 
 ROOT = Path(__file__).parents[2]
-MACHINERY = {"__init__", "cli", "completion", "process", "program"}
+MACHINERY = {"__init__", "cli", "completion", "process", "program", "user"}
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:

@@ -39,8 +39,10 @@ def as_stranger(folder: Path, *command: str, **variables: str) -> subprocess.Com
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A folder of the stranger's own, below folders that all may enter."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)  # access(2) does not look at the right to read all
+    of_pytest = next((folder for folder in tmp_path.parents if folder.name.startswith("pytest-of-")), tmp_path)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to(of_pytest):
+            folder.chmod(0o711)  # access(2) does not look at the right to read all
     (folder := tmp_path / "own").mkdir()
     os.chown(folder, 54321, 54321)
     return folder

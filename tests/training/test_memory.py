@@ -53,7 +53,7 @@ def test_no_more_members_train_at_once_than_fit(
     params = make_params().replace({"train.threads": None})
     monkeypatch.setattr("wellfit.training.size.core_count", lambda: 8)
     monkeypatch.setattr("wellfit.training.size.fastest", lambda measure, sizes, uses: sizes)
-    monkeypatch.setattr("wellfit.training.size.write_json", lambda *_: None)
+    monkeypatch.setattr("wellfit.training.size.write_text", lambda *_: None)
     monkeypatch.setattr("wellfit.training.size.most_members", lambda *_: 5)
     assert processes_for(params, data, 32) == 5
     assert choose_size(params, data, [1, 4, 8], Cores(data)) == [1, 4]

@@ -231,7 +231,7 @@ def test_other_ways_out(engine: Engine, error: BaseException, status: str, failu
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from tests_of_tuning.test_publish import MODULE, Engine, Publisher
+from tests.tuning.test_publish import MODULE, Engine, Publisher
 engine = Engine(Path.cwd())
 publisher = Publisher(MODULE)
 engine.open(publisher)
@@ -245,7 +245,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.parametrize("how", ["alone", "group"])
 def test_the_death_of_the_engine_ends_the_study_in_order(project: Path, how: str) -> None:
-    (project / "tests_of_tuning").symlink_to(Path(__file__).parent)
+    (project / "tests").symlink_to(Path(__file__).parents[1])
     dead = subprocess.run(
         [sys.executable, "-c", "import signal; signal.signal(signal.SIGINT, lambda *_: None)\n" + DIES, how],
         env=os.environ | {"PYTHONPATH": f"{project}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},

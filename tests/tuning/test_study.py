@@ -383,7 +383,7 @@ def test_a_worker_waits_for_the_trials_of_others(
         if len(looks) == 4:
             other.close()  # it is interrupted
 
-    monkeypatch.setattr("time.sleep", sleep)
+    monkeypatch.setattr("wellfit.tuning.study.wait", sleep)
     assert study.ask(2, waits=True) == [given_back]
     assert len(looks) == 4
     assert capsys.readouterr().out == "waits for 2 trials under way in other workers\n"

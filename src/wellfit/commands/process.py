@@ -86,7 +86,7 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, ModuleNotFoundError):  # as where only the packages are that predict
         return 1, f"this needs the package {error.name}: install wellfit with all that it depends on"
     if isinstance(error, MemoryError):
-        return 1, f"not enough memory for this; give fewer rows, or more memory"
+        return 1, "not enough memory for this; give fewer rows, or more memory"
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
 
 

@@ -18,7 +18,7 @@ from wellfit.training.record import code_sha256, resolved_config
 BASE_FILE = Path("comparisons/base.yaml")
 COMMON_FILE = Path("data/comparisons/common.yaml")
 CODE = (
-    *("charts", "compare", "data", "files.py", "metrics", "models", "training"),
+    *("charts", "compare", "data", "files.py", "manifest.py", "metrics", "models", "training"),
     *("stages/compare.py", "stages/download.py"),
 )
 
