@@ -79,8 +79,8 @@ class Template:
 
 
 OUTS = {
-    "fetch": ["data/raw/**/*"],
-    "preprocess": ["data/processed/**/*"],
+    "fetch": ["data/raw/moons/*"],
+    "preprocess": ["data/processed/moons/*"],
     "tune": ["reports/tune/trials.csv"],
     "train": ["reports/train/**/*", "models/*.safetensors", "models/config.yaml"],
     "baseline": ["reports/baseline/**/*"],
