@@ -12,12 +12,13 @@ for name in [*os.environ]:
     if name.startswith(("DVC_", "MLFLOW_", "WELLFIT_")):
         del os.environ[name]
 
-from . import damage, disk, hostile, kills, outages, settings, tables  # noqa: E402
+from . import damage, disk, hostile, kills, outages, pipeline, settings, tables  # noqa: E402
 from .harness import Kind, play  # noqa: E402
 from .project import Template  # noqa: E402
 
 KINDS = {
     "kills": Kind(kills.play, 20),
+    "pipeline": Kind(pipeline.play, 2),
     "damage": Kind(damage.play, 60),
     "settings": Kind(settings.play, 20),
     "tables": Kind(tables.play, 60),
@@ -40,7 +41,7 @@ def main() -> int:
     numbers = {
         name: range(args.only, args.only + 1)
         if args.only is not None
-        else range(args.rounds or max(1, round(kind.rounds * args.share)))
+        else range(args.rounds or round(kind.rounds * args.share))
         for name, kind in kinds.items()
     }
     folder = Path(tempfile.mkdtemp(prefix="faults-"))

@@ -26,16 +26,19 @@ def play(now: Round) -> str:
 
 
 def _damaged(now: Round) -> str:
-    """The store is no database: told before anything is trained."""
+    """The store is no database."""
     now.did.append("mlflow.db is garbage")
     project = now.template.copy("end", now.folder)
     (project / "mlflow.db").write_bytes(now.random.randbytes(5000))
     stage = now.random.choice(["train", "evaluate", "tune"])
     before, done = outs(project, stage), call(project, stage)
-    if stage == "tune" and done.status == 0:  # it needs no store, its publisher does
-        return _warned(done)
-    same(outs(project, stage), before)
-    return one_line(done, "mlflow.db")
+    if done.status:
+        same(outs(project, stage), before)
+        return one_line(done, "mlflow.db")
+    same(outs(project, stage), now.template.outs(stage))
+    if "mlflow.db" not in done.err:
+        raise Broken(f"nothing is said of mlflow.db: {done.err!r}")
+    return EQUAL
 
 
 def _damaged_under_way(now: Round) -> str:
