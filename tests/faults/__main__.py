@@ -17,13 +17,13 @@ from .harness import Kind, play  # noqa: E402
 from .project import Template  # noqa: E402
 
 KINDS = {
-    "kills": Kind(kills.play, 20),
-    "pipeline": Kind(pipeline.play, 2),
-    "damage": Kind(damage.play, 60),
-    "settings": Kind(settings.play, 20),
+    "kills": Kind(kills.play, 15),
+    "pipeline": Kind(pipeline.play, 1),
+    "damage": Kind(damage.play, 50),
+    "settings": Kind(settings.play, 12),
     "tables": Kind(tables.play, 60),
-    "outages": Kind(outages.play, 8),
-    "disk": Kind(disk.play, 15),
+    "outages": Kind(outages.play, 6),
+    "disk": Kind(disk.play, 12),
     "hostile": Kind(hostile.play, 40),
 }
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 # All that commands import. Nothing is computed here: a fork has no threads but its own.
 import mlflow.pytorch  # noqa: F401
 
-from wellfit.commands.process import leave
+from wellfit.commands.process import end_with_parent, leave
 from wellfit.commands.program import run as program
 from wellfit.stages import train
 from wellfit.training.resume import Snapshots
@@ -48,6 +48,7 @@ def fork(folder: Path, work: Callable[[], int | None], memory: int | None = None
     if pid := os.fork():
         return pid
     try:
+        end_with_parent()
         os.setsid()
         os.chdir(folder)
         for descriptor, name in ((1, "out"), (2, "err")):
