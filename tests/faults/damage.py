@@ -18,13 +18,13 @@ READ = {
     "evaluate": [PROCESSED, *(f"reports/{stage}/*" for stage in ("tune", "train", "baseline")), "models/*"],
     "predict": ["models/moons/*"],
 }
-DAMAGES = ("flip", "digit", "digit", "cut", "insert", "garbage", "empty", "delete")
+DAMAGES = ("flip", "flip", "digit", "digit", "cut", "insert", "garbage", "empty", "delete")
 
 
 def play(now: Round) -> str:
-    stage = now.random.choice([*READ])
+    stage, pattern = now.random.choice([(stage, pattern) for stage in READ for pattern in READ[stage]])
     project = now.template.copy("end", now.folder)
-    files = sorted(path for pattern in READ[stage] for path in project.glob(pattern) if path.is_file())
+    files = sorted(path for path in project.glob(pattern) if path.is_file())
     file = now.random.choice(files)
     damage(now, file, project)
     before = outs(project, stage)
