@@ -105,7 +105,7 @@ def _model(now: Round) -> tuple[str, list[str], Path]:
         file = folder / now.random.choice(["weights.safetensors", "model.json", "card.md"])
         file.unlink()
         file.symlink_to(outside if len(outside) < 200 and outside != "\0" else file.name)
-    return "predict", ["models/moons"], project
+    return "predict", ["models/moons", "model.json"], project
 
 
 def _reseal(folder: Path, files: dict[str, str]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import wellfit
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
+from wellfit.manifest import sealed, unsealed
 from wellfit.serving.model import TrainedModel
 from wellfit.training.checkpoint import load_checkpoints
 
@@ -72,6 +73,15 @@ def test_a_description_that_was_changed_is_refused(folder: Path, old: str, new: 
     with pytest.raises(WellfitError, match=r"model\.json is (damaged|of another version)") as caught:
         wellfit.load(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("outside", ["../other.txt", "/etc/passwd", "a/b"])
+def test_a_description_that_names_what_is_outside_is_refused(folder: Path, outside: str) -> None:
+    content = unsealed((folder / "model.json").read_text())
+    content["files"][outside] = "0" * 64
+    (folder / "model.json").write_text(sealed(content))
+    with pytest.raises(WellfitError, match=r"model\.json names .*, which is no file beside it"):
+        wellfit.load(folder)
 
 
 def test_a_later_format_names_the_version_that_wrote_it(folder: Path) -> None:

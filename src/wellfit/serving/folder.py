@@ -131,6 +131,8 @@ def load_model_folder(folder: Path) -> Predictor:
     path = folder / DESCRIPTION
     description = _read(path)
     for name, sha256 in description.files.items():
+        if Path(name).name != name:
+            raise WellfitError(f"{path} names {name[:100]!r}, which is no file beside it: get the folder anew")
         if not (folder / name).is_file():
             raise WellfitError(f"{folder / name} not found, though {DESCRIPTION} names it: get the whole folder anew")
         if file_sha256(folder / name) != sha256:
