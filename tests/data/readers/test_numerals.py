@@ -59,6 +59,8 @@ from wellfit.data.readers.numerals import (
             [0.0, 545.0, 750.0, 1393.5, 780.0],
         ),
         (["23.4 km/kg", "9 km/kg"], Spelling("point", "km/kg"), [23.4, 9.0]),
+        (["67.1 m2", "99999999 m2"], Spelling("point", "m2"), [67.1, 99999999.0]),
+        (["7.5 kg/m3", "8 kg/m3"], Spelling("point", "kg/m3"), [7.5, 8.0]),
     ],
 )
 def test_numbers_as_people_write_them(cells: list[str], spelling: Spelling, values: list[float]) -> None:

@@ -36,7 +36,8 @@ BOUNDED = BOUND + r"[^\p{L}\d]{0,2}\d"
 LETTERS = r"[\p{L}°²³µ]"
 FEW_UNITS = 5
 WORD = r"(?:%|[kKMGgmlts]|[\p{L}°]{2,8})"  # of which any may stand after a number
-UNIT = rf"(?:[%‰″]|/[{BLANKS}]*\d{{1,3}}|{LETTERS}{{1,10}}\.?(?:[/{BLANKS}]{LETTERS}{{1,8}})?)"
+POWER = r"(?:[mcdk]?m|ft|in|yd|mi)[23]"  # areas and volumes, without a superscript
+UNIT = rf"(?:[%‰″]|/[{BLANKS}]*\d{{1,3}}|{POWER}|{LETTERS}{{1,10}}\.?(?:[/{BLANKS}](?:{POWER}|{LETTERS}{{1,8}}))?)"
 CLOCK = r"^(?:(?P<first>\d{1,3}):)?(?P<second>\d{1,3}):(?P<third>[0-5]\d(?:\.\d+)?)$"
 DAYTIME = r"^(?P<hour>0?[1-9]|1[0-2])(?::(?P<minute>[0-5]\d))?(?::(?P<second>[0-5]\d))? ?(?P<half>[aApP])\.?[mM]\.?$"
 # Words after numbers that multiply them, and by which power of ten. A column has two or more of one table.
