@@ -69,6 +69,7 @@ def reproduced(small: Path, call: Run, import_log: Path) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_dvc_runs_one_comparison_without_noise(small: Path, call: Run, reproduced: str) -> None:
     assert ran(reproduced) == ["comparisons/dvc.yaml:common", TARGET]
     assert not NOISE.search(reproduced)
@@ -77,6 +78,7 @@ def test_dvc_runs_one_comparison_without_noise(small: Path, call: Run, reproduce
     assert "didn't change, skipping" in call("dvc", "repro", TARGET).stdout
 
 
+@pytest.mark.slow
 def test_deps_hold_what_is_imported_for_the_result(small: Path, call: Run, import_log: Path, reproduced: str) -> None:
     imported = (import_log / NAME).read_text().split()
     files = source_files(small, set(imported) - imported_by_settings(call))
@@ -108,6 +110,7 @@ def test_what_changes_a_comparison_makes_it_stale(small: Path, call: Run, reprod
         path.write_text(text)
 
 
+@pytest.mark.slow
 def test_the_lock_is_short(small: Path, reproduced: str) -> None:
     assert len((ROOT / "comparisons/dvc.lock").read_text().splitlines()) < 2000
     # And so when all comparisons have been run, those included whose data are not at hand.
@@ -116,6 +119,7 @@ def test_the_lock_is_short(small: Path, reproduced: str) -> None:
     assert len(lines) + len(NAMES) * (longest + 20) < 2000
 
 
+@pytest.mark.slow
 def test_plots_are_shown(small: Path, call: Run, reproduced: str) -> None:
     report = f"reports/comparisons/{NAME}"
     shown = call("dvc", "plots", "show", f"{report}/plots")
@@ -143,6 +147,7 @@ def test_mlflow_runs_a_comparison_by_its_name(small: Path, call: Run, reproduced
     assert call("git", "status", "--short").stdout == ""
 
 
+@pytest.mark.slow
 def test_a_comparison_whose_data_cannot_be_had_is_passed_over(small: Path, call: Run, tmp_path: Path) -> None:
     target = "comparisons/dvc.yaml:adult-depth"
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9", "WELLFIT_MIRROR": ""}

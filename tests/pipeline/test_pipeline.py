@@ -15,6 +15,8 @@ from ruamel.yaml import YAML
 
 from .conftest import Run
 
+pytestmark = pytest.mark.slow
+
 STAGES = ["fetch", "preprocess", "tune", "train", "baseline", "evaluate"]
 TUNED = {"tune": 1, "trial": 2, "train": 1, "baseline": 3}  # runs in MLflow
 VERDICT = r"warning: over-fitting: "  # so few rows do over-fit
@@ -163,7 +165,6 @@ def is_listed(file: str, deps: list[str]) -> bool:
     return any(f"src/wellfit/{file}".startswith(dep if dep.endswith(".py") else f"{dep}/") for dep in deps)
 
 
-@pytest.mark.slow
 def test_only_evaluate_depends_on_its_params(call: Run, reproduced: str) -> None:
     done = call("dvc", "exp", "run", "--set-param", "evaluate.seed=1")
     assert ran(done.stdout) == ["evaluate"]
@@ -181,7 +182,6 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.slow
 def test_mlflow_run_nests_the_stages_under_one_run(clone: Path, call: Run, reproduced: str, own: Path) -> None:
     """With a table of the user's, which runs like the others."""
     before = len(runs(clone))
@@ -231,7 +231,6 @@ def is_in_the_store_of(clone: Path, run: MlflowRun) -> bool:
     return Path(run.info.artifact_uri.removeprefix("file://")).is_relative_to(clone / "mlartifacts")
 
 
-@pytest.mark.slow
 def test_experiments_are_queued_and_compared(clone: Path, call: Run, reproduced: str) -> None:
     before = len(runs(clone))
     settings = ["--set-param", "schedule.name=step", "--set-param", "tune.enabled=false"]
@@ -275,7 +274,6 @@ def test_mlflow_run_of_what_is_cached_says_so(clone: Path, call: Run, reproduced
     assert pipeline.data.metrics["test/accuracy"] == metrics(clone)["accuracy"]
 
 
-@pytest.mark.slow
 def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, reproduced: str) -> None:
     before, weights = len(runs(clone)), (clone / "models/best.safetensors").read_bytes()
     given = ["-P", "lr=0.02", "-P", "tune=false", "-P", "data.n_samples=300"]
@@ -292,7 +290,6 @@ def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, repro
     assert runs(clone)[-1].info.status == "FAILED"
 
 
-@pytest.mark.slow
 def test_an_interrupted_mlflow_run_leaves_nothing_running(
     clone: Path, environment: dict[str, str], reproduced: str
 ) -> None:
