@@ -172,7 +172,7 @@ def test_of_thousands_of_trials_some_are_drawn():
     assert line(axes, "best completed so far").get_ydata()[-1] == so_far[-1]
     drawn = [line(axes, f"{state} trial").get_xdata() for state in ("completed", "pruned")]
     assert sum(map(len, drawn)) < plots.MOST
-    assert axes.get_title("left").endswith(f"; {plots.MOST} are drawn)")
+    assert axes.get_title("left").endswith(f"failed)\n{plots.MOST} of them are drawn")
     assert len(plots.parallel(found).axes[0].patches) <= plots.MOST
     points = plots.ranks(found, [(keys[0], keys[1])]).axes[0].collections[0].get_offsets()
     assert len(points) == len(drawn[0])

@@ -155,11 +155,10 @@ class Study:
         """The best value, and how many trials there were."""
         pruned, complete = self.states.count("pruned"), int(self.is_complete.sum())
         counts = f"{complete} completed, {pruned} pruned, {len(self.states) - complete - pruned} failed"
-        if len(self.shown) < len(self.states):
-            counts += f"; {len(self.shown)} are drawn"
+        drawn = f"\n{len(self.shown)} of them are drawn" if len(self.shown) < len(self.states) else ""
         if self.winner is None:
-            return f"No trial has a result yet ({counts})"
-        return f"Best {self.monitor}: {self.scores[self.winner]:.4g} ({counts})"
+            return f"No trial has a result yet ({counts}){drawn}"
+        return f"Best {self.monitor}: {self.scores[self.winner]:.4g} ({counts}){drawn}"
 
 
 @style()
