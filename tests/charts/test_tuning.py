@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from wellfit.charts import tuning as plots
+from wellfit.charts.study import MOST, Searched, Study, _label
 from wellfit.charts.style import save
-from wellfit.charts.tuning import Searched, Study
 
 STATES = ["complete", "complete", "pruned", "failed", "complete", "complete"]
 VALUES = [0.5, 0.4, 0.9, None, 0.3, 0.7]
@@ -57,7 +57,7 @@ def test_tuning_slices_have_a_panel_for_each_key(tmp_path, keys):
         assert axes.get_xscale() == ("log" if key.scale == "log" else "linear")
         won = line(axes, "best trial").get_xdata()[0]
         if key.scale == "choice":
-            assert round(won) == key.labels.index(plots._label(key.values[4]))
+            assert round(won) == key.labels.index(_label(key.values[4]))
         else:
             assert list(line(axes, "completed trial").get_xdata()) == [key.values[n] for n in (0, 1, 4, 5)]
             assert won == key.values[4]
@@ -163,7 +163,7 @@ def test_of_thousands_of_trials_some_are_drawn():
     states = random.choice(["complete", "pruned", "failed"], n, p=[0.6, 0.3, 0.1]).tolist()
     keys = [Searched(name, random.uniform(size=n).tolist(), "linear") for name in ("model.dropout", "optim.l1")]
     found = study(keys, values, states)
-    assert len(found.shown) == plots.MOST
+    assert len(found.shown) == MOST
     assert (np.diff(found.shown) > 0).all()
     assert {0, n - 1, found.winner} <= set(found.shown.tolist())
     so_far = found.best_so_far
@@ -171,13 +171,8 @@ def test_of_thousands_of_trials_some_are_drawn():
     (axes,) = plots.history(found).axes
     assert line(axes, "best completed so far").get_ydata()[-1] == so_far[-1]
     drawn = [line(axes, f"{state} trial").get_xdata() for state in ("completed", "pruned")]
-    assert sum(map(len, drawn)) < plots.MOST
-    assert axes.get_title("left").endswith(f"failed)\n{plots.MOST} of them are drawn")
-    assert len(plots.parallel(found).axes[0].patches) <= plots.MOST
+    assert sum(map(len, drawn)) < MOST
+    assert axes.get_title("left").endswith(f"failed)\n{MOST} of them are drawn")
+    assert len(plots.parallel(found).axes[0].patches) <= MOST
     points = plots.ranks(found, [(keys[0], keys[1])]).axes[0].collections[0].get_offsets()
     assert len(points) == len(drawn[0])
-
-
-def test_the_better_the_stronger():
-    strength = study([LR], [0.5, 0.4, 0.9, None, 0.3, 0.5]).strength  # two equal ones, the worst of four
-    np.testing.assert_allclose(strength, [0.4, 0.7, np.nan, np.nan, 1.0, 0.4])

@@ -17,7 +17,7 @@ from wellfit.tuning.record import TrialRecord
 from wellfit.tuning.space import Interval, shown
 
 if TYPE_CHECKING:
-    from wellfit.charts.tuning import Searched, Study
+    from wellfit.charts.study import Searched, Study
 
 ENOUGH_TRIALS = 4  # completed ones, below which an importance is noise
 RANKED_KEYS = 4  # the most important ones, whose pairs are drawn
@@ -188,7 +188,7 @@ def study_of(rows: Sequence[Row], params: Params, *, higher_is_better: bool) -> 
         params: the configuration; a key that its space does not have is drawn by its values.
         higher_is_better: whether ``train.monitor`` is to rise.
     """
-    from wellfit.charts.tuning import Searched, Study
+    from wellfit.charts.study import Searched, Study
 
     values = {key: [row.values[key] for row in rows] for key in rows[0].values}
     keys = [Searched(key, tried, _scale(params.tune.searched.get(key))) for key, tried in values.items()]
@@ -204,13 +204,12 @@ def pairs_of(study: "Study", importance: Mapping[str, float], most: int) -> "lis
 
 def _draw(plots: Path, rows: Sequence[Row], params: Params, importance: Mapping[str, float], higher: bool) -> None:
     from wellfit.charts import tuning as charts
+    from wellfit.charts.study import Searched
     from wellfit.charts.style import save
 
     study = study_of(rows, params, higher_is_better=higher)
     # A single key has nothing to be paired with but time.
-    pairs = pairs_of(study, importance, RANKED_KEYS) or [
-        (study.keys[0], charts.Searched("trial", range(len(rows)), "linear"))
-    ]
+    pairs = pairs_of(study, importance, RANKED_KEYS) or [(study.keys[0], Searched("trial", range(len(rows)), "linear"))]
     save(charts.history(study), plots / "history.png")
     save(charts.slices(study, study.keys), plots / "slices.png")
     save(charts.importance(importance, study.monitor, study.states.count("complete")), plots / "importance.png")
