@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from wellfit.models.dropout import DRAWS, LEVELS, Dropout, DropoutStream, start_epoch
+from wellfit.models.dropout import CPU, DRAWS, LEVELS, Dropout, DropoutStream, start_epoch
 from wellfit.models.packed import PackedDropout
 
 few = settings(derandomize=True, deadline=None, max_examples=30)
@@ -97,12 +97,25 @@ def test_its_numbers_go_to_the_device_of_its_input() -> None:
     assert layer(torch.ones(2, 4, 3, device="meta")).device.type == "meta"
 
 
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_images_lose_single_numbers(layout: torch.memory_format) -> None:
+    images = torch.ones(20, 6, 7, 5).to(memory_format=layout)
+    outputs = dropout(0.3)(images)
+    assert outputs.is_contiguous(memory_format=layout)
+    # In the order in which convolutions compute, whatever that of the images is.
+    in_order = dropout(0.3).stream.factors(images.numel()).view(20, 7, 5, 6)
+    assert torch.equal(outputs, in_order.permute(0, 3, 1, 2))
+    deviation = (0.3 * 0.7 / images.numel()) ** 0.5
+    assert abs((outputs == 0).double().mean().item() - 0.3) < 4 * deviation
+
+
 def test_it_leaves_a_network_one_graph_to_compile() -> None:
     x = torch.randn(6, 5)
     results = []
     for compiles in (False, True):
         torch.manual_seed(0)
-        net = nn.Sequential(Dropout(0.2, 0), nn.Linear(5, 4), Dropout(0.5, 1))
+        images = nn.Sequential(nn.Unflatten(1, (1, 1, 5)), nn.Conv2d(1, 2, 1), Dropout(0.5, 2), nn.Flatten())
+        net = nn.Sequential(Dropout(0.2, 0), nn.Linear(5, 5), Dropout(0.5, 1), images)
         torch._dynamo.reset()
         run = torch.compile(net, backend="eager", fullgraph=True) if compiles else net
         outputs = torch.cat([run(x), run(x), run(x[:3])])
@@ -124,6 +137,49 @@ def test_an_epoch_begins_anew_in_all_layers() -> None:
         assert torch.equal(mask(fresh), first)
         fresh.stream._next(DRAWS - first.numel())  # to the end of what was drawn ahead
         assert torch.equal(mask(module), mask(fresh))
+
+
+# On a device that makes its own numbers
+
+
+class Elsewhere(DropoutStream):
+    """Draws on the CPU as it would on another device."""
+
+    def factors(self, units: int, device: torch.device = CPU) -> Tensor:
+        return self._counted(units, device)
+
+
+@few
+@given(
+    members=st.lists(st.tuples(st.integers(0, 2**32 - 1), st.floats(0, 0.99)), min_size=1, max_size=4),
+    counts=st.lists(st.integers(1, 3000), min_size=1, max_size=4),
+)
+def test_by_counters_each_member_draws_as_it_would_alone(members: list[tuple[int, float]], counts: list[int]) -> None:
+    together = Elsewhere([seed for seed, _ in members], 2, [p for _, p in members])
+    alone = [Elsewhere([seed], 2, [p]) for seed, p in members]
+    for count in counts:
+        factors = together.factors(count)
+        assert factors.shape == (len(members), count)
+        assert factors.dtype == torch.float32
+        assert torch.equal(factors, torch.cat([stream.factors(count) for stream in alone]))
+
+
+def test_by_counters_members_come_and_go() -> None:
+    stream, new = Elsewhere([1, 2, 3], 0, [0.5] * 3), Elsewhere([4], 0, [0.2])
+    stream.factors(100)
+    alone = Elsewhere([3], 0, [0.5])
+    alone.factors(100)
+    stream = stream.extended([2], new)
+    expected = torch.cat([alone._counted(100, alone._keys.device), Elsewhere([4], 0, [0.2]).factors(100)])
+    assert torch.equal(stream._counted(100, stream._keys.device), expected)
+
+
+def test_by_counters_it_goes_on_where_it_stopped() -> None:
+    stream, other = Elsewhere([1, 2], 0, [0.5] * 2), Elsewhere([1, 2], 0, [0.5] * 2)
+    stream.factors(10)
+    other.load_state_dict(stream.state_dict())
+    assert torch.equal(other.factors(10), stream.factors(10))
+    assert not torch.equal(other.factors(10), Elsewhere([1, 2], 0, [0.5] * 2).factors(10))
 
 
 # Members side by side

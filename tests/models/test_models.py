@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from wellfit.errors import WellfitError
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.dropout import Dropout
-from wellfit.models.layers import activation_layer
+from wellfit.models.layers import ACTIVATIONS, activation_layer
 
 VALUES = {
     "name": "mlp",
@@ -90,7 +90,7 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
     [
         (
             {"channels": [4]},
-            "Conv2d BatchNorm2d ReLU MaxPool2d Dropout AdaptiveAvgPool2d Flatten Linear",
+            "Conv2d BatchNorm2d MaxPool2d ReLU Dropout AdaptiveAvgPool2d Flatten Linear",
         ),
         (
             {"channels": [4, 6], "norm": "none", "dropout": 0, "activation": "silu"},
@@ -102,12 +102,12 @@ def test_layers_of_an_mlp(changes: dict[str, Any], layers: str) -> None:
         ),
         (
             {"channels": [4, 6], "convolutions": 2, "dropout": 0},
-            "Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU MaxPool2d Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d ReLU "
-            "MaxPool2d AdaptiveAvgPool2d Flatten Linear",
+            "Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d MaxPool2d ReLU Conv2d BatchNorm2d ReLU Conv2d BatchNorm2d "
+            "MaxPool2d ReLU AdaptiveAvgPool2d Flatten Linear",
         ),
         (
             {"channels": [4], "norm": "layer", "dropout": 0},
-            "Conv2d GroupNorm ReLU MaxPool2d AdaptiveAvgPool2d Flatten Linear",
+            "Conv2d GroupNorm MaxPool2d ReLU AdaptiveAvgPool2d Flatten Linear",
         ),
     ],
 )
@@ -115,9 +115,32 @@ def test_layers_of_a_cnn(changes: dict[str, Any], layers: str) -> None:
     assert kinds(build_model(config(name="cnn", **changes), (1, 8, 8), 2)) == layers.split()
 
 
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_an_activation_behind_a_pooling_gives_what_one_before_it_gives(activation: str, norm: str) -> None:
+    torch.manual_seed(0)
+    settings = {"name": "cnn", "channels": [4, 6], "convolutions": 2, "dropout": 0, "activation": activation}
+    model = build_model(config(norm=norm, **settings), (3, 9, 9), 2)
+    layers = list(model.children())
+    for k, layer in enumerate(layers[1:], start=1):
+        if type(layer).__name__ == ACTIVATIONS[activation].layer and isinstance(layers[k - 1], nn.MaxPool2d):
+            layers[k - 1], layers[k] = layers[k], layers[k - 1]
+    as_in_the_papers = nn.Sequential(*layers)
+    assert (kinds(as_in_the_papers) != kinds(model)) != ACTIVATIONS[activation].falls
+    x = torch.randn(5, 3, 9, 9)
+    outputs = []
+    for net in (model, as_in_the_papers):
+        net.zero_grad()
+        result = net(x)
+        result.square().sum().backward()
+        outputs.append([result.detach(), *(p.grad.clone() for p in model.parameters())])
+    for ours, others in zip(*outputs, strict=True):
+        torch.testing.assert_close(ours, others)
+
+
 def test_a_cnn_of_four_blocks_from_32_to_256_channels() -> None:
     model = build_model(config(name="cnn", channels=[32, 64, 128, 256], dropout=0.3), (3, 32, 32), 10)
-    block = "Conv2d BatchNorm2d ReLU MaxPool2d Dropout "
+    block = "Conv2d BatchNorm2d MaxPool2d ReLU Dropout "
     assert kinds(model) == (4 * block + "AdaptiveAvgPool2d Flatten Linear").split()
     convolutions = [layer for layer in model.children() if isinstance(layer, nn.Conv2d)]
     assert [(c.in_channels, c.out_channels) for c in convolutions] == [(3, 32), (32, 64), (64, 128), (128, 256)]

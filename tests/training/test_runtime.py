@@ -73,9 +73,11 @@ def test_threads_go_by_the_work_of_a_step(monkeypatch: pytest.MonkeyPatch, work:
 
 def test_determinism_is_switched_on_without_overruling_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     be_deterministic()
     assert torch.are_deterministic_algorithms_enabled()
     assert not torch.backends.cudnn.benchmark
+    assert not torch.utils.deterministic.fill_uninitialized_memory
     assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
     os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":16:8"
     be_deterministic()

@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from wellfit.models.philox import draws_16
+
 DRAWS = 2**14  # random numbers that a member draws ahead, unless more are needed at once: they stay in the cache
+CPU = torch.device("cpu")
 WORD = 4  # draws of 16 bits in a word of 64
 LEVELS = 2**16
 
@@ -16,9 +19,12 @@ LEVELS = 2**16
 class DropoutStream:
     """Decides which units a layer drops, for K members side by side.
 
-    Each member draws from a generator of its own: its masks depend on its seed, the layer, and the batches it has seen,
-    and neither on the other members nor on its place among them. A unit takes 16 random bits, which meets the
-    probability to 1/65536: of a small network's step, ``torch.bernoulli`` was a third.
+    Each member has random numbers of its own: its masks depend on its seed, the layer, and the batches it has seen, and
+    neither on the other members nor on its place among them. A unit takes 16 random bits, which meets the probability
+    to 1/65536: of a small network's step on a CPU, ``torch.bernoulli`` was a third, and of a CNN's a tenth.
+
+    On a CPU the bits come from a generator of each member, on another device from counters
+    (`wellfit.models.philox`), so that no step waits for numbers of the host.
 
     Args:
         seeds: one for each member.
@@ -32,6 +38,9 @@ class DropoutStream:
         self._scales = _scales(self._thresholds)
         self._draws: NDArray[np.uint16] = np.empty((len(seeds), 0), np.uint16)
         self._used = 0
+        self._keys = torch.tensor([_key(seed, layer) for seed in seeds], dtype=torch.int64).view(-1, 2)
+        self._steps = torch.zeros(len(seeds), dtype=torch.int64)  # that were drawn by counters
+        self._levels = torch.from_numpy(self._thresholds.astype(np.int64))
 
     def __len__(self) -> int:
         return len(self._generators)
@@ -41,8 +50,10 @@ class DropoutStream:
         """Whether all members keep all units."""
         return not self._thresholds.any()
 
-    def factors(self, units: int) -> Tensor:
+    def factors(self, units: int, device: torch.device = CPU) -> Tensor:
         """What to multiply so many units of each member with, (K, units) float32: 0, or 1 / (1 - p)."""
+        if device.type != "cpu":
+            return self._counted(units, device)
         keeps = np.greater_equal(self._next(units), self._thresholds)
         return torch.from_numpy(keeps.view(np.uint8)).float().mul_(self._scales)
 
@@ -52,12 +63,14 @@ class DropoutStream:
 
     def state_dict(self) -> list[list[int]]:
         """Where the random numbers of each member are, between two epochs."""
-        return [[*map(int, each.state["state"]["state"])] for each in self._generators]
+        states = [[*map(int, each.state["state"]["state"])] for each in self._generators]
+        return [[*words, step] for words, step in zip(states, self._steps.tolist(), strict=True)]
 
     def load_state_dict(self, state: Sequence[Sequence[int]]) -> None:
         """Takes over what :meth:`state_dict` said."""
-        for generator, words in zip(self._generators, state, strict=True):
+        for generator, (*words, _) in zip(self._generators, state, strict=True):
             generator.state = generator.state | {"state": {"state": np.array(words, np.uint64)}}
+        self._steps = torch.tensor([step for *_, step in state], dtype=torch.int64, device=self._steps.device)
         self.start_epoch()
 
     def extended(self, kept: Sequence[int], added: "DropoutStream") -> "DropoutStream":
@@ -67,7 +80,20 @@ class DropoutStream:
         stream._thresholds = np.concatenate([self._thresholds[list(kept)], added._thresholds])
         stream._scales = _scales(stream._thresholds)
         stream._draws = np.empty((len(stream), 0), np.uint16)
+        stream._levels = torch.from_numpy(stream._thresholds.astype(np.int64))
+        for name in ("_keys", "_steps"):
+            own, others = (getattr(each, name) for each in (self, added))
+            setattr(stream, name, torch.cat([own[list(kept)], others.to(own.device)]))
         return stream
+
+    def _counted(self, units: int, device: torch.device) -> Tensor:
+        """Factors as of :meth:`factors`, by counters: the numbers come from the device."""
+        if self._levels.device != device:  # once, until members come or go
+            for name in ("_keys", "_steps", "_levels", "_scales"):
+                setattr(self, name, getattr(self, name).to(device))
+        keeps = draws_16(self._keys, self._steps, units) >= self._levels
+        self._steps += 1
+        return keeps * self._scales
 
     def _next(self, count: int) -> NDArray[np.uint16]:
         """The next draws of each member, (K, count)."""
@@ -101,7 +127,7 @@ class Dropout(nn.Module):
         _STREAMS[self._handle] = self.stream
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (B, units) to the same."""
+        """From (B, units) or (B, C, H, W) to the same."""
         if not self.training or self.p == 0:
             return x
         if torch.compiler.is_compiling():
@@ -127,10 +153,12 @@ def start_epoch(model: nn.Module) -> None:
 
 
 def _factors(x: Tensor, stream: DropoutStream) -> Tensor:
-    """What to multiply (B, units) with."""
-    # Unit by unit, as a pack has them in memory.
-    factors = stream.factors(x.numel()).view(x.shape[::-1]).t().contiguous()
-    return factors if x.is_cpu else factors.to(x.device)
+    """What to multiply (B, units) or (B, C, H, W) with."""
+    factors = stream.factors(x.numel(), x.device)
+    if x.ndim == 4:  # pixel by pixel, as convolutions have them in memory
+        rows, channels, height, width = x.shape
+        return factors.view(rows, height, width, channels).permute(0, 3, 1, 2)
+    return factors.view(x.shape[::-1]).t().contiguous()  # unit by unit, as a pack has them in memory
 
 
 # torch.compile cannot look into numpy's generators: it would leave all of a network that holds them uncompiled. It
@@ -145,11 +173,17 @@ def _opaque_factors(x: Tensor, handle: int) -> Tensor:
 
 @_opaque_factors.register_fake
 def _(x: Tensor, handle: int) -> Tensor:
-    return torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    order = torch.channels_last if x.ndim == 4 else torch.contiguous_format
+    return torch.empty(x.shape, dtype=torch.float32, device=x.device, memory_format=order)
 
 
 def _generator(seed: int, layer: int) -> np.random.SFC64:
     return np.random.SFC64(np.random.SeedSequence([seed, 2, layer]))
+
+
+def _key(seed: int, layer: int) -> list[int]:
+    """Of the counters: two words of 32 bits."""
+    return [int(word) for word in np.random.SeedSequence([seed, 2, layer]).generate_state(2)]
 
 
 def _threshold(p: float) -> int:

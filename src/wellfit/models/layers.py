@@ -17,10 +17,12 @@ class Activation(NamedTuple):
     Attributes:
         layer: class of ``torch.nn``.
         gain: the name by which ``torch.nn.init.calculate_gain`` knows it, or its like.
+        falls: whether a larger number may give a smaller one.
     """
 
     layer: str
     gain: str
+    falls: bool = False
 
 
 ACTIVATIONS = {
@@ -28,9 +30,9 @@ ACTIVATIONS = {
     "leaky_relu": Activation("LeakyReLU", "leaky_relu"),
     "tanh": Activation("Tanh", "tanh"),
     "sigmoid": Activation("Sigmoid", "sigmoid"),
-    "gelu": Activation("GELU", "relu"),
-    "silu": Activation("SiLU", "relu"),
-    "hardswish": Activation("Hardswish", "relu"),
+    "gelu": Activation("GELU", "relu", falls=True),
+    "silu": Activation("SiLU", "relu", falls=True),
+    "hardswish": Activation("Hardswish", "relu", falls=True),
 }
 
 # From torch.nn, which this file does not import, the section, the width, and whether there are a height and a width.

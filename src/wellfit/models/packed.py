@@ -137,7 +137,7 @@ class PackedDropout(nn.Module):
         """From (K, units, B) to the same."""
         if not self.training or self.stream.drops_nothing:
             return x
-        return x * self.stream.factors(x[0].numel()).view(x.shape).to(x.device)
+        return x * self.stream.factors(x[0].numel(), x.device).view(x.shape)
 
 
 class _Linear(Function):

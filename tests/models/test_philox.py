@@ -1,0 +1,44 @@
+import pytest
+import torch
+from torch import Tensor
+
+from wellfit.models.philox import draws_16, philox
+
+
+@pytest.mark.parametrize(
+    ("counter", "key", "words"),
+    [
+        ("00000000 00000000 00000000 00000000", "00000000 00000000", "6627e8d5 e169c58d bc57ac4c 9b00dbd8"),
+        ("ffffffff ffffffff ffffffff ffffffff", "ffffffff ffffffff", "408f276d 41c83b0e a20bc7c6 6d5451fd"),
+        ("243f6a88 85a308d3 13198a2e 03707344", "a4093822 299f31d0", "d16cfe09 94fdcceb 5001e420 24126ea1"),
+    ],
+)
+def test_it_is_philox_4x32_10(counter: str, key: str, words: str) -> None:
+    """The known answers of Random123, the authors' own library."""
+    found = philox(numbers(counter), numbers(key))
+    assert [f"{int(word):08x}" for word in found] == words.split()
+
+
+def numbers(text: str) -> tuple[Tensor, ...]:
+    return tuple(torch.tensor([int(word, 16)]) for word in text.split())
+
+
+def test_a_member_draws_the_same_in_any_company() -> None:
+    keys, steps = torch.tensor([[1, 2], [3, 4], [5, 6]]), torch.tensor([7, 2**33, 0])
+    together = draws_16(keys, steps, 1001)
+    for k in range(3):
+        assert torch.equal(draws_16(keys[k : k + 1], steps[k : k + 1], 1001)[0], together[k])
+    assert torch.equal(draws_16(keys, steps, 10), together[:, :10])
+
+
+def test_each_key_and_step_has_numbers_of_its_own_spread_evenly() -> None:
+    keys = torch.tensor([[0, 0], [0, 1], [1, 0], [0, 0], [0, 0]])
+    found = draws_16(keys, torch.tensor([0, 0, 0, 1, 2**32]), 40_000).double()
+    assert found.min() >= 0
+    assert found.max() <= 65535
+    deviation = 65536 / 12**0.5 / 40_000**0.5
+    assert (found.mean(1) - 32767.5).abs().max() < 4 * deviation
+    correlations = torch.corrcoef(found) - torch.eye(5)
+    assert correlations.abs().max() < 4 / 40_000**0.5
+    for half in range(8):  # of the four words of a counter
+        assert abs(found[0, half::8].mean() - 32767.5) < 4 * deviation * 8**0.5
