@@ -21,7 +21,7 @@ SECONDS = 600.0
 
 def play(now: Round) -> str:
     project = now.template.copy("fetch", now.folder)
-    for name in ("src", "pipelines"):
+    for name in ("src", "pipelines", "data/own"):
         shutil.copytree(ROOT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("dvc.yaml", ".dvcignore"):
         shutil.copy(ROOT / name, project)

@@ -6,10 +6,12 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -459,6 +461,32 @@ def test_a_damaged_study_is_rebuilt_from_its_records(
     assert "mine.log was damaged" in err
     assert re.search(r"3/trial\.json is not as the training left it .*set_aside/3-.*the trial is run again", err)
     assert "the study has 3 trials from before; 1 to go" in out
+
+
+@pytest.mark.usefixtures("publisher_here")
+def test_trials_that_were_changed_in_a_database_do_not_count(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = ["tune.n_trials=4", "tune.study=mine", "tune.pruner=none", "tune.storage=sqlite:///studies.db"]
+    files = ("trials.csv", "best_params.yaml", "importance.csv")
+    report = run(project, prepared, *changes)
+    expected = [(report / name).read_bytes() for name in files]
+    (records,) = project.glob(".wellfit/records/*/mine/trials")
+    shutil.rmtree(records / "3")
+    statement = "UPDATE trial_user_attributes SET value_json = '0.001' WHERE key = 'best' AND trial_id IN (2, 4)"
+    with closing(sqlite3.connect(project / "studies.db")) as database, database:
+        assert database.execute(statement).rowcount == 2
+    capsys.readouterr()
+    again = run(project, prepared, *changes, report="changed")
+    assert [(again / name).read_bytes() for name in files] == expected
+    out, err = capsys.readouterr()
+    assert err.splitlines()[0] == (
+        "warning: tune.storage has trials that were changed since they ended (their sha256 differs); "
+        "counted as recorded here: 1; run again: 3"
+    )
+    assert "the study has 3 trials from before; 1 to go" in out
+    run(project, prepared, *changes, report="once more")
+    assert "warning" not in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("publisher_here")

@@ -90,6 +90,7 @@ def test_how_a_trial_ended(storage: str, record: Record, state: TrialState, valu
     assert trial.duration is not None
     assert trial.duration.total_seconds() == 2.5
     assert trial.user_attrs == {
+        "sha256": trial.user_attrs["sha256"],
         "place": 0,
         "values": {"optim.lr": 0.25},
         "epochs": len(record.history),

@@ -1,6 +1,7 @@
 """The tune stage: trials of the very training that ``train`` runs, many of them as one pack."""
 
 import operator
+import sys
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,7 +26,7 @@ from wellfit.tuning.outage import persistently
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.report import Row, ranked, write_report
 from wellfit.tuning.space import unread
-from wellfit.tuning.storage import STATES, ended_trials, store_record
+from wellfit.tuning.storage import STATES, changed_places, ended_trials, store_record
 from wellfit.tuning.study import Study
 from wellfit.tuning.trials import most_processes, open_study, record_trials, shortened, sizes_of_study
 
@@ -108,7 +109,7 @@ def searched(params: Params, data_folder: Path) -> Iterator[Searched]:
     with Cores(data, processes_for(first, data, most_processes(first))) as cores, open_study(params, data) as study:
         _store_what_was_left(study, study.folder / "trials")
         rows = {trial.number: _row(trial) for trial in study.trials}
-        failures = {str(trial.user_attrs.get("failure")) for trial in study.trials} - {"", "None"}
+        failures = {trial.user_attrs["failure"] for trial in study.trials} - {""}
         left = max(0, params.tune.n_trials - len(rows))  # other clones may have made one more
         if rows:
             unused = len(persistently(lambda: ended_trials(study.saved))) - len(rows)
@@ -194,17 +195,27 @@ def _without_regularization(params: Params, epochs: int) -> Params:
 def _store_what_was_left(study: Study, records: Path) -> None:
     """Tells the storage of trials that ended when nobody was left to tell it, before their places are taken again."""
     known = persistently(lambda: ended_trials(study.saved))
+    changed = persistently(lambda: changed_places(study.saved))
     for folder in records.glob("*"):
         if folder.name.isdecimal() and int(folder.name) not in known:
             persistently(partial(store_record, study.saved, folder))
+    if changed:
+        again = persistently(lambda: changed_places(study.saved))
+        recorded = [place for place in changed if place not in again]
+        parts = {"counted as recorded here": recorded, "run again": again}
+        text = "; ".join(f"{how}: {', '.join(map(str, places))}" for how, places in parts.items() if places)
+        print(
+            f"warning: tune.storage has trials that were changed since they ended (their sha256 differs); {text}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _row(trial: FrozenTrial) -> Row:
     """A trial of the storage, as the report has it."""
     said = trial.user_attrs
     state = next(state for state, known in STATES.items() if known == trial.state)
-    # Another program may have ended it, and left no word of how.
-    return Row(trial.number, state, said.get("epochs", 0), said.get("best_epoch", 0), said.get("best"), said["values"])
+    return Row(trial.number, state, said["epochs"], said["best_epoch"], said["best"], said["values"])
 
 
 class _Counted:

@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,10 +25,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from wellfit.errors import WellfitError, without_secrets
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE
-from wellfit.tuning.databases import is_collision, open_database, said_by
+from wellfit.tuning.databases import is_collision, is_outage, open_database, said_by
 from wellfit.tuning.journal import head_file, line_of, mend
 from wellfit.tuning.leases import all_leases
 from wellfit.tuning.record import TrialRecord, read_record, set_aside
+from wellfit.tuning.seal import is_intact, seal
 from wellfit.tuning.space import drawn
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
@@ -60,7 +62,9 @@ def open_saved(storage: str, name: str, direction: StudyDirection | None = None)
         way_out = "move it away to begin the study anew"
     try:
         with study_lock(name):  # two processes that make the tables of one database at once damage it
-            return _open(storage, name, direction)
+            saved = _open(storage, name, direction)
+            saved.user_attrs  # noqa: B018 (read, as all that needs the study does)
+            return saved
     except WellfitError:
         raise
     except OSError as error:
@@ -140,6 +144,7 @@ def end_trial(saved: optuna.Study, record: TrialRecord) -> bool:
         user_attrs=known,
         intermediate_values=values,
     )
+    seal(ended)
     ended.datetime_start = datetime.fromtimestamp(record.started)
     ended.datetime_complete = datetime.fromtimestamp(record.ended)
     saved.add_trial(ended)
@@ -149,7 +154,14 @@ def end_trial(saved: optuna.Study, record: TrialRecord) -> bool:
 
 def _first_end(saved: optuna.Study, number: int) -> FrozenTrial | None:
     """Of two workers that end a trial at once, both ends are there, and the first counts."""
-    return next((each for each in saved.get_trials(deepcopy=False) if each.user_attrs.get("place") == number), None)
+    return next((trial for place, trial in _ends(saved) if place == number), None)
+
+
+def _ends(saved: optuna.Study) -> Iterator[tuple[int, FrozenTrial]]:
+    """Place and trial of each end, in their order, without those that were changed since they were written."""
+    for trial in _trials(saved):
+        if is_intact(saved, trial):
+            yield trial.user_attrs["place"], trial
 
 
 def _is_of(trial: FrozenTrial, record: TrialRecord) -> bool:
@@ -160,15 +172,31 @@ def _is_of(trial: FrozenTrial, record: TrialRecord) -> bool:
 def ended_trials(saved: optuna.Study) -> dict[int, FrozenTrial]:
     """The trials in the storage by their places, which are their numbers here: Optuna numbers them as they end.
 
-    Of two that took one place the first to end is meant. Trials that others have added have no place.
+    Of two that took one place the first to end is meant. Those that others have added, or changed, are left out.
     """
     ended: dict[int, FrozenTrial] = {}
-    for trial in saved.get_trials(deepcopy=False):
-        place = trial.user_attrs.get("place")
-        if place is not None and place not in ended:
+    for place, trial in _ends(saved):
+        if place not in ended:
             ended[place] = copy.copy(trial)
             ended[place].number = place
     return dict(sorted(ended.items()))
+
+
+def changed_places(saved: optuna.Study) -> list[int]:
+    """The places of trials that were changed in the storage, and whose end it has not been told again since."""
+    attributes = [each.user_attrs for each in _trials(saved) if not is_intact(saved, each)]
+    places = {said["place"] for said in attributes if isinstance(said.get("place"), int)}
+    return sorted(places - {place for place, _ in _ends(saved)})
+
+
+def _trials(saved: optuna.Study) -> list[FrozenTrial]:
+    try:
+        return saved.get_trials(deepcopy=False)
+    except Exception as error:  # of as many kinds as there are databases, and of values that a cell cannot have
+        if is_outage(error):
+            raise
+        fault = f"the study {saved.study_name} cannot be read ({said_by(error)})"
+        raise WellfitError(f"{fault}; mend tune.storage or name another ({PARAMS_FILE})") from None
 
 
 def study_names(storage: str, prefix: str) -> list[str]:
