@@ -122,7 +122,7 @@ def test_json_reads_back_what_was_written(tmp_path_factory: pytest.TempPathFacto
     assert list(read_json(path)) == list(content)  # in the order given
 
 
-@pytest.mark.parametrize("content", ["", "{", "nan", "{'a': 1}"])
+@pytest.mark.parametrize("content", ["", "{", "nan", "{'a': 1}", "[" * 100_000])
 def test_a_damaged_json_file_is_one_line(tmp_path: Path, content: str) -> None:
     path = tmp_path / "x.json"
     path.write_text(content)

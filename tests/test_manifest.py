@@ -29,10 +29,11 @@ def test_what_is_sealed_comes_back() -> None:
         "[]",
         "{",
         "",
+        "[" * 100_000,
     ],
 )
 def test_what_was_not_sealed_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"sha256|line [19]|not JSON"):
+    with pytest.raises(ValueError, match=r"sha256|line [19]|not JSON|too deep"):
         unsealed(text)
 
 

@@ -136,6 +136,18 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(_finite(content), indent=2, allow_nan=False) + "\n")
 
 
+def from_json(text: str | bytes) -> Any:
+    """What JSON says.
+
+    Raises:
+        ValueError: it is not JSON, or nested more deeply than anything of ours.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("brackets within brackets, too deep to read") from None
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file of our own making.
 
@@ -143,7 +155,7 @@ def read_json(path: Path) -> Any:
         WellfitError: it is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return from_json(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WellfitError(f"{path} is not JSON ({error}): run the stage that makes it again") from None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wellfit.errors import WellfitError
-from wellfit.files import write_text
+from wellfit.files import from_json, write_text
 
 MANIFEST = "manifest.json"  # in the folder of a report
 
@@ -34,7 +34,7 @@ def unsealed(text: str) -> dict[str, Any]:
     Raises:
         ValueError: the text is not, to the letter, what :func:`sealed` made.
     """
-    content = json.loads(text)
+    content = from_json(text)
     if not isinstance(content, dict) or content.pop("sha256", None) is None or sealed(content) != text:
         raise ValueError("its sha256 does not fit its content")
     return content

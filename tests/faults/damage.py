@@ -18,7 +18,7 @@ READ = {
     "evaluate": [PROCESSED, *(f"reports/{stage}/*" for stage in ("tune", "train", "baseline")), "models/*"],
     "predict": ["models/moons/*"],
 }
-DAMAGES = ("flip", "flip", "digit", "digit", "cut", "insert", "garbage", "empty", "delete")
+DAMAGES = ("flip", "flip", "digit", "digit", "other", "cut", "insert", "garbage", "empty", "delete")
 
 
 def play(now: Round) -> str:
@@ -55,6 +55,8 @@ def damage(now: Round, file: Path, root: Path) -> None:
     elif how == "digit" and (places := [found.start() for found in re.finditer(rb"[0-9]", data)]):
         place = now.random.choice(places)
         data = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+    elif how == "other" and (others := _others(file)):
+        data = now.random.choice(others).read_bytes()
     elif how == "cut":
         data = data[:place]
     elif how == "insert":
@@ -62,6 +64,12 @@ def damage(now: Round, file: Path, root: Path) -> None:
     else:
         data = b"" if how == "empty" else now.random.randbytes(2000)
     file.write_bytes(data)
+
+
+def _others(file: Path) -> list[Path]:
+    """Files that are as sound, and of the same sort: beside it, or of the same name in a folder beside its own."""
+    found = {*file.parent.glob(f"*{file.suffix}"), *file.parents[1].glob(f"*/{file.name}")} - {file}
+    return sorted(path for path in found if path.is_file())
 
 
 def is_complete(project: Path) -> None:

@@ -61,6 +61,9 @@ def test_numbers_have_intervals(tmp_path: Path) -> None:
     out = pd.read_csv(run(folder, csv_file(tmp_path / "new.csv"), interval=True))
     assert list(out) == ["id", "predicted", "low", "high"]
     np.testing.assert_allclose(out["high"] - out["low"], 4)
+    expected = load_model_folder(folder).predict(frame())
+    np.testing.assert_allclose(out["predicted"], expected, rtol=5e-9)
+    assert out["predicted"].map(lambda number: len(repr(number).replace(".", "").strip("-0"))).max() <= 9
     with pytest.raises(WellfitError, match=r"--proba is for classes, .* predicts numbers"):
         run(folder, tmp_path / "new.csv", proba=True)
 

@@ -209,6 +209,10 @@ def test_trials_that_are_cut_short_search_the_learning_rate_alone(
         assert trial.data.params["model.dropout"] == str(shipped.model.dropout)
         assert trial.data.params["optim.weight_decay"] == str(shipped.optim.weight_decay)
         assert trial.data.params["train.epochs"] == "2"
+    # A trial of half of the epochs judges regularization, too.
+    half = trials_of(run(project, prepared, "tune.max_steps=15", "train.batch_size=32", "tune.n_trials=2"))
+    assert [key for key in half[0] if "." in key] == ["optim.lr", "optim.weight_decay", "model.dropout"]
+    assert "too few" not in capsys.readouterr().out
     # Where that is all there is to search, it is searched.
     only = ["tune.space.optim=null", "tune.n_trials=2", "tune.max_steps=10"]
     assert [key for key in trials_of(run(project, prepared, *only))[0] if "." in key] == ["model.dropout"]

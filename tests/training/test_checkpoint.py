@@ -133,7 +133,12 @@ def test_info_that_was_edited_is_refused(path: Path, key: str) -> None:
     assert "its sha256 does not match" in damaged(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"wellfit": "[]"}, {"wellfit": "{}"}, {"wellfit": "{"}, {"other": "1"}])
+DEEP = {"wellfit": "[" * 100_000}
+
+
+@pytest.mark.parametrize(
+    "metadata", [None, {"wellfit": "[]"}, {"wellfit": "{}"}, {"wellfit": "{"}, {"other": "1"}, DEEP]
+)
 def test_a_file_of_another_program_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
     path.parent.mkdir()
     save_file(weights(), path, metadata)

@@ -11,7 +11,7 @@ import numpy as np
 from wellfit.baselines.fit import Fitted
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
-from wellfit.files import write_bytes, write_json
+from wellfit.files import from_json, write_bytes, write_json
 from wellfit.manifest import check_manifest, write_manifest
 
 PREDICTIONS_FILE = "predictions.npz"
@@ -51,7 +51,7 @@ def load_baselines(report: Path, meta: Meta) -> list[Fitted]:
         return []
     try:
         with np.load(report / PREDICTIONS_FILE, allow_pickle=False) as arrays:
-            info = json.loads(str(arrays[INFO]))
+            info = from_json(str(arrays[INFO]))
             if info["data_sha256"] != meta.sha256:
                 return []
             return [

@@ -15,7 +15,10 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--format", choices=["onnx", "torch_export"], default="onnx", help="default: %(default)s")
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: models/<data.name>, by params.yaml")
     parser.add_argument(
-        "--output", type=Path, metavar="PATH", help="to make; default: exports/<data>, with .onnx or .pt2"
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="to make, with its folder; default: exports/<data>, with .onnx or .pt2",
     )
 
 

@@ -17,7 +17,11 @@ def _add_options(parser: ArgumentParser) -> None:
         "--input", required=True, type=Path, metavar="PATH", help="the file, or a folder of files or images"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="CSV", default="predictions.csv", help="to make; default: %(default)s"
+        "--output",
+        type=Path,
+        metavar="CSV",
+        default="predictions.csv",
+        help="to make, with its folder; default: %(default)s",
     )
     parser.add_argument("--model", type=Path, metavar="FOLDER", help="default: models/<data.name>, by params.yaml")
     parser.add_argument("--proba", **yes_or_no("also the probability of each class"))

@@ -1,7 +1,6 @@
 """What ``evaluate`` knows, and what ``train`` and ``tune`` have left; what is of another run counts as missing."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +11,7 @@ from ruamel.yaml import YAML
 from wellfit.baselines.comparison import Compared
 from wellfit.data.meta import Meta
 from wellfit.data.store import Split
-from wellfit.files import read_json
+from wellfit.files import from_json, read_json
 from wellfit.manifest import check_manifest
 from wellfit.metrics.predictions import ClassRow
 from wellfit.metrics.scores import FloatArray
@@ -196,6 +195,6 @@ def _value(text: str) -> Any:
     if text in ("True", "False"):
         return text == "True"
     try:
-        return json.loads(text)
+        return from_json(text)
     except ValueError:
         return text or None

@@ -20,7 +20,7 @@ from wellfit.data.meta import Meta
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
-from wellfit.files import replacing, write_text
+from wellfit.files import from_json, replacing, write_text
 from wellfit.manifest import file_sha256, sealed, unsealed
 from wellfit.metrics.decision import Decision
 from wellfit.models import MODELS
@@ -153,7 +153,7 @@ def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:
 def _read(path: Path) -> Description:
     try:
         text = path.read_text(encoding="utf-8")
-        content = json.loads(text)
+        content = from_json(text)
         if content.get("format") != 1:
             raise WellfitError(f"{path} is of another version ({content['wellfit']}): use that one to read it")
         return Description.model_validate_json(json.dumps(unsealed(text)))

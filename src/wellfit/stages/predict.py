@@ -20,6 +20,7 @@ from wellfit.serving.drift import Comparison, Counted
 from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
 from wellfit.serving.rows import Reading, Summary, encode_table, listed
+from wellfit.serving.table import rounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -221,6 +222,9 @@ def _table(ids: NDArray[Any], found: Predictions, model: Predictor, options: Opt
     if found.probabilities is not None:
         found = found._replace(probabilities=found.probabilities.round(DIGITS))
     table = model.as_lines(found, proba=options.proba, interval=options.interval)
+    for name in ("predicted", "low", "high"):
+        if name in table and table[name].dtype.kind == "f":
+            table[name] = rounded(table[name])
     table.insert(0, "id", ids)
     if options.formulas:
         return table

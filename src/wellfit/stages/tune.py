@@ -35,6 +35,8 @@ REGULARIZATION = (
     *("optim.l1", "optim.max_norm", "regularize.input_noise", "regularize.mixup", "regularize.cutmix"),
 )
 
+ENOUGH_EPOCHS = 0.5  # of those of the training, in a trial that judges regularization
+
 
 def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
     """Searches ``tune.space`` until the study has ``tune.n_trials`` trials, those of earlier calls included.
@@ -102,7 +104,7 @@ def searched(params: Params, data_folder: Path) -> Iterator[Searched]:
     data = load_training_data(params, data_folder)
     params = _without_unread(params, data)
     first = shortened(params, data)
-    if first.train.epochs < params.train.epochs:
+    if first.train.epochs < ENOUGH_EPOCHS * params.train.epochs:
         params = _without_regularization(params, first.train.epochs)
         first = shortened(params, data)
     higher = is_higher_better(params.train.monitor)
@@ -180,7 +182,9 @@ def _without_regularization(params: Params, epochs: int) -> Params:
     """Params with a space of which only what a short trial can judge is left.
 
     A network that has seen the data once or twice does not over-fit yet: the less regularization, the better it looks,
-    and trained to the end with what won it over-fits. Where nothing else is searched, the space stays.
+    and trained to the end with what won it over-fits. A trial of half of the epochs, whose schedule ends with it, sees
+    the data half as often as the training does, and over-fits where that will. Where nothing else is searched, the
+    space stays.
     """
     fixed = [key for key in params.tune.searched if key in REGULARIZATION]
     if not fixed or len(fixed) == len(params.tune.searched):

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from wellfit.errors import WellfitError
-from wellfit.files import write_bytes
+from wellfit.files import from_json, write_bytes
 from wellfit.training.record import NO_CHECKPOINTS
 
 
@@ -56,14 +56,14 @@ def load_checkpoint(path: Path, made_by: str = "train") -> Checkpoint:
     damaged = WellfitError(f"{path} is damaged (its sha256 does not match): delete it and run `dvc repro {made_by}`")
     try:
         with safe_open(path, framework="pt") as file:
-            wellfit = json.loads(file.metadata()["wellfit"])
+            wellfit = from_json(file.metadata()["wellfit"])
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         header, sha256 = str(wellfit["info"]), wellfit["sha256"]
     except (SafetensorError, KeyError, TypeError, ValueError):
         raise damaged from None
     if _digest(weights, header) != sha256:
         raise damaged
-    return Checkpoint(weights, json.loads(header))
+    return Checkpoint(weights, from_json(header))
 
 
 def save_checkpoints(path: Path, checkpoints: Sequence[Checkpoint]) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from wellfit.errors import WellfitError
-from wellfit.files import write_bytes
+from wellfit.files import from_json, write_bytes
 
 SEAL = re.compile(rb',"sha256":"([0-9a-f]{64})"}\n\Z')
 
@@ -81,6 +81,6 @@ def _is_intact(line: bytes) -> bool:
     if found := SEAL.search(line):
         return hashlib.sha256(line[: found.start()] + b"}").hexdigest().encode() == found[1]
     try:
-        return isinstance(json.loads(line)["op_code"], int)
+        return isinstance(from_json(line)["op_code"], int)
     except (ValueError, TypeError, KeyError):
         return False

@@ -60,6 +60,9 @@ from wellfit.data.readers.numerals import (
         ),
         (["23.4 km/kg", "9 km/kg"], Spelling("point", "km/kg"), [23.4, 9.0]),
         (["67.1 m2", "99999999 m2"], Spelling("point", "m2"), [67.1, 99999999.0]),
+        (["1e9 km/h", "2.5E-3km/h", "-7 km/h"], Spelling("point", "km/h"), [1e9, 2.5e-3, -7.0]),
+        (["1,5e3 kg", "12,25 kg"], Spelling("comma", "kg"), [1500.0, 12.25]),
+        (["$1e6", "$2,000"], Spelling("point", "", "$"), [1e6, 2000.0]),
         (["7.5 kg/m3", "8 kg/m3"], Spelling("point", "kg/m3"), [7.5, 8.0]),
     ],
 )

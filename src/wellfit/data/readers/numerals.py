@@ -277,7 +277,7 @@ def _amount(decimal: Decimal, sign: str, unit: str) -> str:
     grouped = rf"[1-9]\d{{0,2}}(?:(?:{between}\d{{3}})+|(?:[{APART}]\d{{3}})+)"
     if decimal == "point":
         grouped += rf"|[1-9]\d?(?:{between}\d\d)+{between}\d{{3}}"
-    number = rf"(?:(?:{grouped}|\d+)(?:{mark}\d*)?|{mark}\d+)"
+    number = rf"(?:(?:{grouped}|\d+)(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d{{1,3}})?"
     after = rf"[{BLANKS}]*{unit}\+?"
     signed = rf"(?:[+-]?{sign}|{sign}[{BLANKS}]*[+-])[{BLANKS}]*{number}{after}"
     return rf"(?:{signed}|\({sign}[{BLANKS}]*{number}{after}\)|{sign}[{BLANKS}]*{number}{after}-)"
