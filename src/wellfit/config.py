@@ -84,14 +84,14 @@ class _Shown:
         return list(value) if type(value) is tuple else value
 
 
-def auto_or_between(low: int, high: int, *, or_null: bool = False) -> PlainValidator:
-    """Takes ``auto`` or a whole number from low to high, or null where that has a meaning."""
-    text = f"must be {'null, ' * or_null}auto or a whole number from {low} to {high}"
+def auto_or_between(low: float, high: float, *, or_null: bool = False, whole: bool = True) -> PlainValidator:
+    """Takes ``auto`` or a number from low to high, or null where that has a meaning."""
+    text = f"must be {'null, ' * or_null}auto or a {'whole ' * whole}number from {low} to {high}"
 
     def check(value: Any) -> Any:
         if value == "auto" or (value is None and or_null):
             return value
-        if type(value) is int and low <= value <= high:
+        if type(value) in ((int,) if whole else (int, float)) and low <= value <= high:
             return value
         raise PydanticCustomError("auto_or_number", text)
 

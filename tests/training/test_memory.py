@@ -57,3 +57,15 @@ def test_no_more_members_train_at_once_than_fit(
     monkeypatch.setattr("wellfit.training.size.most_members", lambda *_: 5)
     assert processes_for(params, data, 32) == 5
     assert choose_size(params, data, [1, 4, 8], Cores(data)) == [1, 4]
+
+
+def test_the_outputs_of_an_epoch_take_memory_too(
+    data: TrainingData, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, n = make_params(), len(data.train.y)
+    classes = len(data.meta.class_names)
+    of_each = memory._bytes_of_network(params, data) + memory.ROW_COPIES * n * (8 + 4 * classes)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 7 * of_each)
+    assert memory.most_members(params, data) == 7
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 7 * of_each - 1)
+    assert memory.most_members(params, data) == 6

@@ -57,6 +57,34 @@ def test_rows_are_those_of_the_splits(processed: Processed, make_params: MakePar
         assert tensors.y.tolist() == np.load(folder / f"y_{name}.npy").tolist()
 
 
+@pytest.mark.parametrize(("kind", "members"), [("table", 1), ("table", 3), ("regression", 2), ("images", 1)])
+def test_rows_on_disk_train_as_those_in_memory(
+    processed: Processed, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, kind: str, members: int
+) -> None:
+    monkeypatch.setattr("wellfit.training.stream.BLOCK_BYTES", 50)
+    monkeypatch.setattr("wellfit.training.learner.ENCODED_BYTES", 0)
+    params, folder = make_params(kind), processed(kind, {"train": 90, "val": 30})
+    configs = [params.replace({"train.seed": seed}) for seed in range(members)]
+    in_memory = load_training_data(params, folder)
+    monkeypatch.setattr(module, "budget_bytes", lambda memory, device: in_memory.val.x.nbytes // 2)
+    on_disk = load_training_data(params, folder)
+    assert (in_memory.train.stream, in_memory.val.stream) == (None, None)
+    assert on_disk.train.stream is not None
+    assert on_disk.val.stream is not None
+    found = []
+    for data in (on_disk, in_memory):
+        training = begin(configs, data, packed=members > 1)
+        training.order._stream = on_disk.train.stream  # else its order would be another
+        epochs = [epoch.metrics for epoch in training.epochs]
+        found.append((epochs, [training.learner.weights(k) for k in range(members)]))
+    for (ours, weights), (theirs, others) in [found]:
+        for mine, other in zip(ours, theirs, strict=True):
+            for name in mine.keys() - {"seconds", "samples_per_second"}:
+                np.testing.assert_array_equal(mine[name], other[name])
+        for mine, other in zip(weights, others, strict=True):
+            assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
 def test_missing_data_is_one_line(tmp_path: Path, make_params: MakeParams) -> None:
     with pytest.raises(WellfitError, match=r"meta\.json not found; `dvc repro preprocess` makes it"):
         load_training_data(make_params(), tmp_path)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from wellfit.config import Config, OneOf, PositiveOrZero, Rule, Seed, as_tuple
+from wellfit.config import Config, OneOf, PositiveOrZero, Rule, Seed, as_tuple, auto_or_between
 from wellfit.data.augment.settings import Augmentation
 from wellfit.data.catalog import CATALOG
 from wellfit.data.meta import Meta, data_title
@@ -82,6 +82,7 @@ class DataConfig(Config):
     test_fraction: float = Field(gt=0, lt=1)
     seed: Seed
     augment: Augmentation
+    memory: Annotated[Literal["auto"] | float, auto_or_between(0.001, 1_000_000, whole=False)]
 
     @property
     def entry(self) -> Entry:
@@ -107,7 +108,7 @@ class DataConfig(Config):
 
 def own_settings(data: DataConfig) -> dict[str, Any]:
     """The settings that the user's own data are prepared with; empty for data known by name."""
-    return data.model_dump(mode="json", exclude={"augment"}) if data.entry.is_own else {}
+    return data.model_dump(mode="json", exclude={"augment", "memory"}) if data.entry.is_own else {}
 
 
 def _own_table_only(key: str) -> Rule:

@@ -1,6 +1,7 @@
 """Forward passes without gradients."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -11,6 +12,7 @@ from wellfit.models.packed import PackedLinear, PackedNetwork
 
 # Rows of a forward pass, which bound the memory of activations.
 CHUNK = 4096
+CHUNK_BYTES = 2**24  # of encoded rows: activations of images take ten times as much
 PACKED_CHUNK = 2**15  # of all members together
 
 
@@ -27,9 +29,14 @@ def predict(model: nn.Module, inputs: Callable[[Tensor], Tensor], rows: Tensor) 
         (n, outputs), or (K, n, outputs) of a packed network, each member of which sees all rows.
     """
     size = model.size if isinstance(model, PackedNetwork) else None
-    chunks = rows.split(CHUNK if size is None else max(1, PACKED_CHUNK // size))
+    chunks = rows.split(chunk_rows(rows.shape[1:]) if size is None else max(1, PACKED_CHUNK // size))
     batches = (inputs(chunk) for chunk in chunks)
     return _outputs(model, (batch if size is None else batch.expand(size, *batch.shape) for batch in batches))
+
+
+def chunk_rows(shape: Sequence[int]) -> int:
+    """Rows of a forward pass, by the shape of one as it is stored."""
+    return max(1, min(CHUNK, CHUNK_BYTES // (4 * math.prod(shape))))
 
 
 @torch.inference_mode()

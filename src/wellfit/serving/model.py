@@ -20,7 +20,7 @@ from wellfit.manifest import file_sha256, sealed, unsealed
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
-from wellfit.models.predict import CHUNK
+from wellfit.models.predict import chunk_rows
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints
 from wellfit.training.loss import head_width
 
@@ -64,7 +64,9 @@ class TrainedModel:
         Args:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
-        chunks = [self._of_chunk(chunk) for chunk in torch.from_numpy(np.array(rows)).split(CHUNK)]
+        size = chunk_rows(rows.shape[1:])
+        starts = range(0, max(1, len(rows)), size)  # read one by one: together they may be more than memory holds
+        chunks = [self._of_chunk(torch.from_numpy(np.array(rows[start : start + size]))) for start in starts]
         return self.mean([torch.cat(parts) for parts in zip(*chunks, strict=True)]).numpy()
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:

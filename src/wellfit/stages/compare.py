@@ -36,7 +36,7 @@ def compare(named: NamedComparison, report: Path) -> None:
 
     @cache
     def load_test() -> Tensors:
-        return to_tensors(load_split(folder, data.meta, "test"), data.meta, data.train.x.device)
+        return to_tensors(load_split(folder, data.meta, "test"), data.meta, data.train.device)
 
     jobs = _jobs(named, data)
     outcomes = {job.folder: outcome for job in jobs if (outcome := kept_outcome(job.folder, job.variant))}

@@ -27,7 +27,7 @@ def lr_find(params: Params, data_folder: Path, report: Path) -> None:
     data = load_training_data(params, data_folder)
     learner = begin([params], data, packed=False).learner
     rows_per_step = params.train.rows_per_step(data.meta)
-    order = BatchOrder(len(data.train.y), rows_per_step, [params.train.seed], data.train.x.device)
+    order = BatchOrder(len(data.train.y), rows_per_step, [params.train.seed], data.train.device)
     config = resolved_config(params) | {"lr_find": params.lr_find.model_dump()}
     with tracking.start_run("lr_find", f"lr_find {data.meta.title} {params.model.name}", data.meta) as run:
         run.log_params(flatten(config))

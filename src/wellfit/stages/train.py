@@ -130,7 +130,7 @@ def _run_epochs(
         now = training.state_dict()
         return {"run_id": run.id, "training": now, "history": history, "layers": layers, "best": best}
 
-    print(f"computes in {learner.precision} on {data.train.x.device.type}")
+    print(f"computes in {learner.precision} on {data.train.device.type}")
     run.tag("wellfit.precision", learner.precision)  # what train.precision auto chose
     learner.layers = LayerStatistics(learner.model, learner.val.x, learner.inputs) if params.track.layers else None
     events_folder = project_root() / ".wellfit" / "tensorboard" / run.id if params.track.tensorboard else None

@@ -35,6 +35,7 @@ from wellfit.training.runtime import autocast, choose_precision, compiled
 from wellfit.training.tensors import Tensors
 
 ENCODED_BYTES = 2**28  # of the rows of a split, up to which they are encoded once and not in every batch
+ENCODED_ROWS = 2**16  # at a time: to encode takes several times the memory of what comes of it
 
 
 class Learner:
@@ -79,7 +80,7 @@ class Learner:
     ) -> None:
         if not packed and len(members) != 1:
             raise ValueError(f"a network that is not packed has 1 member, got {len(members)}")
-        first, device = members[0], train.x.device
+        first, device = members[0], train.device
         self.is_packed = packed
         if folds is not None:
             train, val = folds.pool, folds.validated(first.train.fold)
@@ -88,9 +89,10 @@ class Learner:
         self._own_rows: tuple[Tensor, Tensor | None] | None = None  # that members validate, and how much each counts
         self.inputs = Inputs(meta, first.model.numeric, device)
         self.model = self._build(members)
-        self._train_x, self._encode = self._encoded(train.x, is_augmented=first.data.augment != "none")
-        self._val_x, self._encode_val = self._encoded(val.x, is_augmented=False)
-        self.multiply_adds = first.train.rows_per_batch(meta) * multiply_adds(self.model, self.inputs, train.x[:1])
+        self._train_x, self._encode = self._encoded(train, is_augmented=first.data.augment != "none")
+        self._val_x, self._encode_val = self._encoded(val, is_augmented=False)
+        row = train.x[:1].to(device)
+        self.multiply_adds = first.train.rows_per_batch(meta) * multiply_adds(self.model, self.inputs, row)
         self.precision = choose_precision(first.train.precision, device, self.multiply_adds)
         self._forward: Callable[[Tensor], Tensor] = compiled(self.model) if first.train.compile else self.model
         self._params: list[Params] = []
@@ -114,19 +116,20 @@ class Learner:
             torch.manual_seed(params.train.seed)
             width = head_width(params.loss.name, self._meta)
             models.append(build_model(params.model, self.inputs.shape, width, self.inputs.columns))
-        return (packed(models) if self.is_packed else models[0]).to(self.train.x.device)
+        return (packed(models) if self.is_packed else models[0]).to(self.train.device)
 
-    def _encoded(self, x: Tensor, *, is_augmented: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    def _encoded(self, rows: Tensors, *, is_augmented: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Rows of a split, and what encodes a batch of them: nothing, where all are encoded here."""
+        x = rows.x
         # Images of a plain network stay bytes: its step costs far more than to encode a batch of them.
-        pays = not is_augmented and (self.is_packed or x.ndim == 2)
+        pays = not is_augmented and (self.is_packed or x.ndim == 2) and rows.stream is None
         if pays and 4 * len(x) * math.prod(self.inputs.shape) <= ENCODED_BYTES:
-            return self.inputs(x), _unchanged
+            return torch.cat([self.inputs(part) for part in x.split(ENCODED_ROWS)]), _unchanged
         return x, self.inputs
 
     def _set_members(self, kept: Sequence[int], added: Sequence[Params]) -> None:
         """Settings, random numbers and loss of those that stay and of new ones behind them."""
-        device = self.train.x.device
+        device = self.train.device
         self._params = [self._params[k] for k in kept] + list(added)
         self._augments = [self._augments[k] for k in kept if self._augments]
         self._augments += [Augment(p.data.augment, p.train.seed) for p in added if p.data.augment != "none"]
@@ -213,7 +216,7 @@ class Learner:
             weight_sum: (K,) of all rows of the step (`Loss.weight_sum`), where the batch is a part of them.
         """
         targets, weights = self.train.targets_of(rows)
-        x = self._train_x.index_select(0, rows.flatten())
+        x = self._rows_of(rows.flatten())
         if self._augments:
             parts = zip(self._augments, x.split(rows.shape[-1]), strict=True)
             augmented = [augment(part) for augment, part in parts]
@@ -276,8 +279,9 @@ class Learner:
             ranked: whether they are sorted for the scores that look at their order.
         """
         x, encode = (self._val_x, self._encode_val) if rows is self.val else (rows.x, self.inputs)
-        with self._average.in_place(), autocast(self.precision, x.device):
-            outputs = predict(self.model, encode, x).float()
+        device = rows.device
+        with self._average.in_place(), autocast(self.precision, device):
+            outputs = predict(self.model, lambda chunk: encode(chunk.to(device)), x).float()
         shape = self.size, len(rows.y)
         weights = None if rows.weights is None else rows.weights.expand(shape)
         return scores(self._meta, self._loss, outputs.view(*shape, -1), rows.y.expand(shape), weights, ranked=ranked)
@@ -294,7 +298,13 @@ class Learner:
         return scores(self._meta, self._loss, outputs, self.train.targets_of(rows)[0], weights, ranked=True)
 
     def _encoded_rows(self, rows: Tensor) -> Tensor:
-        return self._encode(self._train_x.index_select(0, rows))
+        return self._encode(self._rows_of(rows))
+
+    def _rows_of(self, rows: Tensor) -> Tensor:
+        """Training rows by their indices, on the device."""
+        if self._train_x.device == rows.device:
+            return self._train_x.index_select(0, rows)
+        return self._train_x.index_select(0, rows.cpu()).to(rows.device)  # of a stream, which is on the host
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""

@@ -1,6 +1,7 @@
 """The training loop, for one network or a pack of them."""
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from wellfit.training.schedule import Schedule
 if TYPE_CHECKING:
     from wellfit.training.folds import Folds
     from wellfit.training.learner import Learner
+    from wellfit.training.stream import Stream
 
 
 def fit(learner: "Learner", order: "BatchOrder", schedule: Schedule, members: Members) -> Iterator[Epoch]:
@@ -64,6 +66,7 @@ class BatchOrder:
         device: where the indices are needed.
         folds: of a cross-validation; None: all members see all rows.
         fold: of each member, where there are folds.
+        stream: of rows that stay on disk, whose windows follow each other; None: all rows are in memory.
     """
 
     def __init__(
@@ -74,9 +77,12 @@ class BatchOrder:
         device: torch.device,
         folds: "Folds | None" = None,
         fold: Sequence[int] = (),
+        *,
+        stream: "Stream | None" = None,
     ) -> None:
         self.rows, self._seeds, self._device = rows, list(seeds), device
         self._folds, self._fold = folds, list(fold) or [0] * len(seeds)
+        self._stream = stream
         self._sizes = batch_sizes(rows, batch_size)
         self.steps = len(self._sizes)
 
@@ -93,15 +99,31 @@ class BatchOrder:
         """
         wanted = list(zip(self._seeds, self._fold, numbers.tolist(), strict=True))
         orders = {each: self._order(*each) for each in set(wanted)}
-        yield from torch.stack([orders[each] for each in wanted]).to(self._device).split(self._sizes, dim=1)
+        rest = torch.empty(len(wanted), 0, dtype=torch.int64, device=self._device)
+        sizes = list(self._sizes)
+        for window in range(len(self._stream.windows) if self._stream else 1):
+            if self._stream:
+                self._stream.enter(window)
+            parts = {each: next(order) for each, order in orders.items()}
+            rows = torch.stack([parts[each] for each in wanted]).to(self._device)
+            rest = torch.cat([rest, rows], dim=1) if rest.numel() else rows
+            complete = [size for size, end in zip(sizes, accumulate(sizes), strict=True) if end <= rest.shape[1]]
+            *batches, rest = rest.split([*complete, rest.shape[1] - sum(complete)], dim=1)
+            del sizes[: len(complete)]
+            yield from batches
 
-    def _order(self, seed: int, fold: int, epoch: int) -> Tensor:
+    def _order(self, seed: int, fold: int, epoch: int) -> Iterator[Tensor]:
+        """The rows of each window; of rows that are in memory there is one."""
         generator = self._generator(seed, epoch)
-        if self._folds is None:
-            return torch.randperm(self.rows, generator=generator)
-        own = self._folds.training(fold).cpu()
-        passes = -(-self.rows // len(own))
-        return torch.cat([own[torch.randperm(len(own), generator=generator)] for _ in range(passes)])[: self.rows]
+        if self._stream:
+            for rows in self._stream.windows:
+                yield rows[torch.randperm(len(rows), generator=generator)]
+        elif self._folds is None:
+            yield torch.randperm(self.rows, generator=generator)
+        else:
+            own = self._folds.training(fold).cpu()
+            passes = -(-self.rows // len(own))
+            yield torch.cat([own[torch.randperm(len(own), generator=generator)] for _ in range(passes)])[: self.rows]
 
     @staticmethod
     def _generator(seed: int, epoch: int) -> torch.Generator:

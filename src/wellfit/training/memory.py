@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from wellfit.training.setup import TrainingData
 
 COPIES = 4  # weights, gradients, the optimizer's state and the weights of the best epoch
+ROW_COPIES = 4  # of an epoch's outputs, and of the indices of their rows, while they are scored
+INDEX_BYTES = 8
 GIB = 2**30
 
 
@@ -29,7 +31,7 @@ def check_memory(params: Params, data: "TrainingData", members: int = 1) -> None
     Raises:
         WellfitError: they do not.
     """
-    needed, there = members * _bytes_of_network(params, data), _memory(data.train.x.device)
+    needed, there = members * _bytes_of_network(params, data), _memory(data.train.device)
     if needed > there:
         widths = params.model.entry.widths
         key = f"model.{widths}" if isinstance(widths, str) else "model.name"
@@ -41,8 +43,9 @@ def check_memory(params: Params, data: "TrainingData", members: int = 1) -> None
 
 
 def most_members(params: Params, data: "TrainingData") -> int:
-    """How many networks fit into the memory of the device at once; 1 at least, which :func:`check_memory` judges."""
-    return max(1, _memory(data.train.x.device) // _bytes_of_network(params, data))
+    """How many networks, and what an epoch brings of each, fit into the memory of the device at once; 1 at least."""
+    of_epoch = ROW_COPIES * len(data.train.y) * (INDEX_BYTES + 4 * head_width(params.loss.name, data.meta))
+    return max(1, _memory(data.train.device) // (_bytes_of_network(params, data) + of_epoch))
 
 
 def _memory(device: torch.device) -> int:

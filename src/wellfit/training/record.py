@@ -47,7 +47,7 @@ def resolved_config(params: Params) -> dict[str, Any]:
 
 def data_that_trains(params: Params) -> dict[str, Any]:
     """What of the section ``data`` is not in the data themselves."""
-    return params.data.model_dump(mode="json", include={"name", "augment"})
+    return params.data.model_dump(mode="json", include={"name", "augment", "memory"})
 
 
 def code_sha256(*names: str) -> str:

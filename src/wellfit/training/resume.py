@@ -128,7 +128,7 @@ def resume_folder(params: Params, data: TrainingData, *others: object) -> Path:
         data: what it trains on.
         others: settings that decide what is kept of it.
     """
-    made_with = [torch.__version__, data.train.x.device.type, code_digests(*CODE), others]
+    made_with = [torch.__version__, data.train.device.type, code_digests(*CODE), others]
     same = json.dumps([resolved_config(params), data.meta.sha256, made_with], sort_keys=True)
     return project_root() / ".wellfit" / "resume" / hashlib.sha256(same.encode()).hexdigest()[:16]
 

@@ -20,6 +20,7 @@ from wellfit.training.members import Epoch, Members
 from wellfit.training.memory import check_memory
 from wellfit.training.runtime import be_deterministic, choose_device, set_threads
 from wellfit.training.schedule import Plan, Schedule
+from wellfit.training.stream import budget_bytes
 from wellfit.training.tensors import Tensors, to_tensors
 
 
@@ -59,8 +60,10 @@ class Training:
         self.members = Members([params.train for params in members])
         seeds = [params.train.seed for params in members]
         fold = [params.train.fold for params in members]
-        rows, device = len(data.train.y), data.train.x.device
-        self.order = BatchOrder(rows, first.rows_per_step(data.meta), seeds, device, data.folds, fold)
+        rows, device = len(data.train.y), data.train.device
+        self.order = BatchOrder(
+            rows, first.rows_per_step(data.meta), seeds, device, data.folds, fold, stream=data.train.stream
+        )
         plans = [_plan(params) for params in members]
         self.schedule = Schedule(plans, self.order.steps, higher_is_better=is_higher_better(first.monitor))
         self.epochs: Iterator[Epoch] = fit(self.learner, self.order, self.schedule, self.members)
@@ -70,7 +73,7 @@ class Training:
 
         The order of batches is none of it, which depends on seed and epoch.
         """
-        is_cuda = self.learner.train.x.is_cuda
+        is_cuda = self.learner.train.y.is_cuda
         return {
             "learner": self.learner.state_dict(),
             "members": self.members.state_dict(),
@@ -121,7 +124,8 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
             f"{folder} was prepared with data.folds {n_folds or 'null'}, which is {params.data.folds or 'null'} now: "
             "run `dvc repro preprocess`"
         )
-    train, val = (to_tensors(split, meta, device) for split in splits)
+    budget = budget_bytes(params.data.memory, device)
+    train, val = (to_tensors(split, meta, device, budget) for split in splits)
     if splits[0].folds is None:
         return TrainingData(meta, train, val)
     weights = None if train.weights is None or val.weights is None else torch.cat([train.weights, val.weights])
@@ -134,7 +138,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
 
 def steps_per_epoch(params: Params, data: TrainingData) -> int:
     """Optimizer steps of an epoch."""
-    return BatchOrder(len(data.train.y), params.train.rows_per_step(data.meta), [], data.train.x.device).steps
+    return BatchOrder(len(data.train.y), params.train.rows_per_step(data.meta), [], data.train.device).steps
 
 
 def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Training:

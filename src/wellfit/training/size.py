@@ -83,7 +83,7 @@ def processes_for(params: Params, data: "TrainingData", members: int) -> int:
         data: what it trains on.
         members: so many processes at most.
     """
-    may_fork = sys.platform == "linux" and data.train.x.device.type == "cpu" and not torch.cuda.is_available()
+    may_fork = sys.platform == "linux" and data.train.device.type == "cpu" and not torch.cuda.is_available()
     if not may_fork or params.train.threads is not None or params.train.compile:
         return 1
     return max(1, min(core_count(), members, most_members(params, data)))
@@ -187,7 +187,7 @@ def _remembered(memory: Path) -> dict[str, Size]:
 
 def _core_uses(params: Params, data: "TrainingData", processes: int, *, packs: bool) -> list[CoreUse]:
     """To try: one core, then all."""
-    threads, is_cpu = params.train.threads, data.train.x.device.type == "cpu"
+    threads, is_cpu = params.train.threads, data.train.device.type == "cpu"
     if threads is not None or not is_cpu:
         return [CoreUse(threads or torch.get_num_threads(), 1)]
     if processes > 1 and not params.train.compile:
@@ -197,6 +197,6 @@ def _core_uses(params: Params, data: "TrainingData", processes: int, *, packs: b
 
 
 def _key(params: Params, data: "TrainingData", sizes: Sequence[int], uses: Sequence[CoreUse]) -> str:
-    what = [pack_key(params), str(data.train.x.device), uses, sizes, len(data.train.y)]
+    what = [pack_key(params), str(data.train.device), uses, sizes, len(data.train.y)]
     machine = [torch.__version__, platform.processor() or platform.machine(), core_count()]
     return hashlib.sha256(json.dumps([*what, *machine]).encode()).hexdigest()[:16]

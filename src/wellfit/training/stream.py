@@ -1,0 +1,85 @@
+"""Training rows that stay on disk, because memory does not hold them.
+
+They are shuffled by blocks. A block is a few rows that stand beside each other on disk; blocks are dealt out to windows
+at random, the same in every epoch. An epoch takes one window after the other, and each member shuffles the rows of a
+window anew. While one window trains, the system reads the next one.
+"""
+
+import mmap
+import warnings
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from wellfit.machine import memory_bytes
+
+BLOCK_BYTES = 2**18  # that stand beside each other on disk: below, a read costs more than its bytes
+SHARE = 1 / 3  # of the memory, that rows take where `data.memory` is auto
+GIB = 2**30
+_WILL_NEED, _DONT_NEED = (getattr(mmap, f"MADV_{name}", None) for name in ("WILLNEED", "DONTNEED"))
+
+
+class Stream:
+    """Rows in a memory-mapped file, in windows of which two fit into a budget.
+
+    Args:
+        rows: (n, ...) as `wellfit.data.store.load_array` opens them.
+        budget: bytes.
+
+    Attributes:
+        x: the rows, (n, ...), which the system reads from the disk where they are touched.
+        windows: rising indices of the rows of each window, int64.
+    """
+
+    def __init__(self, rows: NDArray[Any], budget: int) -> None:
+        self._rows = rows
+        self.x = as_tensor(rows)
+        row_bytes = max(1, rows.nbytes // len(rows))
+        self._block = max(1, BLOCK_BYTES // row_bytes)  # rows
+        blocks = np.random.default_rng(0).permutation(-(-len(rows) // self._block))
+        count = min(len(blocks), -(-2 * rows.nbytes // budget))
+        self._blocks = [np.sort(each) for each in np.array_split(blocks, count)]
+        self.windows = [self._rows_of(each) for each in self._blocks]
+
+    def enter(self, window: int) -> None:
+        """Lets the system read the window after this one, and forget the one before it."""
+        if len(self.windows) > 2:
+            self._advise(window - 1, _DONT_NEED)
+        self._advise((window + 1) % len(self.windows), _WILL_NEED)
+
+    def _rows_of(self, blocks: NDArray[np.int64]) -> Tensor:
+        rows = (blocks[:, None] * self._block + np.arange(self._block)).ravel()
+        return torch.from_numpy(rows[rows < len(self._rows)])
+
+    def _advise(self, window: int, advice: int | None) -> None:
+        mapping: Any = self._rows.base
+        if advice is None or not isinstance(mapping, mmap.mmap):  # a system without advice reads what is touched
+            return
+        row_bytes = self._rows.nbytes // len(self._rows)
+        first = len(mapping) - self._rows.nbytes  # behind the header
+        for block in self._blocks[window].tolist():
+            start = first + block * self._block * row_bytes
+            aligned = start - start % mmap.PAGESIZE
+            mapping.madvise(advice, aligned, min(start + self._block * row_bytes, len(mapping)) - aligned)
+
+
+def as_tensor(rows: NDArray[Any]) -> Tensor:
+    """A memory-mapped array as a tensor of the same memory, which must not be written to."""
+    with warnings.catch_warnings(action="ignore"):  # that nobody may write to it
+        return torch.from_numpy(rows)
+
+
+def budget_bytes(memory: Literal["auto"] | float, device: torch.device) -> int:
+    """Bytes of memory that rows may take.
+
+    Args:
+        memory: ``data.memory``, in GiB.
+        device: where they are kept.
+    """
+    if memory != "auto":
+        return int(memory * GIB)
+    there = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else memory_bytes()
+    return int(SHARE * there)
