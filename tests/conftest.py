@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +118,26 @@ def project(tmp_path: Path, new_store: Path) -> Iterator[Path]:
     """The working folder of a project of its own, with an MLflow store at its root."""
     with working_in(tmp_path, new_store):
         yield tmp_path
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Charts are made and their files are written, without a picture: to lay out and draw takes most of a stage."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # here, as most tests draw nothing
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    blank = '<svg xmlns="http://www.w3.org/2000/svg" width="1pt" height="1pt"/>'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wellfit.charts.style._laid_out", nullcontext)
+        patch.setattr(FigureCanvasAgg, "print_png", lambda _, file, **options: file.write(b""))
+        patch.setattr(FigureCanvasSVG, "print_svg", lambda _, file, **options: file.write(blank))
+        yield
+
+
+@pytest.fixture(name="undrawn")
+def _undrawn() -> Iterator[None]:
+    with undrawn():
+        yield
 
 
 @pytest.fixture

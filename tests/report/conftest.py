@@ -1,5 +1,6 @@
 """Runs that were never trained, with all that the stages leave of one, and a reader of the page."""
 
+import shutil
 from collections.abc import Sequence
 from functools import partial
 from html.parser import HTMLParser
@@ -260,15 +261,28 @@ def read(run: Evaluated, reports: Path) -> Page:
     return Page((reports / "report.html").read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="session")
+def _complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Evaluated, Path]:
+    folder = tmp_path_factory.mktemp("complete")
+    return leave_complete(folder, folder / "reports"), folder / "reports"
+
+
+def leave_complete(folder: Path, reports: Path) -> Evaluated:
+    """A run of two classes, tuned, with all records."""
+    run = made_up(folder)
+    leave_tuning(reports, run.params, run.meta.sha256)
+    leave_training(reports)
+    return run
+
+
 @pytest.fixture
 def reports(tmp_path: Path) -> Path:
     return tmp_path / "reports"
 
 
 @pytest.fixture
-def complete(tmp_path: Path, reports: Path) -> Evaluated:
-    """A run of two classes, tuned, with all records."""
-    run = made_up(tmp_path)
-    leave_tuning(reports, run.params, run.meta.sha256)
-    leave_training(reports)
+def complete(_complete: tuple[Evaluated, Path], reports: Path) -> Evaluated:
+    """The run of :func:`leave_complete`, with ``reports`` of its own; to make one takes a second."""
+    run, left = _complete
+    shutil.copytree(left, reports)
     return run

@@ -46,6 +46,7 @@ def test_the_constant_stands_beside_every_score(tmp_path: Path) -> None:
     assert f"; constant {percent(1 / 3)}" in cards(run, None)[0][2]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_baselines_the_page_is_silent(tmp_path: Path, reports: Path) -> None:
     run = made_up(tmp_path)
     assert baselines(run) is None

@@ -4,6 +4,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pytest
 from scipy.special import softmax
 
 from wellfit.metrics.conformal import Coverage
@@ -25,6 +26,7 @@ def logits(seed: int) -> Outputs:
     return Outputs(4 * outputs, y)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_where_nothing_was_decided_there_is_no_section(tmp_path: Path, reports: Path) -> None:
     assert section(Decided(), {}, "classification") is None
     page = read(made_up(tmp_path), reports)
@@ -87,6 +89,7 @@ def test_a_threshold_that_is_a_number_has_no_curve(tmp_path: Path) -> None:
     assert "Lowest for yes: 80.0" in lowest.says
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_page_says_what_the_network_learns_of_the_target(tmp_path: Path, reports: Path) -> None:
     run = made_up(tmp_path, classes=())
     noted = run.meta.model_copy(update={"target_note": "auto: log, skewness 3.41 before and 0.12 after"})

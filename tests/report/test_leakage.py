@@ -38,8 +38,8 @@ def test_it_is_said_of_scores_that_are_as_good_as_the_leak(
         assert repr(leak.columns[0]) in said[0]
 
 
-def test_the_page_and_the_card_say_it_beside_the_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wellfit.report.page.svg", lambda figure, name: "<svg></svg>")
+@pytest.mark.usefixtures("undrawn")
+def test_the_page_and_the_card_say_it_beside_the_scores(tmp_path: Path) -> None:
     run = made_up(tmp_path)
     leave_no_tuning(tmp_path / "reports")
     assert "leakage" not in card(run)
