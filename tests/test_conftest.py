@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = """
 import os
@@ -69,6 +71,7 @@ def run(folder: Path, *arguments: str, **user: str) -> str:
     ).stdout
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_whatever_the_user_has_set(tmp_path: Path) -> None:
     assert " 5 passed, 2 skipped, 1 deselected in " in run(tmp_path)
 

@@ -157,6 +157,7 @@ def test_importing_wellfit_leaves_no_trace(tmp_path: Path) -> None:
     assert probe(["wellfit", "wellfit.settings.params", "wellfit.commands.program"], tmp_path) == ""
 
 
+@pytest.mark.slow
 def test_importing_any_module_writes_nothing(tmp_path: Path) -> None:
     # MLflow runs this one as a script when it loads a model, and warns of type hints of its own.
     probe([name for name in local_modules() if name != "wellfit.tracking.served"], tmp_path)

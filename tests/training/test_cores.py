@@ -199,7 +199,12 @@ with Cores(data, 3) as cores:
 
 
 @pytest.mark.parametrize(
-    ("how", "epoch"), [(signal.SIGINT, "short"), (signal.SIGKILL, "short"), (signal.SIGKILL, "busy")]
+    ("how", "epoch"),
+    [
+        (signal.SIGINT, "short"),
+        pytest.param(signal.SIGKILL, "short", marks=pytest.mark.slow),
+        pytest.param(signal.SIGKILL, "busy", marks=pytest.mark.slow),
+    ],
 )
 def test_no_process_is_left_behind(prepared: Path, how: signal.Signals, epoch: str) -> None:
     process = subprocess.Popen(

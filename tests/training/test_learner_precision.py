@@ -166,7 +166,7 @@ def test_every_norm_and_loss_trains_in_bf16_much_as_in_fp32(load: Load, kind: st
         assert epoch["train/loss"] == pytest.approx(numbers["train/loss"], rel=0.15, abs=0.02)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
+@pytest.mark.parametrize("name", [pytest.param("resnet18", marks=pytest.mark.slow), "mobilenet_v3_small"])
 def test_networks_of_torchvision_learn_in_bf16(load: Load, name: str) -> None:
     overrides = [f"model.activation={MODELS[name].activation or 'relu'}", "train.batch_size=16", "optim.lr=0.001"]
     params, data = load("images", f"model.name={name}", *overrides, "train.precision=bf16")

@@ -243,6 +243,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["alone", "group"])
 def test_the_death_of_the_engine_ends_the_study_in_order(project: Path, how: str) -> None:
     (project / "tests").symlink_to(Path(__file__).parents[1])

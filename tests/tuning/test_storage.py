@@ -285,6 +285,7 @@ def test_mlflows_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not (tmp_path / "tracked.db").exists()
 
 
+@pytest.mark.slow
 def test_several_processes_open_a_new_database_at_once(tmp_path: Path) -> None:
     code = (
         "from optuna.study import StudyDirection as D; from wellfit.tuning.storage import open_saved;"

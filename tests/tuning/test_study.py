@@ -592,7 +592,9 @@ def start_worker(*overrides: str, lasts: bool = False, count: int = 1) -> subpro
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
 
 
-@pytest.mark.parametrize(("storage", "count"), [(JOURNAL, 1), (JOURNAL, 4), (SQLITE, 1)])
+@pytest.mark.parametrize(
+    ("storage", "count"), [(JOURNAL, 1), (JOURNAL, 4), pytest.param(SQLITE, 1, marks=pytest.mark.slow)]
+)
 def test_several_processes_share_the_trials_of_a_study(storage: str, count: int) -> None:
     workers = [start_worker(storage, "tune.n_trials=21", count=count) for _ in range(3)]
     numbers = [[int(line) for line in worker.communicate(timeout=120)[0].splitlines()] for worker in workers]
