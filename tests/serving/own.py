@@ -1,5 +1,6 @@
 """A model of an own table, or of images, as `evaluate` leaves it; the network is not trained."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from PIL import Image
 
 from wellfit.data.meta import Meta
 from wellfit.data.prepare import prepare
-from wellfit.data.store import Split, load_split
+from wellfit.data.settings import DataConfig, own_settings
+from wellfit.data.store import Split, load_split, save_meta
 from wellfit.metrics.decision import Decision
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
@@ -62,7 +64,7 @@ def leave_model(
     given = ["data.name=csv", f"data.path={root / 'own.csv'}", "data.target=sold", "data.id=id", "data.text=hash"]
     small = ["model.hidden=[6]", "model.embedding_size=2", "model.embedding_width=2", "data.max_categories=20"]
     params = load_params(PARAMS_FILE, [*given, *small, *settings])
-    meta = prepare(params.data, root / "raw", root / "processed")
+    meta = prepare_once(params.data, root)
     decision = decision or Decision(coverage=0.9, bound=0.8, temperature=1.5)
     models = [untrained(params, meta, seed, 1 / members) for seed in range(members)]
     folder = root / "models" / meta.name
@@ -70,6 +72,29 @@ def leave_model(
     profile = fit_profile(meta, train.x, decision.predicted(_predict(models, meta, decision, val)))
     save_model(folder, models, meta, decision, describe_reading(params.data, meta), profile, card)
     return folder, meta, params
+
+
+_PREPARED: dict[tuple[bytes, str], tuple[Meta, dict[str, bytes]]] = {}
+
+
+def prepare_once(data: DataConfig, root: Path) -> Meta:
+    """`prepare` into ``root/processed``, or what it made before of an equal file: it takes most of a second."""
+    file, folder = Path(data.path or ""), root / "processed" / data.name
+    if not file.is_file():
+        return prepare(data, root / "raw", root / "processed")
+    key = file.read_bytes(), data.model_dump_json(exclude={"path"})
+    if key not in _PREPARED:
+        meta = prepare(data, root / "raw", root / "processed")
+        _PREPARED[key] = meta, {path.name: path.read_bytes() for path in folder.iterdir()}
+        return meta
+    meta, files = _PREPARED[key]
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    meta = meta.model_copy(update={"settings": own_settings(data)})  # of the file that is here
+    save_meta(folder, meta)
+    return meta
 
 
 def _predict(models: list[Checkpoint], meta: Meta, decision: Decision, rows: Split) -> np.ndarray:

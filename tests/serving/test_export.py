@@ -157,6 +157,7 @@ numpy.save("found.npy", found["probabilities"].numpy())
 """
 
 
+@pytest.mark.slow
 def test_a_process_without_wellfit_loads_what_torch_has_exported(
     exports: dict[str, Exported], table: Predictor, tmp_path: Path
 ) -> None:
@@ -167,7 +168,7 @@ def test_a_process_without_wellfit_loads_what_torch_has_exported(
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), table.predict_proba(frame()), atol=ATOL)
 
 
-@pytest.mark.parametrize("name", ["digits", pytest.param("adult", marks=pytest.mark.real_data)])
+@pytest.mark.parametrize("name", ["digits", pytest.param("adult", marks=[pytest.mark.real_data, pytest.mark.slow])])
 def test_data_known_by_name_are_predicted_alike(tmp_path: Path, name: str) -> None:
     settings = [f"data.name={name}", "data.target=null", "data.id=null"]
     params = load_params(PARAMS_FILE, settings)
