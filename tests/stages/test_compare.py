@@ -82,6 +82,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.usefixtures("drawn")
 def test_report_and_runs(write: Write, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(base=SMALL["base"] | {"train.epochs": 40})
     run()
@@ -203,6 +204,7 @@ def test_an_interrupted_comparison_goes_on(
     assert (newest.info.status, len(below)) == ("FINISHED", 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 def test_a_killed_comparison_goes_on(

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from wellfit.stages.train import train
 from wellfit.tracking.store import open_client
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint, save_checkpoints
 
-from ..conftest import PLAIN, working_in
+from ..conftest import PLAIN, undrawn, working_in
 from ..damage import DAMAGES, Damage, flip_digit
 
 FIFTHS = ("lowest", "second", "middle", "fourth", "highest")
@@ -49,19 +50,28 @@ SCORES = {
     "diabetes": ["rmse", "mae", "r2", "msle"],
 }
 FILES = (CHECKPOINT_FILE, ENSEMBLE_FILE, CONFIG_FILE)
+pytestmark = pytest.mark.usefixtures("drawn")  # where `run` is told so
 COVERAGE = ["coverage/asked", "coverage/held", "coverage/held_low", "coverage/held_high", "coverage/mean_size"]
 
 
-def run(prepared: Path, data: str, *changes: str, folder: str | None = None, with_baselines: bool = False) -> Scores:
+def run(
+    prepared: Path,
+    data: str,
+    *changes: str,
+    folder: str | None = None,
+    with_baselines: bool = False,
+    is_drawn: bool = False,
+) -> Scores:
     """Trains in the working folder on one data set where that was not done, and evaluates on it or on another."""
     settings = [f"data.name={data}", "tune.enabled=false", "train.epochs=8", "train.threads=1"]
     params = load_params(PARAMS_FILE, [*PLAIN, *settings, *changes])
     models, reports = Path("models"), Path("reports")
-    if not models.exists():
-        train(params, prepared / data, reports / "tune", models, reports / "train")
-    if with_baselines:
-        baseline(params, prepared / data, reports / "baseline")
-    evaluate(params, prepared / (folder or data), models, reports)
+    with nullcontext() if is_drawn else undrawn():
+        if not models.exists():
+            train(params, prepared / data, reports / "tune", models, reports / "train")
+        if with_baselines:
+            baseline(params, prepared / data, reports / "baseline")
+        evaluate(params, prepared / (folder or data), models, reports)
     return metrics_of(Path())
 
 
@@ -94,7 +104,7 @@ def take(
         if data not in finished:
             folder = tmp_path_factory.mktemp(data)
             with working_in(folder, new_store):
-                run(prepared, data)
+                run(prepared, data, is_drawn=True)
             finished[data] = folder
         shutil.copytree(finished[data], project, dirs_exist_ok=True)
         return metrics_of(project)
@@ -272,7 +282,7 @@ def test_same_checkpoint_same_bytes(project: Path, prepared: Path, take: Take, d
     take(data)
     before = written()
     shutil.rmtree(project / "reports/evaluate")
-    run(prepared, data)
+    run(prepared, data, is_drawn=True)
     assert written() == before
 
 
@@ -518,7 +528,9 @@ def test_baselines_stand_beside_the_network(
     assert found.data.tags["wellfit.baselines"] in out
     assert found.data.tags["wellfit.baselines"][1:] in (project / "reports/report.html").read_text().replace("−", "-")
 
-    for _ in range(2):  # a second evaluation uses the runs of the first
+    for turn in range(2):  # a second evaluation uses the runs of the first
+        if turn:
+            run(prepared, "moons")
         runs = client.search_runs([found.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
         assert sorted(one.data.params["model.name"] for one in runs) == ["constant", "gradient_boosting", "linear"]
         assert {one.info.status for one in runs} == {"FINISHED"}
@@ -528,7 +540,6 @@ def test_baselines_stand_beside_the_network(
         assert boosting.data.metrics["val/log_loss"] > 0
         assert float(boosting.data.params["baseline.learning_rate"]) > 0
         assert boosting.data.tags["wellfit.stage"] == "baseline"
-        run(prepared, "moons")
 
 
 def test_baselines_of_other_data_are_left_out(prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]) -> None:

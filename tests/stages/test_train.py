@@ -158,6 +158,7 @@ def test_the_verdict_is_printed_kept_and_tagged(
     assert "warning" not in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("drawn")
 def test_same_params_same_bytes(project: Path, prepared: Path) -> None:
     files = ("models/best.safetensors", "models/config.yaml", "reports/train/metrics.json", "reports/train/history.csv")
     seen, summaries = [], []

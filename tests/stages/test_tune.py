@@ -83,6 +83,7 @@ def artifacts(run_of_mlflow: Run) -> Path:
     return Path(run_of_mlflow.info.artifact_uri.removeprefix("file://"))
 
 
+@pytest.mark.usefixtures("drawn")
 def test_a_study_from_the_first_trial_to_the_report(project: Path, prepared: Path) -> None:
     report = run(project, prepared, "tune.repeats=3")
     trials, params = trials_of(report), params_with()
@@ -379,6 +380,7 @@ def wait_for_trials(folder: Path, count: int) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("publisher_here")
 def test_two_stages_on_one_study_report_the_same(
     start: Callable[..., "subprocess.Popen[str]"], project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch
@@ -402,6 +404,7 @@ def test_two_stages_on_one_study_report_the_same(
     assert [study.info.status for study in runs("tune")] == ["FINISHED"]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_stage_in_order(
     start: Callable[..., "subprocess.Popen[str]"], project: Path, prepared: Path
 ) -> None:
