@@ -15,7 +15,7 @@ from wellfit.data.meta import Meta
 from wellfit.tracking import opening
 from wellfit.tracking import run as run_module
 from wellfit.tracking.ended import EndedRun, fill_ended_run
-from wellfit.tracking.store import OPEN
+from wellfit.tracking.runs import OPEN
 
 pytestmark = pytest.mark.usefixtures("ctrl_c")
 

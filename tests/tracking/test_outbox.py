@@ -1,8 +1,5 @@
 """What MLflow did not take is sent by a later command. Real stores, and for one test a real server that is killed."""
 
-import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +14,10 @@ from wellfit import tracking
 from wellfit.data.meta import Meta
 from wellfit.files import write_text
 from wellfit.tracking.outbox import outboxes
-from wellfit.tracking.store import OPEN, open_client
+from wellfit.tracking.runs import OPEN
+from wellfit.tracking.store import open_client
+
+from .outages import free_port, next_command, server
 
 
 @contextmanager
@@ -73,11 +73,6 @@ def check(run_id: str, folder: Path, status: str = "FINISHED") -> None:
         assert Path(client.download_artifacts(run_id, path, str(folder))).read_text() == text
     assert not list(outboxes().glob("*"))
     assert not list(folder.rglob(OPEN))
-
-
-def next_command() -> None:
-    open_client.cache_clear()
-    open_client()
 
 
 def test_what_is_told_while_mlflow_is_away_is_sent_by_the_next_command(
@@ -207,40 +202,11 @@ with tracking.start_run("train", "a run", Meta.model_validate_json(sys.argv[1]))
 """
 
 
-@contextmanager
-def server(port: int, folder: Path) -> Iterator[None]:
-    """A real MLflow server, killed at the end."""
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder}/server.db",
-        "--artifacts-destination",
-        str(folder / "files"),
-    ]
-    variables = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    kept = {name: text for name, text in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    with subprocess.Popen(command, env=kept | variables, start_new_session=True, cwd=folder) as process:
-        try:
-            deadline = time.monotonic() + 120
-            while not answers(port):
-                assert time.monotonic() < deadline
-                time.sleep(0.2)
-            yield
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 @pytest.mark.slow
 def test_a_server_that_is_killed_in_the_middle_costs_nothing(
     meta: Meta, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")

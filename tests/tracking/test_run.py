@@ -9,9 +9,9 @@ from mlflow import MlflowClient
 from wellfit import tracking
 from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError
-from wellfit.tracking import opening
 from wellfit.tracking import run as run_module
-from wellfit.tracking.store import OPEN
+from wellfit.tracking import tags
+from wellfit.tracking.runs import OPEN
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_run_says_what_it_is_of(client: MlflowClient, meta: Meta, monkeypatch:
 
 
 def test_the_git_commit_is_a_tag(client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "git_commit", lambda: "abc")
+    monkeypatch.setattr(tags, "git_commit", lambda: "abc")
     with tracking.start_run("train", "a run", meta) as run:
         pass
     assert client.get_run(run.id).data.tags["mlflow.source.git.commit"] == "abc"

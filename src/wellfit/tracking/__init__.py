@@ -28,7 +28,8 @@ from wellfit.tracking.registry import (
     logged_model,
 )
 from wellfit.tracking.run import Run
-from wellfit.tracking.store import is_held, open_store, write_ahead
+from wellfit.tracking.runs import is_held
+from wellfit.tracking.store import open_store, write_ahead
 from wellfit.tracking.views import CURVES_OF_TRIALS, runs_view, trials_view
 
 __all__ = [

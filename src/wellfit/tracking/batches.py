@@ -32,6 +32,14 @@ def as_metrics(values: Mapping[str, float | None], milliseconds: int, step: int)
     ]
 
 
+def last_steps(client: MlflowClient, run_id: str) -> dict[str, int]:
+    """The last step of each metric that the store has of a run."""
+    return {
+        name: max(metric.step for metric in client.get_metric_history(run_id, name))
+        for name in client.get_run(run_id).data.metrics
+    }
+
+
 def send(client: MlflowClient, run_id: str, params: list[Param], metrics: list[Metric]) -> None:
     """Logs params and metrics in the fewest requests.
 

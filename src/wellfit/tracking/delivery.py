@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from wellfit.errors import WellfitError
-from wellfit.tracking.batches import as_params, send
+from wellfit.tracking.batches import as_params, last_steps, send
 from wellfit.tracking.failures import TrackingError, unreachable_in_one_line
 from wellfit.tracking.outbox import Outbox
 
@@ -35,10 +35,15 @@ def perform(client: MlflowClient, run_id: str, kind: str, content: Mapping[str, 
         KINDS[kind](client, run_id, **content)
 
 
-def deliver(client: MlflowClient, outbox: Outbox) -> None:
+def deliver(client: MlflowClient, outbox: Outbox, run_id: str) -> None:
     """Sends what waits for a run, in order, and forgets it.
 
     Files that cannot be stored hold back other files alone: a run is closed though its artifacts are read-only.
+
+    Args:
+        client: of the store.
+        outbox: of the run.
+        run_id: of the run in MLflow.
 
     Raises:
         TrackingError: MLflow did not take all of it; the rest still waits.
@@ -49,7 +54,7 @@ def deliver(client: MlflowClient, outbox: Outbox) -> None:
             continue
         try:
             try:
-                perform(client, outbox.run_id, entry.kind, entry.read())
+                perform(client, run_id, entry.kind, entry.read())
             except (KeyError, TypeError) as error:  # an entry of an unknown kind, or with other arguments
                 raise WellfitError(f"{entry.path} is not as it was written ({error})") from None
         except TrackingError as error:
@@ -77,10 +82,13 @@ def _params(client: MlflowClient, run_id: str, values: Mapping[str, Any]) -> Non
     send(client, run_id, as_params({key: value for key, value in values.items() if key not in given}), [])
 
 
-def _metrics(client: MlflowClient, run_id: str, metrics: Sequence[tuple[str, float, int, int]]) -> None:
+def _metrics(
+    client: MlflowClient, run_id: str, metrics: Sequence[tuple[str, float, int, int]], *, resumed: bool = False
+) -> None:
     from mlflow.entities import Metric
 
-    send(client, run_id, [], [Metric(*each) for each in metrics])
+    sent = last_steps(client, run_id) if resumed else {}
+    send(client, run_id, [], [Metric(*each) for each in metrics if each[3] > sent.get(each[0], -1)])
 
 
 def _tag(client: MlflowClient, run_id: str, key: str, value: object) -> None:

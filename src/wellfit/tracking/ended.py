@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wellfit.interruptions import check
 from wellfit.tracking.batches import as_metrics, as_params, send
 from wellfit.tracking.failures import unreachable_in_one_line
-from wellfit.tracking.opening import run_tags
 from wellfit.tracking.run import Run
 from wellfit.tracking.store import open_client
+from wellfit.tracking.tags import PARENT, run_tags
 
 if TYPE_CHECKING:
     from wellfit.data.meta import Meta
@@ -63,7 +63,7 @@ def create_ended_run(run: EndedRun, meta: Meta, parent: Run) -> str:
     Raises:
         WellfitError: MLflow did not take it.
     """
-    tags = {**run_tags(run.stage, meta.title, meta), "mlflow.parentRunId": parent.id, **run.tags}
+    tags = {**run_tags(run.stage, meta.title, meta), PARENT: parent.mlflow_id, **run.tags}
     with unreachable_in_one_line():
         created = open_client().create_run(parent.experiment_id, int(run.started * 1000), tags, run.name)
     return str(created.info.run_id)
@@ -119,7 +119,7 @@ def children_by_tag(parent: Run, tag: str) -> dict[str, str]:
     client = open_client()
     found: dict[str, str] = {}
     with unreachable_in_one_line():
-        query, page = f"tags.`mlflow.parentRunId` = '{parent.id}'", None
+        query, page = f"tags.`{PARENT}` = '{parent.mlflow_id}'", None
         while True:
             runs = client.search_runs([parent.experiment_id], query, page_token=page)
             found |= {run.data.tags[tag]: run.info.run_id for run in runs if tag in run.data.tags}

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from wellfit.errors import WellfitError, without_secrets
 from wellfit.tracking.address import VARIABLE, shown_store_uri
 from wellfit.tracking.damage import damage_of
+from wellfit.tracking.outage import chain, is_outage
 
 # Codes of what MLflow will not take the next time either.
 REFUSALS = ("BAD_REQUEST", "INVALID_PARAMETER_VALUE", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST")
@@ -20,11 +21,13 @@ class TrackingError(WellfitError):
 
     Attributes:
         is_refusal: whether it will not take it the next time either.
+        is_outage: whether it cannot be reached for now.
     """
 
-    def __init__(self, message: str, *, is_refusal: bool) -> None:
+    def __init__(self, message: str, *, is_refusal: bool, is_outage: bool) -> None:
         super().__init__(message)
         self.is_refusal = is_refusal
+        self.is_outage = is_outage
 
 
 @contextmanager
@@ -37,17 +40,20 @@ def unreachable_in_one_line() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         named = f" (set by {VARIABLE}; unset it to use mlflow.db)" if VARIABLE in os.environ else ""
-        fault = without_secrets(first_line(error))
-        message = f"MLflow at {shown_store_uri()} did not take the run: {fault}{named}"
+        away = is_outage(error)
+        *_, first = chain(error)  # what all others were raised for: `Connection refused`, `timed out`
+        fault = without_secrets(first_line(getattr(first, "orig", first) if away else error))
+        what = "cannot be reached" if away else "did not take the run"
+        message = f"MLflow at {shown_store_uri()} {what}: {fault}{named}"
         if damage := damage_of(error):
             message = (
                 f"{shown_store_uri()}, MLflow's store, is damaged ({damage}): move the file away and run this again; "
                 "`dvc repro --force tune` then sends the trials of .wellfit/records to the new one"
             )
         is_refusal = isinstance(error, MlflowException) and error.error_code in REFUSALS
-        raise TrackingError(message, is_refusal=is_refusal) from error
+        raise TrackingError(message, is_refusal=is_refusal, is_outage=away) from error
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """The first line of an error's message; MLflow's have many."""
     return str(error).strip().split("\n")[0][:200]

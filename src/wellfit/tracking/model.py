@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from wellfit.tracking.address import store_uri
 from wellfit.tracking.failures import unreachable_in_one_line
 from wellfit.tracking.run import Run
-from wellfit.tracking.store import find_run, open_client
+from wellfit.tracking.runs import find_run
+from wellfit.tracking.store import open_client
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +132,7 @@ def _quiet() -> Iterator[None]:
 
 def models_of(run: Run) -> list[str]:
     """The ids of the models that a run has logged."""
-    query = f"source_run_id = '{run.id}'"
+    query = f"source_run_id = '{run.mlflow_id}'"
     found = open_client().search_logged_models([run.experiment_id], filter_string=query)
     return [str(model.model_id) for model in found]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -12,20 +13,14 @@ from filelock import FileLock, Timeout
 
 from wellfit.errors import WellfitError
 from wellfit.interruptions import check, deferred, interruption_behind
-from wellfit.provenance import git_commit
 from wellfit.tracking.address import shown_store_uri, store_uri
+from wellfit.tracking.creation import Creation, active_run, create_run, mlflow_id, postpone
+from wellfit.tracking.experiment import EXPERIMENT, find_or_create_experiment, wanted_experiment
 from wellfit.tracking.failures import TrackingError, first_line, unreachable_in_one_line
 from wellfit.tracking.run import Run
-from wellfit.tracking.store import (
-    EXPERIMENT,
-    OPEN,
-    OPEN_LOCKS,
-    experiment_id,
-    find_run,
-    is_held,
-    open_client,
-    runs_folder,
-)
+from wellfit.tracking.runs import OPEN, OPEN_LOCKS, find_run, is_held, runs_folder
+from wellfit.tracking.store import open_client
+from wellfit.tracking.tags import PARENT, run_tags
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -43,6 +38,7 @@ def start_run(
     *,
     again: str | None = None,
     shared: bool = False,
+    may_wait: bool = True,
     started: float | None = None,
 ) -> AbstractContextManager[Run]:
     """Opens a run and closes it on every way out: FINISHED, FAILED after an error, KILLED when interrupted.
@@ -57,61 +53,44 @@ def start_run(
         again: the id of an earlier run to go on with, if the store still has it in the same experiment and with the
             same parent.
         shared: several processes may have the run open; the last one to close it gives it its status.
+        may_wait: while MLflow is away, a warning says so, and the run is made by a later command.
         started: when a new run began, in seconds since 1970; None: now.
+
+    Raises:
+        TrackingError: the store cannot be used, or it is away and the run may not wait.
     """
-
-    def make(client: MlflowClient) -> str:
-        parent_id = _not_deleted(client, os.environ.get(PARENT_RUN_VARIABLE))
-        adopted = _not_deleted(client, project_run())
-        if again and not adopted and _is_in_place(client, _not_deleted(client, again), parent_id):
-            adopted = again
-        tags = run_tags(stage, meta.title, meta)
-        if adopted:
-            _tag(client, adopted, tags)
-            client.update_run(adopted, status="RUNNING")
-            return adopted
-        if parent_id:
-            tags["mlflow.parentRunId"] = parent_id
-        experiment = client.get_run(parent_id).info.experiment_id if parent_id else experiment_id(client)
-        start_time = None if started is None else int(started * 1000)
-        return str(client.create_run(experiment, start_time, tags, name).info.run_id)
-
-    if again and not shared:
-        _open_store_for(again)
-    return _open_run(make, meta, shared=shared)
-
-
-def _open_store_for(run_id: str) -> None:
-    """Opens the store, which ends the runs of dead processes, all but this one: it goes on."""
-    path = runs_folder() / run_id / OPEN
-    if path.is_file():
-        with suppress(Timeout), FileLock(path, timeout=0):
-            open_client()
+    milliseconds = None if started is None else int(started * 1000)
+    creation = Creation(name, run_tags(stage, meta.title, meta), milliseconds, os.environ.get(PARENT_RUN_VARIABLE))
+    return _open_run(creation, project_run(), again, meta, shared=shared, may_wait=may_wait)
 
 
 def start_parent_run(name: str, dataset: str) -> AbstractContextManager[Run]:
     """Opens the run that the stages of a pipeline nest under: that of ``mlflow run``, or a new one."""
-
-    def make(client: MlflowClient) -> str:
-        tags = run_tags("pipeline", dataset)
-        if run_id := os.environ.get("MLFLOW_RUN_ID"):
-            _tag(client, run_id, tags)
-            return run_id
-        return str(client.create_run(experiment_id(client), tags=tags, run_name=name).info.run_id)
-
-    return _open_run(make)
+    return _open_run(Creation(name, run_tags("pipeline", dataset)), os.environ.get("MLFLOW_RUN_ID"))
 
 
 @contextmanager
-def _open_run(make: Callable[[MlflowClient], str], meta: Meta | None = None, *, shared: bool = False) -> Iterator[Run]:
+def _open_run(
+    creation: Creation,
+    given: str | None,
+    again: str | None = None,
+    meta: Meta | None = None,
+    *,
+    shared: bool = False,
+    may_wait: bool = True,
+) -> Iterator[Run]:
     """A run from before it is made until it is closed, in which interruptions are deferred.
 
     Its lock tells other processes that it is open, and is free again once this process is gone.
     """
-    client = open_client()
+    try:
+        client: MlflowClient | TrackingError = _open_store(None if shared else again)
+    except TrackingError as error:
+        if not (error.is_outage and may_wait):
+            raise
+        client = error
     with deferred():
-        with unreachable_in_one_line():
-            run = Run(client, make(client))
+        run = _begin(client, creation, given, again, may_wait=may_wait)
         folder = runs_folder() / run.id
         path = folder / (f"open-{os.getpid()}.lock" if shared else OPEN)
         lock = FileLock(path)
@@ -124,7 +103,7 @@ def _open_run(make: Callable[[MlflowClient], str], meta: Meta | None = None, *, 
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
-            _check_artifacts(client, run.id)
+            _check_artifacts(run)
             if meta:
                 run.log_input(meta)
             check()
@@ -146,27 +125,75 @@ def _open_run(make: Callable[[MlflowClient], str], meta: Meta | None = None, *, 
                 folder.rmdir()
 
 
-def _not_deleted(client: MlflowClient, run_id: str | None) -> str | None:
-    """A run that is to be used; None, and a line, where the store does not have it any more."""
-    if run_id and not find_run(client, run_id):
-        print(f"run {run_id} is not in {shown_store_uri()}, or was deleted there: it is done without", flush=True)
-        return None
-    return run_id
+def _open_store(again: str | None) -> MlflowClient:
+    """Opens the store, which ends the runs of dead processes, all but the one to go on with."""
+    path = runs_folder() / again / OPEN if again else None
+    if path and path.is_file():
+        with suppress(Timeout), FileLock(path, timeout=0):
+            return open_client()
+    return open_client()
+
+
+def _begin(
+    client: MlflowClient | TrackingError, creation: Creation, given: str | None, again: str | None, *, may_wait: bool
+) -> Run:
+    """Takes the run that is given, goes on with an earlier one, or makes one; later, while MLflow is away.
+
+    Args:
+        client: of the store, or why there is none.
+        creation: what a new run is.
+        given: the id of the run that ``mlflow run`` has made.
+        again: the id of the earlier one.
+        may_wait: whether it may be made later.
+    """
+    if isinstance(client, TrackingError):
+        return _begin_without_store(client, creation, given or again)
+    try:
+        with unreachable_in_one_line():
+            creation = creation._replace(parent=active_run(client, creation.parent))
+            used = given if active_run(client, given) else None
+            if again and not used and _is_in_place(client, active_run(client, again), creation.parent):
+                used = again
+            if used is None:
+                return Run(client, create_run(client, creation))
+            run = Run(client, used)
+            for key, value in creation.tags.items():
+                client.set_tag(run.mlflow_id, key, value)
+            client.update_run(run.mlflow_id, status="RUNNING")
+            return run
+    except TrackingError as error:
+        if not (error.is_outage and may_wait):
+            raise
+        return _begin_without_store(error, creation, given or again)
+
+
+def _begin_without_store(error: TrackingError, creation: Creation, known: str | None) -> Run:
+    """A run of which MLflow hears later. One that it has is taken for the right one, which cannot be looked up."""
+    run = Run(None, known or postpone(creation, int(time.time() * 1000)))
+    run.warn(error)
+    if known:
+        for key, value in creation.tags.items():
+            run.tag(key, value)
+    return run
 
 
 def _is_in_place(client: MlflowClient, run_id: str | None, parent_id: str | None) -> bool:
     """Whether the store has an earlier run where a new one would be made."""
     run = find_run(client, run_id) if run_id else None
-    if run is None or run.data.tags.get("mlflow.parentRunId") != parent_id:
+    if run is None or run.data.tags.get(PARENT) != parent_id:
         return False
-    return parent_id is not None or run.info.experiment_id == experiment_id(client)
+    return parent_id is not None or run.info.experiment_id == find_or_create_experiment(client, wanted_experiment())
 
 
-def _check_artifacts(client: MlflowClient, run_id: str) -> None:
+def _check_artifacts(run: Run) -> None:
     """`mlflow ui` in an empty folder makes a store whose experiment *Default* keeps its files behind that server."""
-    with unreachable_in_one_line():
-        info = client.get_run(run_id).info
-    if str(info.artifact_uri).startswith("mlflow-artifacts:") and store_uri().startswith("sqlite"):
+    try:
+        is_behind_a_server = store_uri().startswith("sqlite") and run.artifact_uri.startswith("mlflow-artifacts:")
+    except TrackingError as error:
+        if not error.is_outage:
+            raise
+        return
+    if is_behind_a_server:
         raise WellfitError(
             f"the MLflow experiment of this run keeps its files behind a server, which {shown_store_uri()} is not: "
             f"choose another with `mlflow run . --experiment-name {EXPERIMENT}`, or name the server in "
@@ -186,9 +213,10 @@ def has_children(run_id: str) -> bool:
     """Whether a run has others nested below it."""
     client = open_client()
     with unreachable_in_one_line():
-        experiment = client.get_run(run_id).info.experiment_id
-        query = f"tags.`mlflow.parentRunId` = '{run_id}'"
-        return bool(client.search_runs([experiment], query, max_results=1))
+        found = mlflow_id(client, run_id)
+        run = find_run(client, found) if found else None
+        query = f"tags.`{PARENT}` = '{found}'"
+        return bool(run and client.search_runs([run.info.experiment_id], query, max_results=1))
 
 
 def reopen_run(run_id: str) -> Run | None:
@@ -198,36 +226,9 @@ def reopen_run(run_id: str) -> Run | None:
     """
     try:
         client = open_client()
-        return Run(client, run_id) if find_run(client, run_id) else None
+        found = mlflow_id(client, run_id)
+        return Run(client, run_id) if found and find_run(client, found) else None
     except TrackingError as error:
         run = Run(None, run_id)
         run.warn(error)
         return run
-
-
-def run_tags(stage: str, dataset: str, meta: Meta | None = None) -> dict[str, str]:
-    """The tags of a run: where it comes from, and the data it uses.
-
-    Args:
-        stage: the tag ``wellfit.stage``.
-        dataset: the name of the data.
-        meta: the data, for a run that reads them.
-    """
-    tags = {
-        "wellfit.stage": stage,
-        "wellfit.dataset": dataset,
-        "wellfit.data_sha256": meta.sha256 if meta else "",
-        "wellfit.data_warnings": "\n".join(meta.warnings) if meta else "",
-        "mlflow.source.name": sys.argv[0],
-        "mlflow.source.type": "LOCAL",
-        "mlflow.source.git.commit": git_commit(),
-        "dvc.exp_name": os.environ.get("DVC_EXP_NAME", ""),
-        "dvc.exp_baseline_rev": os.environ.get("DVC_EXP_BASELINE_REV", ""),
-        "dvc.stage": os.environ.get("DVC_STAGE", ""),
-    }
-    return {key: value for key, value in tags.items() if value}
-
-
-def _tag(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
-    for key, value in tags.items():
-        client.set_tag(run_id, key, value)

@@ -52,7 +52,7 @@ class Publication(ABC):
     def start_run(self) -> Run:
         """Opens the run that all others are nested in, until ``_open_run`` is closed."""
         stage, name, started = (self._opening[key] for key in ("stage", "name", "started"))
-        return self._open_run.enter_context(start_run(stage, name, self.meta, started=started))
+        return self._open_run.enter_context(start_run(stage, name, self.meta, may_wait=False, started=started))
 
     def add(self, folder: Path) -> None:
         """Takes a training that has ended."""

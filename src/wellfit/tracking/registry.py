@@ -53,7 +53,7 @@ def logged_model(run_id: str) -> Logged | None:
         for each in (run_id, *instead):
             run = reopen_run(each)
             if run and (found := models_of(run)):
-                return Logged(found[0], each)
+                return Logged(found[0], run.mlflow_id)
     return None
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from wellfit.data.catalog import CATALOG
 from wellfit.interruptions import check
-from wellfit.tracking.batches import as_metrics, send
+from wellfit.tracking.address import shown_store_uri
+from wellfit.tracking.batches import as_metrics, last_steps, send
+from wellfit.tracking.creation import mlflow_id
 from wellfit.tracking.delivery import perform
 from wellfit.tracking.failures import TrackingError, unreachable_in_one_line
+from wellfit.tracking.outage import check_answers
 from wellfit.tracking.outbox import Outbox
-from wellfit.tracking.store import (
-    open_client,
-    runs_folder,
-    send_outbox,
-)
+from wellfit.tracking.runs import runs_folder
+from wellfit.tracking.store import open_client, send_outbox
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 FLUSH_SECONDS = 5.0
 RETRY_SECONDS = 30.0  # to the next try to send the metrics of epochs, once one has failed
+RETRY_FACTOR = 20  # a server that hangs takes a twentieth of the time, at most
 
 
 class Run:
     """An MLflow run to write to: an open one of :func:`start_run`, or one that has ended, of :func:`reopen_run`.
 
     Attributes:
-        id: the run's id in MLflow.
+        id: the run's id in MLflow, or one of its own if MLflow was away when it began.
         status: FINISHED, FAILED or KILLED: what it gets when it is closed.
         is_closed: False once it has ended without MLflow knowing: a later command closes it.
     """
@@ -49,27 +50,50 @@ class Run:
         self.is_closed = True
         self._opened = client  # None: it was away
         self._unsent: list[Metric] = []
-        self._last_flush = time.monotonic()
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
         self._history = runs_folder() / run_id / "history.jsonl"
-        self._sent: dict[str, int] = {}  # the last step of each metric that the store has from before
+        # The last step of each metric that the store has from before; None: that is not known yet.
+        self._sent: dict[str, int] | None = {}
         self._outbox = Outbox(run_id)
         # Whether what is told now has to wait: MLflow was away, or something is in the outbox already.
         self._waits = client is None or bool(self._outbox.entries())
         self._warned = False
 
     @property
-    def _client(self) -> MlflowClient:
+    def client(self) -> MlflowClient:
+        """Of the store.
+
+        Raises:
+            TrackingError: MLflow is still away.
+        """
         return self._opened or open_client()
+
+    @property
+    def mlflow_id(self) -> str:
+        """Its id in MLflow, which differs from `id` if MLflow was away when it began.
+
+        Raises:
+            TrackingError: MLflow does not have it.
+        """
+        found = mlflow_id(self.client, self.id)
+        if found is None:
+            raise TrackingError(f"{shown_store_uri()} does not have run {self.id}", is_refusal=False, is_outage=False)
+        return found
 
     @cached_property
     def experiment_id(self) -> str:
         """The id of its experiment."""
-        return str(self._call(self._client.get_run).info.experiment_id)
+        return str(self._stored().info.experiment_id)
+
+    @property
+    def artifact_uri(self) -> str:
+        """Where its files are."""
+        return str(self._stored().info.artifact_uri)
 
     @property
     def tags(self) -> dict[str, str]:
         """Its tags, as MLflow has them now."""
-        tags: dict[str, str] = self._call(self._client.get_run).data.tags
+        tags: dict[str, str] = self._stored().data.tags
         return tags
 
     def log_params(self, values: Mapping[str, Any]) -> None:
@@ -78,14 +102,14 @@ class Run:
 
     def log_metrics(self, values: Mapping[str, float | None], step: int = 0) -> None:
         """Adds metrics to the next batch, but for NaN, infinity and None."""
-        new = {name: value for name, value in values.items() if step > self._sent.get(name, -1)}
+        sent = self._sent or {}
+        new = {name: value for name, value in values.items() if step > sent.get(name, -1)}
         self._unsent += as_metrics(new, int(time.time() * 1000), step)
 
     def go_on(self) -> None:
         """Begins the history anew, in a run that was stopped: what the store has of a metric is not sent again."""
         self._history.unlink(missing_ok=True)
-        for name in self._call(self._client.get_run).data.metrics:
-            self._sent[name] = max(metric.step for metric in self._call(self._client.get_metric_history, name))
+        self._sent = None
 
     def log_epoch(self, epoch: int, values: Mapping[str, float]) -> None:
         """Appends an epoch to the local history, and sends all that is unsent to MLflow every few seconds."""
@@ -93,22 +117,33 @@ class Run:
         with self._history.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         self.log_metrics(values, step=epoch)
-        if time.monotonic() - self._last_flush > (RETRY_SECONDS if self._warned else FLUSH_SECONDS):
+        if (began := time.monotonic()) > self._flush_at:
+            pause = FLUSH_SECONDS
             try:
-                with unreachable_in_one_line():
-                    send(self._client, self.id, [], self._unsent)
+                self._send_metrics()
             except TrackingError as error:
                 self.warn(error)
-            self._last_flush = time.monotonic()
+                pause = max(RETRY_SECONDS, RETRY_FACTOR * (time.monotonic() - began))
+            self._flush_at = time.monotonic() + pause
         check()
+
+    def _send_metrics(self) -> None:
+        """Sends the metrics of epochs; nothing else of what waits, for it may be much."""
+        with unreachable_in_one_line():
+            if self._warned:
+                check_answers()
+            if self._sent is None:
+                self._sent = sent = last_steps(self.client, self.mlflow_id)
+                self._unsent = [each for each in self._unsent if each.step > sent.get(each.key, -1)]
+            send(self.client, self.mlflow_id, [], self._unsent)
 
     def flush(self) -> None:
         """Sends the metrics that have been logged since the last time."""
         if self._unsent:
             metrics = [(each.key, each.value, each.timestamp, each.step) for each in self._unsent]
             self._unsent.clear()
-            self._put("metrics", {"metrics": metrics})
-        self._last_flush = time.monotonic()
+            self._put("metrics", {"metrics": metrics, "resumed": self._sent is None})
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
 
     def log_history(self) -> None:
         """Copies the local history into the run's artifacts."""
@@ -139,8 +174,9 @@ class Run:
         """Sends the status that the run ends with, and before it what waits."""
         self.is_closed = self._put("status", {"status": self.status, "ended": int(time.time() * 1000)})
         if not self.is_closed and self._status_waits():
-            with suppress(TrackingError):  # said when it began to wait
-                send_outbox(self._client, self.id)
+            with suppress(TrackingError), unreachable_in_one_line():  # said when it began to wait
+                check_answers()
+                send_outbox(self.client, self.id)
             self.is_closed = not self._status_waits()
 
     def _status_waits(self) -> bool:
@@ -158,7 +194,7 @@ class Run:
         """
         if not self._waits:
             try:
-                perform(self._client, self.id, kind, content)
+                perform(self.client, self.mlflow_id, kind, content)
                 return True
             except TrackingError as error:
                 self.warn(error)
@@ -175,8 +211,8 @@ class Run:
             self._warned = True
             print(f"warning: {error}; the work goes on, and the next command sends what is missing", file=sys.stderr)
 
-    def _call(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    def _stored(self) -> Any:
         with unreachable_in_one_line():
-            result = method(self.id, *args, **kwargs)
+            found = self.client.get_run(self.mlflow_id)
         check()
-        return result
+        return found

@@ -135,7 +135,13 @@ class StudyPublication(Publication):
         with self._one_at_a_time():  # one study, one run, also where two processes begin it at once
             was_begun, again = file.exists(), _run_id(file)
             started = tracking.start_run(
-                opening["stage"], opening["name"], self.meta, again=again, shared=True, started=opening["started"]
+                opening["stage"],
+                opening["name"],
+                self.meta,
+                again=again,
+                shared=True,
+                may_wait=False,
+                started=opening["started"],
             )
             study_run = self._open_run.enter_context(started)
             write_text(file, sealed({"run_id": study_run.id}))
