@@ -155,6 +155,18 @@ def test_a_training_that_goes_on_has_one_run_and_each_epoch_once(
     assert not list(project.rglob(OPEN))
 
 
+def test_epochs_that_mlflow_has_are_not_sent_again_by_a_training_that_goes_on(client: MlflowClient, meta: Meta) -> None:
+    with tracking.start_run("train", "a run", meta) as run:
+        run.log_epoch(1, {"val/loss": 2.0})
+    with tracking.start_run("train", "a run", meta, again=run.id) as again:
+        again.go_on()
+        again._flush_at = 0.0
+        write(again)
+        again._flush_at = 0.0
+        again.log_epoch(3, {"val/loss": 0.5})
+    assert [each.value for each in client.get_metric_history(run.id, "val/loss")] == [2.0, 1.0, 0.5]
+
+
 DIES = """
 import os, signal, sys
 from contextlib import nullcontext

@@ -294,7 +294,7 @@ def test_without_mlflow_the_trials_wait_in_their_records(
     warnings = [line for line in first.splitlines() if line]
     assert len(warnings) == 1
     assert capfd.readouterr().err.count("warning") == 1  # however often it is tried
-    assert warnings[0].startswith("warning: MLflow at http://127.0.0.1:9 did not take the run")
+    assert warnings[0].startswith("warning: MLflow at http://127.0.0.1:9 cannot be reached: ")
     assert "the trials are kept in" in warnings[0]
     assert len([t for t in open_saved(PARAMS.tune.storage, engine.study.name).trials if t.state.is_finished()]) == 3
     assert runs("trial") == []
@@ -309,11 +309,11 @@ def test_without_mlflow_the_trials_wait_in_their_records(
 def test_a_copy_that_fails_half_way_is_completed(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     fill, calls = publication.fill_ended_run, []
 
-    def fails_once(run_id: str, run: EndedRun) -> None:
+    def fails_once(client: MlflowClient, run_id: str, run: EndedRun) -> None:
         calls.append(run_id)
         if len(calls) == 1:
             raise WellfitError("the server is away for a moment")
-        fill(run_id, run)
+        fill(client, run_id, run)
 
     monkeypatch.setattr(publication, "fill_ended_run", fails_once)
     with PublisherHere(MODULE) as publisher:
