@@ -27,7 +27,7 @@ from wellfit.tracking.store import open_client
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint, save_checkpoints
 
 from ..conftest import PLAIN, undrawn, working_in
-from ..damage import DAMAGES, Damage, flip_digit
+from ..damage import DAMAGES, Damage, fill_with_garbage, flip_digit
 
 FIFTHS = ("lowest", "second", "middle", "fourth", "highest")
 PARAMS_FILE = Path(__file__).parents[2] / "params.yaml"
@@ -214,12 +214,27 @@ def test_without_mlflow_the_outputs_are_kept_and_the_scores_are_sent_later(
     open_client.cache_clear()
     with monkeypatch.context() as outage:
         outage.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-        outage.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-        metrics = run(prepared, "moons")
-    assert "`dvc repro --force evaluate` logs the model once it is back" in capsys.readouterr().err
+        metrics = run(prepared, "moons", with_baselines=True)
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
     assert (project / "reports/report.html").is_file()
     open_client.cache_clear()
+    evaluated = tracking.reopen_run(run_id)
+    assert evaluated
     assert open_client().get_run(run_id).data.metrics["test/accuracy"] == metrics["accuracy"]
+    assert tracking.logged_model(run_id)
+    names = {json.loads(key)[0] for key in tracking.children_by_tag(evaluated, "wellfit.baseline")}
+    assert len(names) > 1
+
+
+def test_a_damaged_store_is_warned_of_once(
+    project: Path, prepared: Path, take: Take, capsys: pytest.CaptureFixture[str]
+) -> None:
+    take("moons")
+    fill_with_garbage(project / "mlflow.db")
+    open_client.cache_clear()
+    run(prepared, "moons")
+    assert capsys.readouterr().err.count("MLflow's store, is damaged") == 1
+    open_client.cache_clear()
 
 
 def test_a_checkpoint_of_other_data_is_refused(project: Path, prepared: Path, take: Take) -> None:

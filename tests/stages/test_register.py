@@ -31,7 +31,7 @@ def evaluated(project: Path, decision: Decision, *settings: str) -> Params:
             (project / "data" / name).symlink_to(project / name)
     test = load_split(project / "processed" / meta.name, meta, "test")
     with tracking.start_run("train", f"train {meta.title} mlp", meta) as run:
-        tracking.log_model(run, folder, meta, example_rows(params.data, meta, test), has_coverage=False)
+        run.log_model(folder, meta, example_rows(params.data, meta, test), has_coverage=False)
     write_run(project / "models", run.id, [])
     return params
 

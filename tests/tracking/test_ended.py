@@ -39,8 +39,8 @@ def ended(tmp_path: Path) -> EndedRun:
 def test_it_has_all_that_it_was_told(client: MlflowClient, meta: Meta, ended: EndedRun) -> None:
     with tracking.start_run("tune", "study", meta) as study:
         first = create_ended_run(ended, meta, study)
-        fill_ended_run(first, ended)
-        fill_ended_run(first, ended)  # as after a copy that was cut short
+        fill_ended_run(client, first, ended)
+        fill_ended_run(client, first, ended)  # as after a copy that was cut short
         other = create_ended_run(ended._replace(tags={"wellfit.trial": "4"}), meta, study)
         assert tracking.children_by_tag(study, "wellfit.trial") == {"3": first, "4": other}
     run = client.get_run(first)

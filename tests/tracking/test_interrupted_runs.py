@@ -116,7 +116,9 @@ def test_each_write_is_a_safe_point(client: MlflowClient, meta: Meta, what: str)
                 case "log_epoch":
                     run.log_epoch(1, {"val/loss": 1.0})
                 case "fill_ended_run":
-                    fill_ended_run(run.id, EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, {}, {}, [], 0, []))
+                    fill_ended_run(
+                        client, run.id, EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, {}, {}, [], 0, [])
+                    )
             written.append(what)
 
     with pytest.raises(KeyboardInterrupt):

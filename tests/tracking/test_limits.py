@@ -48,7 +48,7 @@ def fill(client: MlflowClient, meta: Meta) -> tuple[str, str]:
         run.tag_experiment({name: text})
         ended = EndedRun("trial", name, "FINISHED", 1.0, 2.0, {name: text}, {name: text}, {name: 1.0}, [], 0, [])
         child = create_ended_run(ended, long, run)
-        fill_ended_run(child, ended)
+        fill_ended_run(client, child, ended)
     client.create_registered_model("m")
     source = client.get_run(run.id).info.artifact_uri
     client.create_model_version("m", source, run.id, tags={name: text}, description=text)

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,13 @@ from wellfit.data.meta import Meta
 from wellfit.data.store import load_split
 from wellfit.metrics.decision import Decision
 from wellfit.serving.rows import example_rows
+from wellfit.tracking.outbox import outboxes
 from wellfit.tracking.store import open_client
 
 from ..serving.own import csv_file, image_folder, leave_model
 from ..serving.test_predictor import NUMBERS, PICTURES
 from ..serving.test_rows import frame
+from .outages import cannot_be_reached, next_command
 
 
 def logged(root: Path, *settings: str, decision: Decision | None = None) -> tuple[Path, str, tracking.Run, Meta]:
@@ -35,9 +38,14 @@ def logged(root: Path, *settings: str, decision: Decision | None = None) -> tupl
         run.log_epoch(1, {"val/loss": 0.5})
         run.log_metrics({"test/accuracy": 0.75, "test/accuracy_low": 0.5, "test/single/accuracy": 0.25})
         run.log_metrics({"best/val/loss": 0.5, "n_parameters": 3})
-        run.flush()
-        model_id = tracking.log_model(run, folder, meta, example, has_coverage=True)
-    return folder, model_id, run, meta
+        run.log_model(folder, meta, example, has_coverage=True)
+    return folder, model_of(run), run, meta
+
+
+def model_of(run: tracking.Run) -> str:
+    found = tracking.logged_model(run.id)
+    assert found
+    return found.id
 
 
 def load(model_id: str) -> Any:
@@ -121,7 +129,7 @@ def test_the_study_and_the_trial_behind_a_model_have_it_as_an_output(project: Pa
         params = {"optim.lr": lr, "model.hidden": [8, 4], "model.activation": "relu"}
         told = tracking.EndedRun("trial", "trial", "FINISHED", 1.0, 2.0, {}, params, {}, [], 0, [])
         run_id = tracking.create_ended_run(told, meta, parent)
-        tracking.fill_ended_run(run_id, told)
+        tracking.fill_ended_run(parent.client, run_id, told)
         return run_id
 
     with tracking.start_run("tune", "tune own mlp", meta) as study:
@@ -130,7 +138,8 @@ def test_the_study_and_the_trial_behind_a_model_have_it_as_an_output(project: Pa
         run.log_params({"optim.lr": 0.01, "model.hidden": [8, 4], "model.activation": "relu"})
         searched = ["optim.lr", "model.hidden", "model.activation"]
         example = frame().drop(columns=["id", "sold"]).head(2)
-        model_id = tracking.log_model(run, folder, meta, example, searched, has_coverage=True)
+        run.log_model(folder, meta, example, searched, has_coverage=True)
+    model_id = model_of(run)
 
     def outputs(run_id: str) -> list[str]:
         found = open_client().get_run(run_id).outputs
@@ -145,7 +154,8 @@ def test_an_evaluation_anew_takes_the_place_of_the_model_before(project: Path) -
     folder, first, run, meta = logged(project)
     again = tracking.reopen_run(run.id)
     assert again is not None
-    second = tracking.log_model(again, folder, meta, frame().drop(columns=["id", "sold"]).head(2), has_coverage=True)
+    again.log_model(folder, meta, frame().drop(columns=["id", "sold"]).head(2), has_coverage=True)
+    second = model_of(run)
     assert [model.model_id for model in open_client().search_logged_models([run.experiment_id])] == [second]
     assert first != second
 
@@ -154,7 +164,7 @@ def test_a_long_card_is_cut_at_the_end_of_a_line(project: Path) -> None:
     csv_file(project / "own.csv")
     folder, meta, _ = leave_model(project, card="a line of the card\n" * 1000)
     with tracking.start_run("train", "train own mlp", meta) as run:
-        tracking.log_model(run, folder, meta, frame().drop(columns=["id", "sold"]).head(2), has_coverage=True)
+        run.log_model(folder, meta, frame().drop(columns=["id", "sold"]).head(2), has_coverage=True)
     (kept,) = open_client().search_logged_models([run.experiment_id])
     note = kept.tags["mlflow.note.content"]
     assert len(note) <= 5000
@@ -193,3 +203,39 @@ def test_images_are_files_bytes_base64_or_pixels(project: Path) -> None:
     example = model.input_example
     assert list(example) == ["image"]
     assert len(model.predict(example)) == 3
+
+
+def test_a_model_that_mlflow_could_not_take_is_sent_later_as_it_was(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    csv_file(project / "own.csv")
+    folder, meta, _ = leave_model(project)
+    example = frame().drop(columns=["id", "sold"]).head(2)
+    example["seen"] = pd.Timestamp("2026-01-02 03:04:05")  # of a Parquet file; JSON does not know it
+    with cannot_be_reached(), tracking.start_run("train", "train own mlp", meta) as run:
+        run.log_metrics({"test/accuracy": 0.75})
+        run.log_model(folder, meta, example, has_coverage=True)
+    expected = wellfit.load(folder).predict(frame())
+    shutil.rmtree(folder)  # a later training takes its place
+    assert capsys.readouterr().err.count("warning:") == 1
+    next_command()
+    model_id = model_of(run)
+    assert load(model_id).predict(frame())["predicted"].tolist() == expected.tolist()
+    (kept,) = open_client().search_logged_models([run.experiment_id])
+    assert {each.key: each.value for each in kept.metrics or []} == {"test/accuracy": 0.75}
+    assert not list(outboxes().glob("*"))
+
+
+def test_a_model_of_which_the_files_cannot_be_stored_is_sent_once_they_can(project: Path) -> None:
+    csv_file(project / "own.csv")
+    folder, meta, _ = leave_model(project)
+    example = frame().drop(columns=["id", "sold"]).head(2)
+    (project / "mlartifacts").touch()
+    with tracking.start_run("train", "train own mlp", meta) as run:
+        run.log_model(folder, meta, example, has_coverage=True)
+        run.tag("wellfit.verdict", "fine")
+    assert open_client().get_run(run.id).info.status == "FINISHED"
+    (project / "mlartifacts").unlink()
+    next_command()
+    assert len(load(model_of(run)).predict(frame())) == len(frame())
+    assert len(open_client().search_logged_models([run.experiment_id])) == 1

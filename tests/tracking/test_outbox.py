@@ -17,7 +17,7 @@ from wellfit.tracking.outbox import outboxes
 from wellfit.tracking.runs import OPEN
 from wellfit.tracking.store import open_client
 
-from .outages import free_port, next_command, server
+from .outages import cannot_be_reached, free_port, next_command, server
 
 
 @contextmanager
@@ -151,6 +151,42 @@ def test_what_is_damaged_or_refused_is_set_aside(
     assert str(first) in err
     assert open_client().get_run(run.id).info.status == "FINISHED"
     assert len(list((outboxes() / run.id).glob("*.refused"))) == 3
+
+
+def test_an_artifact_store_without_its_package_costs_a_warning(
+    client: MlflowClient, meta: Meta, project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", client.create_experiment("bucket", artifact_location="s3://bucket/x"))
+    monkeypatch.setitem(sys.modules, "boto3", None)
+    with tracking.start_run("train", "a run", meta) as run:
+        finish(run, project)
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "cannot store artifacts: " in warning
+    assert "boto3" in warning
+    assert client.get_run(run.id).info.status == "FINISHED"
+
+
+def test_runs_that_have_ended_are_nested_once(client: MlflowClient, meta: Meta, project: Path) -> None:
+    def tell(run: tracking.Run, score: float) -> None:
+        for name in "ab":
+            scores = {"test/accuracy": score, "test/ece": float("nan")}
+            told = tracking.EndedRun("baseline", name, "FINISHED", 1.0, 2.0, {"k": name}, {}, scores, [], 0, [])
+            run.log_child(told, meta, "k")
+
+    with cannot_be_reached(), tracking.start_run("train", "a run", meta) as run:
+        tell(run, 0.5)
+    next_command()
+    again = tracking.reopen_run(run.id)
+    assert again
+    tell(again, 0.75)
+    children = tracking.children_by_tag(again, "k")
+    assert sorted(children) == ["a", "b"]
+    found = open_client().search_runs([again.experiment_id], f"tags.`mlflow.parentRunId` = '{again.mlflow_id}'")
+    assert sorted((run.info.run_name, run.data.metrics["test/accuracy"], run.info.status) for run in found) == [
+        ("a", 0.75, "FINISHED"),
+        ("b", 0.75, "FINISHED"),
+    ]
+    assert found[0].data.tags["wellfit.data_sha256"] == meta.sha256
 
 
 def test_a_deleted_run_gets_nothing(

@@ -141,7 +141,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     try:
         _publish(run_id, models, run, report, page)
     except tracking.TrackingError as error:
-        print(f"warning: {error}; `dvc repro --force evaluate` logs the model once it is back", file=sys.stderr)
+        print(f"warning: {error}; `dvc repro --force evaluate` logs it all once that is mended", file=sys.stderr)
 
 
 def _outputs(model: TrainedModel, split: Split) -> Outputs:
@@ -299,23 +299,21 @@ def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path, mode
     run.log_metrics({f"test/{name}": value for name, value in evaluated.all_metrics.items()})
     run.log_files(report, "evaluate")
     run.log_file(page, "evaluate")
-    run.flush()  # the model takes over the scores that the store has
     meta, has_coverage = evaluated.meta, evaluated.decided.decision.coverage is not None
     example = example_rows(evaluated.params.data, meta, evaluated.test)
     tune = evaluated.params.tune
     searched = list(tune.searched) if tune.enabled else []
-    tracking.log_model(run, models / meta.name, meta, example, searched, has_coverage=has_coverage)
+    run.log_model(models / meta.name, meta, example, searched, has_coverage=has_coverage)
     if evaluated.baselines:
         run.tag("wellfit.baselines", conclusion(evaluated.baselines, evaluated.decided.decision.threshold))
         _add_baselines(run, evaluated.baselines, evaluated.meta)
 
 
 def _add_baselines(run: tracking.Run, compared: Sequence[Compared], meta: Meta) -> None:
-    """Nests a run of each baseline in that of the network; one that is there from an evaluation before is used again.
+    """Nests a run of each baseline in that of the network.
 
     Their times are those of the evaluation: how long a fit took is not written down, so that files stay the same.
     """
-    there = tracking.children_by_tag(run, BASELINE_TAG)
     now = time.time()
     for one in compared:
         name, setting = one.fitted.name, one.fitted.setting
@@ -325,5 +323,4 @@ def _add_baselines(run: tracking.Run, compared: Sequence[Compared], meta: Meta) 
         scores |= {f"test/{key}": value for key, value in one.scores.items() if value is not None}
         title = f"baseline {meta.title} {name}"
         ended = tracking.EndedRun("baseline", title, "FINISHED", now, now, tags, params, scores, [], 0, [])
-        run_id = there.get(tags[BASELINE_TAG]) or tracking.create_ended_run(ended, meta, run)
-        tracking.fill_ended_run(run_id, ended)
+        run.log_child(ended, meta, BASELINE_TAG)

@@ -7,7 +7,6 @@ metrics in batches every few seconds: a server that is slow or gone costs a trai
 from wellfit.tracking.address import shown_store_uri, store_uri
 from wellfit.tracking.ended import EndedRun, children_by_tag, create_ended_run, fill_ended_run
 from wellfit.tracking.failures import TrackingError
-from wellfit.tracking.model import log_model
 from wellfit.tracking.opening import (
     PARENT_RUN_VARIABLE,
     STAGE_VARIABLE,
@@ -51,7 +50,6 @@ __all__ = [
     "fill_ended_run",
     "has_children",
     "is_held",
-    "log_model",
     "logged_model",
     "open_store",
     "project_run",

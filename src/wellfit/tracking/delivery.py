@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wellfit.errors import WellfitError
+from wellfit.errors import WellfitError, one_line, without_secrets
+from wellfit.tracking.address import shown_store_uri
 from wellfit.tracking.batches import as_params, last_steps, send
+from wellfit.tracking.ended import EndedRun, fill_ended_run, find_children, make_child
 from wellfit.tracking.failures import TrackingError, unreachable_in_one_line
+from wellfit.tracking.model import log_model
 from wellfit.tracking.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -31,8 +35,16 @@ def perform(client: MlflowClient, run_id: str, kind: str, content: Mapping[str, 
     Raises:
         TrackingError: MLflow did not take it.
     """
-    with unreachable_in_one_line():
-        KINDS[kind](client, run_id, **content)
+    try:
+        with unreachable_in_one_line():
+            KINDS[kind](client, run_id, **content)
+    except (WellfitError, KeyError, TypeError):  # the latter of an entry that is not as it was written
+        raise
+    except Exception as error:  # where artifacts are stored, it is of as many kinds as there are such stores
+        if kind not in FILES:
+            raise
+        fault = f"MLflow at {shown_store_uri()} cannot store artifacts: {without_secrets(one_line(error))}"
+        raise TrackingError(fault, is_refusal=False, is_outage=False) from error
 
 
 def deliver(client: MlflowClient, outbox: Outbox, run_id: str) -> None:
@@ -118,6 +130,31 @@ def _files(client: MlflowClient, run_id: str, path: str, folder: str | None) -> 
     client.log_artifacts(run_id, path, folder)
 
 
+def _model(
+    client: MlflowClient,
+    run_id: str,
+    path: str,
+    meta: Mapping[str, Any],
+    example: str,
+    searched: Sequence[str],
+    *,
+    has_coverage: bool,
+) -> None:
+    import pandas as pd
+
+    from wellfit.data.meta import Meta
+
+    rows = json.loads(example)
+    frame = pd.DataFrame(rows["data"], columns=rows["columns"])
+    log_model(client, run_id, Path(path), Meta.model_validate(meta), frame, searched, has_coverage=has_coverage)
+
+
+def _ended_run(client: MlflowClient, run_id: str, known_by: str, **content: Any) -> None:
+    run, experiment_id = EndedRun(**content), client.get_run(run_id).info.experiment_id
+    there = find_children(client, run_id, experiment_id, known_by).get(run.tags[known_by])
+    fill_ended_run(client, there or make_child(client, run_id, experiment_id, run), run)
+
+
 def _status(client: MlflowClient, run_id: str, status: str, ended: int) -> None:
     client.set_terminated(run_id, status, ended)
 
@@ -130,6 +167,8 @@ KINDS: dict[str, Callable[..., None]] = {
     "input": _input,
     "file": _file,
     "files": _files,
+    "model": _model,
+    "ended_run": _ended_run,
     "status": _status,
 }
-FILES = ("file", "files")
+FILES = ("file", "files", "model")

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from wellfit.interruptions import check
 from wellfit.tracking.batches import as_metrics, as_params, send
 from wellfit.tracking.failures import unreachable_in_one_line
-from wellfit.tracking.run import Run
-from wellfit.tracking.store import open_client
 from wellfit.tracking.tags import PARENT, run_tags
 
 if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
     from wellfit.data.meta import Meta
+    from wellfit.tracking.run import Run
 
 CURVE_EPOCHS, CURVE_POINTS = 25, 240  # at most: a point costs MLflow 0.1 ms, and history.jsonl has all of them
 
@@ -63,25 +64,34 @@ def create_ended_run(run: EndedRun, meta: Meta, parent: Run) -> str:
     Raises:
         WellfitError: MLflow did not take it.
     """
-    tags = {**run_tags(run.stage, meta.title, meta), PARENT: parent.mlflow_id, **run.tags}
     with unreachable_in_one_line():
-        created = open_client().create_run(parent.experiment_id, int(run.started * 1000), tags, run.name)
-    return str(created.info.run_id)
+        return make_child(parent.client, parent.mlflow_id, parent.experiment_id, with_all_tags(run, meta))
 
 
-def fill_ended_run(run_id: str, run: EndedRun) -> None:
+def with_all_tags(run: EndedRun, meta: Meta) -> EndedRun:
+    """A run with its own tags, and those that every run has."""
+    return run._replace(tags={**run_tags(run.stage, meta.title, meta), **run.tags})
+
+
+def make_child(client: MlflowClient, parent_id: str, experiment_id: str, run: EndedRun) -> str:
+    """Makes a run with all its tags below another one, and returns its id."""
+    tags = {**run.tags, PARENT: parent_id}
+    return str(client.create_run(experiment_id, int(run.started * 1000), tags, run.name).info.run_id)
+
+
+def fill_ended_run(client: MlflowClient, run_id: str, run: EndedRun) -> None:
     """Copies what a run has and ends the copy.
 
     What MLflow has of it already may be sent again: MLflow tells it by name, time and value.
 
     Args:
+        client: of the store.
         run_id: of the copy, which may be half filled.
         run: what to copy.
 
     Raises:
         WellfitError: MLflow did not take it.
     """
-    client = open_client()
     start, end = int(run.started * 1000), int(run.ended * 1000)
     metrics = as_metrics(run.metrics, end, step=0)
     for epoch, values in thinned(run.history, run.best_epoch).items():
@@ -116,13 +126,17 @@ def thinned(history: Sequence[Mapping[str, float]], best_epoch: int) -> dict[int
 
 def children_by_tag(parent: Run, tag: str) -> dict[str, str]:
     """The ids of the runs nested in another, by the value of a tag."""
-    client = open_client()
-    found: dict[str, str] = {}
     with unreachable_in_one_line():
-        query, page = f"tags.`{PARENT}` = '{parent.mlflow_id}'", None
-        while True:
-            runs = client.search_runs([parent.experiment_id], query, page_token=page)
-            found |= {run.data.tags[tag]: run.info.run_id for run in runs if tag in run.data.tags}
-            page = runs.token
-            if not page:
-                return found
+        return find_children(parent.client, parent.mlflow_id, parent.experiment_id, tag)
+
+
+def find_children(client: MlflowClient, parent_id: str, experiment_id: str, tag: str) -> dict[str, str]:
+    """As `children_by_tag`, of a run by its id in MLflow."""
+    found: dict[str, str] = {}
+    query, page = f"tags.`{PARENT}` = '{parent_id}'", None
+    while True:
+        runs = client.search_runs([experiment_id], query, page_token=page)
+        found |= {run.data.tags[tag]: run.info.run_id for run in runs if tag in run.data.tags}
+        page = runs.token
+        if not page:
+            return found

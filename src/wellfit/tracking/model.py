@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wellfit.tracking.address import store_uri
-from wellfit.tracking.failures import unreachable_in_one_line
-from wellfit.tracking.run import Run
 from wellfit.tracking.runs import find_run
-from wellfit.tracking.store import open_client
 
 if TYPE_CHECKING:
     import pandas as pd
+    from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
     from mlflow.types import ParamSchema, Schema
 
@@ -33,12 +31,20 @@ NOISY = ("mlflow.models.model", "mlflow.pyfunc", "mlflow.utils.environment", "ml
 
 
 def log_model(
-    run: Run, folder: Path, meta: Meta, example: pd.DataFrame, searched: Sequence[str] = (), *, has_coverage: bool
-) -> str:
-    """Logs a model folder as the run's model, and returns its id in MLflow.
+    client: MlflowClient,
+    run_id: str,
+    folder: Path,
+    meta: Meta,
+    example: pd.DataFrame,
+    searched: Sequence[str],
+    *,
+    has_coverage: bool,
+) -> None:
+    """Logs a model folder as the model of a run, in the place of one of before.
 
     Args:
-        run: that trained it.
+        client: of the store.
+        run_id: of the run that trained it, in MLflow.
         folder: as `wellfit.serving.folder.save_model` wrote it.
         meta: of the data that it was trained on.
         example: a few rows as their owner has them, without what is no input.
@@ -46,15 +52,17 @@ def log_model(
             these values: to log another model for that trial would take as long, and predict no better.
         has_coverage: whether it gives intervals or sets.
     """
-    with unreachable_in_one_line(), _quiet(), _at(store_uri()):
+    with _quiet(), _at(store_uri()):
         import mlflow.pyfunc
         from mlflow.entities import LoggedModelOutput
         from mlflow.models import Model, ModelSignature
 
-        client, earlier = open_client(), models_of(run)
-        params = client.get_run(run.id).data.params
+        run = client.get_run(run_id)
+        earlier = models_of(client, run)
         # Made here, as MLflow would put it into the experiment that is called Default.
-        made = client.create_logged_model(run.experiment_id, NAME, run.id, params=params, model_type=meta.task)
+        made = client.create_logged_model(
+            run.info.experiment_id, NAME, run_id, params=run.data.params, model_type=meta.task
+        )
         requirements = (folder / "requirements.txt").read_text(encoding="utf-8").split()
         Model.log(
             None,
@@ -67,25 +75,24 @@ def log_model(
             signature=ModelSignature(_inputs(meta), _outputs(meta, has_coverage=has_coverage), _params()),
             input_example=example,
         )
-        for run_id in (run.id, *_behind(client, run, searched, meta)):
-            client.log_outputs(run_id, [LoggedModelOutput(made.model_id, step=0)])
+        for each in (run_id, *_behind(client, run, searched, meta)):
+            client.log_outputs(each, [LoggedModelOutput(made.model_id, step=0)])
         _log_scores(client, run, made.model_id, meta)
         card = (folder / "card.md").read_text(encoding="utf-8")
         client.set_logged_model_tags(made.model_id, {"mlflow.note.content": card})
         for model_id in earlier:  # of an evaluation before
             client.delete_logged_model(model_id)
-    return str(made.model_id)
 
 
 def _behind(client: MlflowClient, run: Run, searched: Sequence[str], meta: Meta) -> list[str]:
     """The ids of the trial whose values the run has, the latest one, and of its study; none where there is none."""
     if not searched:
         return []
-    params = client.get_run(run.id).data.params
+    params = run.data.params
     query = ["tags.`wellfit.stage` = 'trial'", f"tags.`wellfit.data_sha256` = '{meta.sha256}'"]
     query += [f"params.`{key}` = '{params[key]}'" for key in searched if key in params]
     latest = ["attributes.start_time DESC"]
-    found = client.search_runs([run.experiment_id], " and ".join(query), order_by=latest, max_results=1)
+    found = client.search_runs([run.info.experiment_id], " and ".join(query), order_by=latest, max_results=1)
     behind = [run_id for trial in found for run_id in (trial.info.run_id, trial.data.tags["mlflow.parentRunId"])]
     return [run_id for run_id in behind if find_run(client, run_id)]
 
@@ -94,11 +101,11 @@ def _log_scores(client: MlflowClient, run: Run, model_id: str, meta: Meta) -> No
     """Tells the model the scores that its run has, and of which data they are."""
     from mlflow.entities import Metric
 
-    names = [name for name in client.get_run(run.id).data.metrics if SCORE.fullmatch(name)]
-    known = [client.get_metric_history(run.id, name)[-1] for name in names]
+    names = [name for name in run.data.metrics if SCORE.fullmatch(name)]
+    known = [client.get_metric_history(run.info.run_id, name)[-1] for name in names]
     data = {"dataset_name": meta.title, "dataset_digest": meta.sha256[:8]}
     scores = [Metric(each.key, each.value, each.timestamp, each.step, model_id, **data) for each in known]
-    client.log_batch(run.id, metrics=scores)
+    client.log_batch(run.info.run_id, metrics=scores)
 
 
 @contextmanager
@@ -130,10 +137,10 @@ def _quiet() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-def models_of(run: Run) -> list[str]:
+def models_of(client: MlflowClient, run: Run) -> list[str]:
     """The ids of the models that a run has logged."""
-    query = f"source_run_id = '{run.mlflow_id}'"
-    found = open_client().search_logged_models([run.experiment_id], filter_string=query)
+    query = f"source_run_id = '{run.info.run_id}'"
+    found = client.search_logged_models([run.info.experiment_id], filter_string=query)
     return [str(model.model_id) for model in found]
 
 

@@ -71,7 +71,7 @@ class Publication(ABC):
         """Makes the run of a training, or completes the one that was left half filled; gives its id."""
         if folder not in self._half_copied:
             self._half_copied[folder] = create_ended_run(ended, self.meta, run)
-        fill_ended_run(self._half_copied[folder], ended)
+        fill_ended_run(run.client, self._half_copied[folder], ended)
         return self._half_copied.pop(folder)
 
     @property

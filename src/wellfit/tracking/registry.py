@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from wellfit.tracking.address import store_uri
+from wellfit.tracking.creation import mlflow_id
 from wellfit.tracking.failures import unreachable_in_one_line
 from wellfit.tracking.model import models_of
-from wellfit.tracking.opening import reopen_run
+from wellfit.tracking.runs import find_run
 from wellfit.tracking.store import open_client
 
 TRAINED_BY = "wellfit.trained_by"  # tag of a run with a model that another run has trained
@@ -51,9 +52,10 @@ def logged_model(run_id: str) -> Logged | None:
         query, latest = f"tags.`{TRAINED_BY}` = '{run_id}'", ["attributes.start_time DESC"]
         instead = [run.info.run_id for run in client.search_runs(experiments, query, order_by=latest)]
         for each in (run_id, *instead):
-            run = reopen_run(each)
-            if run and (found := models_of(run)):
-                return Logged(found[0], run.mlflow_id)
+            found = mlflow_id(client, each)
+            run = find_run(client, found) if found else None
+            if run and (models := models_of(client, run)):
+                return Logged(models[0], run.info.run_id)
     return None
 
 

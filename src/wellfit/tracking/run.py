@@ -6,7 +6,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from wellfit.tracking.address import shown_store_uri
 from wellfit.tracking.batches import as_metrics, last_steps, send
 from wellfit.tracking.creation import mlflow_id
 from wellfit.tracking.delivery import perform
+from wellfit.tracking.ended import EndedRun, with_all_tags
 from wellfit.tracking.failures import TrackingError, unreachable_in_one_line
 from wellfit.tracking.outage import check_answers
 from wellfit.tracking.outbox import Outbox
@@ -25,6 +26,7 @@ from wellfit.tracking.runs import runs_folder
 from wellfit.tracking.store import open_client, send_outbox
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Metric
     from mlflow.tracking import MlflowClient
 
@@ -156,6 +158,33 @@ class Run:
     def log_files(self, directory: Path, folder: str | None = None) -> None:
         """Copies all files of a directory into the run's artifacts, below ``folder``."""
         self._tell("files", path=str(directory), folder=folder)
+
+    def log_model(
+        self, folder: Path, meta: Meta, example: pd.DataFrame, searched: Sequence[str] = (), *, has_coverage: bool
+    ) -> None:
+        """Logs a model folder as its model, which takes over the scores that MLflow has.
+
+        Args:
+            folder: as `wellfit.serving.folder.save_model` wrote it.
+            meta: of the data that it was trained on.
+            example: a few rows as their owner has them, without what is no input.
+            searched: keys whose values a study chose.
+            has_coverage: whether the model gives intervals or sets.
+        """
+        self.flush()
+        rows = example.to_json(orient="split", index=False, date_format="iso", double_precision=15, default_handler=str)
+        said = {"meta": meta.model_dump(mode="json", exclude={"sha256"}), "searched": list(searched)}
+        self._tell("model", path=str(folder), example=rows, has_coverage=has_coverage, **said)
+
+    def log_child(self, run: EndedRun, meta: Meta, known_by: str) -> None:
+        """Nests a run that has ended; one that is there already is used again.
+
+        Args:
+            run: without files.
+            meta: the data, for the tags.
+            known_by: the tag whose value tells it from the others.
+        """
+        self._tell("ended_run", known_by=known_by, **with_all_tags(run, meta)._asdict())
 
     def tag(self, key: str, value: object) -> None:
         """Sets a tag."""
