@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from wellfit.settings.params import load_params
 from wellfit.stages import run as stage
 from wellfit.stages.run import _call, _changes, load_project, run_pipeline, stage_titles
 
+from ..tracking.outages import cannot_be_reached, next_command
 from .conftest import PARAMS_FILE
 
 
@@ -238,3 +240,39 @@ def test_mlflow_knows_every_stage_of_dvc(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in stage_titles():
         if name != stage.WHOLE:
             assert entries[name]["command"] == f"exec pipelines/python pipelines/run.py --name {name}"
+
+
+@pytest.mark.parametrize("begins", [False, True])
+def test_a_pipeline_ends_as_its_stages_do_while_mlflow_is_away(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], begins: bool
+) -> None:
+    """From the beginning, or from when its stages work."""
+    from wellfit.tracking.creation import known_id
+    from wellfit.tracking.store import open_client
+
+    parents = []
+
+    def dvc(command: Sequence[str], variables: dict[str, str]) -> None:
+        parents.append(variables[tracking.PARENT_RUN_VARIABLE])
+        outage.enter_context(cannot_be_reached())
+
+    monkeypatch.setattr(stage, "_call", dvc)
+    monkeypatch.setattr(stage, "_read", lambda path, revision: {"accuracy": 0.5})
+    with ExitStack() as outage:
+        if begins:
+            outage.enter_context(cannot_be_reached())
+        run_pipeline(load_project("pipeline", []))
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
+    next_command()
+    run = open_client().get_run(str(known_id(parents[0])))
+    assert (run.info.status, run.data.metrics) == ("FINISHED", {"test/accuracy": 0.5})
+
+
+def test_a_stage_ends_as_it_does_while_mlflow_is_away(
+    clone: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mlflow_run(monkeypatch)
+    with ExitStack() as outage:
+        monkeypatch.setattr(stage, "_call", lambda *_: outage.enter_context(cannot_be_reached()))
+        run_pipeline(load_project("fetch", []))
+    assert capsys.readouterr().err.count("warning: MLflow") == 1
