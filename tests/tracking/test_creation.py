@@ -20,6 +20,7 @@ from wellfit.tracking.outbox import outboxes
 from wellfit.tracking.runs import OPEN
 from wellfit.tracking.store import open_client
 
+from ..damage import DAMAGES, Damage
 from .outages import cannot_be_reached, free_port, next_command, server
 
 
@@ -207,6 +208,19 @@ def test_a_process_that_died_before_it_wrote_the_id_down_makes_no_second_run(pro
     next_command()
     assert known_id(run.id) == made
     check(run.id)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_the_id_that_mlflow_gave_is_found_again(project: Path, meta: Meta, damage: Damage) -> None:
+    with cannot_be_reached(), tracking.start_run("train", "a run", meta) as run:
+        write(run)
+    next_command()
+    made = known_id(run.id)
+    damage(project / ".wellfit" / "runs" / run.id / "mlflow.json")
+    assert known_id(run.id) is None
+    again = tracking.reopen_run(run.id)
+    assert again
+    assert again.mlflow_id == known_id(run.id) == made
 
 
 @pytest.mark.parametrize("damage", ['{"name": "a r', '{"name": "a run"}'])

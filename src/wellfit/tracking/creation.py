@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from wellfit.errors import WellfitError
-from wellfit.files import read_json, write_json
+from wellfit.files import write_text
+from wellfit.manifest import sealed, unsealed
 from wellfit.tracking.address import shown_store_uri
 from wellfit.tracking.experiment import Wanted, find_or_create_experiment, wanted_experiment
 from wellfit.tracking.failures import unreachable_in_one_line
@@ -87,8 +88,10 @@ def known_id(run_id: str) -> str | None:
     """The id of a run in MLflow, as far as this machine knows; None where it has yet to be made."""
     if not has_own_id(run_id):
         return run_id
-    file = _made_file(run_id)
-    return str(read_json(file)["run_id"]) if file.is_file() else None
+    try:
+        return str(unsealed(_made_file(run_id).read_text(encoding="utf-8"))["run_id"])
+    except (OSError, ValueError, KeyError):  # lost or damaged: MLflow knows it by its tag
+        return None
 
 
 def mlflow_id(client: MlflowClient, run_id: str) -> str | None:
@@ -109,7 +112,7 @@ def mlflow_id(client: MlflowClient, run_id: str) -> str | None:
         outbox = Outbox(run_id)
         entry = next(iter(outbox.entries()), None)
         if entry is None or entry.kind != CREATE:
-            return None
+            return _written_down(run_id, _made_before(client, run_id))
         try:
             content = entry.read()
             creation = Creation(*(content[key] for key in Creation._fields))
@@ -120,8 +123,7 @@ def mlflow_id(client: MlflowClient, run_id: str) -> str | None:
             return None
         if store != shown_store_uri():
             return None
-        made = _made_before(client, run_id) or create_run(client, creation, wanted)
-        write_json(_made_file(run_id), {"run_id": made})
+        made = _written_down(run_id, _made_before(client, run_id) or create_run(client, creation, wanted))
         outbox.remove(entry)
         return made
 
@@ -137,8 +139,14 @@ def active_run(client: MlflowClient, run_id: str | None) -> str | None:
     return found
 
 
+def _written_down(run_id: str, made: str | None) -> str | None:
+    if made:
+        write_text(_made_file(run_id), sealed({"run_id": made}))
+    return made
+
+
 def _made_before(client: MlflowClient, run_id: str) -> str | None:
-    """The run in MLflow, if it was made by a process that died before it could write that down."""
+    """The run in MLflow, as by a process that died before it could write that down."""
     experiments = [each.experiment_id for each in client.search_experiments()]
     found = client.search_runs(experiments, f"tags.`{LOCAL_ID}` = '{run_id}'", max_results=1)
     return str(found[0].info.run_id) if found else None
