@@ -4,7 +4,8 @@ Python runs the handler of a signal between any two instructions: also before a 
 guards, and inside a ``finally``. Inside :func:`deferred` the handler only sets a flag, and :func:`check` raises
 KeyboardInterrupt at the safe points:
 
-- each step of a training (``training/loop.py``), and each chunk of rows that a model predicts (``models/predict.py``);
+- the end of each epoch of a training, each step of an epoch that is long (``training/loop.py``), and each chunk of rows
+  that a model predicts (``models/predict.py``);
 - each epoch, step or trial whose progress is shown (``progress.py``);
 - each figure, before it is drawn (``charts/style.py``);
 - each call of an open run to MLflow, and the end of its body (``tracking/run.py``, ``tracking/ended.py``);
@@ -21,6 +22,7 @@ import ctypes
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -32,6 +34,7 @@ LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None  # opened here: a 
 
 _depth = 0  # number of deferred() blocks that are open
 _pending: int | None = None  # the signal that has come
+_not_before = 0.0  # time.monotonic() from which check() hands it on
 _handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}  # those that _defer replaces
 
 
@@ -77,9 +80,30 @@ def check() -> None:
         KeyboardInterrupt: a signal has come; with the argument ``SIGTERM`` if it was that, in the stages.
     """
     global _pending
-    if _pending is not None and threading.current_thread() is threading.main_thread():
+    if (
+        _pending is not None
+        and time.monotonic() >= _not_before
+        and threading.current_thread() is threading.main_thread()
+    ):
         signum, _pending = _pending, None
         _handlers[signum](signum, None)
+
+
+def is_pending() -> bool:
+    """Whether a signal waits for the next :func:`check`."""
+    return _pending is not None
+
+
+@contextmanager
+def preferably_whole(seconds: float) -> Iterator[None]:
+    """Lets no :func:`check` interrupt what is inside, as long as that takes no longer than so many seconds."""
+    global _not_before
+    before = _not_before
+    try:
+        _not_before = time.monotonic() + seconds
+        yield
+    finally:
+        _not_before = before
 
 
 def end_with_parent() -> None:

@@ -13,7 +13,7 @@ from .processes import Done, call, no_run_is_open, none_left, start, wait
 from .project import nothing_unfinished, outs, same
 
 # What is there once the stage has begun its proper work.
-SIGNS = {"train": ".wellfit/resume/*/snapshot.safetensors", "tune": ".wellfit/records/*/trials/*"}
+SIGNS = {"train": ".wellfit/resume/*/snapshot.safetensors", "tune": ".wellfit/records/*/*/trials/*"}
 SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
@@ -21,12 +21,13 @@ INTERRUPTED = {signal.SIGTERM: 143, signal.SIGINT: 130}
 def play(now: Round) -> str:
     stage = now.random.choice(["train", "train", "tune", "evaluate"])
     project = now.template.copy(stage, now.folder)
-    killed = False
+    killed, intact = False, True
     for _ in range(now.random.choice([1, 1, 2, 3])):
         killed |= _kill(now, stage, project)
         for snapshot in project.glob(SIGNS["train"]):
             if now.random.random() < 0.2:
                 damage(now, snapshot, project)
+                intact = False
     done = call(project, stage)
     if done.status:
         raise Broken(f"{stage} after it: exit {done.status}: {done.err}")
@@ -34,7 +35,7 @@ def play(now: Round) -> str:
     nothing_unfinished(project)
     if stage == "tune":
         is_complete(project)
-    else:
+    if stage != "tune" or intact:  # without a snapshot, trials train beside others, and round otherwise
         same(outs(project, stage), now.template.outs(stage))
     return EQUAL if killed else NO_EFFECT
 

@@ -20,6 +20,7 @@ from wellfit.commands.process import end_with_parent, leave
 from wellfit.commands.program import run as program
 from wellfit.stages import train
 from wellfit.training.resume import Snapshots
+from wellfit.tuning import snapshot
 
 from .outcomes import ONE_LINE, Broken
 
@@ -58,7 +59,7 @@ def fork(folder: Path, work: Callable[[], int | None], memory: int | None = None
             pages = int(Path("/proc/self/statm").read_text().split()[0])
             limit = pages * resource.getpagesize() + memory
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-        train.Snapshots = partial(Snapshots, seconds=0.0, share=1e9)  # after each epoch
+        train.Snapshots = snapshot.Snapshots = partial(Snapshots, seconds=0.0, share=1e9)  # after each epoch
         leave(lambda: work() or 0)
     except BaseException:
         traceback.print_exc()

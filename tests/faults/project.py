@@ -81,7 +81,7 @@ class Template:
 OUTS = {
     "fetch": ["data/raw/moons/*"],
     "preprocess": ["data/processed/moons/*"],
-    "tune": ["reports/tune/trials.csv"],
+    "tune": ["reports/tune/trials.csv", "reports/tune/best_params.yaml", "reports/tune/repeats.csv"],
     "train": ["reports/train/**/*", "models/*.safetensors", "models/config.yaml"],
     "baseline": ["reports/baseline/**/*"],
     "evaluate": ["reports/evaluate/**/*", "reports/report.html", "models/moons/*"],

@@ -1,18 +1,24 @@
 """A train stage that was killed goes on: same bytes, same MLflow run, nothing twice."""
 
+import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
 from wellfit import tracking
+from wellfit.commands.process import guarded
 from wellfit.errors import WellfitError
 from wellfit.progress import Progress
 from wellfit.serving.model import training_run
@@ -20,9 +26,12 @@ from wellfit.settings.params import load_params
 from wellfit.stages import ensemble
 from wellfit.stages import train as stage
 from wellfit.stages.train import train
+from wellfit.stages.tune import tune
 from wellfit.training import finish
 from wellfit.training.resume import Snapshots
 from wellfit.training.shards import LocalShard
+from wellfit.tuning import snapshot
+from wellfit.tuning.pack import Pack
 
 from ..conftest import PLAIN
 
@@ -134,6 +143,82 @@ def test_a_killed_training_goes_on(
             assert [m.value for m in metrics] == [m.value for m in once[name]], name
     lines = (Path(again.info.artifact_uri.removeprefix("file://")) / "history.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 7))
+    assert not list((project / ".wellfit/resume").iterdir())
+
+
+SEARCH = (
+    *("data.n_samples=240", "tune.enabled=true", "tune.n_trials=8", "tune.pack=3", "tune.leaders=2", "tune.repeats=2"),
+    *("tune.pruner_startup_trials=3", "tune.pruner_warmup_epochs=2", "train.epochs=8"),
+    "tune.space={optim: {lr: {low: 0.001, high: 0.3, log: true}}}",
+)
+
+
+def search(prepared: Path) -> None:
+    params = load_params(PARAMS_FILE, [*PLAIN, *BASE, *SEARCH])
+    tune(params, prepared / params.data.name, Path("reports/tune"), Path("models"))
+
+
+def searched_until(prepared: Path, signum: signal.Signals, calls: int, where: tuple[type | ModuleType, str]) -> int:
+    """Tunes in another process, until a function is called so often; gives the exit status."""
+
+    def body() -> None:
+        owner, name = where
+        real, count = getattr(owner, name), itertools.count(1)
+
+        def counted(*args: Any) -> Any:
+            if next(count) == calls:
+                os.kill(os.getpid(), signum)
+            return real(*args)
+
+        setattr(owner, name, counted)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signum == signal.SIGKILL:
+            snapshot.Snapshots = OFTEN  # type: ignore[misc,assignment]
+        os._exit(guarded("tune", lambda: search(prepared), debug=False))
+
+    process = multiprocessing.get_context("fork").Process(target=body)
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    deadline = time.monotonic() + 120  # until its publisher has copied what it was told of
+    while any(map(tracking.is_held, Path(".wellfit").glob("records/*/*/publisher-*.lock"))):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    return process.exitcode
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("signum", "status"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGINT, 130)]
+)
+def test_a_killed_study_goes_on(
+    signum: signal.Signals, status: int, project: Path, prepared: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    search(prepared)
+    expected = left()
+    assert not list((project / ".wellfit/resume").iterdir()), "the study has ended"
+    names = sorted(each.info.run_name for each in runs())
+    for folder in ("models", "reports", ".wellfit"):
+        shutil.rmtree(folder)
+    for each in runs():
+        MlflowClient(tracking.store_uri()).delete_run(each.info.run_id)
+
+    assert searched_until(prepared, signum, 4, (Pack, "observe")) == status
+    assert searched_until(prepared, signum, 4, (Pack, "observe")) == status
+    assert "trials under way (.wellfit/resume/" in capfd.readouterr().out
+    assert searched_until(prepared, signum, 2, (finish, "_train")) == status
+    assert "trials under way (.wellfit/resume/" in capfd.readouterr().out
+    tracking.store.open_client.cache_clear()
+    trained, packs, real = [], [], finish._train
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pack, "observe", lambda *_: trained.append(_))
+        patch.setattr(finish, "_train", lambda *args: packs.append(args) or real(*args))
+        search(prepared)
+    assert not trained, "the trials had ended"
+    assert len(packs) == 1, "as had the first of two packs of repeats"
+    assert left() == expected
+    assert sorted(each.info.run_name for each in runs()) == names, "no trial twice, and none lost"
+    assert {each.info.status for each in runs()} <= {"FINISHED", "KILLED", "FAILED"}
     assert not list((project / ".wellfit/resume").iterdir())
 
 

@@ -1,5 +1,6 @@
 """Trainings whose members several processes share."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -17,8 +18,9 @@ from wellfit.errors import WellfitError
 from wellfit.settings.params import Params, load_params
 from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.record import TIMING
+from wellfit.training.resume import Snapshots
 from wellfit.training.setup import TrainingData, begin, load_training_data
-from wellfit.training.shards import SCORED, LocalShard
+from wellfit.training.shards import SCORED, LocalShard, RemoteShard
 from wellfit.training.size import Size
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,7 +55,9 @@ class LocalCores:
         return {number: getattr(self.shards[number], method)(*args) for number, args in arguments.items()}
 
 
-def trained(cores: Cores, members: list[Params], first: int, *, packed: bool = True) -> dict[int, dict[str, Any]]:
+def trained(
+    cores: Cores, members: list[Params], first: int, *, packed: bool = True, stop: tuple[int, Path] | None = None
+) -> dict[int, dict[str, Any]]:
     """A training in which members leave and others join, and what became of each by its place in ``members``.
 
     The fifth and the sixth join when the first two leave after two epochs, and the seventh when the third does after
@@ -61,12 +65,17 @@ def trained(cores: Cores, members: list[Params], first: int, *, packed: bool = T
 
     Args:
         first: how many it begins with.
+        stop: after which epoch another training takes over, and the folder of a snapshot.
     """
-    training = cores.begin(members[:first], Size(8 if packed else 1, 1, 0.0, len(cores)), packed=packed)
+    size = Size(8 if packed else 1, 1, 0.0, len(cores))
+    training = cores.begin(members[:first], size, packed=packed)
     present = list(range(first))
     found: dict[int, dict[str, Any]] = {k: {"history": [], "weights": None} for k in range(len(members))}
     leaving = {2: ([0, 1], [4, 5]), 3: ([2], [6])} if packed else {2: ([0], [first])}
-    for number, epoch in enumerate(training.epochs, start=1):
+    for number in itertools.count(1):
+        epoch = next(training.epochs, None)
+        if epoch is None:
+            return found
         for k, member in enumerate(present):
             metrics = epoch.of(k)
             found[member]["history"].append({name: metrics[name] for name in metrics if name not in TIMING})
@@ -83,7 +92,27 @@ def trained(cores: Cores, members: list[Params], first: int, *, packed: bool = T
         if kept and (len(kept) < len(present) or come):
             training.change(kept, [members[member] for member in come])
             present = [present[k] for k in kept] + come
-    return found
+        if stop and number == stop[0]:
+            with Snapshots(stop[1]) as snapshots:
+                snapshots.save({"training": training.state_dict()})
+                state = snapshots.load()
+            assert state
+            for shard in (cores._local, *cores._remote):
+                spoil(shard, packed=packed)
+            now = [members[member] for member in present]
+            training = cores.begin(now, size, packed=packed, state=state["training"])
+    raise AssertionError
+
+
+def spoil(shard: LocalShard | RemoteShard, *, packed: bool) -> None:
+    """Lets a process train something else, as one that has just begun would know nothing of what was before."""
+    other = params_with() if packed else params_with(*CNN)
+    for method, args in (("begin", ([other], packed, 1)), ("epoch", ())):
+        if isinstance(shard, RemoteShard):
+            shard.send(method, args)
+            shard.receive()
+        else:
+            getattr(shard, method)(*args)
 
 
 def assert_same(found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
@@ -113,6 +142,30 @@ def test_what_a_member_of_a_pack_becomes_does_not_depend_on_the_processes(data: 
     assert [len(alone[k]["history"]) for k in range(7)] == [2, 2, 3, 1, 5, 5, 5]
     assert [bool(alone[k]["failure"]) for k in range(7)] == [k == 3 for k in range(7)]
     assert alone[3]["weights"] is None
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("epoch", [1, 2, 4])
+def test_a_training_that_goes_on_is_to_the_bit_the_one_that_was_not_stopped(
+    data: TrainingData, tmp_path: Path, processes: int, epoch: int
+) -> None:
+    members = of_rates(RATES, *WILD, "model.norm=batch", "regularize.average=ema", "optim.name=adamw")
+    with Cores(data, processes) as cores:
+        expected = trained(cores, members, 4)
+        found = trained(cores, members, 4, stop=(epoch, tmp_path / "snapshot"))
+    for member, whole in expected.items():
+        assert_same(found[member], whole)
+    assert [len(found[k]["history"]) for k in range(7)] == [2, 2, 3, 5, 5, 5, 5]
+
+
+def test_networks_that_are_not_packed_go_on_likewise(prepared: Path, tmp_path: Path) -> None:
+    members = of_rates(RATES[:3], *CNN, "model.channel_dropout=0.1", "data.augment=light")
+    data = load_training_data(members[0], prepared / "digits")
+    with Cores(data, 2) as cores:
+        expected = trained(cores, members, 2, packed=False)
+        found = trained(cores, members, 2, packed=False, stop=(2, tmp_path / "snapshot"))
+    for member, whole in expected.items():
+        assert_same(found[member], whole)
 
 
 def test_networks_that_are_not_packed_train_one_in_each_process(prepared: Path) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from wellfit.interruptions import deferred
+from wellfit.interruptions import deferred, is_pending
 from wellfit.settings.params import load_params
+from wellfit.training import loop
 from wellfit.training.loop import BatchOrder, fit
 from wellfit.training.members import Epoch, Members, TrainConfig
 from wellfit.training.schedule import Plan, Schedule, lr_table
@@ -93,17 +94,32 @@ def test_an_epoch_is_steps_then_scores_then_validation() -> None:
     assert list(epochs) == []
 
 
-def test_an_interruption_does_not_wait_for_the_end_of_an_epoch(ctrl_c: Callable[[], None]) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "calls"), [(0.0, ["step"]), (60.0, ["step", "step", "step", "finish", "validate"])]
+)
+def test_an_interruption_waits_for_the_end_of_an_epoch_that_is_short(
+    seconds: float, calls: list[str], ctrl_c: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "WHOLE_SECONDS", seconds)
+
     class Interrupted(Scripted):
         def step(self, rows: Tensor, lr: np.ndarray) -> None:
             super().step(rows, lr)
-            ctrl_c()
+            if len(self.calls) == 1:
+                ctrl_c()
 
-    learner = Interrupted(column(3, 2))
-    _, epochs = begin(learner)
-    with pytest.raises(KeyboardInterrupt), deferred():
-        next(epochs)
-    assert learner.calls == ["step"]
+    learner, ended = Interrupted(column(3, 2)), []
+
+    def train() -> None:
+        with deferred():
+            for epoch in begin(learner)[1]:
+                ended.append(epoch)
+                assert is_pending()
+
+    with pytest.raises(KeyboardInterrupt):
+        train()
+    assert learner.calls == calls
+    assert len(ended) == (len(calls) > 1)
 
 
 def test_each_step_gets_the_rate_of_the_table() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from wellfit.interruptions import deferred
 from wellfit.settings.params import Params
 from wellfit.training import resume
 from wellfit.training.optim import OPTIMIZERS
@@ -83,6 +84,31 @@ def test_the_rest_is_as_without_a_stop(
         assert getattr(again.members, attribute).tolist() == getattr(whole.members, attribute).tolist()
 
 
+@pytest.mark.parametrize("kind", [kind for kind, (name, *_) in KINDS.items() if name != "images"])
+def test_the_rest_of_a_pack_that_has_changed_is_as_without_a_stop(
+    kind: str, make_params: Make, processed: Processed, tmp_path: Path
+) -> None:
+    name, *settings = KINDS[kind]
+    params = make_params(name, "train.epochs=6", *settings)
+    data = load_training_data(params, processed(name))
+    members = [params.replace({"train.seed": seed, "optim.lr": 0.01 * (seed + 1)}) for seed in range(5)]
+    whole = begin(members[:3], data, packed=True)
+    next(whole.epochs)
+    whole.change([0, 2], members[3:])
+    next(whole.epochs)
+    with Snapshots(tmp_path / "resume") as snapshots:
+        snapshots.save(whole.state_dict())
+        found = snapshots.load()
+    assert found
+    expected = ended(whole)
+    again = begin([members[k] for k in (0, 2, 3, 4)], data, packed=True)
+    again.load_state_dict(found)
+    history, weights = ended(again)
+    assert history == expected[0]
+    for one, other in zip(weights, expected[1], strict=True):
+        assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
 def test_a_snapshot_is_written_where_it_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
@@ -103,6 +129,20 @@ def test_a_snapshot_is_written_where_it_is_time(tmp_path: Path, monkeypatch: pyt
             snapshots.offer(state)
             now += 1
     assert made == pytest.approx([10, 35.25, 60.5, 85.75]), "1 % of the time"
+
+
+def test_a_snapshot_is_written_at_once_where_an_interruption_waits(tmp_path: Path, ctrl_c: Callable[[], None]) -> None:
+    def interrupted(snapshots: Snapshots) -> None:
+        with deferred():
+            snapshots.offer(lambda: {"epoch": 1})
+            assert snapshots.load() is None
+            ctrl_c()
+            snapshots.offer(lambda: {"epoch": 2})
+
+    with Snapshots(tmp_path / "resume") as snapshots:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted(snapshots)
+        assert snapshots.load() == {"epoch": 2}
 
 
 @pytest.mark.parametrize("damage", ["bit", "half"])

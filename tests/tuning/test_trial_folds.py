@@ -16,7 +16,8 @@ from wellfit.training.size import Size
 from wellfit.training.tensors import Tensors
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
 from wellfit.tuning.report import Row
-from wellfit.tuning.trials import Ended, most_processes, record_trials, sizes_of_study
+from wellfit.tuning.running import Ended
+from wellfit.tuning.trials import most_processes, record_trials, sizes_of_study
 
 from .test_trials import Packs, Script, packs, params_with, rates, trained
 

@@ -14,9 +14,11 @@ from wellfit.settings.params import Params, load_params
 from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.size import Size
+from wellfit.tuning.configuration import of_trial, shortened
 from wellfit.tuning.record import TrialRecord, read_record
+from wellfit.tuning.running import TIMING, Ended
 from wellfit.tuning.study import Trial
-from wellfit.tuning.trials import TIMING, Ended, of_trial, record_trials, shortened, train_trials
+from wellfit.tuning.trials import record_trials, train_trials
 
 from ..conftest import PLAIN
 
@@ -82,7 +84,7 @@ class Packs:
             self.history[-1].append([now[k] for k in kept] + [params.optim.lr for params in added])
             change(training, kept, added)
 
-        monkeypatch.setattr("wellfit.tuning.trials.check_can_train", lambda *_: None)
+        monkeypatch.setattr("wellfit.tuning.waiting.check_can_train", lambda *_: None)
         monkeypatch.setattr("wellfit.training.shards.begin", noted)
         monkeypatch.setattr(Training, "change", changed)
 
@@ -206,9 +208,9 @@ def test_processes_try_the_same_trials_and_each_becomes_the_same(
     together: list[int] = []
     begin_at = Cores.begin
 
-    def noted(cores: Cores, members: Sequence[Params], size: Size, *, packed: bool) -> SharedTraining:
+    def noted(cores: Cores, members: Sequence[Params], size: Size, **how: Any) -> SharedTraining:
         together.append(max([len(members), *together]))
-        return begin_at(cores, members, size, packed=packed)
+        return begin_at(cores, members, size, **how)
 
     monkeypatch.setattr(Cores, "begin", noted)
     params = params_with("data.name=digits", f"model.name={model}", "model.channels=[2]", "train.batch_size=48")

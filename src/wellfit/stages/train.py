@@ -142,13 +142,13 @@ def _run_epochs(
             if learner.layers is not None:
                 layers.append(learner.layers.finish_epoch())
                 metrics = metrics | as_metrics(layers[-1])
+            if epoch.improved[0]:
+                best = learner.weights(0)
+            snapshots.offer(state)  # before any call that can be interrupted
             run.log_epoch(number, metrics)
             if events is not None:
                 events.write(number, metrics, dict(learner.model.named_parameters()))
-            if epoch.improved[0]:
-                best = learner.weights(0)
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
-            snapshots.offer(state)
             progress.show(number, {name: metrics[name] for name in shown})
     if failure := training.members.failure[0]:
         snapshots.remove()  # it would blow up again

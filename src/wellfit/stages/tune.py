@@ -11,6 +11,7 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial
 
 from wellfit.errors import WellfitError
+from wellfit.interruptions import deferred
 from wellfit.metrics.names import is_higher_better
 from wellfit.models import why_unread
 from wellfit.progress import Progress
@@ -20,15 +21,17 @@ from wellfit.training.cores import Cores
 from wellfit.training.setup import TrainingData, check_can_train, load_training_data
 from wellfit.training.size import Size, choose_size, processes_for
 from wellfit.tuning.best import CANDIDATES_FILE
+from wellfit.tuning.configuration import shortened
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
 from wellfit.tuning.outage import persistently
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.report import Row, ranked, write_report
+from wellfit.tuning.snapshot import worker_snapshots
 from wellfit.tuning.space import unread
 from wellfit.tuning.storage import STATES, changed_places, ended_trials, store_record
 from wellfit.tuning.study import Study
-from wellfit.tuning.trials import most_processes, open_study, record_trials, shortened, sizes_of_study
+from wellfit.tuning.trials import most_processes, open_study, record_trials, sizes_of_study
 
 REGULARIZATION = (
     *("model.dropout", "model.input_dropout", "model.channel_dropout", "loss.label_smoothing", "optim.weight_decay"),
@@ -56,7 +59,7 @@ def tune(params: Params, data_folder: Path, report: Path, models: Path) -> None:
         best = ranked(found.rows, higher_is_better=higher)
         if not best:
             raise WellfitError(_nothing_found(params, len(found.rows), found.failures))
-        leaders = repeat_leaders(best, params, data, found.size, found.cores)
+        leaders = repeat_leaders(best, params, data, found.size, found.cores, found.kept)
         metrics, winner = write_report(
             report, found.rows, params, data.meta.sha256, scores_of(leaders), higher_is_better=higher
         )
@@ -77,6 +80,7 @@ class Searched(NamedTuple):
         failures: what went wrong in some.
         size: how many train at once.
         cores: on which more can be trained.
+        kept: folder of what is not to be trained twice, until all of this is done.
         publisher: of its run in MLflow.
     """
 
@@ -87,6 +91,7 @@ class Searched(NamedTuple):
     failures: set[str]
     size: Size
     cores: Cores
+    kept: Path | None
     publisher: Publisher
 
 
@@ -122,11 +127,15 @@ def searched(params: Params, data_folder: Path) -> Iterator[Searched]:
         if left:
             print(f"trains {size.describe('models of the folds' if data.folds else 'trials')}", flush=True)
         # The publisher is begun after the other processes, which would hold its pipe open.
-        with Publisher("wellfit.tuning.publish") as publisher:
+        with Publisher("wellfit.tuning.publish") as publisher, worker_snapshots(study, data, size) as snapshots:
             _open(publisher, study, params, data)
             counted = _Counted(rows.values(), higher=higher)
-            with Progress("tune", params.tune.n_trials, "trial", len(rows)) as progress:
-                for folder, record in record_trials(study, params, data, size, study.folder / "trials", cores):
+            progress = Progress("tune", params.tune.n_trials, "trial", len(rows))
+            with deferred(), progress:
+                trials = record_trials(
+                    study, params, data, size, study.folder / "trials", cores, snapshots if left else None
+                )
+                for folder, record in trials:
                     publisher.add(folder)
                     rows[record.number] = Row.of(record)
                     failures.update({record.failure} - {""})
@@ -138,7 +147,8 @@ def searched(params: Params, data_folder: Path) -> Iterator[Searched]:
                 print(f"failed trials: {'; '.join(sorted(failures)[:3])}", flush=True)
             # Other workers may have worked on the study as well; what the storage has counts.
             rows |= {trial.number: _row(trial) for trial in study.trials}
-            yield Searched(params, data, study, list(rows.values()), failures, size, cores, publisher)
+            yield Searched(params, data, study, list(rows.values()), failures, size, cores, snapshots.folder, publisher)
+            snapshots.remove()
 
 
 def _open(publisher: Publisher, study: Study, params: Params, data: TrainingData) -> None:

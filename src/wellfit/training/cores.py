@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from wellfit.errors import WellfitError
+from wellfit.interruptions import check
 from wellfit.settings.params import Params
 from wellfit.training.members import Epoch, Members
 from wellfit.training.record import TIMING
@@ -60,19 +61,22 @@ class Cores:
     def __len__(self) -> int:
         return 1 + len(self._remote)
 
-    def begin(self, members: Sequence[Params], size: Size, *, packed: bool) -> "SharedTraining":
-        """Begins a training whose members the processes share.
+    def begin(
+        self, members: Sequence[Params], size: Size, *, packed: bool, state: Mapping[str, Any] | None = None
+    ) -> "SharedTraining":
+        """Begins a training whose members the processes share, or goes on with one.
 
         Args:
             members: K configurations: of one `wellfit.training.pack.pack_key` where they are packed, and no more than
                 there are processes where they are not.
             size: how many processes share them, and the threads of each.
             packed: whether those of a process train as a pack.
+            state: what `SharedTraining.state_dict` said of a training of the same members; None: it begins.
 
         Raises:
             WellfitError: what is set does not fit the data.
         """
-        return SharedTraining(self, members, size, packed=packed)
+        return SharedTraining(self, members, size, packed=packed, state=state)
 
     def rate(self, params: Params, members: int, size: Size, *, packed: bool) -> float:
         """Steps of members a second.
@@ -117,27 +121,45 @@ class Cores:
 
 
 class SharedTraining:
-    """A training that begins when ``epochs`` is iterated: what :class:`wellfit.training.setup.Training` is, in shares.
+    """What :class:`wellfit.training.setup.Training` is, in shares; it begins, or goes on, when ``epochs`` is iterated.
 
     Args:
         cores: the processes.
         members: K configurations.
         size: how many processes share them, and the threads of each.
         packed: whether those of a process train as a pack.
+        state: of a training that goes on.
 
     Attributes:
         members: what the loop remembers of all of them.
         epochs: of all of them, as they end. The metrics of a member that has stopped are NaN once nobody trains it.
     """
 
-    def __init__(self, cores: Cores, members: Sequence[Params], size: Size, *, packed: bool) -> None:
+    def __init__(
+        self,
+        cores: Cores,
+        members: Sequence[Params],
+        size: Size,
+        *,
+        packed: bool,
+        state: Mapping[str, Any] | None = None,
+    ) -> None:
         self.members = Members([params.train for params in members])
         self.epochs: Iterator[Epoch] = self._fit()
         self._cores = cores
-        self._shares = [share.tolist() for share in np.array_split(range(len(members)), size.processes)]
+        evenly = np.array_split(range(len(members)), size.processes)
+        self._shares: list[list[int]] = state["shares"] if state else [share.tolist() for share in evenly]
         threads = size.threads if packed or size.processes > 1 else None
         shares = ([members[k] for k in share] for share in self._shares)
         cores.call("begin", {number: (share, packed, threads) for number, share in enumerate(shares) if share})
+        if state:
+            self.members.load_state_dict(state["members"])
+            cores.call("load_state_dict", {number: (state["shards"][number],) for number in self._taken})
+
+    @property
+    def _taken(self) -> list[int]:
+        """Numbers of the shards that have members."""
+        return [number for number, share in enumerate(self._shares) if share]
 
     @property
     def busy(self) -> list[int]:
@@ -149,6 +171,12 @@ class SharedTraining:
         number = next(number for number, share in enumerate(self._shares) if member in share)
         found: Weights | None = self._cores.call("weights", {number: (self._shares[number].index(member),)})[number]
         return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides how it goes on, between two epochs: tensors, and what JSON can hold."""
+        of_shards = self._cores.call("state_dict", dict.fromkeys(self._taken, ()))
+        shards = [of_shards.get(number) for number in range(len(self._shares))]
+        return {"shares": self._shares, "members": self.members.state_dict(), "shards": shards}
 
     def change(self, kept: Sequence[int], added: Sequence[Params]) -> None:
         """Goes on with some of the members, between two epochs, and with new ones behind them.
@@ -170,6 +198,7 @@ class SharedTraining:
 
     def _fit(self) -> Iterator[Epoch]:
         while self.members.active.any():
+            check()
             metrics: dict[str, np.ndarray] = {}
             for number, epoch in self._cores.call("epoch", dict.fromkeys(self.busy, ())).items():
                 for name, values in epoch.metrics.items():

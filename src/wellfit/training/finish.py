@@ -76,7 +76,7 @@ def finish(members: Sequence[Params], size: Size, cores: Cores, kept: Path | Non
 
 
 def finish_folds(
-    configurations: Sequence[Params], data: TrainingData, size: Size, cores: Cores
+    configurations: Sequence[Params], data: TrainingData, size: Size, cores: Cores, kept: Path | None = None
 ) -> list[list[Finished] | None]:
     """Trains each configuration to its end, once for each fold; without folds once.
 
@@ -85,13 +85,14 @@ def finish_folds(
         data: what to train on.
         size: how many train at once.
         cores: as many processes as the size says, at least.
+        kept: as of :func:`finish`.
 
     Returns:
         What the folds of each came to; None where one blew up.
     """
     folds = range(data.n_folds)
     members = [each.replace({"train.fold": fold}) if data.folds else each for each in configurations for fold in folds]
-    outcomes = finish(members, size, cores)
+    outcomes = finish(members, size, cores, kept)
     found: list[list[Finished] | None] = []
     for start in range(0, len(outcomes), len(folds)):
         models = [outcome for outcome in outcomes[start : start + len(folds)] if outcome is not None]

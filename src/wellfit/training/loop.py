@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wellfit.interruptions import check
+from wellfit.interruptions import check, preferably_whole
 from wellfit.training.members import Epoch, Members
 from wellfit.training.schedule import Schedule
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from wellfit.training.folds import Folds
     from wellfit.training.learner import Learner
     from wellfit.training.stream import Stream
+
+WHOLE_SECONDS = 1.0  # that an interruption waits for the end of an epoch, at which a snapshot is written
 
 
 def fit(learner: "Learner", order: "BatchOrder", schedule: Schedule, members: Members) -> Iterator[Epoch]:
@@ -26,15 +28,17 @@ def fit(learner: "Learner", order: "BatchOrder", schedule: Schedule, members: Me
     stop a member by ``members.active[k] = False``, or put new members in the place of those that have stopped.
     """
     while members.active.any():
+        check()
         started = perf_counter()
         members.epoch += 1
-        for step, rows in enumerate(order.epoch(members.epoch)):
-            lr = schedule.lr(members.epoch, step)
-            learner.step(rows, lr)
-            check()
-        metrics = learner.finish_epoch(members.epoch)
-        seconds = np.full(learner.size, perf_counter() - started)
-        metrics |= learner.validate() | {"lr": lr}
+        with preferably_whole(WHOLE_SECONDS):
+            for step, rows in enumerate(order.epoch(members.epoch)):
+                lr = schedule.lr(members.epoch, step)
+                learner.step(rows, lr)
+                check()
+            metrics = learner.finish_epoch(members.epoch)
+            seconds = np.full(learner.size, perf_counter() - started)
+            metrics |= learner.validate() | {"lr": lr}
 
         improved = members.observe(metrics)
         schedule.observe(members.epoch, metrics[members.monitor])

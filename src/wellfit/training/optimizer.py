@@ -1,7 +1,7 @@
 """From gradients to a step: penalties, clipping, weight decay, and the optimizer named in ``optim.name``."""
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from pkgutil import resolve_name
 from typing import Any, NamedTuple
 
@@ -69,11 +69,13 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, Any]:
         """All weights of each member, and what torch's optimizers remember."""
-        return {"values": self.values, "torch": [each.state_dict() for each in self._torch.optimizers]}
+        states = [each.state_dict() for each in self._torch.optimizers]
+        return {"values": self.values, "together": self._torch.together, "torch": states}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Takes over what :meth:`state_dict` said, into the tensors that the network looks at."""
         self.values.copy_(state["values"])
+        self._torch = self._torch.begun(self._configs, self._flat, state["together"])
         for optimizer, remembered in zip(self._torch.optimizers, state["torch"], strict=True):
             optimizer.load_state_dict(remembered)
 
@@ -153,6 +155,16 @@ class _Shared:
     def optimizers(self) -> list[TorchOptimizer]:
         return [self._optimizer]
 
+    @property
+    def together(self) -> list[int]:
+        return [block.size for block in self._blocks]
+
+    def begun(self, configs: Sequence[OptimConfig], flat: FlatParameters, together: Sequence[int]) -> "_Shared":
+        """A new one over members of which so many, one run after the other, have taken as many steps."""
+        firsts = accumulate(together[:-1], initial=0)
+        blocks = [_Block(n, _settings(self._entry, configs[k])) for n, k in zip(together, firsts, strict=True)]
+        return _Shared(self._entry, blocks, flat)
+
     def changed(self, configs: Sequence[OptimConfig], flat: FlatParameters, kept: Sequence[int]) -> "_Shared":
         """The same over some of the members and over new ones, with the memory of those that stay."""
         blocks, states, first = [], [], 0
@@ -192,6 +204,13 @@ class _PerMember:
     @property
     def optimizers(self) -> list[TorchOptimizer]:
         return [optimizer for own in self._optimizers for optimizer in own]
+
+    @property
+    def together(self) -> list[int]:
+        return [1] * len(self._optimizers)
+
+    def begun(self, configs: Sequence[OptimConfig], flat: FlatParameters, together: Sequence[int]) -> "_PerMember":
+        return self
 
     def changed(self, configs: Sequence[OptimConfig], flat: FlatParameters, kept: Sequence[int]) -> "_PerMember":
         changed = _PerMember(self._entry, configs, flat)

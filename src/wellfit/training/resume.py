@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten, treespec_dumps, tr
 
 from wellfit.errors import WellfitError
 from wellfit.files import project_root
+from wellfit.interruptions import is_pending
 from wellfit.settings.params import Params
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint
 from wellfit.training.record import code_digests, resolved_config
@@ -91,13 +92,13 @@ class Snapshots:
             return None
 
     def offer(self, state: Callable[[], State]) -> None:
-        """Writes a snapshot where it is time for one.
+        """Writes a snapshot where it is time for one, or where an interruption waits.
 
         Args:
             state: of the training, between two epochs: dicts, lists and tuples of tensors and of what JSON knows.
         """
         waited = time.monotonic() - self._last
-        if waited >= self._seconds and waited * self._share >= self._cost:
+        if is_pending() or (waited >= self._seconds and waited * self._share >= self._cost):
             self.save(state())
 
     def save(self, state: State) -> None:
@@ -128,9 +129,18 @@ def resume_folder(params: Params, data: TrainingData, *others: object) -> Path:
         data: what it trains on.
         others: settings that decide what is kept of it.
     """
-    made_with = [torch.__version__, data.train.device.type, code_digests(*CODE), others]
-    same = json.dumps([resolved_config(params), data.meta.sha256, made_with], sort_keys=True)
-    return project_root() / ".wellfit" / "resume" / hashlib.sha256(same.encode()).hexdigest()[:16]
+    same = [resolved_config(params), data.meta.sha256, data.train.device.type, code_digests(*CODE), others]
+    return folder_of(same)
+
+
+def folder_of(same: object) -> Path:
+    """The folder of what goes on where the same is done again, on the same version of torch.
+
+    Args:
+        same: all that decides what is done, as JSON can hold it.
+    """
+    text = json.dumps([torch.__version__, same], sort_keys=True)
+    return project_root() / ".wellfit" / "resume" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _parts(state: State) -> tuple[dict[str, Tensor], dict[str, str]]:

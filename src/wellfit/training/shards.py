@@ -6,7 +6,7 @@ not serve, because the networks stay in the process that trains them.
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from wellfit.errors import WellfitError
-from wellfit.interruptions import end_with_parent
+from wellfit.interruptions import check, end_with_parent
 from wellfit.settings.params import Params
 from wellfit.training.members import Epoch
 from wellfit.training.setup import Training, TrainingData, begin
@@ -24,6 +25,7 @@ from wellfit.training.size import steps_per_second
 from wellfit.training.tensors import Tensors
 
 SCORED = "scored/"  # before the names of scores of the rows that a shard scores after each epoch
+POLL_SECONDS = 0.5  # between two looks for an interruption
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Weights = dict[str, Tensor]
@@ -86,6 +88,15 @@ class LocalShard:
         found: Weights | None = self._best[member] if self._keeps_best else self._training.learner.weights(member)
         return found
 
+    def state_dict(self) -> dict[str, Any]:
+        """What decides how the members go on, between two epochs, and the weights of their best epochs."""
+        return {"training": self._training.state_dict(), "best": self._best}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from what :meth:`state_dict` said of the same members; between :meth:`begin` and the first epoch."""
+        self._training.load_state_dict(state["training"])
+        self._best = state["best"]
+
     def rate(self) -> float:
         """Steps of members a second of the training that has begun, which is spoilt by it."""
         return steps_per_second(self._training)
@@ -112,7 +123,7 @@ class RemoteShard:
     def send(self, method: str, args: tuple[Any, ...]) -> None:
         """Calls a method of the shard; the process begins at once."""
         try:
-            self._connection.send((method, args))
+            self._connection.send((method, tuple(map(_as_arrays, args))))
         except OSError:
             raise self._ended() from None
 
@@ -124,12 +135,14 @@ class RemoteShard:
             ChildProcessError: it raised another error, or the process has ended.
         """
         try:
+            while not self._connection.poll(POLL_SECONDS):
+                check()
             answer = self._connection.recv()
         except (EOFError, OSError):
             raise self._ended() from None
         if isinstance(answer, Exception):
             raise answer
-        return _converted(torch.from_numpy, answer)
+        return _as_tensors(answer)
 
     def stop(self) -> None:
         """Ends the process."""
@@ -154,7 +167,7 @@ def _serve(shard: LocalShard, connection: Connection, other: Connection) -> None
         while True:
             method, args = connection.recv()
             try:
-                answer = _converted(lambda tensor: tensor.numpy(force=True), getattr(shard, method)(*args))
+                answer = _as_arrays(getattr(shard, method)(*map(_as_tensors, args)))
             except WellfitError as error:
                 answer = error
             except Exception as error:  # of any kind, and not all can be sent
@@ -162,6 +175,11 @@ def _serve(shard: LocalShard, connection: Connection, other: Connection) -> None
             connection.send(answer)
 
 
-def _converted(convert: Callable[[Any], Any], answer: Any) -> Any:
-    """Weights as tensors or as arrays: a tensor would be sent as a file that both processes have open."""
-    return {name: convert(value) for name, value in answer.items()} if isinstance(answer, dict) else answer
+def _as_arrays(sent: Any) -> Any:
+    """A tree with arrays in place of tensors, which would be sent as files that both processes have open."""
+    return tree_map_only(Tensor, lambda tensor: tensor.numpy(force=True), sent) if isinstance(sent, dict) else sent
+
+
+def _as_tensors(received: Any) -> Any:
+    """The reverse of :func:`_as_arrays`."""
+    return tree_map_only(np.ndarray, torch.from_numpy, received) if isinstance(received, dict) else received

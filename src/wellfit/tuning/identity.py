@@ -16,8 +16,9 @@ FREE = ("enabled", "n_trials", "timeout", "pack", "leaders", "repeats", "study",
 CODE = (
     *("data/augment", "data/meta.py", "data/store.py"),
     *("models", "training"),
-    *("tuning/covariance.py", "tuning/grid.py", "tuning/pruners.py", "tuning/samplers.py", "tuning/space.py"),
-    "tuning/trials.py",
+    *("tuning/configuration.py", "tuning/covariance.py", "tuning/grid.py", "tuning/memory.py", "tuning/pack.py"),
+    *("tuning/pruners.py", "tuning/running.py", "tuning/samplers.py", "tuning/space.py", "tuning/trials.py"),
+    "tuning/waiting.py",
 )
 
 

@@ -13,9 +13,9 @@ from wellfit.training.finish import Finished, checkpoints_of, finish_folds, mean
 from wellfit.training.record import checkpoint_name
 from wellfit.training.setup import TrainingData
 from wellfit.training.size import Size
+from wellfit.tuning.configuration import of_trial
 from wellfit.tuning.report import Repeats, Row
 from wellfit.tuning.study import Trial
-from wellfit.tuning.trials import of_trial
 
 CANDIDATE_BYTES = 2**28
 
@@ -35,7 +35,9 @@ class Leader(NamedTuple):
     outcomes: dict[int, list[Finished]]
 
 
-def repeat_leaders(rows: Sequence[Row], params: Params, data: TrainingData, size: Size, cores: Cores) -> list[Leader]:
+def repeat_leaders(
+    rows: Sequence[Row], params: Params, data: TrainingData, size: Size, cores: Cores, kept: Path | None = None
+) -> list[Leader]:
     """Trains each of the first ``tune.leaders`` trials with each of ``tune.repeats`` seeds after ``train.seed``.
 
     The seed of the study itself is left out: they have been chosen for their values with it.
@@ -46,12 +48,13 @@ def repeat_leaders(rows: Sequence[Row], params: Params, data: TrainingData, size
         data: what they train on.
         size: how many train at once.
         cores: as many processes as the size says, at least.
+        kept: gets what has ended, which is not trained again; None: nothing is kept.
     """
     numbers = [row.number for row in rows[: params.tune.leaders]]
     leading = [of_trial(params, Trial(row.number, dict(row.values)), data) for row in rows[: params.tune.leaders]]
     seeds = [(params.train.seed + 1 + i) % 2**32 for i in range(params.tune.repeats)]
     repeats = [each.replace({"train.seed": seed}) for each in leading for seed in seeds]
-    outcomes = iter(finish_folds(repeats, data, size, cores))
+    outcomes = iter(finish_folds(repeats, data, size, cores, kept))
     by_seed = [zip(seeds, islice(outcomes, len(seeds)), strict=True) for _ in leading]
     return [
         Leader(number, each, {seed: models for seed, models in found if models is not None})

@@ -33,15 +33,17 @@ class Lease:
     Args:
         study: as it is kept in the storage.
         workers: folder of the lock files of this study's workers; made when needed.
+        worker: its name; None: a new one. Whoever goes on as one that is gone knows that it is.
 
     Attributes:
+        worker: its name.
         trials: number of each trial under way to what other workers, and the end of the trial, have to know of it.
     """
 
-    def __init__(self, study: optuna.Study, workers: Path) -> None:
+    def __init__(self, study: optuna.Study, workers: Path, worker: str | None = None) -> None:
         self._study = study
-        worker = uuid.uuid4().hex[:12]
-        self.key = PREFIX + worker
+        self.worker = worker or uuid.uuid4().hex[:12]
+        self.key = PREFIX + self.worker
         self.trials: dict[int, dict[str, Any]] = {}
         self._file = _lock_file(workers, self.key)
         self._lock: FileLock | None = None
@@ -98,17 +100,18 @@ def trials_under_way(study: optuna.Study, workers: Path, without: str = "") -> d
     Returns:
         Number of each trial to what its lease says of it.
     """
-    held = [
-        lease
-        for key, lease in all_leases(study).items()
-        if key != without and time.time() < lease["until"] and not _has_died(_lock_file(workers, key))
-    ]
+    held = [lease for key, lease in all_leases(study).items() if key != without and holds(lease, workers, key)]
     return {int(number): trial for lease in held for number, trial in lease["trials"].items()}
 
 
 def all_leases(study: optuna.Study) -> dict[str, dict[str, Any]]:
     """Key to lease, those that have run out included."""
     return {key: lease for key, lease in study.user_attrs.items() if key.startswith(PREFIX) and lease}
+
+
+def holds(lease: dict[str, Any], workers: Path, key: str) -> bool:
+    """Whether its time has not run out, and its worker has not died on this machine."""
+    return time.time() < lease["until"] and not _has_died(_lock_file(workers, key))
 
 
 def _lock_file(workers: Path, key: str) -> Path:

@@ -8,7 +8,7 @@ would be compared with each other alone.
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -29,6 +29,13 @@ class Pruner:
 
     def stop(self, trial: int) -> None:
         """Learns that the trial was stopped."""
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """What it knows besides what it was told, as JSON can hold it."""
+        return []
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Takes over what :meth:`state_dict` said, once it was told of the same trials."""
 
 
 class Percentile(Pruner):
@@ -94,8 +101,7 @@ def _percentile(rising: list[float], share: float) -> float:
 class Rungs(Pruner):
     """Stops trials at the rungs of successive halving or hyperband, by Optuna's own pruners.
 
-    They keep what was reached at each rung in a study of their own, in memory; it comes back by reporting the values of
-    earlier trials again.
+    They keep what was reached at each rung in a study of their own, in memory.
 
     Args:
         pruner: Optuna's.
@@ -119,6 +125,16 @@ class Rungs(Pruner):
     def should_prune(self, trial: int) -> bool:
         """Whether the trial ends at the rung that it has reached."""
         return trial < len(self._trials) and self._trials[trial].should_prune()
+
+    def state_dict(self) -> list[dict[str, Any]]:
+        """The rungs that each trial has completed."""
+        return [dict(trial.system_attrs) for trial in self._study.get_trials(deepcopy=False)]
+
+    def load_state_dict(self, state: list[dict[str, Any]]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        for trial, attributes in zip(self._trials, state, strict=True):
+            for name, value in attributes.items():
+                trial.storage.set_trial_system_attr(trial._trial_id, name, value)
 
 
 def _halving(config: "TuneConfig", epochs: int, name: str, higher_is_better: bool) -> Pruner:

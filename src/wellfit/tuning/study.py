@@ -14,27 +14,26 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-import numpy as np
-import optuna
 from optuna.distributions import distribution_to_json
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
 from wellfit.files import project_root
 from wellfit.settings.params import PARAMS_FILE, Params
 from wellfit.tuning.beginning import begin
-from wellfit.tuning.covariance import GENERATION, CovarianceSampler
+from wellfit.tuning.covariance import GENERATION
 from wellfit.tuning.databases import is_outage
-from wellfit.tuning.grid import GridExhaustedError
 from wellfit.tuning.identity import changed_files, check_identity, identity, study_name, study_prefix
-from wellfit.tuning.leases import RENEW_SECONDS, Lease, trials_under_way
+from wellfit.tuning.leases import RENEW_SECONDS, Lease, all_leases, holds, trials_under_way
+from wellfit.tuning.memory import Memory
 from wellfit.tuning.outage import persistently, wait
 from wellfit.tuning.pruners import PRUNERS
-from wellfit.tuning.samplers import SAMPLERS, drawn_at_random
+from wellfit.tuning.samplers import drawn_at_random
 from wellfit.tuning.space import Space, drawn
 from wellfit.tuning.storage import DISTRIBUTIONS, FOLDER, IDENTITY, STATES, ended_trials, open_saved, study_names
 
 WAIT_SECONDS = 1.0  # between two looks at the trials of other workers
+WORKER = "worker"  # that runs a trial, in what its lease and its end say of it
 
 
 class Trial(NamedTuple):
@@ -93,11 +92,11 @@ class Study:
             print(f"tune.sampler {self._config.sampler} takes numbers only: {text}")
 
         self._deadline = time.monotonic() + self._config.timeout if self._config.timeout else None
-        self._pruner = PRUNERS[self._config.pruner](self._config, epochs, self.name, higher_is_better)
+        pruner = PRUNERS[self._config.pruner](self._config, epochs, self.name, higher_is_better)
+        self._memory = Memory(self._config, self._space, pruner, self._direction)
         self._lease = Lease(self.saved, self.folder / "workers")
         self._own: dict[int, dict[str, Any]] = {}  # asked for by this process
-        self._ended: dict[int, FrozenTrial] = {}  # as a sampler sees them
-        self._last: dict[int, tuple[int, float]] = {}  # epoch and value
+        self._known: dict[int, dict[str, Any]] = {}  # asked for by the worker that this one goes on with
         self._has_waited = False
         self.why_ended = ""
 
@@ -146,15 +145,18 @@ class Study:
         chance = random.SystemRandom()
         others = self._read()
         for attempt in itertools.count(1):
-            taken = self._ended.keys() | self._own.keys() | others.keys()
+            taken = self._memory.ended.keys() | self._own.keys() | others.keys()
             free = [place for place in range(self._config.n_trials) if place not in taken]
-            proposed = self._propose(free[:count], others)
+            proposed = self._memory.propose(free[:count], others | self._own, self._known)
+            if len(proposed) < len(free[:count]):
+                self.why_ended = "each combination of tune.space is tried"
             if not proposed:
-                return {}, {number: trial for number, trial in others.items() if number not in self._ended}
+                return {}, {number: trial for number, trial in others.items() if number not in self._memory.ended}
+            proposed = {number: trial | {WORKER: self._lease.worker} for number, trial in proposed.items()}
             self._lease.trials |= proposed
             persistently(self._lease.write)
             others = self._read()
-            if not proposed.keys() & (others.keys() | self._ended.keys()):
+            if not proposed.keys() & (others.keys() | self._memory.ended.keys()):
                 break
             for number in proposed:
                 self._lease.trials.pop(number, None)
@@ -167,11 +169,11 @@ class Study:
 
     def report(self, number: int, epoch: int, value: float) -> None:
         """Takes the monitored value of an epoch, counted from 1."""
-        self._observe(number, epoch, value)
+        self._memory.report(number, epoch, value)
 
     def should_prune(self, number: int) -> bool:
         """Whether to stop a trial at the epoch that it reported last; that with the current values never."""
-        return number != 0 and self._pruner.should_prune(number)
+        return number != 0 and self._memory.should_prune(number)
 
     def tell(self, number: int, state: str, best: float | None) -> None:
         """Ends a trial of this process in memory; :func:`wellfit.tuning.storage.end_trial` tells the storage.
@@ -183,7 +185,49 @@ class Study:
         """
         trial = self._own[number]
         params = drawn(trial["values"], self._space.distributions)
-        self._end(number, STATES[state], best, params, trial.get(GENERATION))
+        self._memory.end(number, STATES[state], best, params, trial.get(GENERATION))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What decides how this worker goes on with the study, as JSON can hold it."""
+        own = [[number, trial] for number, trial in self._own.items() if number not in self._memory.ended]
+        return {"worker": self._lease.worker, "own": own, "memory": self._memory.state_dict()}
+
+    def go_on(self, state: Mapping[str, Any]) -> set[int] | None:
+        """Goes on as a worker that is gone, before :meth:`ask` is called first.
+
+        What that worker asked for and ended after the state was taken is asked for, and ends, once more, with the same
+        values: to other workers, and in the storage, it is as it was.
+
+        Args:
+            state: what :meth:`state_dict` said of it.
+
+        Returns:
+            Those of its trials under way that no other worker has taken since; None: it cannot be gone on with.
+        """
+        workers, before = self.folder / "workers", {int(number): trial for number, trial in state["own"]}
+        lease = Lease(self.saved, workers, state["worker"])
+        held = persistently(lambda: all_leases(self.saved)).get(lease.key)
+        if held and holds(held, workers, lease.key):
+            return None
+        ended = persistently(lambda: ended_trials(self.saved))
+        if set(state["memory"]["ended"]) - ended.keys():  # a record was lost, or damaged: its trial is run again
+            return None
+        self._lease = lease
+        self._memory.load_state_dict(state["memory"], ended)
+        left = {int(number): trial for number, trial in held["trials"].items()} if held else {}
+        mine = {number: trial.user_attrs for number, trial in ended.items() if self._is_mine(trial)}
+        known = {
+            number: {key: said[key] for key in ("values", GENERATION) if key in said} for number, said in mine.items()
+        }
+        self._known = left | known
+        lease.trials = {number: trial for number, trial in (left | before).items() if number not in ended}
+        persistently(lease.write)
+        taken = self._read().keys() | {number for number, trial in ended.items() if not self._is_mine(trial)}
+        self._own = {n: trial for n, trial in before.items() if n not in taken and n < self._config.n_trials}
+        for number in before.keys() - self._own.keys():
+            lease.trials.pop(number, None)
+        persistently(lease.write)
+        return set(self._own)
 
     def close(self) -> None:
         """Gives back the places of the trials of this process that have not ended.
@@ -192,7 +236,9 @@ class Study:
         """
         try:
             known = ended_trials(self.saved).keys() if self._lease.trials else ()
-            waiting = {n: trial for n, trial in self._lease.trials.items() if n in self._ended and n not in known}
+            waiting = {
+                n: trial for n, trial in self._lease.trials.items() if n in self._memory.ended and n not in known
+            }
             self._lease.trials = waiting
             self._lease.close()
         except Exception as error:
@@ -205,78 +251,18 @@ class Study:
         for number, trial in ended.items():
             others.pop(number, None)
             self._lease.trials.pop(number, None)
-            if number not in self._ended and number not in self._own:
-                self._take_in(number, trial)
+            if number not in self._memory.ended and number not in self._own and not self._is_mine(trial):
+                self._memory.take_in(number, trial)
         return others
+
+    def _is_mine(self, trial: FrozenTrial) -> bool:
+        """Whether this worker ended a trial; one that it does not remember ends once more (:meth:`go_on`)."""
+        return trial.user_attrs.get(WORKER) == self._lease.worker
 
     def _look(self) -> tuple[dict[int, dict[str, Any]], dict[int, FrozenTrial]]:
         # In this order: a trial leaves its lease after its end is in the storage.
         others = trials_under_way(self.saved, self.folder / "workers", without=self._lease.key)
         return {n: trial for n, trial in others.items() if n < self._config.n_trials}, ended_trials(self.saved)
-
-    def _take_in(self, number: int, trial: FrozenTrial) -> None:
-        """Brings a trial that another worker, or an earlier call, has ended into memory."""
-        for epoch, value in sorted(trial.intermediate_values.items()):
-            self._observe(number, epoch, value)
-            self._pruner.should_prune(number)  # rungs are kept by asking
-        self._end(number, trial.state, trial.value, trial.params, trial.user_attrs.get(GENERATION))
-
-    def _observe(self, number: int, epoch: int, value: float) -> None:
-        self._last[number] = (epoch, value)
-        self._pruner.report(number, epoch, value)
-
-    def _end(
-        self, number: int, state: TrialState, value: float | None, params: dict[str, Any], generation: int | None
-    ) -> None:
-        if state == TrialState.PRUNED:
-            self._pruner.stop(number)
-        last = [self._last[number]] if state == TrialState.PRUNED and number in self._last else []
-        self._ended[number] = self._in_memory(
-            params,
-            state=state,
-            value=value if state == TrialState.COMPLETE else None,
-            intermediate_values=dict(last),  # by these the sampler ranks a trial that was stopped
-            user_attrs={} if generation is None else {GENERATION: generation},
-        )
-
-    def _in_memory(self, params: dict[str, Any], **known: Any) -> FrozenTrial:
-        return create_trial(
-            params=params, distributions={key: self._space.distributions[key] for key in params}, **known
-        )
-
-    def _propose(self, numbers: list[int], others: dict[int, dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        """Values for some trials, proposed by what has ended and with regard to what is under way."""
-        if not numbers:
-            return {}
-        under_way = {
-            number: self._in_memory(drawn(trial["values"], self._space.distributions), state=TrialState.RUNNING)
-            for number, trial in (others | self._own).items()
-            if number not in self._ended
-        }
-        study = optuna.create_study(direction=self._direction)
-        for _, trial in sorted((under_way | self._ended).items()):
-            # A sampler leaves a key that one trial lacks out of the model of all.
-            if trial.params.keys() == self._space.distributions.keys():
-                study.add_trial(trial)
-        proposed: dict[int, dict[str, Any]] = {}
-        for number in numbers:
-            if number == 0:
-                proposed[0] = {"values": self._space.current}
-                params = drawn(self._space.current, self._space.distributions)
-                if params.keys() == self._space.distributions.keys():
-                    study.add_trial(self._in_memory(params, state=TrialState.RUNNING))
-                continue
-            seed = int(np.random.SeedSequence([self._config.seed, number]).generate_state(1)[0])
-            study.sampler = sampler = SAMPLERS[self._config.sampler].build(self._space, seed)
-            try:
-                asked = study.ask(self._space.distributions)
-            except GridExhaustedError:
-                self.why_ended = "each combination of tune.space is tried"
-                break
-            proposed[number] = {"values": self._space.values(asked.params)}
-            if isinstance(sampler, CovarianceSampler) and sampler.generation is not None:
-                proposed[number][GENERATION] = sampler.generation
-        return proposed
 
 
 def _name_study_of_other_code(storage: str, name: str, prefix: str, same: Mapping[str, Any]) -> None:
