@@ -17,6 +17,7 @@ SMALL = [
     *(each for each in PLAIN if "tune.space" not in each),
     *("data.name=moons", "data.n_samples=240", "model.hidden=[8]", "train.epochs=30", "train.patience=null"),
     *("train.threads=1", "train.ensemble=2", "tune.n_trials=6", "tune.pack=3", "tune.leaders=1", "tune.repeats=1"),
+    "tune.pruner=none",  # else a trial that is run again is compared with later ones
     *("tune.space={optim: {lr: {low: 0.001, high: 0.02, log: true}}}", "evaluate.resamples=100"),
     *("explain.permutations=10", "explain.repeats=1", "explain.rows=100"),
 ]

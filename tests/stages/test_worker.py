@@ -6,7 +6,9 @@ import pytest
 
 from wellfit.errors import WellfitError
 from wellfit.stages.worker import work
+from wellfit.training.setup import load_training_data
 from wellfit.tuning.storage import ended_trials, open_saved
+from wellfit.tuning.trials import open_study
 
 from .test_tune import params_with, run, runs, trials_of
 
@@ -26,6 +28,17 @@ def test_a_worker_completes_the_study_and_leaves_the_report_to_tune(
     assert not (project / "reports").exists()
     assert len(trials_of(run(project, prepared, STORAGE, "tune.study=mine"))) == 6
     assert "6 trials from before; 0 to go" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("project", "publisher_here")
+def test_workers_say_that_they_share_a_study(prepared: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = params_with(STORAGE, "tune.study=mine", "tune.timeout=1")
+    with open_study(params, load_training_data(params, prepared / "moons")) as other:
+        other.ask(2)
+        work(params, prepared / "moons")
+    assert "other workers share the study: they have 2 of its trials under way\n" in capsys.readouterr().out
+    work(params, prepared / "moons")
+    assert "other workers" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from wellfit.tuning.best import CANDIDATES_FILE
 from wellfit.tuning.configuration import shortened
 from wellfit.tuning.identity import study_config
 from wellfit.tuning.leaders import repeat_leaders, save_candidates, scores_of
+from wellfit.tuning.leases import trials_under_way
 from wellfit.tuning.outage import persistently
 from wellfit.tuning.publish import describe_study
 from wellfit.tuning.report import Row, ranked, write_report
@@ -122,6 +123,8 @@ def searched(params: Params, data_folder: Path) -> Iterator[Searched]:
             unused = len(persistently(lambda: ended_trials(study.saved))) - len(rows)
             more = f", and {unused} more that tune.n_trials leaves out" if unused > 0 else ""
             print(f"the study has {len(rows)} trials from before{more}; {left} to go")
+        if others := persistently(lambda: trials_under_way(study.saved, study.folder / "workers")):
+            print(f"other workers share the study: they have {len(others)} of its trials under way", flush=True)
         check_can_train(first, data)  # what is tried may be unfit to train, and fails; what is set must not be
         size = choose_size(first, data, sizes_of_study(params), cores)
         if left:
