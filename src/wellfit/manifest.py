@@ -10,6 +10,7 @@ from wellfit.errors import WellfitError
 from wellfit.files import from_json, write_text
 
 MANIFEST = "manifest.json"  # in the folder of a report
+OTHER_VERSION = "was written by another version of wellfit"
 
 
 def file_sha256(path: Path) -> str:
@@ -70,7 +71,8 @@ def check_manifest(folder: Path, stage: str, names: Sequence[str], way_out: str 
     if not path.is_file():
         if not (folder / names[0]).exists():
             return False
-        raise WellfitError(f"{path} not found, by which {folder / names[0]} is checked: {remedy}")
+        lost = f"lost, or {folder} {OTHER_VERSION}"
+        raise WellfitError(f"{path} not found, by which {folder / names[0]} is checked ({lost}): {remedy}")
     try:
         known = unsealed(path.read_text(encoding="utf-8"))["files"]
     except (ValueError, KeyError):
@@ -78,6 +80,8 @@ def check_manifest(folder: Path, stage: str, names: Sequence[str], way_out: str 
     for name in names:
         if not (folder / name).is_file():
             raise WellfitError(f"{folder / name} not found, though {stage} wrote it: {remedy}")
-        if file_sha256(folder / name) != known.get(name):
+        if name not in known:
+            raise WellfitError(f"{path} does not name {name}, so {folder} {OTHER_VERSION}: {remedy}")
+        if file_sha256(folder / name) != known[name]:
             raise WellfitError(f"{folder / name} is not what {stage} wrote (its sha256 differs): {remedy}")
     return True

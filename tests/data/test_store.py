@@ -2,6 +2,7 @@ import hashlib
 import json
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,7 +128,19 @@ def test_an_edited_statistic_is_detected(saved: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"name": 1}', "\x00"])
 def test_a_meta_file_of_another_shape(text: str, saved: Path) -> None:
     (saved / META_FILE).write_text(text)
-    with pytest.raises(WellfitError, match="damaged or of another version"):
+    with pytest.raises(WellfitError, match=r"meta\.json is damaged: .*--force preprocess` makes it anew"):
+        load_meta(saved)
+
+
+@pytest.mark.parametrize("change", [{"new": 1}, {"left_out": None}])
+def test_a_meta_file_of_another_version_says_so(saved: Path, change: dict[str, Any]) -> None:
+    path = saved / META_FILE
+    tree = {key: value for key, value in (json.loads(path.read_text()) | change).items() if value is not None}
+    tree.pop("sha256")
+    text = json.dumps(tree, sort_keys=True, indent=2, ensure_ascii=False) + "\n"
+    tree["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(tree, sort_keys=True, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    with pytest.raises(WellfitError, match=r"meta\.json was written by another version of wellfit; `dvc repro"):
         load_meta(saved)
 
 

@@ -84,6 +84,13 @@ def test_a_description_that_names_what_is_outside_is_refused(folder: Path, outsi
         wellfit.load(folder)
 
 
+def test_a_description_with_other_fields_is_of_another_version(folder: Path) -> None:
+    content = unsealed((folder / "model.json").read_text()) | {"new": 1, "wellfit": "9.1"}
+    (folder / "model.json").write_text(sealed(content))
+    with pytest.raises(WellfitError, match=r"model\.json was written by another version of wellfit, 9\.1: use "):
+        wellfit.load(folder)
+
+
 def test_a_later_format_names_the_version_that_wrote_it(folder: Path) -> None:
     path = folder / "model.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2, "wellfit": "9.1"}))

@@ -91,5 +91,5 @@ def test_a_damaged_record_is_one_line(tmp_path: Path, name: str, damage: Damage)
 
 def test_a_record_of_another_version_is_one_line(tmp_path: Path) -> None:
     write_training(tmp_path / "3", module.TRIAL, {"number": 1}, [])
-    with pytest.raises(WellfitError, match=r"trial\.json is of another version of wellfit"):
+    with pytest.raises(WellfitError, match=r"trial\.json was written by another version of wellfit"):
         read_record(tmp_path / "3")

@@ -12,12 +12,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from wellfit.data.meta import Meta, SplitName
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
-from wellfit.manifest import file_sha256
+from wellfit.manifest import OTHER_VERSION, file_sha256
 
 META_FILE = "meta.json"
 _ANEW = "`dvc repro --force preprocess` makes it anew"
@@ -65,10 +64,9 @@ def load_meta(folder: Path) -> Meta:
         raise WellfitError(
             f"{path} not found; `dvc repro preprocess` makes it once params.yaml says data.name {folder.name}"
         ) from None
-    except ValidationError:
-        raise WellfitError(f"{path} is damaged or of another version; {_ANEW}") from None
     except ValueError as error:
-        raise WellfitError(f"{path} is damaged: {error}; {_ANEW}") from None
+        fault = OTHER_VERSION if str(error) == OTHER_VERSION else f"is damaged: {error}"
+        raise WellfitError(f"{path} {fault}; {_ANEW}") from None
 
 
 def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:

@@ -21,7 +21,7 @@ from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 from wellfit.files import from_json, replacing, write_text
-from wellfit.manifest import file_sha256, sealed, unsealed
+from wellfit.manifest import OTHER_VERSION, file_sha256, sealed, unsealed
 from wellfit.metrics.decision import Decision
 from wellfit.models import MODELS
 from wellfit.serving.model import TrainedModel
@@ -156,8 +156,12 @@ def _read(path: Path) -> Description:
         content = from_json(text)
         if content.get("format") != 1:
             raise WellfitError(f"{path} is of another version ({content['wellfit']}): use that one to read it")
-        return Description.model_validate_json(json.dumps(unsealed(text)))
+        sealed_content = json.dumps(unsealed(text))
     except (FileNotFoundError, NotADirectoryError):
         raise WellfitError(f"{path.parent} holds no model: {path.name} not found; `dvc repro` makes it") from None
-    except (ValueError, KeyError, AttributeError, TypeError, ValidationError):
+    except (ValueError, KeyError, AttributeError, TypeError):
         raise WellfitError(f"{path} is damaged: get the folder anew, or make it with `dvc repro`") from None
+    try:
+        return Description.model_validate_json(sealed_content)
+    except ValidationError:
+        raise WellfitError(f"{path} {OTHER_VERSION}, {content.get('wellfit')}: use that one, or `dvc repro`") from None

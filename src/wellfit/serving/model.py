@@ -16,7 +16,7 @@ from wellfit.data.target import in_own_unit
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
 from wellfit.interruptions import check
-from wellfit.manifest import file_sha256, sealed, unsealed
+from wellfit.manifest import OTHER_VERSION, file_sha256, sealed, unsealed
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs
@@ -186,8 +186,10 @@ def training_run(models: Path) -> str:
     try:
         found = unsealed(path.read_text(encoding="utf-8"))
         run_id, files = str(found["run_id"]), found["files"].items()
-    except (ValueError, KeyError):
+    except ValueError:
         raise WellfitError(f"{path} is not what train wrote (its sha256 differs): {anew}") from None
+    except KeyError:
+        raise WellfitError(f"{path} {OTHER_VERSION}: {anew}") from None
     for name, sha256 in files:
         file = models / name
         if not file.is_file() or file_sha256(file) != sha256:

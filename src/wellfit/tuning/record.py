@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wellfit.errors import WellfitError
+from wellfit.manifest import OTHER_VERSION
 from wellfit.training.record import read_training, write_training
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def read_record(folder: Path) -> TrialRecord:
     """
     said = read_training(folder, TRIAL)
     if said.keys() != TrialRecord.__dataclass_fields__.keys():
-        raise WellfitError(f"{folder / TRIAL} is of another version of wellfit")
+        raise WellfitError(f"{folder / TRIAL} {OTHER_VERSION}")
     return TrialRecord(**said)
 
 
