@@ -183,6 +183,28 @@ with cannot_be_reached() if sys.argv[2] == "True" else nullcontext():
 """
 
 
+def test_the_run_of_a_process_that_died_is_made_and_closed(project: Path, meta: Meta) -> None:
+    command = [sys.executable, "-c", DIES, meta.model_dump_json(exclude={"sha256"}), "True"]
+    run_id = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False).stdout.strip()
+    next_command()
+    run = open_client().get_run(str(known_id(run_id)))
+    assert (run.info.status, run.data.metrics) == ("KILLED", {"val/loss": 2.0})
+    assert not list(project.rglob(OPEN))
+
+
+def test_the_run_that_mlflow_has_made_for_a_stage_is_used_while_it_is_away(
+    client: MlflowClient, meta: Meta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = client.create_run(client.create_experiment("mine"), run_name="a run").info.run_id
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    with cannot_be_reached(), tracking.start_run("train", "another name", meta) as run:
+        write(run)
+    next_command()
+    found = open_client().get_run(run_id)
+    assert run.id == run_id
+    assert (found.info.status, found.data.tags["wellfit.stage"]) == ("FINISHED", "train")
+
+
 def test_another_store_is_not_given_the_run(
     project: Path, meta: Meta, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
