@@ -29,6 +29,10 @@ def play(now: Round) -> str:
     files = sorted(path for path in project.glob(pattern) if path.is_file())
     file = now.random.choice(files)
     damage(now, file, project)
+    if "trials" in file.parts and now.random.random() < 0.5:  # else what the journal says counts
+        now.did.append("the journal is emptied")
+        for journal in project.glob(".wellfit/studies/*.log"):
+            journal.write_bytes(b"")
     before = outs(project, stage)
     done = call(project, *COMMANDS.get(stage, (stage,)))
     nothing_unfinished(project)
