@@ -95,10 +95,12 @@ def work(params: Params, data: TrainingData, size: Size, kill_at: int | None = N
     with pytest.MonkeyPatch.context() as patch, Cores(data, size.processes) as cores:
         patch.setattr(Pack, "observe", counted)
         study = open_study(params, data)
+        before = ended_trials(study.saved)
         try:
             with worker_snapshots(study, data, size) as snapshots:
                 trials = record_trials(study, params, data, size, study.folder / "trials", cores, snapshots)
                 for folder, _ in trials:
+                    assert int(folder.name) not in before, "handed over once"
                     assert store_record(study.saved, folder)
                 snapshots.remove()
         except KilledError:

@@ -58,6 +58,8 @@ def record_trials(
 ) -> Iterator[tuple[Path, TrialRecord]]:
     """Trains until the study has no more trials, and hands over the record of each and the folder that holds it.
 
+    Trials that had ended before, and end once more as a study goes on from a snapshot, are not handed over again.
+
     Args:
         study: of the trials.
         params: with the space that is searched.
@@ -69,12 +71,20 @@ def record_trials(
     """
     for record, models in train_trials(study, params, data, size, cores, snapshots):
         folder = records / str(record.number)
-        try:
-            kept = read_record(folder)  # of a trial that ends once more
-        except WellfitError:
-            write_record(folder, kept := record, models, data.meta.sha256)
+        had_ended = _is_recorded(folder)
+        if not had_ended:
+            write_record(folder, record, models, data.meta.sha256)
         study.tell(record.number, record.state, record.best)
-        yield folder, kept
+        if not had_ended:
+            yield folder, record
+
+
+def _is_recorded(folder: Path) -> bool:
+    try:
+        read_record(folder)
+    except WellfitError:
+        return False
+    return True
 
 
 def train_trials(
