@@ -519,6 +519,21 @@ def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path
     assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]
 
 
+def test_of_two_publishers_that_know_a_trial_one_copies_it(engine: Engine, project: Path) -> None:
+    """A worker is killed as its publisher starts, and the next one finds its trials among the records."""
+    with PublisherHere(MODULE) as publisher:
+        engine.open(publisher)
+        opening = json.loads(publisher._lines[0])["open"]
+    folder = engine.trial("complete")
+    both = [StudyPublication(opening) for _ in range(2)]
+    for each in both:
+        each.add(folder)
+    for each in both:
+        each.copy_all()
+        each.close("KILLED")
+    assert len(runs("trial")) == 1
+
+
 def test_the_best_value_of_several_folds_is_published_with_all_their_weights(tmp_path: Path) -> None:
     """It is the mean of values of different epochs, so it stands in no epoch of the history."""
     told = dataclasses.replace(record(3, {}, "pruned"), best=0.125)

@@ -89,6 +89,12 @@ class StudyPublication(Publication):
         if super().seconds_to_next == 0.0:
             super().copy_next()
 
+    def copy(self, folder: Path, run: tracking.Run) -> None:
+        """Copies a trial, unless another publisher has: that of a worker that was killed may still be at work."""
+        with FileLock(self._folder / "copies.lock"):
+            if not (folder / PUBLISHED).exists():
+                super().copy(folder, run)
+
     def ended_run(self, folder: Path) -> tracking.EndedRun:
         """What MLflow is told of a trial: its curves of loss and score, and the settings that it trained with.
 
