@@ -138,8 +138,8 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 @pytest.mark.parametrize("folder", ["src", "pipelines", "tests", "benchmarks"])
 def test_every_imported_package_is_declared(folder: str) -> None:
-    # src imports what is for export where that is asked for.
-    extras = {"src": ["export"], "tests": ["dev"]}.get(folder, [])
+    # src imports what is for export, and timm, where that is asked for.
+    extras = {"src": ["export", "timm"], "tests": ["dev", "timm"]}.get(folder, [])
     texts = PROJECT["dependencies"] + [text for extra in extras for text in PROJECT["optional-dependencies"][extra]]
     # pydantic asks for one exact version of its core.
     declared = {canonicalize_name(Requirement(text).name) for text in texts} | {"pydantic-core"}

@@ -176,7 +176,7 @@ BAD_VALUES = [
     ("train.min_delta", ".NaN", "must be a finite number, got nan"),
     # choices
     ("data.name", "digit", "got 'digit'; did you mean 'digits'?"),
-    ("model.name", "mpl", "mobilenet_v3_small or efficientnet_b0, got 'mpl'; did you mean 'mlp'?"),
+    ("model.name", "mpl", "efficientnet_b0 or timm/<name>, got 'mpl'; did you mean 'mlp'?"),
     ("model.activation", "rellu", "got 'rellu'; did you mean 'relu'?"),
     ("optim.name", "adamm", "lamb, lion or muon, got 'adamm'; did you mean 'adam'?"),
     ("schedule.name", "cosin", "got 'cosin'; did you mean 'cosine'?"),
@@ -543,6 +543,59 @@ CONTRADICTIONS = [
         "tune.space.optim.lr.low 0.001: schedule.min_lr must be <= optim.lr with schedule.name plateau, got 0.002 and",
     ),
     (["train.batch_size=1", "model.norm=batch"], "train.batch_size 1 "),
+    (
+        ["data.name=digits", "model.name=timm/resnet18", "model.freeze=partial", "model.weights=random"],
+        "model.freeze partial keeps weights as they are, and model.weights random have learned nothing; use ",
+    ),
+    (
+        ["data.name=digits", "model.name=timm/resnet18", "model.feature_copies=2"],
+        "with model.freeze true, data.augment and model.feature_copies go together: ",
+    ),
+    (
+        [
+            "data.name=digits",
+            "data.folds=3",
+            "model.name=timm/resnet18",
+            "model.feature_copies=2",
+            "data.augment=light",
+        ],
+        "model.feature_copies must be 0 with data.folds, which would validate with the copies, got 2",
+    ),
+    (
+        ["data.name=digits", "model.name=timm/resnet18", "model.freeze=false", "regularize.input_noise=0.1"],
+        "regularize.input_noise must be 0 for model.name timm/resnet18, which takes pixels as they are, got 0.1; ",
+    ),
+    (
+        ["data.name=digits", "model.name=timm/resnet18", "regularize.cutmix=1.0"],
+        "regularize.cutmix needs pixels, but model.freeze true trains on features; use mixup",
+    ),
+    (
+        ["data.name=digits", "tune.space={model: {name: [cnn, timm/resnet18]}}"],
+        "tune.space.model.name cannot name networks of timm: weights are fetched and features are computed before ",
+    ),
+    (
+        ["tune.space={model: {freeze: [true, false]}}"],
+        "tune.space.model.freeze cannot be searched: weights are fetched and features are computed before the study",
+    ),
+    (["data.name=moons", "model.name=timm/a"], "model.name timm/a needs images, but data.name moons is a table"),
+    (
+        ["data.name=digits", "model.name=timm/a", "model.norm=instance", "model.norm_first=false"],
+        "model.norm instance is for model.name cnn, got timm/a; use layer",
+    ),
+    (
+        ["data.name=digits", "model.name=timm/a", "model.norm=group", "model.groups=3"],
+        "model.groups must divide every width of the network (model.norm group, model.hidden), got 3",
+    ),
+    (
+        [
+            "data.name=digits",
+            "model.name=timm/a",
+            "model.norm=none",
+            "model.residual=true",
+            "model.channel_dropout=0.1",
+        ],
+        "model.channel_dropout is for model.name cnn, got ",
+    ),
 ]
 
 

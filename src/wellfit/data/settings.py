@@ -183,7 +183,7 @@ RULES = [
     ),
     Rule(
         ("data.name", "data.augment"),
-        lambda p, data: p.data.augment != "none" and data.kind != "images",
+        lambda p, data: p.data.augment != "none" and data.kind == "table",
         "data.augment needs images, but data.name {data.name} is a table; use none",
     ),
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from wellfit.config import Config, Count, Counts, OneOf, Positive, Rule, auto_or_between
 from wellfit.models.init import INITS, initialize
@@ -52,15 +54,13 @@ EMBEDDINGS = {
 }
 OF_EMBEDDING = ("embedding_size", "embedding_scale", "embedding_width", "embedding_input")  # read where there is one
 EMBEDDING = ("embedding", *OF_EMBEDDING, "category", "category_width")
+HEAD = ("hidden", "residual", "dropout", "input_dropout", "norm", "groups", "norm_first", "activation")
 VISION = ("dropout", "input_dropout", "norm", "groups")
 NORMED = ("instance", "none")  # norms of networks that do not learn without any
 MODELS = {
     "mlp": Model(
         "mlp:mlp",
-        (
-            *("hidden", "residual", "dropout", "input_dropout", "norm", "groups", "norm_first", "activation"),
-            *EMBEDDING,
-        ),
+        (*HEAD, *EMBEDDING),
         needs_images=False,
         packs=True,
         widths="hidden",
@@ -80,9 +80,37 @@ MODELS = {
     "efficientnet_b0": Model("vision:efficientnet", VISION, widths=8, activation="silu", lacks_norms=NORMED),
 }
 
+# Networks of timm with a head of their own, a multilayer perceptron. While their body is frozen, only the head is
+# trained, on features that are computed once.
+TIMM = "timm/"
+PRETRAINED = ("weights", "freeze", "input_size")
+TIMM_MODELS = {
+    True: Model("mlp:mlp", (*HEAD, *PRETRAINED, "feature_copies"), packs=True, widths="hidden"),
+    "partial": Model("pretrained:fine_tuned", (*HEAD, *PRETRAINED, "partial"), widths="hidden"),
+    False: Model("pretrained:fine_tuned", (*HEAD, *PRETRAINED), widths="hidden"),
+}
+
+
+def _network_name(value: Any) -> str:
+    """A name of the table, or of a network of timm."""
+    if isinstance(value, str) and (value in MODELS or re.fullmatch(rf"{TIMM}\w[\w.-]*", value)):
+        return value
+    raise PydanticKnownError("literal_error", {"expected": f"{', '.join(MODELS)} or {TIMM}<name>"})
+
+
+def _freeze(value: Any) -> Any:
+    if value is True or value is False or value == "partial":
+        return value
+    raise PydanticCustomError("freeze", "must be true, false or partial")
+
 
 class ModelConfig(Config):
-    name: Annotated[str, OneOf(MODELS)]
+    name: Annotated[str, PlainValidator(_network_name)]
+    weights: Annotated[str, Field(min_length=1)]
+    freeze: Annotated[bool | Literal["partial"], PlainValidator(_freeze)]
+    partial: Count
+    input_size: Annotated[Literal["auto"] | int, auto_or_between(8, 4096)]
+    feature_copies: int = Field(ge=0, le=1000)
     hidden: Annotated[Counts, Field(min_length=0, max_length=64)]
     residual: bool
     channels: Annotated[Counts, Field(min_length=1, max_length=16)]
@@ -108,7 +136,22 @@ class ModelConfig(Config):
     @property
     def entry(self) -> Model:
         """What the table says of the network."""
-        return MODELS[self.name]
+        return TIMM_MODELS[self.freeze] if self.is_of_timm else MODELS[self.name]
+
+    @property
+    def is_of_timm(self) -> bool:
+        """Whether the network is one of timm."""
+        return self.name.startswith(TIMM)
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether a head alone is trained, on the features of a network of timm."""
+        return self.is_of_timm and self.freeze is True
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether training begins with weights that were trained before."""
+        return self.is_of_timm and self.weights != "random"
 
 
 def build_model(
@@ -147,7 +190,7 @@ def unread_keys(config: ModelConfig, kind: Kind) -> set[str]:
         kind: of the data, images or table.
     """
     unread = set(ModelConfig.model_fields) - {"name", "init", "init_std", "numeric", *config.entry.reads}
-    if kind == "images":
+    if kind != "table":
         return unread | {"numeric", *EMBEDDING}
     if config.embedding == "none":
         unread |= {*OF_EMBEDDING}
@@ -165,8 +208,8 @@ def why_unread(config: ModelConfig, kind: Kind, key: str) -> str:
         key: such as ``model.dropout``.
     """
     name = key.removeprefix("model.")
-    if kind == "images" or name not in config.entry.reads:
-        return f"model.name {config.name} does not read it on {'images' if kind == 'images' else 'tables'}"
+    if kind != "table" or name not in config.entry.reads:
+        return f"model.name {config.name} does not read it on {'tables' if kind == 'table' else 'images'}"
     idle = "category" if name == "category_width" else "embedding"
     return f"model.{idle} {getattr(config, idle)} does not read it"
 
@@ -182,7 +225,7 @@ INSTANCE = " and ".join(name for name, model in MODELS.items() if "instance" not
 def _groups_divide(widths: str) -> Rule:
     """The rule of networks whose widths stand in a key of the section."""
     return Rule(
-        ("model.groups", "model.norm", "model.name", f"model.{widths}"),
+        ("model.groups", "model.norm", "model.name", "model.freeze", f"model.{widths}"),
         lambda p, _: (
             p.model.norm == "group"
             and p.model.entry.widths == widths
@@ -195,47 +238,47 @@ def _groups_divide(widths: str) -> Rule:
 
 RULES = [
     Rule(
-        ("model.name", "data.name"),
-        lambda p, data: p.model.entry.needs_images and data.kind != "images",
+        ("model.name", "model.freeze", "data.name"),
+        lambda p, data: p.model.entry.needs_images and data.kind == "table",
         "model.name {model.name} needs images, but data.name {data.name} is a table; use mlp",
     ),
     Rule(
-        ("model.norm", "model.name"),
+        ("model.norm", "model.name", "model.freeze"),
         lambda p, _: p.model.norm == "instance" and "instance" in p.model.entry.lacks_norms,
         f"model.norm instance is for model.name {INSTANCE}, got {{model.name}}; use layer",
     ),
     Rule(
-        ("model.norm", "model.name"),
+        ("model.norm", "model.name", "model.freeze"),
         lambda p, _: p.model.norm == "none" and "none" in p.model.entry.lacks_norms,
         "model.name {model.name} does not learn without norms; use model.norm batch, layer or group",
     ),
     Rule(
-        ("model.norm_first", "model.name"),
+        ("model.norm_first", "model.name", "model.freeze"),
         lambda p, _: (
             not p.model.norm_first and "norm" in p.model.entry.reads and "norm_first" not in p.model.entry.reads
         ),
         f"model.norm_first false is for {_names_reading('norm_first')}, got model.name {{model.name}}",
     ),
     Rule(
-        ("model.activation", "model.name"),
+        ("model.activation", "model.name", "model.freeze"),
         lambda p, _: p.model.entry.activation not in (None, p.model.activation),
         "model.name {model.name} is built with {model.entry.activation}: set model.activation to it, got "
         "{model.activation}",
     ),
     Rule(
-        ("model.channel_dropout", "model.name"),
+        ("model.channel_dropout", "model.name", "model.freeze"),
         lambda p, _: p.model.channel_dropout > 0 and "channel_dropout" not in p.model.entry.reads,
         f"model.channel_dropout is for model.name {_names_reading('channel_dropout')}, got "
         "{model.channel_dropout:g} and {model.name}; set it to 0, or use model.dropout",
     ),
     Rule(
-        ("model.residual", "model.name"),
+        ("model.residual", "model.name", "model.freeze"),
         lambda p, _: p.model.residual and "residual" not in p.model.entry.reads,
         f"model.residual true is for model.name {_names_reading('residual')}, got {{model.name}}",
     ),
     *map(_groups_divide, dict.fromkeys(model.widths for model in MODELS.values() if isinstance(model.widths, str))),
     Rule(
-        ("model.groups", "model.norm", "model.name"),
+        ("model.groups", "model.norm", "model.name", "model.freeze"),
         lambda p, _: (
             p.model.norm == "group"
             and isinstance(p.model.entry.widths, int)
@@ -248,5 +291,29 @@ RULES = [
         ("model.residual", "model.hidden"),
         lambda p, _: p.model.residual and not any(a == b for a, b in pairwise(p.model.hidden)),
         "model.residual true needs two neighbours of equal width in model.hidden, got {model.hidden}",
+    ),
+    Rule(
+        ("model.name", "model.freeze", "model.weights"),
+        lambda p, _: p.model.is_of_timm and p.model.freeze is not False and p.model.weights == "random",
+        "model.freeze {model.freeze} keeps weights as they are, and model.weights random have learned nothing; use "
+        "model.weights pretrained, or model.freeze false",
+    ),
+    Rule(
+        ("model.name", "model.freeze", "model.feature_copies", "data.augment"),
+        lambda p, _: p.model.is_frozen and (p.data.augment != "none") != (p.model.feature_copies > 0),
+        "with model.freeze true, data.augment and model.feature_copies go together: the features of so many augmented "
+        "copies of each training image are computed, too; got {data.augment} and {model.feature_copies}",
+    ),
+    Rule(
+        ("model.name", "model.freeze", "model.feature_copies", "data.folds"),
+        lambda p, _: p.model.is_frozen and p.model.feature_copies > 0 and p.data.folds is not None,
+        "model.feature_copies must be 0 with data.folds, which would validate with the copies, got "
+        "{model.feature_copies}",
+    ),
+    Rule(
+        ("model.name", "model.freeze", "regularize.input_noise"),
+        lambda p, _: p.model.is_of_timm and not p.model.is_frozen and p.regularize.input_noise > 0,
+        "regularize.input_noise must be 0 for model.name {model.name}, which takes pixels as they are, got "
+        "{regularize.input_noise:g}; use data.augment",
     ),
 ]

@@ -4,8 +4,21 @@ import torch
 from torch import Tensor
 
 from wellfit.data.meta import Meta
+from wellfit.models import ModelConfig
 from wellfit.models.embedding import TableColumns
 from wellfit.models.numeric import NUMERIC, ColumnStatistics
+
+
+def inputs_of(config: ModelConfig, meta: Meta, device: torch.device) -> "Inputs":
+    """What encodes the rows of these data for a network.
+
+    Args:
+        config: the section ``model``.
+        meta: what is known of the data.
+        device: where the rows are.
+    """
+    kind = Pixels if config.is_of_timm and meta.kind == "images" else Inputs
+    return kind(meta, config.numeric, device)
 
 
 class Inputs:
@@ -26,7 +39,7 @@ class Inputs:
     columns: TableColumns | None = None
 
     def __init__(self, meta: Meta, numeric: str, device: torch.device) -> None:
-        # Features of a table stand last, channels of images (B, C, H, W) second.
+        # Features stand last, channels of images (B, C, H, W) second.
         axes = (-1, 1, 1) if meta.kind == "images" else (-1,)
         self._mean = torch.tensor(meta.mean, dtype=torch.float32, device=device).view(axes)
         self._std = torch.tensor(meta.std, dtype=torch.float32, device=device).view(axes)
@@ -62,3 +75,11 @@ class Inputs:
         codes = rows[:, self._n_standard :].long()
         columns = self._n_standard + self._first + codes.clamp_min(0)
         return encoded.scatter_(1, columns, (codes >= 0).float())
+
+
+class Pixels(Inputs):
+    """Images for a network that standardizes them itself, as its pretrained weights want them."""
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """(B, C, H, W) pixels from 0 to 255, as float32."""
+        return rows.float()

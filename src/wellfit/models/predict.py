@@ -29,14 +29,15 @@ def predict(model: nn.Module, inputs: Callable[[Tensor], Tensor], rows: Tensor) 
         (n, outputs), or (K, n, outputs) of a packed network, each member of which sees all rows.
     """
     size = model.size if isinstance(model, PackedNetwork) else None
-    chunks = rows.split(chunk_rows(rows.shape[1:]) if size is None else max(1, PACKED_CHUNK // size))
+    seen = getattr(model, "seen", 0)
+    chunks = rows.split(chunk_rows(rows.shape[1:], seen) if size is None else max(1, PACKED_CHUNK // size))
     batches = (inputs(chunk) for chunk in chunks)
     return _outputs(model, (batch if size is None else batch.expand(size, *batch.shape) for batch in batches))
 
 
-def chunk_rows(shape: Sequence[int]) -> int:
-    """Rows of a forward pass, by the shape of one as it is stored."""
-    return max(1, min(CHUNK, CHUNK_BYTES // (4 * math.prod(shape))))
+def chunk_rows(shape: Sequence[int], seen: int = 0) -> int:
+    """Rows of a forward pass, by the shape of one as it is stored, or by how many numbers the network sees of it."""
+    return max(1, min(CHUNK, CHUNK_BYTES // (4 * max(seen, math.prod(shape)))))
 
 
 @torch.inference_mode()

@@ -60,6 +60,10 @@ def _data(run: Evaluated) -> str:
         f"## What it was trained on\n\n{rows_in_words(sizes['train'])}; {sizes['val']:,} more chose epochs, settings "
         f"and members. {where}. Data sha256 `{meta.sha256}`."
     )
+    if pretrained := run.checkpoint.info.get("pretrained"):
+        name = run.checkpoint.info["config"]["model"]["name"]
+        text += f" It starts from weights of {_code(name)}, which were trained on other images: "
+        text += f"{_plain(pretrained['weights'])}, sha256 `{pretrained['sha256']}`."
     if meta.class_names:
         counts = zip(meta.class_names[:MOST_CLASSES], meta.class_counts[:MOST_CLASSES], strict=True)
         text += "\n\n" + _table(["class", "training rows"], [[_code(name), f"{count:,}"] for name, count in counts])

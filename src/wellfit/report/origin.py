@@ -53,6 +53,8 @@ def reproduction(run: Evaluated) -> dict[str, Any]:
         ["checkpoint", f"{run.checkpoint_file.as_posix()}, epoch {run.checkpoint.info['epoch']}"],
         ["seeds", f"data {run.params.data.seed}, training {run.checkpoint.info['config']['train']['seed']}"],
     ]
+    if pretrained := run.checkpoint.info.get("pretrained"):
+        facts.append(["pretrained weights", f"{pretrained['weights']}, sha256 {pretrained['sha256']}"])
     if experiment():
         facts.append(["DVC experiment", experiment()])
     commands = [f"git checkout {commit}"] if commit else []

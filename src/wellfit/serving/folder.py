@@ -1,7 +1,8 @@
 """A model as one folder that holds all it needs to take new rows: ``models/<name>/``.
 
-``weights.safetensors`` has one network or several, ``model.json`` all else that is computed with, ``card.md`` what
-people should know, ``requirements.txt`` the packages. Nothing is a pickle, and each file's sha256 is checked when it is
+``weights.safetensors`` has one network or several, ``body.safetensors`` the pretrained one that makes features for
+them, where there is one, ``model.json`` all else that is computed with, ``card.md`` what people should know,
+``requirements.txt`` the packages. Nothing is a pickle, and each file's sha256 is checked when it is
 read.
 """
 
@@ -11,24 +12,28 @@ import json
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import wellfit
+from wellfit.data.features import BODY
 from wellfit.data.meta import Meta
 from wellfit.data.readers.csv_shape import SEPARATORS
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
-from wellfit.files import from_json, replacing, write_text
+from wellfit.files import from_json, replacing, write_bytes, write_text
 from wellfit.manifest import OTHER_VERSION, file_sha256, sealed, unsealed
 from wellfit.metrics.decision import Decision
-from wellfit.models import MODELS
+from wellfit.models import MODELS, TIMM
 from wellfit.serving.model import TrainedModel
 from wellfit.serving.predictor import Predictor
 from wellfit.serving.profile import Profile
 from wellfit.serving.rows import Reading
 from wellfit.training.checkpoint import Checkpoint, load_checkpoints, save_checkpoints
+
+if TYPE_CHECKING:
+    from wellfit.models.pretrained import FrozenBody
 
 DESCRIPTION, WEIGHTS, CARD, REQUIREMENTS = "model.json", "weights.safetensors", "card.md", "requirements.txt"
 # What wellfit.load imports, and predicting with it; nothing of training, tuning and tracking.
@@ -90,6 +95,7 @@ def save_model(
     reading: Reading | None,
     profile: Profile,
     card: str,
+    body: FrozenBody | None = None,
 ) -> None:
     """Writes a model so that a reader, or a crash, finds the old folder or the new one.
 
@@ -101,9 +107,14 @@ def save_model(
         reading: how new rows are read; None for images.
         profile: what the training rows were.
         card: Markdown.
+        body: what makes features of images, where the models are heads for those.
     """
     with replacing(folder) as new:
         save_checkpoints(new / WEIGHTS, models)
+        if body is not None:
+            from wellfit.models.pretrained import safetensors_of
+
+            write_bytes(new / BODY, safetensors_of(body))
         write_text(new / CARD, card)
         write_text(new / REQUIREMENTS, requirements(models, meta))
         files = {path.name: file_sha256(path) for path in sorted(new.iterdir())}
@@ -137,7 +148,12 @@ def load_model_folder(folder: Path) -> Predictor:
             raise WellfitError(f"{folder / name} not found, though {DESCRIPTION} names it: get the whole folder anew")
         if file_sha256(folder / name) != sha256:
             raise WellfitError(f"{folder / name} is damaged (its sha256 is not the one of {DESCRIPTION}): get it anew")
-    model = TrainedModel(load_checkpoints(folder / WEIGHTS), description.meta)
+    checkpoints, body = load_checkpoints(folder / WEIGHTS), None
+    if BODY in description.files:
+        from wellfit.models.pretrained import load_body
+
+        body = load_body(folder / BODY, checkpoints[0].info["config"]["model"], description.meta.input_shape)
+    model = TrainedModel(checkpoints, description.meta, body)
     return Predictor(model, description.meta, description.decision, description.reading, description.profile)
 
 
@@ -145,7 +161,9 @@ def requirements(models: Sequence[Checkpoint], meta: Meta) -> str:
     """The packages that predict, pinned, a line each as pip takes them."""
     extra = ["scikit-learn"] if any(source.kind == "text" for source in meta.sources) else []
     names = {checkpoint.info["config"]["model"]["name"] for checkpoint in models}
-    extra += ["torchvision"] if any(MODELS[name].builder.startswith("vision:") for name in names) else []
+    of_timm = {name for name in names if name.startswith(TIMM)}
+    extra += ["timm"] if of_timm else []
+    extra += ["torchvision"] if of_timm or any(MODELS[name].builder.startswith("vision:") for name in names) else []
     pins = [f"{package}=={version(package).partition('+')[0]}" for package in (*PACKAGES, *extra)]
     return "\n".join(sorted(pins)) + "\n"
 

@@ -41,6 +41,8 @@ class PredictionGraph(nn.Module):
         super().__init__()
         self.meta, self.decision, self.model = predictor.meta, predictor.decision, predictor.model
         self.networks = nn.ModuleList(network for network, _ in predictor.model.networks).eval().requires_grad_(False)
+        encoders = {encode for _, encode in predictor.model.networks}
+        self.bodies = nn.ModuleList(encode for encode in encoders if isinstance(encode, nn.Module))
         self.rows = TableRows(self.meta) if self.meta.kind == "table" else nn.Identity()
         self.example = _example(self.meta)
 

@@ -1,9 +1,11 @@
 """The trained model: from rows as they are stored to probabilities, or to numbers in the target's unit."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +21,13 @@ from wellfit.interruptions import check
 from wellfit.manifest import OTHER_VERSION, file_sha256, sealed, unsealed
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
-from wellfit.models.inputs import Inputs
+from wellfit.models.inputs import Inputs, inputs_of
 from wellfit.models.predict import chunk_rows
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints
 from wellfit.training.loss import head_width
+
+if TYPE_CHECKING:
+    from wellfit.models.pretrained import FrozenBody
 
 CHECKPOINT_FILE = "best.safetensors"
 ENSEMBLE_FILE = "ensemble.safetensors"
@@ -40,16 +45,20 @@ class TrainedModel:
         checkpoints: the weights, and the configuration they were trained with. Where there are several, ``share`` of
             their info is how much each counts.
         meta: of the data they were trained on.
+        body: what makes features of stored images, where the networks are heads for those; None: the rows are what the
+            networks were trained on.
 
     Attributes:
         networks: each with what makes its inputs of stored rows.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], meta: Meta) -> None:
+    def __init__(self, checkpoints: Sequence[Checkpoint], meta: Meta, body: FrozenBody | None = None) -> None:
         self._meta = meta
         sections = [ModelConfig.model_validate(checkpoint.info["config"]["model"]) for checkpoint in checkpoints]
         # Rows are encoded once for all networks that take them alike.
-        inputs = {name: Inputs(meta, name, torch.device("cpu")) for name in {section.numeric for section in sections}}
+        inputs: dict[str, Inputs | FrozenBody] = {
+            section.numeric: body or inputs_of(section, meta, torch.device("cpu")) for section in sections
+        }
         self.networks = [
             (_network(checkpoint, section, inputs[section.numeric], meta), inputs[section.numeric])
             for checkpoint, section in zip(checkpoints, sections, strict=True)
@@ -64,7 +73,7 @@ class TrainedModel:
         Args:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
-        size = chunk_rows(rows.shape[1:])
+        size = chunk_rows(rows.shape[1:], max(getattr(each, "seen", 0) for pair in self.networks for each in pair))
         starts = range(0, max(1, len(rows)), size)  # read one by one: together they may be more than memory holds
         chunks = [self._of_chunk(torch.from_numpy(np.array(rows[start : start + size]))) for start in starts]
         return self.mean([torch.cat(parts) for parts in zip(*chunks, strict=True)]).numpy()
@@ -107,7 +116,7 @@ class TrainedModel:
         return probabilities
 
 
-def _network(checkpoint: Checkpoint, settings: ModelConfig, inputs: Inputs, meta: Meta) -> nn.Module:
+def _network(checkpoint: Checkpoint, settings: ModelConfig, inputs: Inputs | FrozenBody, meta: Meta) -> nn.Module:
     """The network of a checkpoint, in evaluation mode for good: a server predicts in several threads at once."""
     width = head_width(checkpoint.info["config"]["loss"]["name"], meta)
     network = build_model(settings, inputs.shape, width, inputs.columns)

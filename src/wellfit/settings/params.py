@@ -64,6 +64,16 @@ class Params(Config):
             raise ValueError(fault)
         return self
 
+    @property
+    def pretrained_settings(self) -> dict[str, Any]:
+        """Keys and values on which depends what the stage ``features`` makes."""
+        names = ("name", "weights", "input_size", "freeze", *(["feature_copies"] if self.model.is_frozen else []))
+        found: dict[str, Any] = {f"model.{name}": getattr(self.model, name) for name in names}
+        if self.model.is_frozen and self.model.feature_copies:
+            found["data.augment"] = self.model_dump(mode="json")["data"]["augment"]
+            found["data.seed"] = self.data.seed
+        return found
+
     def check_data(self, kind: Kind, task: Task, classes: int) -> None:
         """Checks what could not be checked before it was known what the data are.
 

@@ -49,6 +49,10 @@ def _space_faults(params: Params, key: str, entry: Interval | list[Any], kind: D
     if key in NOT_SEARCHED:
         yield f"{place} cannot be searched: {NOT_SEARCHED[key]}"
         return
+    names = [params.model.name, *(str(value) for _, value in ends(entry))]
+    if key == "model.name" and any(name.startswith(models.TIMM) for name in names):
+        yield f"{place} cannot name networks of timm: weights are fetched and features are computed before the study"
+        return
     if isinstance(entry, Interval):
         number = number_type(config, name)
         if number is None:

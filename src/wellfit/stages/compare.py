@@ -10,6 +10,7 @@ from wellfit.compare.outcome import Outcome, kept_outcome, outcome_folder, write
 from wellfit.compare.publish import describe_comparison
 from wellfit.compare.report import write_report
 from wellfit.compare.train import Job, check_can_begin, cores_for, plan_groups, train_groups
+from wellfit.data.features import trained_on
 from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.settings.params import flatten
@@ -36,7 +37,8 @@ def compare(named: NamedComparison, report: Path) -> None:
 
     @cache
     def load_test() -> Tensors:
-        return to_tensors(load_split(folder, data.meta, "test"), data.meta, data.train.device)
+        test = load_split(trained_on(named.base, folder), data.meta, "test")
+        return to_tensors(test, data.meta, data.train.device)
 
     jobs = _jobs(named, data)
     outcomes = {job.folder: outcome for job in jobs if (outcome := kept_outcome(job.folder, job.variant))}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from wellfit.data.features import trained_on
 from wellfit.data.store import Split, load_folds
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
@@ -54,7 +55,7 @@ def choose_ensemble(
     Raises:
         WellfitError: a candidate is missing, damaged, or was trained on other data, or a fold blew up.
     """
-    size, meta, folds = params.train.ensemble, data.meta, load_folds(data_folder, data.meta)
+    size, meta, folds = params.train.ensemble, data.meta, load_folds(trained_on(params, data_folder), data.meta)
     candidates = _final_models(params, data, final, kept)
     if size and params.tune.enabled and params.tune.searched:
         configs = [each[0].info["config"] for each in candidates]

@@ -1,12 +1,14 @@
 """The evaluate stage: the only reader of the test split."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +28,7 @@ from wellfit.baselines.fit import BASELINES, CONSTANT
 from wellfit.baselines.record import load_baselines
 from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
+from wellfit.data.features import BODY, TrainedRows, trained_rows
 from wellfit.data.meta import Meta
 from wellfit.data.settings import check_prepared
 from wellfit.data.store import Split, load_folds, load_meta, load_split, load_unlabelled
@@ -53,6 +56,9 @@ from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
 
+if TYPE_CHECKING:
+    from wellfit.models.pretrained import FrozenBody
+
 Metrics = dict[str, float | None]
 
 BASELINE_TAG = "wellfit.baseline"
@@ -78,14 +84,19 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     meta = load_meta(data_folder)
     check_prepared(params.data, meta, data_folder)
     params.check_data(meta.kind, meta.task, len(meta.class_names))
-    delivered, run_id = load_model(models, meta), training_run(models)
+    rows = trained_rows(params, data_folder, meta)
+    delivered, run_id = load_model(models, rows.meta), training_run(models)
     records = read_records(reports, delivered.checkpoint)
     fitted = load_baselines(reports / "baseline", meta)
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
+    train_rows, test_rows = (load_split(rows.folder, rows.meta, name) for name in ("train", "test"))
     model = delivered.model
+    body = _body(rows, delivered, meta) if params.model.is_frozen else None
+    members = delivered.members or [delivered.checkpoint]
+    served = TrainedModel(members, meta, body) if body else model  # of images, of which the rows are features
 
-    val, outputs = _unseen(delivered, load_folds(data_folder, meta), meta), _outputs(model, test)
-    train = _outputs(model, trained_on) if meta.task == "regression" and params.evaluate.coverage else None
+    val, outputs = _unseen(delivered, load_folds(rows.folder, rows.meta), meta), _outputs(model, test_rows)
+    train = _outputs(model, train_rows) if meta.task == "regression" and params.evaluate.coverage else None
     decision = decide(val, train, meta, params.evaluate)
     predictions = decision.predictions(outputs.outputs, meta)
     held = hold(decision, predictions, outputs, meta)
@@ -96,17 +107,17 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     metrics |= other_scores(decision, outputs, meta, params.evaluate.calibration_bins)
     metrics |= held.metrics(decision.coverage)
     if delivered.ensemble is not None:
-        metrics |= _beside_the_final_model(predictions, delivered.single, test, meta, params.evaluate)
+        metrics |= _beside_the_final_model(predictions, delivered.single, test_rows, meta, params.evaluate)
 
     per_class = _write_predictions(predictions, test, meta, report, decision.threshold, held)
-    _predict_unlabelled(load_unlabelled(data_folder, meta), model, decision, meta, report / "unlabelled.csv")
+    _predict_unlabelled(load_unlabelled(data_folder, meta), served, decision, meta, report / "unlabelled.csv")
     write_json(report / "decision.json", decision.model_dump(mode="json"))
     charts = _draw(predictions, test, meta, params.evaluate, metrics, report / "plots", decision.threshold)
     decided = Decided(decision, held.coverage, charts_of(decision, held.coverage, val, outputs, meta, params.evaluate))
     for name, chart in decided.charts.items():
         save(chart.figure, report / "plots" / f"{name}.png")
     depends = _explain(
-        lambda rows: decision.predictions(model.outputs(rows), meta),
+        lambda images: decision.predictions(served.outputs(images), meta),
         trained_on,
         test,
         predictions,
@@ -133,15 +144,22 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     write_json(report / "metrics.json", run.all_metrics)
     write_json(report / "scores.json", {name: score for name, score in metrics.items() if name in SCORES})
     write_page(page, run, records)
-    members = delivered.members or [delivered.checkpoint]
     predicted = decision.predicted(decision.predictions(val.outputs, meta))
     profile = fit_profile(meta, trained_on.x, predicted)
-    save_model(models / meta.name, members, meta, decision, describe_reading(params.data, meta), profile, card(run))
+    reading = describe_reading(params.data, meta)
+    save_model(models / meta.name, members, meta, decision, reading, profile, card(run), body)
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
     try:
         _publish(run_id, models, run, report, page)
     except tracking.TrackingError as error:
         print(f"warning: {error}; `dvc repro --force evaluate` logs it all once that is mended", file=sys.stderr)
+
+
+def _body(rows: TrainedRows, delivered: Delivered, meta: Meta) -> FrozenBody:
+    """What makes features of images."""
+    from wellfit.models.pretrained import load_body
+
+    return load_body(rows.folder / BODY, delivered.checkpoint.info["config"]["model"], meta.input_shape)
 
 
 def _outputs(model: TrainedModel, split: Split) -> Outputs:

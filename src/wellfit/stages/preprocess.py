@@ -2,12 +2,14 @@
 
 from pathlib import Path
 
+from wellfit.data.features import features_folder
 from wellfit.data.fetch import fetch
 from wellfit.data.prepare import describe, prepare
 from wellfit.data.readers.images import BAD_FILES
 from wellfit.errors import BadFilesError, WellfitError
 from wellfit.files import write_csv
 from wellfit.settings.params import Params
+from wellfit.stages.features import features
 
 
 def preprocess(params: Params, raw: Path, out: Path) -> None:
@@ -53,4 +55,6 @@ def prepared(params: Params) -> Path:
     if not folder.exists():
         fetch(params.data, params.fetch, raw)
         preprocess(params, raw, processed)
+    if params.model.is_pretrained and not features_folder(folder).exists():
+        features(params, folder)
     return folder

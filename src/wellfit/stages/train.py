@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from wellfit import tracking
 from wellfit.charts.style import save
 from wellfit.charts.training import layer_statistics, learning_curves, learning_rate
+from wellfit.data.features import trained_rows
+from wellfit.data.store import load_meta
 from wellfit.errors import WellfitError
 from wellfit.files import project_root, write_csv, write_json, write_text, write_yaml
 from wellfit.manifest import write_manifest
@@ -70,6 +72,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
         WellfitError: missing data, or a training that blew up.
     """
     data = load_training_data(params, data_folder)
+    start = trained_rows(params, data_folder, load_meta(data_folder)).pretrained
     params = apply_best(params, tune_report / "best_params.yaml", data.meta)
     config = resolved_config(params)
     training = begin([params], data, packed=False)  # before anything is written: a setting may not fit the data
@@ -83,6 +86,10 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
                 flatten(config) | {f"train.{key}": getattr(params.train, key) for key in ("seeds", "ensemble")}
             )
             records = _run_epochs(training, params, data, config, snapshots, found, run)
+            if start is not None:
+                said = {"weights": start.weights, "sha256": start.weights_sha256}
+                records.checkpoint.info["pretrained"] = said
+                run.tag("wellfit.weights", f"{start.weights}, sha256 {start.weights_sha256}")
             findings = _judge(records, params, data)
             for finding in findings:
                 print(f"warning: {finding.kind}: {finding.text}")

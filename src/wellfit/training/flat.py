@@ -7,7 +7,7 @@ ALIGNMENT = 16  # numbers: each tensor begins where a cache line does, and the p
 
 
 class FlatParameters:
-    """Moves the parameters of a model into one matrix and their gradients into another, a row a member.
+    """Moves the trained parameters of a model into one matrix and their gradients into another, a row a member.
 
     The model's own parameters become views of them, so that a step takes one call to clear the gradients, one for
     their norms and one for the optimizer, whatever the number of layers. Of a small network's step on a CPU those
@@ -27,7 +27,7 @@ class FlatParameters:
     """
 
     def __init__(self, model: nn.Module, members: int | None = None) -> None:
-        parameters = list(model.parameters())
+        parameters = [p for p in model.parameters() if p.requires_grad]
         self.is_packed = members is not None
         dims = 2 if self.is_packed else 1  # of a bias
         matrices = [p for p in parameters if p.ndim > dims]

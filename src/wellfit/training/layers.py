@@ -45,10 +45,11 @@ Layers = dict[str, dict[str, float]]  # layer -> statistic -> value, those of on
 class LayerStatistics:
     """Looks at a network while it trains, and changes nothing of it.
 
-    A layer is a matrix or kernel of the network. Its activation is what the first activation function after it puts
-    out, or its own output where none follows before the next layer. A unit, which is a channel of a convolution, is
-    *flat* in a row where its activation function passes on less than a thousandth of the gradient, and *dead* where it
-    is so in every row (and at every place of an image) of the sample; both are NaN without an activation function.
+    A layer is a matrix or kernel of the network that is trained. Its activation is what the first activation function
+    after it puts out, or its own output where none follows before the next layer. A unit, which is a channel of a
+    convolution, is *flat* in a row where its activation function passes on less than a thousandth of the gradient, and
+    *dead* where it is so in every row (and at every place of an image) of the sample; both are NaN without an
+    activation function.
     Activation functions are seen where they are modules, not calls such as ``torch.relu``. All is of the weights that
     train, not of their average (``regularize.average``).
 
@@ -64,7 +65,7 @@ class LayerStatistics:
         self._matrices: dict[str, nn.Parameter] = {}
         for path, module in model.named_modules():
             for parameter_name, parameter in module.named_parameters(recurse=False):
-                if parameter.ndim > 1:
+                if parameter.ndim > 1 and parameter.requires_grad:
                     name = layer_name(path, module, parameter_name)
                     self._modules[name], self._matrices[name] = module, parameter
         size = max(1, min(SAMPLE_ROWS, len(rows), SAMPLE_NUMBERS // max(1, rows[0].numel())))

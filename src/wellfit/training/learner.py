@@ -7,7 +7,7 @@ number of one member reaches another.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -19,7 +19,7 @@ from wellfit.data.meta import Meta
 from wellfit.models import build_model
 from wellfit.models.dropout import DropoutStream, start_epoch, streams
 from wellfit.models.head import class_logits
-from wellfit.models.inputs import Inputs
+from wellfit.models.inputs import inputs_of
 from wellfit.models.packed import PackedNetwork, change_members, member_state, packed
 from wellfit.models.predict import multiply_adds, predict, predict_own
 from wellfit.settings.params import Params
@@ -52,6 +52,7 @@ class Learner:
         val: validation rows on the device.
         folds: of a cross-validation, whose rows take the place of ``train`` and ``val``: each member validates the fold
             ``train.fold``. None: there are none.
+        body: weights that the body of the network begins with, by name. None: random ones.
         packed: whether the network is packed, be it of one member.
 
     Attributes:
@@ -75,6 +76,7 @@ class Learner:
         train: Tensors,
         val: Tensors,
         folds: Folds | None = None,
+        body: Mapping[str, Tensor] | None = None,
         *,
         packed: bool,
     ) -> None:
@@ -84,12 +86,12 @@ class Learner:
         self.is_packed = packed
         if folds is not None:
             train, val = folds.pool, folds.validated(first.train.fold)
-        self.train, self.val, self._meta = train, val, meta
+        self.train, self.val, self._meta, self._body = train, val, meta, body
         self._folds = folds
         self._own_rows: tuple[Tensor, Tensor | None] | None = None  # that members validate, and how much each counts
-        self.inputs = Inputs(meta, first.model.numeric, device)
+        self.inputs = inputs_of(first.model, meta, device)
         self.model = self._build(members)
-        self._train_x, self._encode = self._encoded(train, is_augmented=first.data.augment != "none")
+        self._train_x, self._encode = self._encoded(train, is_augmented=self._is_augmented(first))
         self._val_x, self._encode_val = self._encoded(val, is_augmented=False)
         row = train.x[:1].to(device)
         self.multiply_adds = first.train.rows_per_batch(meta) * multiply_adds(self.model, self.inputs, row)
@@ -116,7 +118,13 @@ class Learner:
             torch.manual_seed(params.train.seed)
             width = head_width(params.loss.name, self._meta)
             models.append(build_model(params.model, self.inputs.shape, width, self.inputs.columns))
+            if self._body is not None:
+                models[-1].get_submodule("body").load_state_dict(self._body)
         return (packed(models) if self.is_packed else models[0]).to(self.train.device)
+
+    def _is_augmented(self, params: Params) -> bool:
+        """Whether batches are; of features, the augmented copies are rows of their own."""
+        return params.data.augment != "none" and self._meta.kind == "images"
 
     def _encoded(self, rows: Tensors, *, is_augmented: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
         """Rows of a split, and what encodes a batch of them: nothing, where all are encoded here."""
@@ -132,7 +140,7 @@ class Learner:
         device = self.train.device
         self._params = [self._params[k] for k in kept] + list(added)
         self._augments = [self._augments[k] for k in kept if self._augments]
-        self._augments += [Augment(p.data.augment, p.train.seed) for p in added if p.data.augment != "none"]
+        self._augments += [Augment(p.data.augment, p.train.seed) for p in added if self._is_augmented(p)]
         self._mixers = [self._mixers[k] for k in kept]
         self._mixers += [BatchMixer(params.regularize, params.train.seed, device) for params in added]
         self._mixes = not all(mixer.is_idle for mixer in self._mixers)

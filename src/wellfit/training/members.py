@@ -78,7 +78,7 @@ RULES = [
         "train.seeds {train.seeds} needs train.ensemble >= 1, for other seeds are models of the ensemble, got 0",
     ),
     Rule(
-        ("data.folds", "model.name"),
+        ("data.folds", "model.name", "model.freeze"),
         lambda p, _: p.data.folds is not None and not p.model.entry.packs,
         "data.folds trains the models of all folds as one pack, which model.name {model.name} does not; set it to null",
     ),

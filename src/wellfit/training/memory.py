@@ -7,7 +7,7 @@ import torch
 from wellfit.errors import WellfitError
 from wellfit.machine import memory_bytes
 from wellfit.models import build_model
-from wellfit.models.inputs import Inputs
+from wellfit.models.inputs import inputs_of
 from wellfit.settings.params import PARAMS_FILE, Params
 from wellfit.training.loss import head_width
 
@@ -55,7 +55,7 @@ def _memory(device: torch.device) -> int:
 
 
 def _bytes_of_network(params: Params, data: "TrainingData") -> int:
-    inputs = Inputs(data.meta, params.model.numeric, torch.device("cpu"))
+    inputs = inputs_of(params.model, data.meta, torch.device("cpu"))
     with torch.device("meta"):  # tensors without contents
         model = build_model(params.model, inputs.shape, head_width(params.loss.name, data.meta), inputs.columns)
     return COPIES * sum(parameter.numel() * parameter.itemsize for parameter in model.parameters())

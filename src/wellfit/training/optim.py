@@ -99,6 +99,7 @@ class OptimConfig(Config):
     name: Annotated[str, OneOf(OPTIMIZERS)]
     lr: Positive
     weight_decay: PositiveOrZero
+    body_lr: float = Field(gt=0, le=1)
     decay: Literal["auto", "decoupled", "coupled"]
     decay_all: bool
     l1: PositiveOrZero

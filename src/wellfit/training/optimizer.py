@@ -23,13 +23,16 @@ class Optimizer:
 
     Args:
         configs: the section ``optim`` of each member; all have the same ``name``, ``is_decoupled`` and ``decay_all``.
-        model: on its device already; its parameters become views of the rows.
+        model: on its device already; its parameters become views of the rows. Those of its ``body``, where it has one,
+            take ``optim.body_lr`` of each step.
         packed: whether the parameters have a first dimension K; else ``model`` is a single network.
     """
 
     def __init__(self, configs: Sequence[OptimConfig], model: nn.Module, *, packed: bool = False) -> None:
         self._configs = list(configs)
         self._bind(FlatParameters(model, len(configs) if packed else None))
+        body = getattr(model, "body", None)
+        self._body = [] if body is None else [p.data for p in body.parameters() if p.requires_grad]
         entry = OPTIMIZERS[self._configs[0].name]
         self._torch: _PerMember | _Shared = (
             _PerMember(entry, self._configs, self._flat)
@@ -94,6 +97,7 @@ class Optimizer:
             (K,) the norm of the gradient, an L1 penalty included, before clipping and weight decay.
         """
         config, gradients = self._configs[0], self._flat.gradients
+        before = [each.clone() for each in self._body] if config.body_lr < 1 else []
         if self._l1 is not None:
             self._decayed_gradients.add_(self._decayed.sign().mul_(self._l1))
         norm: Tensor = torch.linalg.vector_norm(gradients, dim=1)
@@ -112,6 +116,8 @@ class Optimizer:
                 norms = torch.linalg.vector_norm(layer, dim=2, keepdim=True)
                 limits = self._max_norm[..., None]
                 layer.mul_(torch.where(norms > limits, limits / (norms + 1e-7), 1.0))  # as torch.renorm
+        if before:  # a part of the step is a step of a part of the rate, whatever the optimizer
+            torch._foreach_lerp_(self._body, before, 1 - config.body_lr)
         return norm
 
 

@@ -19,8 +19,13 @@ class RegularizeConfig(Config):
 RULES = [
     Rule(
         ("regularize.cutmix", "data.name"),
-        lambda p, data: p.regularize.cutmix > 0 and data.kind != "images",
+        lambda p, data: p.regularize.cutmix > 0 and data.kind == "table",
         "regularize.cutmix needs images, but data.name {data.name} is a table; use mixup",
+    ),
+    Rule(
+        ("regularize.cutmix", "model.name", "model.freeze"),
+        lambda p, _: p.regularize.cutmix > 0 and p.model.is_frozen,
+        "regularize.cutmix needs pixels, but model.freeze true trains on features; use mixup",
     ),
     Rule(
         ("regularize.cutmix", "regularize.mixup"),

@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
+from wellfit.data.features import BODY, features_folder, trained_rows
 from wellfit.data.meta import Meta
 from wellfit.data.settings import check_prepared
 from wellfit.data.store import load_meta, load_split
@@ -32,12 +35,14 @@ class TrainingData(NamedTuple):
         train: training rows, of fold 0 where there are folds.
         val: validation rows, likewise.
         folds: of a cross-validation, or None.
+        body: weights that the body of the network begins with, by name, or None.
     """
 
     meta: Meta
     train: Tensors
     val: Tensors
     folds: Folds | None = None
+    body: dict[str, Tensor] | None = None
 
     @property
     def n_folds(self) -> int:
@@ -116,6 +121,9 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
     device = choose_device(params.train.device)
     meta = load_meta(folder)
     check_prepared(params.data, meta, folder)
+    body_file = features_folder(folder) / BODY
+    folder, meta, pretrained = trained_rows(params, folder, meta)
+    body = load_file(body_file, str(device)) if pretrained and not params.model.is_frozen else None
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     splits = [load_split(folder, meta, name) for name in ("train", "val")]
     n_folds = None if splits[0].folds is None else int(splits[0].folds.max()) + 1
@@ -127,13 +135,13 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
     budget = budget_bytes(params.data.memory, device)
     train, val = (to_tensors(split, meta, device, budget) for split in splits)
     if splits[0].folds is None:
-        return TrainingData(meta, train, val)
+        return TrainingData(meta, train, val, body=body)
     weights = None if train.weights is None or val.weights is None else torch.cat([train.weights, val.weights])
     pool, n = Tensors(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]), weights), len(train.y)
     train = Tensors(pool.x[:n], pool.y[:n], None if weights is None else weights[:n])  # views: the rows are there once
     val = Tensors(pool.x[n:], pool.y[n:], None if weights is None else weights[n:])
     fold = torch.cat([torch.from_numpy(np.array(splits[0].folds)), torch.zeros(len(val.y), dtype=torch.int64)])
-    return TrainingData(meta, train, val, Folds(pool, fold.to(device)))
+    return TrainingData(meta, train, val, Folds(pool, fold.to(device)), body)
 
 
 def steps_per_epoch(params: Params, data: TrainingData) -> int:

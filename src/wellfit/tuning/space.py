@@ -39,6 +39,10 @@ NOT_SEARCHED = {
     "train.ensemble": "an ensemble is selected among the trials",
     "train.device": "it decides where a model is trained, not what it becomes",
     "train.threads": "it decides how fast a model is trained, not what it becomes",
+    **dict.fromkeys(
+        ("model.weights", "model.freeze", "model.input_size", "model.feature_copies"),
+        "weights are fetched and features are computed before the study",
+    ),
     "train.compile": "it decides how fast a model is trained, not what it becomes",
 }
 DECIDING = ("name", "embedding", "category")  # keys of model on which it depends which others are read
