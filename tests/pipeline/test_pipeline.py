@@ -17,7 +17,7 @@ from .conftest import Run
 
 pytestmark = pytest.mark.slow
 
-STAGES = ["fetch", "preprocess", "tune", "train", "baseline", "evaluate"]
+STAGES = ["fetch", "preprocess", "features", "tune", "train", "baseline", "evaluate"]
 TUNED = {"tune": 1, "trial": 2, "train": 1, "baseline": 3}  # runs in MLflow
 VERDICT = r"warning: over-fitting: "  # so few rows do over-fit
 NOISE = re.compile(rf"^(?!{VERDICT}).*(?:warn|deprecat|traceback)", re.IGNORECASE | re.MULTILINE)
@@ -99,12 +99,12 @@ def test_deps_hold_what_is_imported_for_the_result(clone: Path, call: Run, impor
         unlisted = set(imported) - by_settings
         assert not [file for file in source_files(clone, unlisted) if not is_listed(file, stages[stage]["deps"])], stage
         heavy = {"torch", "mlflow", "matplotlib", "optuna"} & {name.partition(".")[0] for name in imported}
-        assert bool(heavy) == (stage not in ("fetch", "preprocess", "baseline")), stage
+        assert bool(heavy) == (stage not in ("fetch", "preprocess", "features", "baseline")), stage
 
 
 CHANGED = {
     "training/optim.py": {"tune", "train"},
-    "models/mlp.py": {"tune", "train", "evaluate"},
+    "models/mlp.py": {"features", "tune", "train", "evaluate"},
     "baselines/fit.py": {"baseline", "evaluate"},
     "tuning/samplers.py": {"tune"},
     "report/page.py": {"evaluate"},
@@ -278,7 +278,7 @@ def test_mlflow_run_of_one_stage_is_the_run_itself(clone: Path, call: Run, repro
     before, weights = len(runs(clone)), (clone / "models/best.safetensors").read_bytes()
     given = ["-P", "lr=0.02", "-P", "tune=false", "-P", "data.n_samples=300"]
     done = call("mlflow", "run", ".", "--env-manager", "local", "-e", "train", *given)
-    assert ran(done.stdout) == ["fetch", "preprocess", "tune", "train"]
+    assert ran(done.stdout) == ["fetch", "preprocess", "features", "tune", "train"]
     (train,) = runs(clone)[before:]
     assert train.data.tags["wellfit.stage"] == "train"
     assert train.data.params["optim.lr"] == "0.02"

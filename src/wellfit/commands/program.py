@@ -14,7 +14,7 @@ COMMANDS = {
     "The pipeline, in the folder that has params.yaml:": {
         "fetch": "get the raw data of data.name, verified",
         "preprocess": "split them, and encode what the training rows have",
-        "features": "get the weights of a pretrained network, and features of images while it is frozen",
+        "features": "get pretrained weights, and what a frozen network makes of images",
         "tune": "search for the best values of what tune.space names",
         "train": "train a model with those values",
         "baseline": "fit models of scikit-learn to the same rows",
