@@ -101,6 +101,23 @@ def test_small_grey_images_become_what_the_network_takes(file: Path) -> None:
     torch.testing.assert_close(body(image[None]), Body(config(input_size=64), (3, 64, 64), file).eval()(large[None]))
 
 
+@torch.inference_mode()
+def test_outputs_of_the_modules_that_are_named_are_averaged(file: Path) -> None:
+    image = picture(160, 160)
+    body = Body(config(pooled=("blocks.2", "blocks.4")), (3, 160, 160), file).eval()
+    found, net = body(image[None]), of_timm()
+    x = net.bn1(net.conv_stem((image[None] / 255).sub(body.mean).div(body.std)))
+    means = []
+    for stage in net.blocks:
+        x = stage(x)
+        means.append(x.mean((2, 3)))
+    torch.testing.assert_close(found, torch.cat([means[2], means[4]], 1))
+    assert body.width == found.shape[1]
+    assert torch.equal(body(image[None]), found), "hooks are gone"
+    tokens = Body(config("test_vit", pooled=("blocks.3",)), (3, 160, 160)).eval()
+    assert tokens(image[None]).shape == (1, 64)
+
+
 def test_frozen_features_are_standardized_and_nothing_of_it_is_trained() -> None:
     frozen = FrozenBody(config(), (3, 32, 32))
     frozen.center.fill_(0.5)
@@ -146,6 +163,7 @@ def test_all_of_it_is_trained_where_nothing_is_frozen() -> None:
 BAD = {
     "model.name timm/resnet81: timm has no such network; did you mean timm/resnet18": {"name": "resnet81"},
     "model.partial must be < 6, the stages of the network, got 6": {"freeze": "partial", "partial": 6},
+    "model.pooled: timm/test_efficientnet has no module blocks.9; near it are blocks": {"pooled": ("blocks.9",)},
     "model.input_size must be auto or 160 for model.name timm/test_vit, got 32": {
         "name": "test_vit",
         "freeze": False,

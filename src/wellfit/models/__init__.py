@@ -7,10 +7,10 @@ from itertools import pairwise
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, PlainValidator
+from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-from wellfit.config import Config, Count, Counts, OneOf, Positive, Rule, auto_or_between
+from wellfit.config import Config, Count, Counts, OneOf, Positive, Rule, as_tuple, auto_or_between
 from wellfit.models.init import INITS, initialize
 from wellfit.models.layers import ACTIVATIONS, NORMS
 from wellfit.models.numeric import NUMERIC
@@ -83,7 +83,7 @@ MODELS = {
 # Networks of timm with a head of their own, a multilayer perceptron. While their body is frozen, only the head is
 # trained, on features that are computed once.
 TIMM = "timm/"
-PRETRAINED = ("weights", "freeze", "input_size")
+PRETRAINED = ("weights", "freeze", "input_size", "pooled")
 TIMM_MODELS = {
     True: Model("mlp:mlp", (*HEAD, *PRETRAINED, "feature_copies"), packs=True, widths="hidden"),
     "partial": Model("pretrained:fine_tuned", (*HEAD, *PRETRAINED, "partial"), widths="hidden"),
@@ -110,6 +110,7 @@ class ModelConfig(Config):
     freeze: Annotated[bool | Literal["partial"], PlainValidator(_freeze)]
     partial: Count
     input_size: Annotated[Literal["auto"] | int, auto_or_between(8, 4096)]
+    pooled: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_tuple)]
     feature_copies: int = Field(ge=0, le=1000)
     hidden: Annotated[Counts, Field(min_length=0, max_length=64)]
     residual: bool

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Self
 
 import torch
@@ -30,6 +31,9 @@ WHITE = 255.0
 
 class Body(nn.Module):
     """All of a network of timm but its last layer, from pixels to features.
+
+    With ``model.pooled``, features are the outputs of the modules that it names, which are (B, C, H, W) or tokens
+    (B, N, C), averaged over their positions.
 
     Args:
         config: the section ``model``.
@@ -68,8 +72,13 @@ class Body(nn.Module):
             None if old == new else nn.Buffer(resampling(old, new, said["interpolation"]))
             for old, new in zip(input_shape[1:], (height, width), strict=True)
         )
-        self.width = int(getattr(net, "head_hidden_size", None) or net.num_features)
         self.seen = 3 * height * width
+        self._outputs: dict[int, list[Tensor]] = {}  # by thread: a server predicts in several at once
+        for name in config.pooled:
+            _module_of(net, config.name, name).register_forward_hook(self._keep)
+        with torch.no_grad():
+            self.width = self.eval()(torch.zeros(1, *input_shape)).shape[1]
+        self.train()
 
     def forward(self, pixels: Tensor) -> Tensor:
         """From (B, C, H, W) pixels of 0 to 255, uint8 or float32, to (B, width) features."""
@@ -81,8 +90,14 @@ class Body(nn.Module):
         if self.rows is not None or self.columns is not None:
             x = x.clamp(0, WHITE)  # bicubic interpolation overshoots at edges
         x = x.div(WHITE).expand(-1, 3, -1, -1).sub(self.mean).div(self.std)
-        features: Tensor = self.net(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        features: Tensor = self.net(x)
+        if found := self._outputs.pop(get_ident(), None):
+            return torch.cat([each.flatten(2).mean(2) if each.ndim == 4 else each.mean(1) for each in found], 1)
         return features
+
+    def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        self._outputs.setdefault(get_ident(), []).append(output)
 
 
 class FineTuned(nn.Sequential):
@@ -232,6 +247,16 @@ def _network_of_timm(name: str, weights: Path | None, *, download: bool) -> Any:
             f"timm could not download the weights of model.name {name} ({reason}); put them into "
             f"$WELLFIT_MIRROR/weights/{known}.safetensors, or name a file in model.weights"
         ) from error
+
+
+def _module_of(net: nn.Module, network: str, name: str) -> nn.Module:
+    try:
+        return net.get_submodule(name)
+    except AttributeError:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, [known for known, _ in net.named_modules() if known], n=3)
+        raise WellfitError(f"model.pooled: {network} has no module {name}; near it are {', '.join(close)}") from None
 
 
 def _said_of_weights(net: nn.Module) -> dict[str, Any]:

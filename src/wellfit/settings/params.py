@@ -67,8 +67,15 @@ class Params(Config):
     @property
     def pretrained_settings(self) -> dict[str, Any]:
         """Keys and values on which depends what the stage ``features`` makes."""
-        names = ("name", "weights", "input_size", "freeze", *(["feature_copies"] if self.model.is_frozen else []))
-        found: dict[str, Any] = {f"model.{name}": getattr(self.model, name) for name in names}
+        names = [
+            "name",
+            "weights",
+            "input_size",
+            "freeze",
+            *(["feature_copies", "pooled"] if self.model.is_frozen else []),
+        ]
+        model = self.model.model_dump(mode="json")
+        found: dict[str, Any] = {f"model.{name}": model[name] for name in names}
         if self.model.is_frozen and self.model.feature_copies:
             found["data.augment"] = self.model_dump(mode="json")["data"]["augment"]
             found["data.seed"] = self.data.seed

@@ -9,7 +9,6 @@ from wellfit.data.readers.images import BAD_FILES
 from wellfit.errors import BadFilesError, WellfitError
 from wellfit.files import write_csv
 from wellfit.settings.params import Params
-from wellfit.stages.features import features
 
 
 def preprocess(params: Params, raw: Path, out: Path) -> None:
@@ -56,5 +55,7 @@ def prepared(params: Params) -> Path:
         fetch(params.data, params.fetch, raw)
         preprocess(params, raw, processed)
     if params.model.is_pretrained and not features_folder(folder).exists():
+        from wellfit.stages.features import features
+
         features(params, folder)
     return folder
