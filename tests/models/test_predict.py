@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from wellfit.interruptions import deferred
 from wellfit.models import predict as module
 from wellfit.models.packed import packed
-from wellfit.models.predict import predict
+from wellfit.models.predict import chunk_rows, predict
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -57,3 +57,8 @@ def test_an_interruption_waits_for_a_chunk_at_most(monkeypatch: pytest.MonkeyPat
     with pytest.raises(KeyboardInterrupt), deferred():
         predict(nn.Linear(3, 2), encode, torch.randn(20, 3))
     assert len(begun) == 1
+
+
+def test_images_that_a_network_sees_enlarged_pass_it_in_smaller_chunks() -> None:
+    assert chunk_rows((3, 32, 32)) == 1365
+    assert chunk_rows((3, 32, 32), seen=3 * 224 * 224) == 27

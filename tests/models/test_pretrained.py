@@ -9,7 +9,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
 
@@ -189,6 +189,23 @@ def test_weights_of_another_network_are_refused_in_one_line(file: Path) -> None:
     ) as e:
         Body(config("test_resnet"), (3, 32, 32), file)
     assert "\n" not in str(e.value)
+
+
+def test_of_what_timm_downloads_no_file_is_a_pickle(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def hub(*names: str, **_: Any) -> dict[str, Tensor]:
+        asked.append(names)
+        return load_file(file)
+
+    monkeypatch.setattr("timm.models._builder.has_hf_hub", lambda necessary=False: True)
+    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", hub)
+    downloaded = Body(config(), (3, 32, 32), download=True)
+    assert [name for names in asked for name in names if "." in name.rpartition("/")[2]][-1] == "model.safetensors"
+    assert torch.equal(downloaded.net.conv_stem.weight, of_timm().conv_stem.weight)
+    monkeypatch.setattr("timm.models._builder.has_hf_hub", lambda necessary=False: False)
+    with pytest.raises(WellfitError, match=r"could not download .* put them into \$WELLFIT_MIRROR/weights/test_eff"):
+        Body(config(), (3, 32, 32), download=True)
 
 
 def test_the_extra_is_named_where_timm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

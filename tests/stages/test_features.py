@@ -25,7 +25,7 @@ from wellfit.stages.features import features
 from wellfit.stages.train import train
 from wellfit.stages.tune import tune
 from wellfit.training.pack import can_pack
-from wellfit.training.setup import load_training_data
+from wellfit.training.setup import begin, load_training_data
 
 from ..serving.own import image_folder
 from ..serving.test_export import run_of
@@ -158,6 +158,22 @@ def test_features_of_other_settings_data_or_bytes_are_refused(make: Callable[...
     (folder / "pretrained.json").unlink()
     with pytest.raises(WellfitError, match=r"pretrained.json not found, which pretrained networks start from: run"):
         load_training_data(params, images)
+
+
+def test_a_training_begins_with_the_weights_and_moves_what_is_not_frozen(
+    make: Callable[..., Any], images: Path, weights: Path
+) -> None:
+    params, _ = make("model.freeze=partial", "model.partial=1", "train.epochs=1")
+    training = begin([params], load_training_data(params, images), packed=False)
+    original, body = load_file(weights), training.learner.model.get_submodule("body")
+
+    def moved() -> set[str]:
+        return {name for name, each in body.get_submodule("net").state_dict().items() if not each.equal(original[name])}
+
+    assert moved() == set()
+    list(training.epochs)
+    assert {name.split(".")[0] for name in moved()} == {"blocks", "conv_head", "bn2"}
+    assert {name.split(".")[1] for name in moved() if name.startswith("blocks")} == {"4"}
 
 
 def run_stages(params: Params, images: Path, root: Path) -> Path:

@@ -235,11 +235,12 @@ def _network_of_timm(name: str, weights: Path | None, *, download: bool) -> Any:
         raise WellfitError(f"model.name {name}: timm has no such network; {hint}")
     if weights is None and not download:
         return timm.create_model(known, num_classes=0)
-    # custom_load: of files in a form of their authors, which a file of ours is not.
-    overlay = {} if weights is None else {"file": str(weights), "custom_load": False}
+    # No form of their authors, no address of a pickle, and of the hub no file but the one of safetensors.
+    overlay = {"custom_load": False, "url": "", "hf_hub_filename": "model.safetensors"}
+    overlay |= {} if weights is None else {"file": str(weights)}
     try:
         return timm.create_model(known, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
-    except (RuntimeError, OSError, KeyError, ValueError) as error:
+    except Exception as error:  # of timm, torch, safetensors or the hub, whose errors have no common kind
         reason = " ".join(str(error).split())[:300]
         if weights is not None:
             raise WellfitError(f"{weights} does not hold the weights of model.name {name}: {reason}") from error
