@@ -258,6 +258,7 @@ def test_without_mlflow_a_comparison_has_its_report(
     assert (REPORT / "README.md").is_file()
     (line,) = [line for line in capfd.readouterr().err.splitlines() if line]
     assert line.startswith("warning: MLflow at http://127.0.0.1:9 cannot be reached: ")
+    assert len(list(Path(".wellfit/publications").glob("*.json"))) == 1
     assert runs(project) == []
     run()
     assert [len(found) for found in split(runs(project))] == [1, 4]

@@ -295,7 +295,7 @@ def test_without_mlflow_the_trials_wait_in_their_records(
     assert len(warnings) == 1
     assert capfd.readouterr().err.count("warning") == 1  # however often it is tried
     assert warnings[0].startswith("warning: MLflow at http://127.0.0.1:9 cannot be reached: ")
-    assert "the trials are kept in" in warnings[0]
+    assert warnings[0].endswith("; training goes on, the next command sends what is missing")
     assert len([t for t in open_saved(PARAMS.tune.storage, engine.study.name).trials if t.state.is_finished()]) == 3
     assert runs("trial") == []
 
@@ -517,6 +517,61 @@ def test_a_trial_that_was_half_copied_is_completed(engine: Engine, project: Path
         engine.open(publisher)
         engine.finish(publisher)
     assert [(run.info.run_id, run.info.status) for run in runs("trial")] == [(before, "FINISHED")]
+
+
+@pytest.mark.parametrize("ended", ["finish", "stop"])
+def test_what_a_publisher_could_not_send_is_kept_for_the_next_command(
+    engine: Engine, project: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    def gone(self: StudyPublication) -> None:
+        raise WellfitError("MLflow is gone")
+
+    with monkeypatch.context() as outage, PublisherHere(MODULE) as publisher:
+        outage.setattr(StudyPublication, "start_run", gone)
+        engine.open(publisher)
+        publisher.add(engine.trial("complete"))
+        if ended == "finish":
+            engine.finish(publisher)
+        else:
+            publisher.__exit__(None, None, None)
+    (path,) = Path(".wellfit/publications").glob("*.json")
+    opening, last = unsealed(path.read_text())["messages"]
+    assert opening["open"] == publisher._messages[0]["open"] | {"storage": "", "half_copied": {}}
+    assert last == publisher._messages[-1]
+    with PublisherHere(MODULE) as publisher:  # by the same command again
+        engine.open(publisher)
+    assert not list(Path(".wellfit/publications").glob("*.json"))
+    assert [run.data.tags["wellfit.trial"] for run in runs("trial")] == ["0"]
+
+
+@pytest.mark.slow
+def test_another_command_sends_what_a_study_could_not(
+    engine: Engine, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = iter(range(100))
+
+    def fails_at_the_second(*args: Any) -> str:
+        if next(calls) == 1:
+            raise WellfitError("MLflow is gone")
+        return create(*args)
+
+    create = publication.create_ended_run
+    with monkeypatch.context() as outage, PublisherHere(MODULE) as publisher:
+        outage.setattr(publication, "create_ended_run", fails_at_the_second)
+        outage.setattr(StudyPublication, "copy_all", lambda self: [self.copy_next() for _ in range(2)])
+        engine.open(publisher)
+        for state in STATES[:3]:
+            publisher.add(engine.trial(state))
+        engine.finish(publisher)
+    before = runs("tune")[0].info.run_id
+    assert len(runs("trial")) == 1
+    tracking.store.open_client.cache_clear()
+    tracking.reopen_run("none")
+    assert sorted(run.data.tags["wellfit.trial"] for run in runs("trial")) == ["0", "1", "2"]
+    (study,) = runs("tune")
+    assert (study.info.run_id, study.info.status) == (before, "FINISHED")
+    assert study.data.metrics["best/val/loss"] == 0.25
+    assert not list(Path(".wellfit/publications").glob("*.json"))
 
 
 def test_of_two_publishers_that_know_a_trial_one_copies_it(engine: Engine, project: Path) -> None:

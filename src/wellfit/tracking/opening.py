@@ -17,6 +17,7 @@ from wellfit.tracking.address import shown_store_uri, store_uri
 from wellfit.tracking.creation import Creation, active_run, create_run, mlflow_id, postpone
 from wellfit.tracking.experiment import EXPERIMENT, find_or_create_experiment, wanted_experiment
 from wellfit.tracking.failures import TrackingError, first_line, unreachable_in_one_line
+from wellfit.tracking.postponed import send_postponed
 from wellfit.tracking.run import Run
 from wellfit.tracking.runs import OPEN, OPEN_LOCKS, find_run, is_held, runs_folder
 from wellfit.tracking.store import open_client
@@ -85,6 +86,8 @@ def _open_run(
     """
     try:
         client: MlflowClient | TrackingError = _open_store(None if shared else again)
+        if may_wait:  # else this is a publisher itself
+            send_postponed()
     except TrackingError as error:
         if not (error.is_outage and may_wait):
             raise
@@ -226,6 +229,7 @@ def reopen_run(run_id: str) -> Run | None:
     """
     try:
         client = open_client()
+        send_postponed()
         found = mlflow_id(client, run_id)
         return Run(client, run_id) if found and find_run(client, found) else None
     except TrackingError as error:

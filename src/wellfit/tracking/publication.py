@@ -18,6 +18,7 @@ from wellfit.data.meta import Meta
 from wellfit.errors import WellfitError, one_line
 from wellfit.tracking.ended import EndedRun, create_ended_run, fill_ended_run
 from wellfit.tracking.opening import start_run
+from wellfit.tracking.postponed import forget, postpone
 from wellfit.tracking.run import Run
 from wellfit.tracking.store import write_ahead
 
@@ -35,7 +36,8 @@ class Publication(ABC):
         self.meta = Meta.model_validate(opening["meta"])
         self._opening = opening
         self._waiting: deque[Path] = deque()
-        self._half_copied: dict[Path, str] = {}  # a training to its run
+        half_copied = opening.get("half_copied", {})  # by a publisher of before: a training to its run
+        self._half_copied = {Path(folder): str(run_id) for folder, run_id in half_copied.items()}
         self._run: Run | None = None
         self._open_run = ExitStack()
         self._retry_at = 0.0
@@ -52,7 +54,9 @@ class Publication(ABC):
     def start_run(self) -> Run:
         """Opens the run that all others are nested in, until ``_open_run`` is closed."""
         stage, name, started = (self._opening[key] for key in ("stage", "name", "started"))
-        return self._open_run.enter_context(start_run(stage, name, self.meta, may_wait=False, started=started))
+        again = self._opening.get("again")
+        opened = start_run(stage, name, self.meta, again=again, may_wait=False, started=started)
+        return self._open_run.enter_context(opened)
 
     def add(self, folder: Path) -> None:
         """Takes a training that has ended."""
@@ -126,16 +130,26 @@ class Publication(ABC):
         except WellfitError as error:
             self.warn("MLflow", error)
 
-    def warn(self, what: str, error: Exception) -> None:
-        """Says once what cannot be reached."""
+    @property
+    def is_complete(self) -> bool:
+        """Whether MLflow has all that it was to be told."""
+        return self._run is not None and not self._waiting
+
+    def to_postpone(self, last: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The messages by which a later publisher sends what is missing.
+
+        Args:
+            last: the message that ended this one.
+        """
+        left = {"half_copied": {str(folder): run_id for folder, run_id in self._half_copied.items()}}
+        again = {"again": self._run.id} if self._run else {}
+        return [{"open": {**self._opening, **left, **again}}, *({"add": str(each)} for each in self._waiting), last]
+
+    def warn(self, what: str, error: Exception, kept: str = "the next command sends what is missing") -> None:
+        """Says once what cannot be reached, and what becomes of the rest."""
         if what not in self._warned:
             self._warned.add(what)
-            print(f"warning: {one_line(error)}; training goes on, {self.kept}", file=sys.stderr, flush=True)
-
-    @property
-    def kept(self) -> str:
-        """What a warning says of trainings that cannot be copied."""
-        return "the next run copies what is kept"
+            print(f"warning: {one_line(error)}; training goes on, {kept}", file=sys.stderr, flush=True)
 
     def _opened(self) -> Run:
         run = self.start_run()
@@ -174,9 +188,10 @@ def publish(stream: BinaryIO, begin: Callable[[Mapping[str, Any]], Publication])
     message = messages.get()
     if "open" not in message:
         return
-    sys.argv[0] = message["open"]["source"]  # the program that MLflow names is that of the other process
+    opening = message
+    sys.argv[0] = opening["open"]["source"]  # the program that MLflow names is that of the other process
     with write_ahead():
-        publication = begin(message["open"])
+        publication = begin(opening["open"])
         while "finish" not in message and "stop" not in message:
             try:
                 message = messages.get(timeout=publication.seconds_to_next)
@@ -189,9 +204,15 @@ def publish(stream: BinaryIO, begin: Callable[[Mapping[str, Any]], Publication])
             told = message["finish"]
             report = Path(told["report"]) if told["report"] else None
             publication.finish(report, told["artifacts"], told["metrics"], told["description"])
-            publication.close("FINISHED")
         else:
             publication.copy_all()
+        if publication.is_complete:
+            forget(opening["open"]["module"], opening)
+        else:
+            postpone(opening["open"]["module"], publication.to_postpone(message))
+        if "finish" in message:
+            publication.close("FINISHED")
+        else:
             publication.close("FAILED" if message["stop"] else "KILLED", message["stop"])
 
 

@@ -71,6 +71,7 @@ class Publisher:
             "tags": dict(tags),
             "source": sys.argv[0],
             "started": time.time(),
+            "module": self._module,
         }
         self._send({"open": opening | dict(details)})
 

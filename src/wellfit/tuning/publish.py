@@ -63,10 +63,10 @@ class StudyPublication(Publication):
         if not any(others.values()):  # else they may be in the hands of another
             self._take_what_was_left()
 
-    @property
-    def kept(self) -> str:
-        """What a warning says of trials that cannot be published."""
-        return f"the trials are kept in {self._folder} until the study is next opened"
+    def to_postpone(self, last: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """Messages as of any publication, without the trials, which are among the records, and without an address."""
+        opening, *_, end = super().to_postpone(last)
+        return [{"open": {**opening["open"], "storage": ""}}, end]
 
     def add(self, folder: Path) -> None:
         """Takes a trial, and tells the storage of it at once, for other processes to know."""
@@ -201,7 +201,7 @@ class StudyPublication(Publication):
                     self._waiting.remove(folder)
         except Exception as error:  # of as many kinds as there are databases
             self._store_at = time.monotonic() + STORE_AGAIN_SECONDS
-            self.warn("storage", error)
+            self.warn("storage", error, f"the trials are kept in {self._folder} until the study is next opened")
 
 
 def _is_of_trial(key: str) -> bool:
