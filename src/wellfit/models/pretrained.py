@@ -88,7 +88,7 @@ class Body(nn.Module):
         if self.columns is not None:
             x = x @ self.columns.mT
         if self.rows is not None or self.columns is not None:
-            x = x.clamp(0, WHITE)  # bicubic interpolation overshoots at edges
+            x = x.clamp(0.0, WHITE)  # bicubic interpolation overshoots at edges
         x = x.div(WHITE).expand(-1, 3, -1, -1).sub(self.mean).div(self.std)
         x = x.contiguous(memory_format=torch.channels_last)
         features: Tensor = self.net(x)
