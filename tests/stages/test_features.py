@@ -176,6 +176,18 @@ def test_a_training_begins_with_the_weights_and_moves_what_is_not_frozen(
     assert {name.split(".")[1] for name in moved() if name.startswith("blocks")} == {"4"}
 
 
+@pytest.mark.parametrize("freeze", ["true", "false"])
+def test_from_other_weights_it_is_another_training(
+    freeze: str, make: Callable[..., Any], images: Path, tmp_path: Path
+) -> None:
+    params, _ = make(f"model.freeze={freeze}")
+    first = load_training_data(params, images).meta.sha256
+    torch.manual_seed(1)
+    save_file(timm.create_model(NAME).state_dict(), tmp_path / "other.safetensors")
+    params, _ = make(f"model.freeze={freeze}", f"model.weights={tmp_path / 'other.safetensors'}")
+    assert load_training_data(params, images).meta.sha256 != first
+
+
 def run_stages(params: Params, images: Path, root: Path) -> Path:
     """Tunes, trains and evaluates; returns the folder of the model."""
     tune(params, images, root / "reports" / "tune", root / "models")

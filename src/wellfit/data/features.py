@@ -46,7 +46,7 @@ class TrainedRows(NamedTuple):
 
     Attributes:
         folder: of the processed data, or of the features that a frozen network makes of them.
-        meta: of that folder.
+        meta: of that folder, bound to the pretrained weights.
         pretrained: what the network starts from; None: random weights.
     """
 
@@ -91,7 +91,9 @@ def trained_rows(params: Params, processed: Path, data: Meta) -> TrainedRows:
     folder = features_folder(processed)
     said = load_pretrained(folder, params.pretrained_settings, data)
     if not params.model.is_frozen:
-        return TrainedRows(processed, data, said)
+        # What is trained on the same rows from other weights is another training, and goes on from none of these.
+        bound = data.model_copy(update={"manifest": data.manifest | {BODY: said.body_sha256}})
+        return TrainedRows(processed, bound, said)
     features = load_meta(folder)
     if features.manifest.get(BODY) != said.body_sha256:
         raise WellfitError(f"{folder} holds features of another network than {folder / BODY}: {ANEW}")
