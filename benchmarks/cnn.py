@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
@@ -145,7 +146,7 @@ def plain(train: TensorDataset, val: TensorDataset, *, channels_last: bool = Fal
 
 
 def with_lightning(train: TensorDataset, val: TensorDataset) -> None:
-    import lightning
+    lightning = import_module("lightning")
 
     class Module(lightning.LightningModule):
         def __init__(self) -> None:
@@ -173,10 +174,9 @@ def with_lightning(train: TensorDataset, val: TensorDataset) -> None:
 
 
 def with_skorch(train: TensorDataset, val: TensorDataset) -> None:
-    from skorch import NeuralNetClassifier
-    from skorch.helper import predefined_split
-
-    net = NeuralNetClassifier(
+    skorch = import_module("skorch")
+    predefined_split = import_module("skorch.helper").predefined_split
+    net = skorch.NeuralNetClassifier(
         network().to(memory_format=torch.channels_last),
         criterion=nn.CrossEntropyLoss,
         optimizer=torch.optim.Adam,
