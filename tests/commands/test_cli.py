@@ -14,8 +14,10 @@ import pytest
 
 from wellfit.commands.cli import SHORT_NAMES, of_file, of_params
 from wellfit.commands.cli import call as call_command
+from wellfit.commands.process import only_one
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.settings.params import Params, load_params
+from wellfit.torchrun import ELASTIC
 
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 # A shell that runs tests in the background makes its children ignore SIGINT.
@@ -90,9 +92,15 @@ def call(root: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..
     titles = {"a": "First", "bbb": "Second"}
 
     def run(
-        main: Callable[[Any], None], argv: Sequence[str] = (), *, is_named: bool = False, default: str | None = None
+        main: Callable[[Any], None],
+        argv: Sequence[str] = (),
+        *,
+        is_named: bool = False,
+        default: str | None = None,
+        by_torchrun: bool = False,
     ) -> Outcome:
-        command = of_file(main, load_named, lambda: titles, default) if is_named else of_params(main)
+        named = is_named and of_file(main, load_named, lambda: titles, default)
+        command = named or of_params(main, by_torchrun=by_torchrun)
         try:
             status = call_command(command, "Does what a test wants.", argv, "python pipelines/train.py")
         except SystemExit as stop:  # argparse, on --help or a wrong option
@@ -155,8 +163,8 @@ def test_one_stage_at_a_time_in_one_folder(start: Stage, root: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
-@pytest.mark.parametrize("variable", ["DVC_STAGE", "MLFLOW_RUN_ID"])
-def test_a_stage_of_dvc_or_mlflow_ends_with_its_parent(root: Path, tmp_path: Path, variable: str) -> None:
+@pytest.mark.parametrize("variable", ["DVC_STAGE", "MLFLOW_RUN_ID", ELASTIC])
+def test_a_stage_of_another_program_ends_with_its_parent(root: Path, tmp_path: Path, variable: str) -> None:
     script = tmp_path / "train.py"
     script.write_text(SCRIPT.format(body=f'try: {WAIT}\n    finally: Path("cleaned").touch()'))
     parent = subprocess.Popen(
@@ -225,6 +233,32 @@ def test_any_error_is_one_line(call: Callable[..., Outcome], error: Exception, w
     assert words in err
     assert err.count("\n") == 1
     assert ("unexpected" in err) == (not isinstance(error, OSError))
+
+
+@pytest.fixture
+def _second_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torchrun starts it."""
+    monkeypatch.setattr("wellfit.commands.process.end_with_parent", lambda: None)
+    for name, value in {ELASTIC: "none", "RANK": "1", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("_second_of_two")
+def test_one_process_of_several_has_the_lock_and_speaks(call: Callable[..., Outcome]) -> None:
+    did = []
+
+    def main(params: Params) -> None:
+        did.append(params)
+        print("said")
+
+    with only_one("train"):
+        assert call(main, by_torchrun=True) == (0, "", "")
+    assert len(did) == 1
+
+
+@pytest.mark.usefixtures("_second_of_two")
+def test_torchrun_is_for_what_several_processes_can_do(call: Callable[..., Outcome]) -> None:
+    assert call(never) == (1, "", "train (rank 1): torchrun is for train: start train without it\n")
 
 
 def test_an_error_may_have_a_status_of_its_own(call: Callable[..., Outcome]) -> None:

@@ -143,7 +143,7 @@ def test_the_page_is_made_of_all_stages(clone: Path, reproduced: str) -> None:
 
 PASSIVE = (
     *("settings", "tracking", "commands", "config.py", "errors.py"),
-    *("interruptions.py", "machine.py", "progress.py", "provenance.py"),
+    *("interruptions.py", "machine.py", "progress.py", "provenance.py", "torchrun.py"),
 )
 
 

@@ -166,3 +166,15 @@ def test_a_model_is_compiled_once_for_batches_of_all_sizes() -> None:
     assert list(model.state_dict()) == list(twin.state_dict())
     for name, tensor in twin.state_dict().items():  # running statistics among them
         torch.testing.assert_close(model.state_dict()[name], tensor)
+
+
+def test_each_process_of_torchrun_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE"):
+        monkeypatch.setenv(name, "3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert choose_device("auto") == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(WellfitError, match="LOCAL_RANK is 2, but this machine has 2 GPUs: torchrun --nproc-per-node"):
+        choose_device("cuda")

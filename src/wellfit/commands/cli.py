@@ -5,8 +5,9 @@ import difflib
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext, redirect_stdout, suppress
 from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -16,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 from wellfit.commands.process import guarded, leave, only_one
 from wellfit.errors import WellfitError
 from wellfit.settings.params import PARAMS_FILE, Params, load_params
+from wellfit.torchrun import check_alone, is_follower
 
 # `mlflow run . -P lr=0.003` arrives as `--lr 0.003`, and -P optim.lr=0.003 as `--optim.lr 0.003`.
 SHORT_NAMES = {
@@ -44,29 +46,42 @@ class Command(NamedTuple):
         work: does it, given what was parsed.
         details: what ``--help`` says below the options, given the command's name.
         takes_keys: whether any key of ``params.yaml`` is an option, too.
+        by_torchrun: whether several processes may do it together.
     """
 
     add_options: Callable[[argparse.ArgumentParser], None]
     work: Callable[[argparse.Namespace], None]
     details: Callable[[str], str] | None = None
     takes_keys: bool = False
+    by_torchrun: bool = False
 
 
-def of_params(stage: Callable[[Params], None], reads: Sequence[str] | None = None, *, alone: bool = True) -> Command:
+def of_params(
+    stage: Callable[[Params], None],
+    reads: Sequence[str] | None = None,
+    *,
+    alone: bool = True,
+    by_torchrun: bool = False,
+) -> Command:
     """A command that reads ``params.yaml``; its options set other values for once.
 
     Args:
         stage: is given the validated params.
         reads: the sections that it reads, for ``--help``; None: those that dvc.yaml lists for the stage of that name.
         alone: whether it may run only once at a time in a folder.
+        by_torchrun: whether several processes of torchrun may do it together.
     """
 
     def work(args: argparse.Namespace) -> None:
         params = load_params(PARAMS_FILE, _overrides(args))
+        if is_follower():  # of the process that has the lock, and that speaks
+            with redirect_stdout(StringIO()):
+                stage(params)
+            return
         with only_one(args.command) if alone else nullcontext():
             stage(params)
 
-    return Command(_add_settings, work, lambda name: _sections_read_by(name, reads), takes_keys=True)
+    return Command(_add_settings, work, lambda name: _sections_read_by(name, reads), True, by_torchrun)
 
 
 def of_file(
@@ -138,7 +153,13 @@ def call(command: Command, description: str | None, argv: Sequence[str], program
         with suppress(WellfitError):  # help does without
             parser.epilog = command.details(parser.name)
     args = parser.parse_args(arguments)
-    return guarded(parser.name, lambda: command.work(args), debug=args.debug)
+
+    def work() -> None:
+        if not command.by_torchrun:
+            check_alone(parser.name)
+        command.work(args)
+
+    return guarded(parser.name, work, debug=args.debug)
 
 
 def yes_or_no(help_text: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 from wellfit.commands.user import settle_user
 from wellfit.errors import WellfitError
 from wellfit.interruptions import end_with_parent, interruption_behind
+from wellfit.torchrun import ELASTIC, is_follower
 
 INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141  # 128 + the number of SIGINT, SIGTERM and SIGPIPE
 
@@ -48,7 +49,7 @@ def guarded(name: str, work: Callable[[], None], *, debug: bool) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the shell has made it ignored
         signal.signal(signal.SIGINT, _interrupt)
-    if {"DVC_STAGE", "MLFLOW_RUN_ID"} & set(os.environ):
+    if {"DVC_STAGE", "MLFLOW_RUN_ID", ELASTIC} & set(os.environ):
         end_with_parent()
     settle_user()
     try:
@@ -60,7 +61,8 @@ def guarded(name: str, work: Callable[[], None], *, debug: bool) -> int:
         with suppress(OSError):  # of a full disk, or of `2>&1 | head -1`
             if debug:
                 traceback.print_exception(error)
-            print(f"{name}: {' '.join(text.split())}", file=sys.stderr)
+            rank = f" (rank {os.environ['RANK']})" if is_follower() else ""
+            print(f"{name}{rank}: {' '.join(text.split())}", file=sys.stderr)
         return status
     return 0
 

@@ -18,4 +18,4 @@ def _train(params: Params) -> None:
     )
 
 
-COMMAND = of_params(_train)
+COMMAND = of_params(_train, by_torchrun=True)

@@ -25,6 +25,7 @@ from wellfit.training.advice import advise, turnable_settings
 from wellfit.training.checkpoint import Checkpoint, save_checkpoint, save_checkpoints
 from wellfit.training.constant import constant_loss
 from wellfit.training.curves import Classes, Constant
+from wellfit.training.distributed import as_one, follow, join
 from wellfit.training.layers import STATISTICS, Layers, LayerStatistics, as_metrics
 from wellfit.training.record import REPORT_FILES, TIMING, best_metrics, resolved_config
 from wellfit.training.resume import Snapshots, State, resume_folder
@@ -59,6 +60,8 @@ class Records(NamedTuple):
 def train(params: Params, data_folder: Path, tune_report: Path, models: Path, report: Path) -> None:
     """Trains one model and keeps its best validation checkpoint, locally and in MLflow.
 
+    Where torchrun started several processes, all of them train it, and that of rank 0 does the rest.
+
     Args:
         params: the configuration.
         data_folder: ``data/processed/<name>``.
@@ -71,12 +74,20 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     Raises:
         WellfitError: missing data, or a training that blew up.
     """
+    ranks = join(params)
     data = load_training_data(params, data_folder)
     start = trained_rows(params, data_folder, load_meta(data_folder)).pretrained
-    params = apply_best(params, tune_report / "best_params.yaml", data.meta)
+    params = as_one(apply_best(params, tune_report / "best_params.yaml", data.meta), data.meta, ranks)
     config = resolved_config(params)
-    training = begin([params], data, packed=False)  # before anything is written: a setting may not fit the data
-    with Snapshots(resume_folder(params, data, params.track.layers)) as snapshots:
+    folder = resume_folder(params, data, params.track.layers, ranks.size if ranks else 1)
+    if ranks:
+        ranks.check_same(folder.name)
+    # Before anything is written: a setting may not fit the data.
+    training = begin([params], data, packed=False, ranks=ranks)
+    if ranks and ranks.rank:
+        follow(training, ranks)
+        return
+    with Snapshots(folder) as snapshots:
         found = snapshots.load()
         name, again = f"train {data.meta.title} {params.model.name}", found["run_id"] if found else None
         with tracking.start_run("train", name, data.meta, again=again) as run:
@@ -121,7 +132,11 @@ def _run_epochs(
     run: tracking.Run,
 ) -> Records:
     """Trains to the end, from a snapshot where one was found, and keeps the weights of the best epoch."""
-    learner = training.learner
+    learner, ranks = training.learner, training.ranks
+    if ranks:
+        ranks.broadcast_object(found and found["training"])  # `follow` waits for it
+        print(f"trains in {ranks.size} processes, which share the {params.train.batch_size} rows of a batch")
+        run.tag("wellfit.processes", str(ranks.size))
     summary = _describe(learner.model, params.model.name, learner.inputs(data.train.x[:1]), run)
     history: list[dict[str, float]] = []
     layers: list[Layers] = []
@@ -157,6 +172,8 @@ def _run_epochs(
                 events.write(number, metrics, dict(learner.model.named_parameters()))
             shown = ("train/loss", "val/loss", params.train.monitor, "lr")
             progress.show(number, {name: metrics[name] for name in shown})
+    if ranks:
+        ranks.leave()  # what is left takes one
     if failure := training.members.failure[0]:
         snapshots.remove()  # it would blow up again
         advice = advise("exploding gradients", turnable_settings(params, data.meta.kind, len(data.meta.class_names)))

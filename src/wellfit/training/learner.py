@@ -24,6 +24,8 @@ from wellfit.models.packed import PackedNetwork, change_members, member_state, p
 from wellfit.models.predict import multiply_adds, predict, predict_own
 from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
+from wellfit.training.batch_norm import synchronize
+from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
@@ -54,6 +56,8 @@ class Learner:
             ``train.fold``. None: there are none.
         body: weights that the body of the network begins with, by name. None: random ones.
         packed: whether the network is packed, be it of one member.
+        ranks: the processes that train a single network together, each of which takes its share of the rows of a step;
+            None: this one trains alone.
 
     Attributes:
         inputs: encodes stored rows for the network.
@@ -79,11 +83,12 @@ class Learner:
         body: Mapping[str, Tensor] | None = None,
         *,
         packed: bool,
+        ranks: Ranks | None = None,
     ) -> None:
         if not packed and len(members) != 1:
             raise ValueError(f"a network that is not packed has 1 member, got {len(members)}")
         first, device = members[0], train.device
-        self.is_packed = packed
+        self.is_packed, self._ranks = packed, ranks
         if folds is not None:
             train, val = folds.pool, folds.validated(first.train.fold)
         self.train, self.val, self._meta, self._body = train, val, meta, body
@@ -91,6 +96,8 @@ class Learner:
         self._own_rows: tuple[Tensor, Tensor | None] | None = None  # that members validate, and how much each counts
         self.inputs = inputs_of(first.model, meta, device)
         self.model = self._build(members)
+        if ranks:
+            synchronize(self.model, ranks)
         self._train_x, self._encode = self._encoded(train, is_augmented=self._is_augmented(first))
         self._val_x, self._encode_val = self._encoded(val, is_augmented=False)
         row = train.x[:1].to(device)
@@ -104,6 +111,9 @@ class Learner:
         self._loss.check(train.y)
         self._loss.check(val.y)
         self._optimizer = Optimizer([params.optim for params in members], self.model, packed=packed)
+        if ranks:
+            for tensor in (self._optimizer.values, *self.model.buffers()):
+                ranks.broadcast(tensor)
         self._average = self._averages(members)
         self._start_epoch()
 
@@ -172,13 +182,12 @@ class Learner:
         self._average.change(self.model, self._optimizer.values, kept, fresh)
 
     def state_dict(self) -> dict[str, Any]:
-        """Weights, averages, statistics of layers, and where all random numbers are; between two epochs."""
+        """Weights, averages and statistics of layers; between two epochs."""
         return {
             "precision": self.precision,
             "optimizer": self._optimizer.state_dict(),
             "average": self._average.state_dict(),
             "buffers": dict(self.model.named_buffers()),
-            "random": [each.state_dict() for each in self._drawing()],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -188,7 +197,14 @@ class Learner:
         self._average.load_state_dict(state["average"])
         for name, buffer in self.model.named_buffers():
             buffer.copy_(state["buffers"][name])
-        for each, remembered in zip(self._drawing(), state["random"], strict=True):
+
+    def random_state(self) -> list[Any]:
+        """Where all random numbers are; between two epochs."""
+        return [each.state_dict() for each in self._drawing()]
+
+    def load_random_state(self, state: Sequence[Any]) -> None:
+        """Takes over what :meth:`random_state` said of a learner of the same members."""
+        for each, remembered in zip(self._drawing(), state, strict=True):
             each.load_state_dict(remembered)
 
     def _drawing(self) -> list[Augment | BatchMixer | DropoutStream]:
@@ -205,24 +221,27 @@ class Learner:
         rows = rows if self.is_packed else rows[0]
         config = self._params[0].train
         self._optimizer.zero_grad()
-        if config.accumulate == 1:
+        if config.accumulate == 1 and self._ranks is None:
             self._backward(rows)
         else:
             weight_sum = self._loss.weight_sum(*self.train.targets_of(rows))
             for batch in rows.split(batch_sizes(rows.shape[-1], config.rows_per_batch(self._meta)), dim=-1):
                 self._backward(batch, weight_sum)
+        if self._ranks is not None:
+            self._ranks.sum(self._optimizer.gradients)
         if self.layers is not None:
             self.layers.after_backward()
         self._grad_norms.append(self._optimizer.step(lr))
         self._average.after_step()
 
-    def _backward(self, rows: Tensor, weight_sum: Tensor | None = None) -> None:
-        """Adds the gradients of a batch of each member.
+    def _backward(self, batch: Tensor, weight_sum: Tensor | None = None) -> None:
+        """Adds the gradients of a batch of each member, or of this process's share of it.
 
         Args:
-            rows: (K, B) indices of training rows; of a plain network without K, as all that follows.
+            batch: (K, B) indices of training rows; of a plain network without K, as all that follows.
             weight_sum: (K,) of all rows of the step (`Loss.weight_sum`), where the batch is a part of them.
         """
+        rows = batch if self._ranks is None else self._ranks.share(batch)
         targets, weights = self.train.targets_of(rows)
         x = self._rows_of(rows.flatten())
         if self._augments:
@@ -244,8 +263,9 @@ class Learner:
         if weight_sum is not None:
             losses = losses * (self._loss.weight_sum(targets, weights) / weight_sum)
         losses.backward(torch.ones_like(losses))  # of sums, not means: gradients do not depend on how many members
-        self._outputs.append(outputs.detach())
-        self._rows.append(rows)
+        outputs = outputs.detach()
+        self._outputs.append(outputs if self._ranks is None else self._ranks.spread(outputs, len(batch)))
+        self._rows.append(batch)
 
     def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | float]:
         """Batches with noise, mixup or cutmix of each member's own, and partners and shares as `Mixed` has them."""
@@ -266,6 +286,8 @@ class Learner:
             numbers: (K,) of the epoch of each member, counted from 1.
         """
         outputs = torch.cat(self._outputs, dim=-2)
+        if self._ranks is not None:
+            self._ranks.sum(outputs)
         outputs = outputs.view(self.size, *outputs.shape[-2:])
         targets, weights = self.train.targets_of(torch.cat(self._rows, dim=-1).view(self.size, -1))
         # Along rows: down columns, torch adds up in an order that depends on how many there are.
@@ -289,7 +311,10 @@ class Learner:
         x, encode = (self._val_x, self._encode_val) if rows is self.val else (rows.x, self.inputs)
         device = rows.device
         with self._average.in_place(), autocast(self.precision, device):
-            outputs = predict(self.model, lambda chunk: encode(chunk.to(device)), x).float()
+            own = x if self._ranks is None else self._ranks.share(x)
+            outputs = predict(self.model, lambda chunk: encode(chunk.to(device)), own).float()
+        if self._ranks is not None:
+            outputs = self._ranks.sum(self._ranks.spread(outputs, len(x)))
         shape = self.size, len(rows.y)
         weights = None if rows.weights is None else rows.weights.expand(shape)
         return scores(self._meta, self._loss, outputs.view(*shape, -1), rows.y.expand(shape), weights, ranked=ranked)

@@ -70,6 +70,11 @@ class Optimizer:
         """(K, N) all weights of each member."""
         return self._flat.values
 
+    @property
+    def gradients(self) -> Tensor:
+        """(K, N) all gradients of each member."""
+        return self._flat.gradients
+
     def state_dict(self) -> dict[str, Any]:
         """All weights of each member, and what torch's optimizers remember."""
         states = [each.state_dict() for each in self._torch.optimizers]

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from wellfit.errors import WellfitError
 from wellfit.machine import core_count
+from wellfit.torchrun import place
 
 # Multiply-adds of a forward pass from which threads pay. Below, two threads were at best 1.2 times as fast as one on an
 # idle machine (benchmarks/threads.py), and beside another busy process they are several times slower.
@@ -20,6 +21,8 @@ BF16_PAYS_FROM = 4e7
 def choose_device(name: str) -> torch.device:
     """The device for ``train.device``; ``auto`` is the first there is of cuda, mps, cpu.
 
+    Each process of torchrun has a GPU of its own.
+
     Raises:
         WellfitError: the device that was asked for is not there.
     """
@@ -29,7 +32,15 @@ def choose_device(name: str) -> torch.device:
     if not available[name]:
         there = ", ".join(device for device, is_there in available.items() if is_there)
         raise WellfitError(f"train.device {name} is not available on this machine, which has: {there}")
-    return torch.device(name)
+    local_rank = place().local_rank
+    if name != "cuda" or not local_rank:
+        return torch.device(name)
+    if local_rank >= torch.cuda.device_count():
+        raise WellfitError(
+            f"LOCAL_RANK is {local_rank}, but this machine has {torch.cuda.device_count()} GPUs: torchrun "
+            "--nproc-per-node must be at most that"
+        )
+    return torch.device(name, local_rank)
 
 
 def choose_precision(name: str, device: torch.device, multiply_adds: float) -> str:

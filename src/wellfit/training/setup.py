@@ -16,6 +16,7 @@ from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
+from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
 from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder, fit
@@ -57,11 +58,17 @@ class Training:
         members: the configuration of each.
         data: what they train on.
         packed: whether their network is packed.
+        ranks: the processes that train a single network together; None: this one trains alone.
     """
 
-    def __init__(self, members: Sequence[Params], data: TrainingData, *, packed: bool) -> None:
+    def __init__(
+        self, members: Sequence[Params], data: TrainingData, *, packed: bool, ranks: Ranks | None = None
+    ) -> None:
         first = members[0].train
-        self.learner = Learner(members, *data, packed=packed)
+        self.ranks = ranks
+        self._gathered: list[dict[str, Any]] = []  # where the random numbers of all processes were after the last epoch
+        own = [ranks.own(params) for params in members] if ranks else members
+        self.learner = Learner(own, *data, packed=packed, ranks=ranks)
         self.members = Members([params.train for params in members])
         seeds = [params.train.seed for params in members]
         fold = [params.train.fold for params in members]
@@ -71,19 +78,30 @@ class Training:
         )
         plans = [_plan(params) for params in members]
         self.schedule = Schedule(plans, self.order.steps, higher_is_better=is_higher_better(first.monitor))
-        self.epochs: Iterator[Epoch] = fit(self.learner, self.order, self.schedule, self.members)
+        self.epochs: Iterator[Epoch] = self._fit()
+
+    def _fit(self) -> Iterator[Epoch]:
+        for epoch in fit(self.learner, self.order, self.schedule, self.members):
+            if self.ranks:
+                self._gathered = self.ranks.gather(self._random_state())
+            yield epoch
+
+    def _random_state(self) -> dict[str, Any]:
+        generators = [torch.get_rng_state()]
+        if self.learner.train.y.is_cuda:
+            generators.append(torch.cuda.get_rng_state())
+        return {"learner": self.learner.random_state(), "torch": generators}
 
     def state_dict(self) -> dict[str, Any]:
         """What decides how it goes on, between two epochs: tensors, and what JSON can hold.
 
         The order of batches is none of it, which depends on seed and epoch.
         """
-        is_cuda = self.learner.train.y.is_cuda
         return {
             "learner": self.learner.state_dict(),
             "members": self.members.state_dict(),
             "schedule": self.schedule.state_dict(),
-            "random": [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if is_cuda else [])],
+            "random": self._gathered or [self._random_state()],  # of each process
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -91,8 +109,12 @@ class Training:
         self.learner.load_state_dict(state["learner"])
         self.members.load_state_dict(state["members"])
         self.schedule.load_state_dict(state["schedule"])
-        torch.set_rng_state(state["random"][0])
-        for generator in state["random"][1:]:
+        if self.ranks:
+            self._gathered = state["random"]
+        own = state["random"][self.ranks.rank if self.ranks else 0]
+        self.learner.load_random_state(own["learner"])
+        torch.set_rng_state(own["torch"][0])
+        for generator in own["torch"][1:]:
             torch.cuda.set_rng_state(generator)
 
     def change(self, kept: Sequence[int], added: Sequence[Params] = ()) -> None:
@@ -149,7 +171,7 @@ def steps_per_epoch(params: Params, data: TrainingData) -> int:
     return BatchOrder(len(data.train.y), params.train.rows_per_step(data.meta), [], data.train.device).steps
 
 
-def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Training:
+def begin(members: Sequence[Params], data: TrainingData, *, packed: bool, ranks: Ranks | None = None) -> Training:
     """Builds networks, optimizer, batch order, schedule and early stopping.
 
     Args:
@@ -157,6 +179,7 @@ def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Tra
         data: what they train on.
         packed: whether they train as a pack, be it of one (`wellfit.training.pack.can_pack`). A plain network sets the
             number of CPU threads, by ``train.threads``; that of a pack is up to the caller.
+        ranks: the processes that train a single network together; None: this one trains alone.
 
     Raises:
         ValueError: several members that are not packed.
@@ -164,7 +187,7 @@ def begin(members: Sequence[Params], data: TrainingData, *, packed: bool) -> Tra
     """
     be_deterministic()
     check_memory(members[0], data, len(members))  # all have networks of one shape
-    training = Training(members, data, packed=packed)
+    training = Training(members, data, packed=packed, ranks=ranks)
     if not packed:
         set_threads(members[0].train.threads, training.learner.multiply_adds)
     return training
