@@ -2,6 +2,7 @@ import math
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from wellfit.errors import WellfitError
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.dropout import Dropout
 from wellfit.models.layers import ACTIVATIONS, activation_layer
+from wellfit.settings.params import load_params
 
-VALUES = {
+VALUES = load_params(Path(__file__).parents[2] / "params.yaml").model.model_dump() | {
     "name": "mlp",
     "hidden": [5, 3],
     "channels": [4, 6],

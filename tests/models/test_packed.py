@@ -19,9 +19,10 @@ from wellfit.models.packed import (
     member_state,
     packed,
 )
+from wellfit.settings.params import load_params
 from wellfit.training.checkpoint import load_checkpoint, save_checkpoint
 
-VALUES = {
+VALUES = load_params(Path(__file__).parents[2] / "params.yaml").model.model_dump() | {
     "name": "mlp",
     "hidden": [6, 4, 4],
     "channels": [4],

@@ -37,8 +37,8 @@ def test_the_table_has_every_layer_with_its_shape() -> None:
     assert list(rows) == [
         "Conv2d",
         "BatchNorm2d",
-        "ReLU",
         "MaxPool2d",
+        "ReLU",
         "Dropout",
         "AdaptiveAvgPool2d",
         "Flatten",
