@@ -12,6 +12,7 @@ from wellfit.stages.preview import DRAWS, SAMPLES, image_rows, preview
 SHIPPED = Path(__file__).parents[2] / "params.yaml"
 
 
+@pytest.mark.usefixtures("drawn")
 def test_it_draws_a_picture_the_same_each_time(prepared: Path, tmp_path: Path) -> None:
     for file, seed in (("one.png", 0), ("again.png", 0), ("other.png", 1)):
         params = load_params(SHIPPED, ["data.augment=strong", f"train.seed={seed}"])

@@ -168,8 +168,9 @@ def test_epochs_that_mlflow_has_are_not_sent_again_by_a_training_that_goes_on(cl
     assert [each.value for each in client.get_metric_history(run.id, "val/loss")] == [2.0, 1.0, 0.5]
 
 
-DIES = """
+DIES = f"""
 import os, signal, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from contextlib import nullcontext
 from wellfit import tracking
 from wellfit.data.meta import Meta
@@ -177,7 +178,7 @@ from tests.tracking.outages import cannot_be_reached
 with cannot_be_reached() if sys.argv[2] == "True" else nullcontext():
     with tracking.start_run("train", "a run", Meta.model_validate_json(sys.argv[1])) as run:
         print(run.id, flush=True)
-        run.log_epoch(1, {"val/loss": 2.0})
+        run.log_epoch(1, {{"val/loss": 2.0}})
         run.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 """

@@ -50,7 +50,7 @@ def test_a_transformed_target_is_standardized(processed: Callable[..., Path]) ->
 def test_training_rows_get_mean_0_and_deviation_1_where_they_vary(processed: Callable[..., Path]) -> None:
     folder = processed("regression")
     meta = load_meta(folder)
-    x, y, _ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
+    x, y, *_ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
     for values in (*Inputs(meta, "standard", CPU)(x).T, y):
         assert values.mean().item() == pytest.approx(0, abs=1e-5)
         assert values.std(correction=0).item() == pytest.approx(1, abs=1e-4)
@@ -81,7 +81,7 @@ def test_classes_stay_as_they_are(processed: Callable[..., Path], kind: str) -> 
 def test_tensors_are_a_copy_of_what_is_on_disk(processed: Callable[..., Path], kind: str) -> None:
     folder = processed(kind)
     meta = load_meta(folder)
-    x, y, _ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
+    x, y, *_ = to_tensors(load_split(folder, meta, "train"), meta, CPU)
     assert x.is_contiguous()
     x.zero_()
     y.zero_()

@@ -572,6 +572,17 @@ def test_nothing_is_said_on_stderr(sampler: str, pruner: str, capfd: pytest.Capt
     assert said.out == (random if sampler == "cmaes" else "")
 
 
+def test_a_trial_that_ended_while_two_had_its_place_is_not_run_again() -> None:
+    with open_study() as one, open_study() as other:
+        (trial,) = other.ask()
+        one._lease.trials = {trial.number: other._own[trial.number] | {"worker": one._lease.worker}}
+        one._lease.write()  # as of a worker that takes a place, and gives it back as it sees the other
+        end(other, trial)
+        one._lease.trials.clear()
+        one._lease.write()
+        assert [each.number for each in one.ask()] == [trial.number + 1]
+
+
 # Several processes
 
 WORKER = """

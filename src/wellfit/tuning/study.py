@@ -251,12 +251,13 @@ class Study:
         for number, trial in ended.items():
             others.pop(number, None)
             self._lease.trials.pop(number, None)
-            if number not in self._memory.ended and number not in self._own and not self._is_mine(trial):
+            ends_again = number in self._known and self._is_mine(trial)
+            if number not in self._memory.ended and number not in self._own and not ends_again:
                 self._memory.take_in(number, trial)
         return others
 
     def _is_mine(self, trial: FrozenTrial) -> bool:
-        """Whether this worker ended a trial; one that it does not remember ends once more (:meth:`go_on`)."""
+        """Whether a trial stood in our lease when it ended, be it for the moment in which two took its place."""
         return trial.user_attrs.get(WORKER) == self._lease.worker
 
     def _look(self) -> tuple[dict[int, dict[str, Any]], dict[int, FrozenTrial]]:
