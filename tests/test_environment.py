@@ -187,3 +187,12 @@ def test_git_keeps_the_scores_and_ignores_the_rest_of_what_runs_make(path: str, 
     subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
     (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
     assert (subprocess.run(["git", "check-ignore", "--quiet", path], cwd=tmp_path).returncode == 0) is ignored
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a checkout of git")
+def test_the_repository_holds_no_large_files() -> None:
+    """Data come by download or from their owner; what is tracked stays in the history of each clone."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    sizes = {name: (ROOT / name).lstat().st_size for name in tracked.split("\0") if name and (ROOT / name).exists()}
+    assert sizes
+    assert {name: size for name, size in sizes.items() if size > 2**20} == {}
