@@ -273,8 +273,9 @@ def test_what_would_not_mend_itself_ends_the_command_before_anything_is_done(
     open_client.cache_clear()
 
 
-WORKS = """
+WORKS = f"""
 import sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from tests.tracking.test_creation import write
 from wellfit import tracking
 from wellfit.data.meta import Meta

@@ -18,6 +18,7 @@ from filelock import FileLock
 
 from wellfit import tracking
 from wellfit.data.meta import Meta
+from wellfit.errors import WellfitError
 from wellfit.files import write_json, write_text
 from wellfit.manifest import sealed, unsealed
 from wellfit.settings.params import Params, flatten
@@ -190,6 +191,7 @@ class StudyPublication(Publication):
 
     def _store_all(self) -> None:
         """Tells the storage of every trial that it has not heard of."""
+        from wellfit.tuning.databases import said_by
         from wellfit.tuning.storage import open_saved, store_record
 
         try:
@@ -201,7 +203,11 @@ class StudyPublication(Publication):
                     self._waiting.remove(folder)
         except Exception as error:  # of as many kinds as there are databases
             self._store_at = time.monotonic() + STORE_AGAIN_SECONDS
-            self.warn("storage", error, f"the trials are kept in {self._folder} until the study is next opened")
+            self.warn(
+                "storage",
+                WellfitError(said_by(error)),
+                f"the trials are kept in {self._folder} until the study is next opened",
+            )
 
 
 def _is_of_trial(key: str) -> bool:
