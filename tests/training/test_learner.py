@@ -1,6 +1,5 @@
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,15 @@ from wellfit.data.meta import Meta
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params
-from wellfit.training import learner as module
-from wellfit.training.learner import Learner, scores
+from wellfit.training import batches as module
+from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder
-from wellfit.training.loss import Loss, LossConfig, head_width
+from wellfit.training.loss import head_width
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.tensors import Tensors
 
 CPU = torch.device("cpu")
 FIRST = np.array([1])  # epoch
-VALUES = {"name": "auto", "label_smoothing": 0.0, "class_weights": "none", "focal_gamma": 2.0, "delta": 1.0}
 Load = Callable[..., tuple[Params, TrainingData]]
 
 
@@ -316,24 +314,16 @@ def test_to_encode_once_changes_no_bit(
     load: Load, kind: str, overrides: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     params, data = load(kind, *overrides)
-    once, expected = learner(params, data)._train_x, trained(params, data)
+    once, expected = learner(params, data)._train_rows.x, trained(params, data)
     monkeypatch.setattr(module, "ENCODED_BYTES", 0)
-    assert learner(params, data)._train_x is data.train.x is not once
+    assert learner(params, data)._train_rows.x is data.train.x is not once
     assert all(torch.equal(expected[name], tensor) for name, tensor in trained(params, data).items())
-
-
-def test_rows_are_encoded_once_up_to_the_bytes_that_they_take(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    params, data = load("table")  # 35 and 20 rows of 4 numbers of 4 bytes
-    for most, is_encoded in ((35 * 16, (True, True)), (35 * 16 - 1, (False, True)), (20 * 16 - 1, (False, False))):
-        monkeypatch.setattr(module, "ENCODED_BYTES", most)
-        single = learner(params, data)
-        assert (single._train_x is not data.train.x, single._val_x is not data.val.x) == is_encoded
 
 
 @pytest.mark.parametrize(("packed", "dtype"), [(False, torch.uint8), (True, torch.float32)])
 def test_images_stay_bytes_but_in_a_pack(load: Load, packed: bool, dtype: torch.dtype) -> None:
     params, data = load("images", "model.name=mlp")
-    assert Learner([params], *data, packed=packed)._train_x.dtype == dtype
+    assert Learner([params], *data, packed=packed)._train_rows.x.dtype == dtype
 
 
 def test_a_plain_network_has_one_member(load: Load) -> None:
@@ -417,7 +407,7 @@ def test_mixed_rows_learn_both_targets(load: Load) -> None:
     single = learner(params, data)
     twin = learner(params, data)
     rows = torch.arange(12)
-    x, partner, share = twin._mixed(twin.inputs(data.train.x[rows]))
+    x, _, _, partner, share = twin._batches.take(rows)
     assert partner is not None
     outputs, y = twin.model(x), data.train.y[rows]
     loss = share * nn.functional.cross_entropy(outputs, y)
@@ -489,7 +479,7 @@ def test_mixed_rows_bring_their_weights_along(load: Load) -> None:
     single = Learner([params], data.meta, data.train._replace(weights=weights), data.val, packed=False)
     twin = Learner([params], *data, packed=False)
     rows = torch.arange(35)
-    x, partner, share = twin._mixed(twin.inputs(data.train.x))
+    x, _, _, partner, share = twin._batches.take(rows)
     losses = [nn.functional.cross_entropy(twin.model(x), data.train.y[r], reduction="none") for r in (rows, partner)]
     means = [(each * weights[r]).sum() / weights[r].sum() for each, r in zip(losses, (rows, partner), strict=True)]
     expected = torch.autograd.grad(share * means[0] + (1 - share) * means[1], list(twin.model.parameters()))
@@ -529,83 +519,6 @@ def test_training_rows_are_ranked_where_there_are_two_classes(load: Load) -> Non
         single.step(torch.arange(35)[None], np.array([0.01]))
         assert ("train/roc_auc" in single.finish_epoch(FIRST)) == is_ranked
         assert "val/roc_auc" in single.validate()
-
-
-def scores_of(task: str, members: int, classes: int = 0, **changes: Any) -> Callable[..., dict[str, np.ndarray]]:
-    numbers = task == "regression"
-    meta = Meta.model_construct(
-        name="x",
-        task=task,
-        class_names=tuple("abcd"[:classes]),
-        target_mean=10.0 if numbers else None,
-        target_std=4.0 if numbers else None,
-    )
-    return partial(scores, meta, Loss([LossConfig.model_validate(VALUES | changes)] * members, meta, CPU))
-
-
-def rows_of(kind: str) -> tuple[Callable[..., dict[str, np.ndarray]], Tensor, Tensor]:
-    """Outputs and targets of three members."""
-    if kind == "regression":
-        return scores_of("regression", 3), torch.randn(3, 30, 1), torch.randn(3, 30).clamp(min=-2)
-    if kind == "one logit":
-        bce = scores_of("classification", 3, 2, name="bce")
-        return bce, torch.randn(3, 30, 1), torch.arange(30).expand(3, 30) % 2
-    return scores_of("classification", 3, 4), torch.randn(3, 30, 4), torch.arange(30).expand(3, 30) % 4
-
-
-@pytest.mark.parametrize("weighs", [False, True])
-@pytest.mark.parametrize("kind", ["regression", "classes", "one logit"])
-def test_scores_are_scikit_learns_for_each_member(kind: str, weighs: bool) -> None:
-    scored, outputs, targets = rows_of(kind)
-    weights = torch.rand(3, 30) if weighs else None
-    found = scored(outputs, targets, weights, ranked=True)
-    assert next(iter(found)) == "loss"
-    assert all(values.shape == (3,) for values in found.values())
-    for k in range(3):
-        row, true = outputs[k], targets[k]
-        own = np.ones(30) if weights is None else weights[k].double().numpy()
-        if kind == "regression":
-            predicted, true = row[:, 0].double() * 4 + 10, true.double() * 4 + 10
-            expected = {
-                "loss": metrics.mean_squared_error(targets[k], row[:, 0], sample_weight=own),
-                "rmse": metrics.root_mean_squared_error(true, predicted, sample_weight=own),
-                "mae": metrics.mean_absolute_error(true, predicted, sample_weight=own),
-                "r2": metrics.r2_score(true, predicted, sample_weight=own),
-                "msle": metrics.mean_squared_log_error(true, predicted.clamp_min(0), sample_weight=own),
-            }
-        else:
-            logits = torch.cat([torch.zeros(30, 1), row], 1) if kind == "one logit" else row
-            shares = logits.double().softmax(1).numpy()
-            losses = nn.functional.cross_entropy(logits, true, reduction="none").numpy()
-            ranking = shares[:, 1] if kind == "one logit" else shares
-            expected = {
-                "loss": np.average(losses, weights=own),
-                "accuracy": metrics.accuracy_score(true, logits.argmax(1), sample_weight=own),
-                "macro_f1": metrics.f1_score(true, logits.argmax(1), average="macro", sample_weight=own),
-            }
-            if kind == "one logit" or not weighs:  # scikit-learn takes no weights of rows for several classes
-                expected["roc_auc"] = metrics.roc_auc_score(true, ranking, multi_class="ovr", sample_weight=own)
-        assert {name: found[name][k] for name in expected} == pytest.approx(expected, rel=1e-4, abs=1e-6)
-
-
-def test_rows_are_sorted_where_it_is_asked_for() -> None:
-    scored, outputs, targets = rows_of("classes")
-    plain, ranked = (scored(outputs, targets, None, ranked=each) for each in (False, True))
-    assert set(ranked) - set(plain) == {"roc_auc", "average_precision"}
-    assert all(np.array_equal(values, ranked[name]) for name, values in plain.items())
-
-
-@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
-@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-@pytest.mark.parametrize("kind", ["regression", "classes", "one logit"])
-def test_outputs_that_are_no_numbers_cost_no_other_member(kind: str, bad: float) -> None:
-    scored, outputs, targets = rows_of(kind)
-    sound = scored(outputs, targets, None, ranked=True)
-    outputs[1] = bad
-    found = scored(outputs, targets, None, ranked=True)
-    assert not np.isfinite(found["loss"][1])
-    for name, values in sound.items():
-        np.testing.assert_array_equal(found[name][[0, 2]], values[[0, 2]])
 
 
 # Augmentation

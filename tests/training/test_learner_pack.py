@@ -16,7 +16,7 @@ from wellfit.data.prepare import column_quantiles
 from wellfit.models import build_model
 from wellfit.models import predict as prediction
 from wellfit.settings.params import Params
-from wellfit.training import learner as module
+from wellfit.training import batches as module
 from wellfit.training.learner import Learner
 from wellfit.training.optim import OPTIMIZERS
 from wellfit.training.pack import PER_MEMBER, can_pack, pack_key

@@ -6,7 +6,6 @@ what it would be alone: its initial weights, the order of its batches and its dr
 number of one member reaches another.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
@@ -14,30 +13,25 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wellfit.data.augment.apply import Augment
 from wellfit.data.meta import Meta
 from wellfit.models import build_model
-from wellfit.models.dropout import DropoutStream, start_epoch, streams
-from wellfit.models.head import class_logits
+from wellfit.models.dropout import start_epoch, streams
 from wellfit.models.inputs import inputs_of
 from wellfit.models.packed import PackedNetwork, change_members, member_state, packed
 from wellfit.models.predict import multiply_adds, predict, predict_own
 from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
 from wellfit.training.batch_norm import synchronize
+from wellfit.training.batches import Batches, Rows, rows_of
 from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import Loss, head_width
-from wellfit.training.metrics import classification_scores, regression_scores
-from wellfit.training.mix import BatchMixer
+from wellfit.training.metrics import scores
 from wellfit.training.optimizer import Optimizer
 from wellfit.training.runtime import autocast, choose_precision, compiled
 from wellfit.training.tensors import Tensors
-
-ENCODED_BYTES = 2**28  # of the rows of a split, up to which they are encoded once and not in every batch
-ENCODED_ROWS = 2**16  # at a time: to encode takes several times the memory of what comes of it
 
 
 class Learner:
@@ -98,15 +92,17 @@ class Learner:
         self.model = self._build(members)
         if ranks:
             synchronize(self.model, ranks)
-        self._train_x, self._encode = self._encoded(train, is_augmented=self._is_augmented(first))
-        self._val_x, self._encode_val = self._encoded(val, is_augmented=False)
+        self._is_augmented = first.data.augment != "none" and meta.kind == "images"  # copies of features are rows
+        # Images of a plain network stay bytes: its step costs far more than to encode a batch of them.
+        encodes_once = packed or train.x.ndim == 2
+        self._train_rows = rows_of(train, self.inputs, encodes_once=encodes_once and not self._is_augmented)
+        self._val_rows = rows_of(val, self.inputs, encodes_once=encodes_once)
+        self._batches = Batches(train, self._train_rows, packed=packed)
         row = train.x[:1].to(device)
         self.multiply_adds = first.train.rows_per_batch(meta) * multiply_adds(self.model, self.inputs, row)
         self.precision = choose_precision(first.train.precision, device, self.multiply_adds)
         self._forward: Callable[[Tensor], Tensor] = compiled(self.model) if first.train.compile else self.model
         self._params: list[Params] = []
-        self._augments: list[Augment] = []
-        self._mixers: list[BatchMixer] = []
         self._set_members([], members)
         self._loss.check(train.y)
         self._loss.check(val.y)
@@ -132,28 +128,11 @@ class Learner:
                 models[-1].get_submodule("body").load_state_dict(self._body)
         return (packed(models) if self.is_packed else models[0]).to(self.train.device)
 
-    def _is_augmented(self, params: Params) -> bool:
-        """Whether batches are; of features, the augmented copies are rows of their own."""
-        return params.data.augment != "none" and self._meta.kind == "images"
-
-    def _encoded(self, rows: Tensors, *, is_augmented: bool) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-        """Rows of a split, and what encodes a batch of them: nothing, where all are encoded here."""
-        x = rows.x
-        # Images of a plain network stay bytes: its step costs far more than to encode a batch of them.
-        pays = not is_augmented and (self.is_packed or x.ndim == 2) and rows.stream is None
-        if pays and 4 * len(x) * math.prod(self.inputs.shape) <= ENCODED_BYTES:
-            return torch.cat([self.inputs(part) for part in x.split(ENCODED_ROWS)]), _unchanged
-        return x, self.inputs
-
     def _set_members(self, kept: Sequence[int], added: Sequence[Params]) -> None:
         """Settings, random numbers and loss of those that stay and of new ones behind them."""
         device = self.train.device
         self._params = [self._params[k] for k in kept] + list(added)
-        self._augments = [self._augments[k] for k in kept if self._augments]
-        self._augments += [Augment(p.data.augment, p.train.seed) for p in added if self._is_augmented(p)]
-        self._mixers = [self._mixers[k] for k in kept]
-        self._mixers += [BatchMixer(params.regularize, params.train.seed, device) for params in added]
-        self._mixes = not all(mixer.is_idle for mixer in self._mixers)
+        self._batches.change(kept, added, augmented=self._is_augmented)
         self._loss = Loss([params.loss for params in self._params], self._meta, device)
         if self._folds is not None and self.is_packed:
             self._own_rows = self._folds.validated_by([params.train.fold for params in self._params])
@@ -200,16 +179,13 @@ class Learner:
 
     def random_state(self) -> list[Any]:
         """Where all random numbers are; between two epochs."""
-        return [each.state_dict() for each in self._drawing()]
+        return [each.state_dict() for each in (*self._batches.drawing(), *streams(self.model))]
 
     def load_random_state(self, state: Sequence[Any]) -> None:
         """Takes over what :meth:`random_state` said of a learner of the same members."""
-        for each, remembered in zip(self._drawing(), state, strict=True):
+        drawing = [*self._batches.drawing(), *streams(self.model)]
+        for each, remembered in zip(drawing, state, strict=True):
             each.load_state_dict(remembered)
-
-    def _drawing(self) -> list[Augment | BatchMixer | DropoutStream]:
-        """All that has random numbers of its own."""
-        return [*self._augments, *self._mixers, *streams(self.model)]
 
     def step(self, rows: Tensor, lr: np.ndarray) -> None:
         """One optimizer step of each member, from the gradients of one batch or of ``train.accumulate`` of them.
@@ -242,17 +218,7 @@ class Learner:
             weight_sum: (K,) of all rows of the step (`Loss.weight_sum`), where the batch is a part of them.
         """
         rows = batch if self._ranks is None else self._ranks.share(batch)
-        targets, weights = self.train.targets_of(rows)
-        x = self._rows_of(rows.flatten())
-        if self._augments:
-            parts = zip(self._augments, x.split(rows.shape[-1]), strict=True)
-            augmented = [augment(part) for augment, part in parts]
-            x = torch.cat(augmented) if len(augmented) > 1 else augmented[0]
-        x = self._encode(x)
-        x = x.view(*rows.shape, *x.shape[1:])  # (K, B, *input_shape)
-        partners = None
-        if self._mixes:
-            x, partners, shares = self._mixed(x)
+        x, targets, weights, partners, shares = self._batches.take(rows)  # x (K, B, *input_shape)
         with autocast(self.precision, x.device):
             outputs = self._forward(x)  # (K, B, C)
         outputs = outputs.float()  # losses and scores are in float32
@@ -266,16 +232,6 @@ class Learner:
         outputs = outputs.detach()
         self._outputs.append(outputs if self._ranks is None else self._ranks.spread(outputs, len(batch)))
         self._rows.append(batch)
-
-    def _mixed(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor | float]:
-        """Batches with noise, mixup or cutmix of each member's own, and partners and shares as `Mixed` has them."""
-        if not self.is_packed:
-            return self._mixers[0](x)
-        mixed = [mixer(batch) for mixer, batch in zip(self._mixers, x, strict=True)]
-        unmixed = torch.arange(x.shape[1], device=x.device)
-        partners = torch.stack([unmixed if each.partner is None else each.partner for each in mixed])
-        shares = torch.tensor([each.share for each in mixed], device=x.device)
-        return torch.stack([each.x for each in mixed]), partners, shares
 
     def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
         """``train/...`` metrics over the rows of the epoch's steps, as they were seen (dropout on), each (K,).
@@ -308,8 +264,7 @@ class Learner:
             rows: n rows of any split, on the device.
             ranked: whether they are sorted for the scores that look at their order.
         """
-        x, encode = (self._val_x, self._encode_val) if rows is self.val else (rows.x, self.inputs)
-        device = rows.device
+        x, encode, device = self._val_rows if rows is self.val else Rows(rows.x, self.inputs, rows.device)
         with self._average.in_place(), autocast(self.precision, device):
             own = x if self._ranks is None else self._ranks.share(x)
             outputs = predict(self.model, lambda chunk: encode(chunk.to(device)), own).float()
@@ -327,17 +282,8 @@ class Learner:
     def _score_own(self, rows: Tensor, weights: Tensor | None) -> dict[str, np.ndarray]:
         """Loss and scores as of :meth:`score`, of other rows for each member, (K, n)."""
         with self._average.in_place(), autocast(self.precision, rows.device):
-            outputs = predict_own(cast(PackedNetwork, self.model), self._encoded_rows, rows).float()
+            outputs = predict_own(cast(PackedNetwork, self.model), self._train_rows.encoded_at, rows).float()
         return scores(self._meta, self._loss, outputs, self.train.targets_of(rows)[0], weights, ranked=True)
-
-    def _encoded_rows(self, rows: Tensor) -> Tensor:
-        return self._encode(self._rows_of(rows))
-
-    def _rows_of(self, rows: Tensor) -> Tensor:
-        """Training rows by their indices, on the device."""
-        if self._train_x.device == rows.device:
-            return self._train_x.index_select(0, rows)
-        return self._train_x.index_select(0, rows.cpu()).to(rows.device)  # of a stream, which is on the host
 
     def weights(self, member: int) -> dict[str, Tensor]:
         """A copy of the member's weights and buffers, or of their average, as they were validated."""
@@ -345,26 +291,3 @@ class Learner:
             if self.is_packed:
                 return member_state(self.model, member)
             return {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
-
-
-def scores(
-    meta: Meta, loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
-) -> dict[str, np.ndarray]:
-    """Loss and scores of K members over a split, from the outputs of all its rows, each (K,), ``loss`` first.
-
-    Args:
-        meta: what is known of the data.
-        loss: of the members.
-        outputs: (K, n, C) of the networks.
-        targets: (K, n).
-        weights: (K, n) how much each row counts, or None where all count alike.
-        ranked: whether rows are sorted for the scores that look at their order.
-    """
-    found = {"loss": loss(outputs, targets, weights).cpu().numpy()}
-    if targets.dtype == torch.int64:
-        return found | classification_scores(class_logits(outputs), targets, weights, ranked=ranked)
-    return found | regression_scores(outputs, targets, meta, weights)
-
-
-def _unchanged(rows: Tensor) -> Tensor:
-    return rows

@@ -15,8 +15,29 @@ from wellfit.metrics.scores import (
     mean_of_defined,
     mean_squared_log_error,
 )
+from wellfit.models.head import class_logits
+from wellfit.training.loss import Loss
 
 CLASS_SCORES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "macro_f1")
+
+
+def scores(
+    meta: Meta, loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
+) -> dict[str, np.ndarray]:
+    """Loss and scores of K members over a split, from the outputs of all its rows, each (K,), ``loss`` first.
+
+    Args:
+        meta: what is known of the data.
+        loss: of the members.
+        outputs: (K, n, C) of the networks.
+        targets: (K, n).
+        weights: (K, n) how much each row counts, or None where all count alike.
+        ranked: whether rows are sorted for the scores that look at their order.
+    """
+    found = {"loss": loss(outputs, targets, weights).cpu().numpy()}
+    if targets.dtype == torch.int64:
+        return found | classification_scores(class_logits(outputs), targets, weights, ranked=ranked)
+    return found | regression_scores(outputs, targets, meta, weights)
 
 
 def classification_scores(

@@ -1,0 +1,146 @@
+"""Rows as networks take them, and the training batches that are made of them: augmented, encoded, mixed."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from wellfit.data.augment.apply import Augment
+from wellfit.models.inputs import Inputs
+from wellfit.settings.params import Params
+from wellfit.training.mix import BatchMixer
+from wellfit.training.tensors import Tensors
+
+ENCODED_BYTES = 2**28  # of the rows of a split, up to which they are encoded once and not in every batch
+ENCODED_ROWS = 2**16  # at a time: to encode takes several times the memory of what comes of it
+
+
+class Rows(NamedTuple):
+    """Rows of a split.
+
+    Attributes:
+        x: (n, ...) as they are stored, or encoded.
+        encode: makes encoded rows of them.
+        device: that the networks are on.
+    """
+
+    x: Tensor
+    encode: Callable[[Tensor], Tensor]
+    device: torch.device
+
+    def at(self, indices: Tensor) -> Tensor:
+        """Some of them, on the device.
+
+        Args:
+            indices: (m,) on the device.
+        """
+        if self.x.device == indices.device:
+            return self.x.index_select(0, indices)
+        return self.x.index_select(0, indices.cpu()).to(indices.device)  # of a stream, which is on the host
+
+    def encoded_at(self, indices: Tensor) -> Tensor:
+        """Some of them, encoded."""
+        return self.encode(self.at(indices))
+
+
+def rows_of(split: Tensors, inputs: Inputs, *, encodes_once: bool) -> Rows:
+    """The rows of a split.
+
+    Args:
+        split: as it is stored.
+        inputs: encodes rows.
+        encodes_once: whether all are encoded here, if that does not take too much memory.
+    """
+    x = split.x
+    if encodes_once and split.stream is None and 4 * len(x) * math.prod(inputs.shape) <= ENCODED_BYTES:
+        encoded = torch.cat([inputs(part) for part in x.split(ENCODED_ROWS)])
+        return Rows(encoded, _unchanged, split.device)
+    return Rows(x, inputs, split.device)
+
+
+class Batch(NamedTuple):
+    """A batch of each of K members; of a plain network without the first dimension.
+
+    Attributes:
+        x: (K, B, *input_shape).
+        targets: (K, B).
+        weights: (K, B) how much each row counts, or None where all count alike.
+        partners: (K, B) the row of the batch that each row is mixed with; None where nothing is mixed.
+        shares: (K,) of a row's own part in it, 0 to 1.
+    """
+
+    x: Tensor
+    targets: Tensor
+    weights: Tensor | None
+    partners: Tensor | None = None
+    shares: Tensor | float = 1.0
+
+
+class Batches:
+    """Makes training batches, each member's with random numbers of its own.
+
+    Args:
+        train: the training rows.
+        rows: the same as the networks take them.
+        packed: whether members have a first dimension.
+    """
+
+    def __init__(self, train: Tensors, rows: Rows, *, packed: bool) -> None:
+        self._train, self._rows, self._is_packed = train, rows, packed
+        self._augments: list[Augment] = []
+        self._mixers: list[BatchMixer] = []
+
+    def change(self, kept: Sequence[int], added: Sequence[Params], *, augmented: bool) -> None:
+        """Goes on with some members and with new ones behind them.
+
+        Args:
+            kept: indices of those that stay.
+            added: the configuration of each new one.
+            augmented: whether ``data.augment`` is done to batches.
+        """
+        if augmented:
+            augments = [Augment(params.data.augment, params.train.seed) for params in added]
+            self._augments = [self._augments[k] for k in kept] + augments
+        mixers = [BatchMixer(params.regularize, params.train.seed, self._train.device) for params in added]
+        self._mixers = [self._mixers[k] for k in kept] + mixers
+        self._mixes = not all(mixer.is_idle for mixer in self._mixers)
+
+    def drawing(self) -> list[Augment | BatchMixer]:
+        """All that has random numbers of its own."""
+        return [*self._augments, *self._mixers]
+
+    def take(self, rows: Tensor) -> Batch:
+        """A batch of each member.
+
+        Args:
+            rows: (K, B) indices of training rows, or (B,).
+        """
+        x = self._rows.at(rows.flatten())
+        if self._augments:
+            parts = zip(self._augments, x.split(rows.shape[-1]), strict=True)
+            augmented = [augment(part) for augment, part in parts]
+            x = torch.cat(augmented) if len(augmented) > 1 else augmented[0]
+        x = self._rows.encode(x)
+        x = x.view(*rows.shape, *x.shape[1:])
+        batch = Batch(x, *self._train.targets_of(rows))
+        return self._mixed(batch) if self._mixes else batch
+
+    def _mixed(self, batch: Batch) -> Batch:
+        """Batches with noise, mixup or cutmix of each member's own."""
+        x = batch.x
+        if not self._is_packed:
+            x, partners, share = self._mixers[0](x)
+            return batch._replace(x=x, partners=partners, shares=share)
+        mixed = [mixer(own) for mixer, own in zip(self._mixers, x, strict=True)]
+        unmixed = torch.arange(x.shape[1], device=x.device)
+        return batch._replace(
+            x=torch.stack([each.x for each in mixed]),
+            partners=torch.stack([unmixed if each.partner is None else each.partner for each in mixed]),
+            shares=torch.tensor([each.share for each in mixed], device=x.device),
+        )
+
+
+def _unchanged(rows: Tensor) -> Tensor:
+    return rows
