@@ -116,6 +116,7 @@ def prepare_case(case: Case, folder: Path, epochs: int | None = None) -> Problem
         {
             "data.name": case.dataset,
             "model.hidden": case.hidden,
+            "model.embedding": "none",
             "model.norm": "none",
             "loss.name": case.loss,
             "optim.name": "adam",
