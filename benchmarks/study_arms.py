@@ -130,6 +130,7 @@ def prepare_case(case: Case, folder: Path, epochs: int | None = None) -> Problem
             "train.device": "cpu",
             "tune.max_steps": None,
             "tune.repeats": 0,
+            "tune.space": {},
         }
         | CURRENT
         | {f"tune.space.{key}": interval for key, interval in SPACE.items()}

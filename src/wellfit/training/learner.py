@@ -210,7 +210,7 @@ class Learner:
         self._grad_norms.append(self._optimizer.step(lr))
         self._average.after_step()
 
-    def _backward(self, batch: Tensor, weight_sum: Tensor | None = None) -> None:
+    def _backward(self, batch: Tensor, weight_sum: Tensor | float | None = None) -> None:
         """Adds the gradients of a batch of each member, or of this process's share of it.
 
         Args:

@@ -81,8 +81,10 @@ def _of_rows(loss: Callable[..., Tensor], outputs: Tensor, targets: Tensor) -> T
 def _bce(logits: Tensor, targets: Tensor, reduction: Reduction, label_smoothing: float | Tensor) -> Tensor:
     from torch.nn import functional
 
-    smoothed = targets * (1 - label_smoothing) + label_smoothing / 2
-    return functional.binary_cross_entropy_with_logits(logits, smoothed, reduction=reduction)
+    wanted = targets.to(logits.dtype)
+    if not isinstance(label_smoothing, float) or label_smoothing:
+        wanted = wanted * (1 - label_smoothing) + label_smoothing / 2
+    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction=reduction)
 
 
 def _focal(outputs: Tensor, targets: Tensor, reduction: Reduction, focal_gamma: float | Tensor) -> Tensor:
@@ -283,8 +285,8 @@ class Loss:
             outputs, targets = self._in_own_unit(outputs), self._in_own_unit(targets)
         return self._entry.function(outputs, targets, reduction, **self._settings)
 
-    def weight_sum(self, targets: Tensor, weights: Tensor | None) -> Tensor:
-        """The sum of row weights that the mean divides by, (K,).
+    def weight_sum(self, targets: Tensor, weights: Tensor | None) -> Tensor | float:
+        """The sum of row weights that the mean divides by, (K,), or one number for all members.
 
         The mean over several batches is the sum of their means, each times its share of the sum of weights. Rows of
         weight 0 are left out; where all are, the sum is a tiny number, so that the mean is 0.
@@ -295,9 +297,12 @@ class Loss:
         """
         import torch
 
-        row_weights = torch.ones(targets.shape, device=targets.device) if weights is None else weights
+        row_weights = weights
         if self._weights is not None and self._entry.divides_by_class_weights:
-            row_weights = row_weights * self._weights[targets]
+            by_class = self._weights[targets]
+            row_weights = by_class if weights is None else weights * by_class
+        if row_weights is None:
+            return float(targets.shape[-1])
         return row_weights.sum(-1).clamp_min(torch.finfo(row_weights.dtype).tiny)
 
     def check(self, targets: Tensor) -> None:

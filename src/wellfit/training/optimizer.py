@@ -114,7 +114,7 @@ class Optimizer:
             if config.is_decoupled:
                 self._decayed.mul_(_column(1 - lr * self._weight_decay, gradients.device))
             else:
-                self._decayed_gradients.add_(self._decayed * _column(self._weight_decay, gradients.device))
+                self._decayed_gradients.addcmul_(self._decayed, _column(self._weight_decay, gradients.device))
         self._torch.step(lr)
         if self._max_norm is not None:
             for layer in self._flat.layers:
@@ -200,7 +200,7 @@ class _Shared:
         else:
             self._steps.zero_()
             self._optimizer.step()
-            self._flat.values.add_(self._steps.mul_(_column(lr, self._steps.device)))
+            self._flat.values.addcmul_(self._steps, _column(lr, self._steps.device))
 
 
 class _PerMember:
@@ -274,8 +274,6 @@ def _limits(values: Sequence[float | None], device: torch.device) -> Tensor | No
     return torch.from_numpy(column).to(device)[:, None]
 
 
-def _column(values: np.ndarray, device: torch.device) -> Tensor | float:
-    """(K,) as (K, 1) float32; of a pack of one as a number, which is quicker to make and to use."""
-    if len(values) == 1:
-        return float(values[0])
+def _column(values: np.ndarray, device: torch.device) -> Tensor:
+    """(K,) as (K, 1) float32."""
     return torch.from_numpy(values.astype(np.float32)).to(device)[:, None]
