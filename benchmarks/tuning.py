@@ -9,10 +9,12 @@ Three arms run a study on the same rows, with the same networks, epochs and batc
     study's run in MLflow, are not counted.
 
 (a) and (b) get one or two threads, whichever is faster for them. In each round (c) goes first, with its own sampler,
-and the other two train what it has tried, a sample of it where all would take too long. Ratios are those of one round;
-what is printed is their median, lowest and highest.
+and the other two train what it has tried, a sample of it where all would take too long; peers
+(``benchmarks/study_peers.py``) train all of it. Ratios are those of one round; what is printed is their median, lowest
+and highest.
 
     python benchmarks/tuning.py                            # trials per second without pruning, all cases: half an hour
+    python benchmarks/tuning.py --only moons --peers jax sklearn    # pip install "jax[cpu]" beside wellfit
     python benchmarks/tuning.py --only digits --time-to-best
     python benchmarks/tuning.py --only digits --quality 20
 
@@ -39,6 +41,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 import study_limit
+import study_peers
 import torch
 from scipy.stats import t as student
 from study_arms import (
@@ -71,6 +74,7 @@ class Budget(NamedTuple):
     trials: int
     all_trials: bool
     studies: int
+    peers: tuple[str, ...] = ()
 
 
 def main() -> None:
@@ -80,6 +84,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=TRIALS, help="of each study")
     parser.add_argument("--epochs", type=int, help="of each trial, instead of those of the case")
     parser.add_argument("--all", action="store_true", help="(a) and (b) train all trials, too, not a sample")
+    parser.add_argument("--peers", nargs="+", choices=["jax", "sklearn"], default=[], help="train all trials, too")
     part = parser.add_mutually_exclusive_group()
     part.add_argument("--time-to-best", action="store_true", help="with pruning: until (c) has the best score of (a)")
     part.add_argument("--quality", type=int, metavar="N", help="best scores of N studies, (c) minus (a)")
@@ -87,7 +92,7 @@ def main() -> None:
     part.add_argument("--logging", action="store_true", help="share of MLflow and Optuna's storage in the time of (c)")
     part.add_argument("--limit", action="store_true", help="where the time of a step goes")
     options = parser.parse_args()
-    budget = Budget(options.rounds, options.trials, options.all, options.quality or 0)
+    budget = Budget(options.rounds, options.trials, options.all, options.quality or 0, tuple(options.peers))
     parts: dict[str, Callable[[Problem, Path, Budget], Result]] = {
         "time_to_best": time_to_best,
         "quality": quality,
@@ -123,12 +128,16 @@ def rate(problem: Problem, folder: Path, budget: Budget) -> Result:
     threads = faster_threads(problem)
     with project(folder) as root:  # does not count: it imports
         pack_study(problem, root, n_trials=2)
+    peers = study_peers.peers(budget.peers)
     usual, single, packs = [], [], []
+    others: dict[str, list[float]] = {name: [] for name in peers}
     sample = budget.trials if budget.all_trials else min(problem.case.sample, budget.trials)
     for _ in range(budget.rounds):
         with project(folder) as root:
             study = pack_study(problem, root, budget.trials)
         packs.append(study.seconds)
+        for name, train in peers.items():
+            others[name].append(timed(lambda: train(problem, [trial.values for trial in study.trials])))  # noqa: B023
         values = [study.trials[i * budget.trials // sample].values for i in range(sample)]
         scale = budget.trials / sample
         usual.append(scale * timed(lambda: usual_study(problem, threads["usual"], trials=values)))  # noqa: B023
@@ -142,6 +151,9 @@ def rate(problem: Problem, folder: Path, budget: Budget) -> Result:
         f"packs {statistics.median(packs):.2f} s; (c) against (a) {shown(against_usual)}, (b) {shown(against_single)}",
         flush=True,
     )
+    against = {name: ratios(seconds, packs) for name, seconds in others.items()}
+    for name, seconds in others.items():
+        print(f"  {name} {statistics.median(seconds):.2f} s; (c) against it {shown(against[name])}", flush=True)
     return {
         "network": str(problem.case),
         "trials": budget.trials,
@@ -153,6 +165,7 @@ def rate(problem: Problem, folder: Path, budget: Budget) -> Result:
         "pack_seconds": rounded(packs),
         "against_usual": summary(against_usual),
         "against_single": summary(against_single),
+        "peers": {name: {"seconds": rounded(others[name]), "against": summary(against[name])} for name in others},
     }
 
 
