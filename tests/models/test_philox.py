@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from wellfit.models.philox import draws_16, philox
+from wellfit.models.philox import Counters, draws_16, normal, philox
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,35 @@ def test_each_key_and_step_has_numbers_of_its_own_spread_evenly() -> None:
     assert correlations.abs().max() < 4 / 40_000**0.5
     for half in range(8):  # of the four words of a counter
         assert abs(found[0, half::8].mean() - 32767.5) < 4 * deviation * 8**0.5
+
+
+def test_normal_numbers_have_the_moments_and_the_shares_of_the_normal_distribution() -> None:
+    keys, steps = torch.tensor([[1, 2], [3, 4]]), torch.tensor([0, 5])
+    numbers = normal(keys, steps, 200_001)
+    assert numbers.shape == (2, 200_001)
+    assert numbers.dtype == torch.float32
+    assert torch.isfinite(numbers).all()
+    for own in numbers.double():
+        deviation = len(own) ** -0.5
+        assert abs(own.mean()) < 4 * deviation
+        assert abs(own.square().mean() - 1) < 4 * 2**0.5 * deviation
+        assert abs(own.pow(3).mean()) < 4 * 15**0.5 * deviation
+        for limit, share in ((1.0, 0.3173), (2.0, 0.0455), (3.0, 0.0027)):
+            assert (own.abs() > limit).double().mean().item() == pytest.approx(share, abs=4 * share**0.5 * deviation)
+        lagged = [(own[:-lag] * own[lag:]).mean().abs() for lag in (1, 2, 3, 4)]
+        assert max(lagged) < 4 * deviation
+
+
+def test_counters_draw_for_each_member_what_it_draws_alone_and_go_on_where_they_were() -> None:
+    cpu = torch.device("cpu")
+    together, alone = Counters([[0, 7], [1, 7], [2, 7]]), Counters([[2, 7]])
+    for _ in range(2):
+        assert torch.equal(together.draw(draws_16, 100, cpu)[2:], alone.draw(draws_16, 100, cpu))
+    changed = together.extended([2, 0], Counters([[9, 7]]))
+    state = changed.state_dict()
+    assert state == [2, 2, 0]
+    drawn = changed.draw(normal, 10, cpu)
+    assert torch.equal(drawn[:1], alone.draw(normal, 10, cpu))
+    assert torch.equal(drawn[2:], Counters([[9, 7]]).draw(normal, 10, cpu))
+    changed.load_state_dict(state)
+    assert torch.equal(changed.draw(normal, 10, cpu), drawn)

@@ -30,7 +30,7 @@ def load(processed: Callable[..., Path], make_params: Callable[..., Params]) -> 
 def batches_of(data: TrainingData, members: list[Params], *, packed: bool = True, augmented: bool = False) -> Batches:
     inputs = inputs_of(members[0].model, data.meta, CPU)
     rows = rows_of(data.train, inputs, encodes_once=packed and not augmented)
-    batches = Batches(data.train, rows, packed=packed)
+    batches = Batches(data.train, rows, inputs.shape, packed=packed)
     batches.change([], members, augmented=augmented)
     return batches
 

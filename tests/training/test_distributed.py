@@ -107,6 +107,12 @@ def test_processes_come_to_what_one_does(kind: str, load: Load) -> None:
             np.testing.assert_array_equal(weights, first[1][name], err_msg=name)
 
 
+def test_each_process_knows_how_many_rows_its_share_has() -> None:
+    for rows in range(8):
+        shares = [Ranks(rank, 3) for rank in range(3)]
+        assert [each.rows_of(rows) for each in shares] == [len(each.share(torch.arange(rows))) for each in shares]
+
+
 def test_a_training_goes_on_with_the_random_numbers_of_each_process(load: Load) -> None:
     params, data = load("images", *BY_CHANCE, "train.epochs=3")
 

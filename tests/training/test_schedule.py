@@ -228,7 +228,7 @@ def test_each_member_has_its_own_rate() -> None:
     schedule = schedule_of(cosine, lrs, epochs=4, steps=3)
     for step in range(12):
         alone = [lr_table(cosine, lr, 4, 3)[step] for lr in lrs]
-        assert schedule.lr(np.full(3, 1 + step // 3), step % 3).tolist() == alone
+        assert schedule.epoch(np.full(3, 1 + step // 3))[step % 3].tolist() == alone
     assert schedule.steps == 3
 
 
@@ -237,7 +237,7 @@ def test_only_plateau_looks_at_the_metric() -> None:
         schedule = schedule_of(config(name=name), [0.1], epochs=6, steps=1)
         for epoch in range(1, 7):
             schedule.observe(np.array([epoch]), np.array([float(epoch)]))
-            assert schedule.lr(np.array([epoch]), 0)[0] == lr_table(config(name=name), 0.1, 6, 1)[epoch - 1]
+            assert schedule.epoch(np.array([epoch]))[0][0] == lr_table(config(name=name), 0.1, 6, 1)[epoch - 1]
 
 
 def torchs_plateau(schedule: ScheduleConfig, lr: float, metric: list[float], *, higher_is_better: bool) -> list[float]:
@@ -278,7 +278,7 @@ def test_plateau_is_torchs_for_each_member(
     seen = []
     for epoch, values in enumerate(metrics, start=1):
         epochs = np.full(3, epoch)
-        seen.append([schedule.lr(epochs, step) for step in range(steps)])
+        seen.append([schedule.epoch(epochs)[step] for step in range(steps)])
         schedule.observe(epochs, np.array(values, float))
     for k, lr in enumerate(lrs):
         risen = [lr * (t + 1) / (warmup * steps + 1) for t in range(warmup * steps)]
@@ -301,7 +301,7 @@ def test_plateaus_written_out(higher: bool, metric: list[float], lrs: list[float
     schedule = schedule_of(config(name="plateau"), [1.0], epochs=8, steps=1, higher_is_better=higher)
     seen = []
     for epoch, value in enumerate(metric, start=1):
-        seen.append(schedule.lr(np.array([epoch]), 0)[0])
+        seen.append(schedule.epoch(np.array([epoch]))[0][0])
         schedule.observe(np.array([epoch]), np.array([value], float))
     assert seen == pytest.approx(lrs)
 
@@ -310,9 +310,9 @@ def test_epochs_of_the_warm_up_do_not_use_up_the_plateaus_patience() -> None:
     schedule = schedule_of(config(name="plateau", warmup_epochs=4), [1.0], epochs=8, steps=1)
     for epoch in range(1, 7):
         schedule.observe(np.array([epoch]), np.array([float(epoch)]))
-    assert schedule.lr(np.array([7]), 0)[0] == 1.0
+    assert schedule.epoch(np.array([7]))[0][0] == 1.0
     schedule.observe(np.array([7]), np.array([7.0]))
-    assert schedule.lr(np.array([8]), 0)[0] == 0.5
+    assert schedule.epoch(np.array([8]))[0][0] == 0.5
 
 
 # Members of a pack
@@ -332,14 +332,14 @@ def test_each_member_has_its_own_schedule_and_clock() -> None:
     for step in range(3):
         tables = [lr_table(*plan, 3) for plan in MIXED]
         expected = [table[3 * (epoch - 1) + step] for table, epoch in zip(tables, epochs, strict=True)]
-        assert schedule.lr(epochs, step).tolist() == expected
+        assert schedule.epoch(epochs)[step].tolist() == expected
 
 
 def test_past_its_last_epoch_a_rate_stays() -> None:
     schedule = Schedule(MIXED[:2], 3, higher_is_better=False)
     for epoch in (2, 3, 9):
-        assert schedule.lr(np.array([4, epoch]), 2)[1] == lr_table(*MIXED[1], 3)[-1]
-    assert schedule.lr(np.array([5, 1]), 0)[0] == lr_table(*MIXED[0], 3)[-1]
+        assert schedule.epoch(np.array([4, epoch]))[2][1] == lr_table(*MIXED[1], 3)[-1]
+    assert schedule.epoch(np.array([5, 1]))[0][0] == lr_table(*MIXED[0], 3)[-1]
 
 
 @pytest.mark.parametrize("min_lr", [0.0, 0.001])
@@ -361,15 +361,15 @@ def test_plateaus_stay_with_their_members_and_new_ones_begin_anew() -> None:
     schedule = Schedule(plans, 2, higher_is_better=False)
     for epoch, losses in enumerate([[5, 5, 5], [5, 4, 6], [4, 4, 7]], start=1):
         schedule.observe(np.full(3, epoch), np.array(losses, float))
-    assert schedule.lr(np.full(3, 4), 0) == pytest.approx([0.5, 0.05, 0.0025])
+    assert schedule.epoch(np.full(3, 4))[0] == pytest.approx([0.5, 0.05, 0.0025])
     schedule.change([2, 0], [MIXED[0], plans[1]])
     epochs = np.array([4, 4, 1, 1])
     warm = lr_table(*MIXED[0], 2)
-    assert schedule.lr(epochs, 0) == pytest.approx([0.0025, 0.5, warm[0], 0.1])
+    assert schedule.epoch(epochs)[0] == pytest.approx([0.0025, 0.5, warm[0], 0.1])
     schedule.observe(epochs, np.array([8.0, 3.0, 1.0, 5.0]))
-    assert schedule.lr(epochs + 1, 1) == pytest.approx([0.00125, 0.5, warm[3], 0.1])
+    assert schedule.epoch(epochs + 1)[1] == pytest.approx([0.00125, 0.5, warm[3], 0.1])
     schedule.change([1], [])
-    assert schedule.lr(np.array([6]), 0) == pytest.approx([0.5])
+    assert schedule.epoch(np.array([6]))[0] == pytest.approx([0.5])
 
 
 def test_epochs_of_warm_up_are_each_members_own() -> None:
@@ -377,4 +377,4 @@ def test_epochs_of_warm_up_are_each_members_own() -> None:
     schedule = Schedule([Plan(plateau, 1.0, 9)] * 2, 1, higher_is_better=False)
     schedule.observe(np.array([3, 1]), np.array([5.0, 5.0]))
     schedule.observe(np.array([4, 2]), np.array([6.0, 6.0]))  # the second is still warming up
-    assert schedule.lr(np.array([5, 5]), 0).tolist() == [0.5, 1.0]
+    assert schedule.epoch(np.array([5, 5]))[0].tolist() == [0.5, 1.0]

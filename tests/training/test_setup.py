@@ -62,7 +62,7 @@ def test_rows_on_disk_train_as_those_in_memory(
     processed: Processed, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, kind: str, members: int
 ) -> None:
     monkeypatch.setattr("wellfit.training.stream.BLOCK_BYTES", 50)
-    monkeypatch.setattr("wellfit.training.learner.ENCODED_BYTES", 0)
+    monkeypatch.setattr("wellfit.training.batches.ENCODED_BYTES", 0)
     params, folder = make_params(kind), processed(kind, {"train": 90, "val": 30})
     configs = [params.replace({"train.seed": seed}) for seed in range(members)]
     in_memory = load_training_data(params, folder)
@@ -205,7 +205,7 @@ def test_a_pack_takes_each_setting_from_its_member(processed: Processed, make_pa
     for rows, *alone in zip(training.order.epoch(epochs), *expected, strict=True):
         assert torch.equal(rows, torch.cat(alone))
     tables = [lr_table(params.schedule, params.optim.lr, params.train.epochs, 5) for params in members]
-    assert training.schedule.lr(epochs, 1).tolist() == [tables[0][11], tables[1][6]]
+    assert training.schedule.epoch(epochs)[1].tolist() == [tables[0][11], tables[1][6]]
     assert training.learner.size == 2
 
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from wellfit.models.philox import draws_16
+from wellfit.models.philox import Counters, draws_16
 
 DRAWS = 2**14  # random numbers that a member draws ahead, unless more are needed at once: they stay in the cache
 CPU = torch.device("cpu")
@@ -38,8 +38,7 @@ class DropoutStream:
         self._scales = _scales(self._thresholds)
         self._draws: NDArray[np.uint16] = np.empty((len(seeds), 0), np.uint16)
         self._used = 0
-        self._keys = torch.tensor([_key(seed, layer) for seed in seeds], dtype=torch.int64).view(-1, 2)
-        self._steps = torch.zeros(len(seeds), dtype=torch.int64)  # that were drawn by counters
+        self._counters = Counters([_entropy(seed, layer) for seed in seeds])
         self._levels = torch.from_numpy(self._thresholds.astype(np.int64))
 
     def __len__(self) -> int:
@@ -64,13 +63,13 @@ class DropoutStream:
     def state_dict(self) -> list[list[int]]:
         """Where the random numbers of each member are, between two epochs."""
         states = [[*map(int, each.state["state"]["state"])] for each in self._generators]
-        return [[*words, step] for words, step in zip(states, self._steps.tolist(), strict=True)]
+        return [[*words, step] for words, step in zip(states, self._counters.state_dict(), strict=True)]
 
     def load_state_dict(self, state: Sequence[Sequence[int]]) -> None:
         """Takes over what :meth:`state_dict` said."""
         for generator, (*words, _) in zip(self._generators, state, strict=True):
             generator.state = generator.state | {"state": {"state": np.array(words, np.uint64)}}
-        self._steps = torch.tensor([step for *_, step in state], dtype=torch.int64, device=self._steps.device)
+        self._counters.load_state_dict([step for *_, step in state])
         self.start_epoch()
 
     def extended(self, kept: Sequence[int], added: "DropoutStream") -> "DropoutStream":
@@ -81,18 +80,14 @@ class DropoutStream:
         stream._scales = _scales(stream._thresholds)
         stream._draws = np.empty((len(stream), 0), np.uint16)
         stream._levels = torch.from_numpy(stream._thresholds.astype(np.int64))
-        for name in ("_keys", "_steps"):
-            own, others = (getattr(each, name) for each in (self, added))
-            setattr(stream, name, torch.cat([own[list(kept)], others.to(own.device)]))
+        stream._counters = self._counters.extended(kept, added._counters)
         return stream
 
     def _counted(self, units: int, device: torch.device) -> Tensor:
         """Factors as of :meth:`factors`, by counters: the numbers come from the device."""
         if self._levels.device != device:  # once, until members come or go
-            for name in ("_keys", "_steps", "_levels", "_scales"):
-                setattr(self, name, getattr(self, name).to(device))
-        keeps = draws_16(self._keys, self._steps, units) >= self._levels
-        self._steps += 1
+            self._levels, self._scales = self._levels.to(device), self._scales.to(device)
+        keeps = self._counters.draw(draws_16, units, device) >= self._levels
         return keeps * self._scales
 
     def _next(self, count: int) -> NDArray[np.uint16]:
@@ -178,12 +173,11 @@ def _(x: Tensor, handle: int) -> Tensor:
 
 
 def _generator(seed: int, layer: int) -> np.random.SFC64:
-    return np.random.SFC64(np.random.SeedSequence([seed, 2, layer]))
+    return np.random.SFC64(np.random.SeedSequence(_entropy(seed, layer)))
 
 
-def _key(seed: int, layer: int) -> list[int]:
-    """Of the counters: two words of 32 bits."""
-    return [int(word) for word in np.random.SeedSequence([seed, 2, layer]).generate_state(2)]
+def _entropy(seed: int, layer: int) -> list[int]:
+    return [seed, 2, layer]
 
 
 def _threshold(p: float) -> int:

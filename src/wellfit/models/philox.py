@@ -4,6 +4,10 @@ Whoever knows the key and the counter knows the bits, so a device makes them by 
 others.
 """
 
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,11 +49,76 @@ def draws_16(keys: Tensor, steps: Tensor, count: int) -> Tensor:
     Returns:
         (K, count) int64, 0 to 65535.
     """
-    index = torch.arange(-(-count // 8), device=keys.device)
-    zero = torch.zeros_like(index)
-    words = philox((index, steps[:, None] & MASK, steps[:, None] >> 32, zero), (keys[:, :1], keys[:, 1:]))
-    halves = [half for word in words for half in (word & 0xFFFF, word >> 16)]
+    halves = [half for word in _words(keys, steps, -(-count // 8)) for half in (word & 0xFFFF, word >> 16)]
     return torch.stack(torch.broadcast_tensors(*halves), dim=-1).flatten(1)[:, :count]
+
+
+def normal(keys: Tensor, steps: Tensor, count: int) -> Tensor:
+    """Random numbers of a standard normal distribution, two from two words (Box and Muller 1958).
+
+    Args:
+        keys: as of :func:`draws_16`, like all else.
+
+    Returns:
+        (K, count) float32.
+    """
+    first, second, third, fourth = _words(keys, steps, -(-count // 4))
+    numbers = []
+    for of_radius, of_angle in ((first, second), (third, fourth)):
+        radius = ((of_radius + 0.5) / 2**32).log().mul(-2).sqrt()
+        angle = of_angle * (2 * math.pi / 2**32)
+        numbers += [radius * angle.cos(), radius * angle.sin()]
+    return torch.stack(torch.broadcast_tensors(*numbers), dim=-1).flatten(1)[:, :count]
+
+
+class Counters:
+    """Random numbers of K members, made on the device that needs them. Each member's depend on no other member.
+
+    Args:
+        entropies: whole numbers that the key of each member is made of.
+    """
+
+    def __init__(self, entropies: Sequence[Sequence[int]]) -> None:
+        keys = [np.random.SeedSequence(each).generate_state(2) for each in entropies]
+        self._keys = torch.from_numpy(np.array(keys, np.int64).reshape(-1, 2))
+        self._steps = torch.zeros(len(keys), dtype=torch.int64)
+
+    def draw(self, numbers: Callable[[Tensor, Tensor, int], Tensor], count: int, device: torch.device) -> Tensor:
+        """The next numbers of each member, (K, count).
+
+        Args:
+            numbers: :func:`draws_16` or :func:`normal`.
+            count: of each member.
+            device: where they are needed.
+        """
+        if self._keys.device != device:  # once, until members come or go
+            self._keys, self._steps = self._keys.to(device), self._steps.to(device)
+        drawn = numbers(self._keys, self._steps, count)
+        self._steps += 1
+        return drawn
+
+    def extended(self, kept: Sequence[int], added: "Counters") -> "Counters":
+        """Those of some of the members, and of others after them."""
+        extended = Counters([])
+        for name in ("_keys", "_steps"):
+            own, others = getattr(self, name), getattr(added, name)
+            setattr(extended, name, torch.cat([own[list(kept)], others.to(own.device)]))
+        return extended
+
+    def state_dict(self) -> list[int]:
+        """How often each member has drawn."""
+        return self._steps.tolist()
+
+    def load_state_dict(self, state: Sequence[int]) -> None:
+        """Takes over what :meth:`state_dict` said."""
+        self._steps = torch.tensor(list(state), dtype=torch.int64, device=self._keys.device)
+
+
+def _words(keys: Tensor, steps: Tensor, count: int) -> Words:
+    """So many times four words of each member."""
+    index = torch.arange(count, device=keys.device)
+    counter = (index, steps[:, None] & MASK, steps[:, None] >> 32, torch.zeros_like(index))
+    return philox(counter, (keys[:, :1], keys[:, 1:]))
 
 
 def _high(product: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wellfit.training.ahead import Ahead, moved
 from wellfit.training.regularize import RegularizeConfig
 
 
@@ -41,6 +42,7 @@ class WeightAverage:
             [min(n, 1 + int(config.swa_start * n)) for config, n in zip(configs, epochs, strict=True)]
         )
         self._seen = np.zeros(len(configs))  # what the average has seen: 1 - decay ** steps, or the number of epochs
+        self._shares = Ahead(self._next_shares, values.device)
         self._live = _live(model, values, packed)
         self._average = [] if self._kind == "none" else [torch.zeros_like(tensor) for tensor in self._live]
 
@@ -73,11 +75,23 @@ class WeightAverage:
         for average, saved in zip(self._average, state["average"], strict=True):
             average.copy_(saved)
 
+    def begin(self, steps: int) -> None:
+        """Moves to the device what so many steps, those of an epoch, need from the host."""
+        if self._kind == "ema":
+            self._shares.begin([None] * steps)
+
     def after_step(self) -> None:
         """Takes the weights in, if it is an EMA."""
         if self._kind == "ema":
+            self._move(self._shares.next(None))
+
+    def _next_shares(self, steps: Sequence[None]) -> list[Tensor]:
+        """(K,) of the live weights in the average after each of the next steps."""
+        shares = []
+        for _ in steps:
             self._seen = self._decay * self._seen + (1 - self._decay)
-            self._move((1 - self._decay) / self._seen)
+            shares.append(((1 - self._decay) / self._seen).astype(np.float32))
+        return moved(shares, self._live[0].device)
 
     def after_epoch(self, numbers: np.ndarray) -> None:
         """Takes the weights in, if it is SWA, of the members whose turn has come.
@@ -88,7 +102,8 @@ class WeightAverage:
         if self._kind == "swa":
             begun = numbers >= self._first_epoch
             self._seen += begun
-            self._move(begun / self._seen.clip(1))
+            shares = (begun / self._seen.clip(1)).astype(np.float32)
+            self._move(torch.from_numpy(shares).to(self._live[0].device))
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
@@ -97,17 +112,18 @@ class WeightAverage:
             yield
             return
         kept = [tensor.clone() for tensor in self._live]
+        has_seen = torch.from_numpy(self._seen > 0).to(self._live[0].device)
         for live, average in zip(self._live, self._average, strict=True):
-            live.copy_(torch.where(_column(self._seen > 0, live), average, live))
+            live.copy_(torch.where(_column(has_seen, live), average, live))
         try:
             yield
         finally:
             for live, before in zip(self._live, kept, strict=True):
                 live.copy_(before)
 
-    def _move(self, shares: np.ndarray) -> None:
+    def _move(self, shares: Tensor) -> None:
         for average, live in zip(self._average, self._live, strict=True):
-            average.lerp_(live, _column(shares.astype(np.float32), live))
+            average.lerp_(live, _column(shares, live))
 
 
 def _live(model: nn.Module, values: Tensor, packed: bool) -> list[Tensor]:
@@ -116,6 +132,6 @@ def _live(model: nn.Module, values: Tensor, packed: bool) -> list[Tensor]:
     return [values.detach(), *(buffer if packed else buffer[None] for buffer in statistics)]
 
 
-def _column(values: np.ndarray, like: Tensor) -> Tensor:
+def _column(values: Tensor, like: Tensor) -> Tensor:
     """(K,) as (K, 1, ...)."""
-    return torch.from_numpy(values).to(like.device).view(-1, *[1] * (like.ndim - 1))
+    return values.view(-1, *[1] * (like.ndim - 1))

@@ -4,12 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from wellfit.data.augment.apply import Augment
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params
+from wellfit.training.ahead import Ahead, moved
 from wellfit.training.mix import BatchMixer
 from wellfit.training.tensors import Tensors
 
@@ -84,13 +86,15 @@ class Batches:
     Args:
         train: the training rows.
         rows: the same as the networks take them.
+        shape: of a row as the networks take it.
         packed: whether members have a first dimension.
     """
 
-    def __init__(self, train: Tensors, rows: Rows, *, packed: bool) -> None:
+    def __init__(self, train: Tensors, rows: Rows, shape: Sequence[int], *, packed: bool) -> None:
         self._train, self._rows, self._is_packed = train, rows, packed
         self._augments: list[Augment] = []
-        self._mixers: list[BatchMixer] = []
+        self._draws = Ahead(self._draw, train.device)
+        self._mixer = BatchMixer(shape, train.device)
 
     def change(self, kept: Sequence[int], added: Sequence[Params], *, augmented: bool) -> None:
         """Goes on with some members and with new ones behind them.
@@ -103,13 +107,26 @@ class Batches:
         if augmented:
             augments = [Augment(params.data.augment, params.train.seed) for params in added]
             self._augments = [self._augments[k] for k in kept] + augments
-        mixers = [BatchMixer(params.regularize, params.train.seed, self._train.device) for params in added]
-        self._mixers = [self._mixers[k] for k in kept] + mixers
-        self._mixes = not all(mixer.is_idle for mixer in self._mixers)
+        self._mixer.change(kept, [(params.regularize, params.train.seed) for params in added])
+
+    def begin(self, sizes: Sequence[int]) -> None:
+        """Moves to the device what the batches of an epoch need from the host.
+
+        Args:
+            sizes: B of each.
+        """
+        if self._augments:
+            self._draws.begin(sizes)
+        self._mixer.begin(sizes)
+
+    def _draw(self, sizes: Sequence[int]) -> list[Tensor]:
+        """Of each batch (purposes, K * B) random numbers for augmentation."""
+        drawn = [np.concatenate([each.draw(size) for each in self._augments], 1) for size in sizes]
+        return moved(drawn, self._train.device)
 
     def drawing(self) -> list[Augment | BatchMixer]:
         """All that has random numbers of its own."""
-        return [*self._augments, *self._mixers]
+        return [*self._augments, self._mixer]
 
     def take(self, rows: Tensor) -> Batch:
         """A batch of each member.
@@ -119,27 +136,18 @@ class Batches:
         """
         x = self._rows.at(rows.flatten())
         if self._augments:
-            parts = zip(self._augments, x.split(rows.shape[-1]), strict=True)
-            augmented = [augment(part) for augment, part in parts]
-            x = torch.cat(augmented) if len(augmented) > 1 else augmented[0]
+            x = self._augments[0](x, self._draws.next(rows.shape[-1]))  # all members have the same operations
         x = self._rows.encode(x)
         x = x.view(*rows.shape, *x.shape[1:])
         batch = Batch(x, *self._train.targets_of(rows))
-        return self._mixed(batch) if self._mixes else batch
-
-    def _mixed(self, batch: Batch) -> Batch:
-        """Batches with noise, mixup or cutmix of each member's own."""
-        x = batch.x
+        if self._mixer.is_idle:
+            return batch
+        mixed = self._mixer(x if self._is_packed else x[None])
+        x, partners, shares = mixed
         if not self._is_packed:
-            x, partners, share = self._mixers[0](x)
-            return batch._replace(x=x, partners=partners, shares=share)
-        mixed = [mixer(own) for mixer, own in zip(self._mixers, x, strict=True)]
-        unmixed = torch.arange(x.shape[1], device=x.device)
-        return batch._replace(
-            x=torch.stack([each.x for each in mixed]),
-            partners=torch.stack([unmixed if each.partner is None else each.partner for each in mixed]),
-            shares=torch.tensor([each.share for each in mixed], device=x.device),
-        )
+            x, partners = x[0], None if partners is None else partners[0]
+            shares = shares[0] if isinstance(shares, Tensor) else shares
+        return batch._replace(x=x, partners=partners, shares=shares)
 
 
 def _unchanged(rows: Tensor) -> Tensor:

@@ -49,6 +49,10 @@ class Ranks(NamedTuple):
         """The rows of a batch or a split that are this process's: no process has more than one above another."""
         return rows[self.rank :: self.size]
 
+    def rows_of(self, rows: int) -> int:
+        """How many rows of so many its share has."""
+        return len(range(self.rank, rows, self.size))
+
     def spread(self, part: Tensor, rows: int) -> Tensor:
         """What this process has of its share, (n, C), in its places among so many rows, (rows, C); else zeros."""
         whole = part.new_zeros(rows, *part.shape[1:])

@@ -85,8 +85,7 @@ class Learner:
         self.is_packed, self._ranks = packed, ranks
         if folds is not None:
             train, val = folds.pool, folds.validated(first.train.fold)
-        self.train, self.val, self._meta, self._body = train, val, meta, body
-        self._folds = folds
+        self.train, self.val, self._meta, self._body, self._folds = train, val, meta, body, folds
         self._own_rows: tuple[Tensor, Tensor | None] | None = None  # that members validate, and how much each counts
         self.inputs = inputs_of(first.model, meta, device)
         self.model = self._build(members)
@@ -97,9 +96,9 @@ class Learner:
         encodes_once = packed or train.x.ndim == 2
         self._train_rows = rows_of(train, self.inputs, encodes_once=encodes_once and not self._is_augmented)
         self._val_rows = rows_of(val, self.inputs, encodes_once=encodes_once)
-        self._batches = Batches(train, self._train_rows, packed=packed)
-        row = train.x[:1].to(device)
-        self.multiply_adds = first.train.rows_per_batch(meta) * multiply_adds(self.model, self.inputs, row)
+        self._batches = Batches(train, self._train_rows, self.inputs.shape, packed=packed)
+        self._per_batch = first.train.rows_per_batch(meta)
+        self.multiply_adds = self._per_batch * multiply_adds(self.model, self.inputs, train.x[:1].to(device))
         self.precision = choose_precision(first.train.precision, device, self.multiply_adds)
         self._forward: Callable[[Tensor], Tensor] = compiled(self.model) if first.train.compile else self.model
         self._params: list[Params] = []
@@ -111,7 +110,7 @@ class Learner:
             for tensor in (self._optimizer.values, *self.model.buffers()):
                 ranks.broadcast(tensor)
         self._average = self._averages(members)
-        self._start_epoch()
+        self._forget_steps()
 
     @property
     def size(self) -> int:
@@ -119,10 +118,9 @@ class Learner:
         return len(self._params)
 
     def _build(self, members: Sequence[Params]) -> nn.Module:
-        models = []
+        models, width = [], head_width(members[0].loss.name, self._meta)
         for params in members:
             torch.manual_seed(params.train.seed)
-            width = head_width(params.loss.name, self._meta)
             models.append(build_model(params.model, self.inputs.shape, width, self.inputs.columns))
             if self._body is not None:
                 models[-1].get_submodule("body").load_state_dict(self._body)
@@ -130,10 +128,9 @@ class Learner:
 
     def _set_members(self, kept: Sequence[int], added: Sequence[Params]) -> None:
         """Settings, random numbers and loss of those that stay and of new ones behind them."""
-        device = self.train.device
         self._params = [self._params[k] for k in kept] + list(added)
         self._batches.change(kept, added, augmented=self._is_augmented)
-        self._loss = Loss([params.loss for params in self._params], self._meta, device)
+        self._loss = Loss([params.loss for params in self._params], self._meta, self.train.device)
         if self._folds is not None and self.is_packed:
             self._own_rows = self._folds.validated_by([params.train.fold for params in self._params])
 
@@ -141,7 +138,7 @@ class Learner:
         configs, epochs = [params.regularize for params in members], [params.train.epochs for params in members]
         return WeightAverage(configs, epochs, self.model, self._optimizer.values, packed=self.is_packed)
 
-    def _start_epoch(self) -> None:
+    def _forget_steps(self) -> None:
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs: list[Tensor] = []
         self._rows: list[Tensor] = []
@@ -157,8 +154,7 @@ class Learner:
         change_members(self.model, kept, self._build(added) if added else None)
         self._set_members(kept, added)
         self._optimizer.change(self.model, kept, [params.optim for params in added])
-        fresh = self._averages(added) if added else None
-        self._average.change(self.model, self._optimizer.values, kept, fresh)
+        self._average.change(self.model, self._optimizer.values, kept, self._averages(added) if added else None)
 
     def state_dict(self) -> dict[str, Any]:
         """Weights, averages and statistics of layers; between two epochs."""
@@ -187,6 +183,18 @@ class Learner:
         for each, remembered in zip(drawing, state, strict=True):
             each.load_state_dict(remembered)
 
+    def begin_epoch(self, sizes: Sequence[int], lrs: np.ndarray) -> None:
+        """Moves to the device what steps need from the host, so that none of them waits for it.
+
+        Args:
+            sizes: rows of each step.
+            lrs: (steps, K) learning rates.
+        """
+        self._optimizer.begin(lrs)
+        self._average.begin(len(sizes))
+        batches = [rows for size in sizes for rows in batch_sizes(size, self._per_batch)]
+        self._batches.begin([self._ranks.rows_of(rows) for rows in batches] if self._ranks else batches)
+
     def step(self, rows: Tensor, lr: np.ndarray) -> None:
         """One optimizer step of each member, from the gradients of one batch or of ``train.accumulate`` of them.
 
@@ -195,13 +203,12 @@ class Learner:
             lr: (K,) learning rates.
         """
         rows = rows if self.is_packed else rows[0]
-        config = self._params[0].train
         self._optimizer.zero_grad()
-        if config.accumulate == 1 and self._ranks is None:
+        if self._params[0].train.accumulate == 1 and self._ranks is None:
             self._backward(rows)
         else:
             weight_sum = self._loss.weight_sum(*self.train.targets_of(rows))
-            for batch in rows.split(batch_sizes(rows.shape[-1], config.rows_per_batch(self._meta)), dim=-1):
+            for batch in rows.split(batch_sizes(rows.shape[-1], self._per_batch), dim=-1):
                 self._backward(batch, weight_sum)
         if self._ranks is not None:
             self._ranks.sum(self._optimizer.gradients)
@@ -220,8 +227,7 @@ class Learner:
         rows = batch if self._ranks is None else self._ranks.share(batch)
         x, targets, weights, partners, shares = self._batches.take(rows)  # x (K, B, *input_shape)
         with autocast(self.precision, x.device):
-            outputs = self._forward(x)  # (K, B, C)
-        outputs = outputs.float()  # losses and scores are in float32
+            outputs = self._forward(x).float()  # (K, B, C); losses and scores are in float32
         losses = self._loss(outputs, targets, weights)
         if partners is not None:
             others = None if weights is None else weights.gather(-1, partners)
@@ -248,7 +254,7 @@ class Learner:
         targets, weights = self.train.targets_of(torch.cat(self._rows, dim=-1).view(self.size, -1))
         # Along rows: down columns, torch adds up in an order that depends on how many there are.
         norms = torch.stack(self._grad_norms, 1).mean(1).cpu().numpy()
-        self._start_epoch()
+        self._forget_steps()
         start_epoch(self.model)
         self._average.after_epoch(numbers)
         # To rank the training rows of many classes would take a tenth of an epoch; the validation rows are few.

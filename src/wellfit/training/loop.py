@@ -32,13 +32,14 @@ def fit(learner: "Learner", order: "BatchOrder", schedule: Schedule, members: Me
         started = perf_counter()
         members.epoch += 1
         with preferably_whole(WHOLE_SECONDS):
-            for step, rows in enumerate(order.epoch(members.epoch)):
-                lr = schedule.lr(members.epoch, step)
+            lrs = schedule.epoch(members.epoch)  # (steps, K)
+            learner.begin_epoch(order.sizes, lrs)
+            for rows, lr in zip(order.epoch(members.epoch), lrs, strict=True):
                 learner.step(rows, lr)
                 check()
             metrics = learner.finish_epoch(members.epoch)
             seconds = np.full(learner.size, perf_counter() - started)
-            metrics |= learner.validate() | {"lr": lr}
+            metrics |= learner.validate() | {"lr": lrs[-1]}
 
         improved = members.observe(metrics)
         schedule.observe(members.epoch, metrics[members.monitor])
@@ -71,6 +72,10 @@ class BatchOrder:
         folds: of a cross-validation; None: all members see all rows.
         fold: of each member, where there are folds.
         stream: of rows that stay on disk, whose windows follow each other; None: all rows are in memory.
+
+    Attributes:
+        sizes: rows of each step of an epoch.
+        steps: how many there are.
     """
 
     def __init__(
@@ -87,8 +92,8 @@ class BatchOrder:
         self.rows, self._seeds, self._device = rows, list(seeds), device
         self._folds, self._fold = folds, list(fold) or [0] * len(seeds)
         self._stream = stream
-        self._sizes = batch_sizes(rows, batch_size)
-        self.steps = len(self._sizes)
+        self.sizes = batch_sizes(rows, batch_size)
+        self.steps = len(self.sizes)
 
     def change(self, kept: Sequence[int], added: Sequence[int], fold: Sequence[int] = ()) -> None:
         """Goes on with some of the members, in this order, and with the seeds and folds of new ones behind them."""
@@ -104,7 +109,7 @@ class BatchOrder:
         wanted = list(zip(self._seeds, self._fold, numbers.tolist(), strict=True))
         orders = {each: self._order(*each) for each in set(wanted)}
         rest = torch.empty(len(wanted), 0, dtype=torch.int64, device=self._device)
-        sizes = list(self._sizes)
+        sizes = list(self.sizes)
         for window in range(len(self._stream.windows) if self._stream else 1):
             if self._stream:
                 self._stream.enter(window)

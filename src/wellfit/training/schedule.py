@@ -181,15 +181,15 @@ class Schedule:
                 member.plateau.optimizer.param_groups[0]["lr"] = remembered.pop("factor_now")
                 member.plateau.load_state_dict(remembered)
 
-    def lr(self, epochs: np.ndarray, step: int) -> np.ndarray:
-        """Learning rates, shape (K,).
+    def epoch(self, numbers: np.ndarray) -> np.ndarray:
+        """Learning rates of each step of an epoch, shape (steps, K).
 
         Args:
-            epochs: (K,) the epoch of each member, counted from 1; past its last the rate stays what it was.
-            step: of the epoch, counted from 0.
+            numbers: (K,) of each member's epoch, counted from 1; past its last the rate stays what it was.
         """
-        steps = (epochs - 1) * self.steps + step
-        return np.array([m.lr(at) for m, at in zip(self._members, steps.tolist(), strict=True)])
+        firsts = (numbers - 1) * self.steps
+        lrs = [member.lrs(first, self.steps) for member, first in zip(self._members, firsts.tolist(), strict=True)]
+        return np.stack(lrs, axis=1)
 
     def observe(self, epochs: np.ndarray, monitored: np.ndarray) -> None:
         """Shows the plateaus the monitored metric of an epoch, shape (K,). Warm-up epochs do not count."""
@@ -211,9 +211,9 @@ class _Member(NamedTuple):
     warmup_epochs: int
     plateau: ReduceLROnPlateau | None
 
-    def lr(self, step: int) -> float:
-        lr = float(self.table[min(step, len(self.table) - 1)])
-        return lr if self.plateau is None else lr * self.plateau.optimizer.param_groups[0]["lr"]
+    def lrs(self, first: int, count: int) -> np.ndarray:
+        lrs: np.ndarray = self.table[np.arange(first, first + count).clip(max=len(self.table) - 1)]
+        return lrs if self.plateau is None else lrs * self.plateau.optimizer.param_groups[0]["lr"]
 
 
 def lr_table(config: ScheduleConfig, lr: float, epochs: int, steps: int) -> np.ndarray:

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from wellfit.data.augment.colour import recolour
-from wellfit.data.augment.draws import Draws
+from wellfit.data.augment.draws import PURPOSES, Draws
 from wellfit.data.augment.geometry import Mirror, Offset, affine_maps, pick, resample
 from wellfit.data.augment.settings import Augmentation, Erase, operations
 from wellfit.errors import WellfitError
@@ -40,11 +41,16 @@ class Augment:
         """Takes over what :meth:`state_dict` said."""
         self._random.bit_generator.state = state
 
-    def __call__(self, images: Tensor) -> Tensor:
+    def draw(self, size: int) -> NDArray[np.float32]:
+        """Random numbers for so many images, (purposes, B). The host draws them: they are the same for every device."""
+        return self._random.random((len(PURPOSES), size), dtype=np.float32)
+
+    def __call__(self, images: Tensor, numbers: Tensor | None = None) -> Tensor:
         """Augments a batch.
 
         Args:
             images: (B, C, H, W) uint8.
+            numbers: for them, of :meth:`draw`, on their device; None: they are drawn here.
 
         Returns:
             (B, C, H, W) float32 from 0 to 255, on the same device.
@@ -53,7 +59,9 @@ class Augment:
             WellfitError: ``crop`` is as large as the images, or ``colour`` meets neither 1 nor 3 channels.
         """
         self._check(images.shape)
-        draws = Draws(self._random, len(images), images.device)
+        if numbers is None:
+            numbers = torch.from_numpy(self.draw(len(images))).to(images.device)
+        draws = Draws(numbers)
         images = self._move(images, draws)
         if self._operations.colour is not None:
             images = recolour(images, self._operations.colour, draws)

@@ -1,7 +1,5 @@
 """Random numbers for a batch of images, the same on every device."""
 
-import numpy as np
-import torch
 from torch import Tensor
 
 # A number is drawn for each of these, used or not, so that an added operation does not change those of the others.
@@ -15,13 +13,12 @@ PURPOSES = (
 class Draws:
     """Random numbers for one batch, uniform from 0 to 1: one for each image and purpose.
 
-    They are drawn on the CPU, so that they are the same for every device, and copied to it without waiting.
+    Args:
+        numbers: (purposes, B) float32, where the images are.
     """
 
-    def __init__(self, random: np.random.Generator, size: int, device: torch.device) -> None:
-        drawn = torch.from_numpy(random.random((len(PURPOSES), size), dtype=np.float32))
-        numbers = drawn.to(device, non_blocking=True).unbind()
-        self._shares: dict[str, Tensor] = dict(zip(PURPOSES, numbers, strict=True))
+    def __init__(self, numbers: Tensor) -> None:
+        self._shares: dict[str, Tensor] = dict(zip(PURPOSES, numbers.unbind(), strict=True))
 
     def between(self, purpose: str, low: float | Tensor, high: float | Tensor) -> Tensor:
         """(B,) float32 from low to high."""
