@@ -14,7 +14,7 @@ from wellfit.training.updates import PerMember, Shared, blocks_of
 
 
 class Rates(NamedTuple):
-    """What a step makes of the learning rate: (K, 1) float32 on the device, or numbers of a single member.
+    """What a step makes of the learning rate: (K, 1) float32 on the device.
 
     Attributes:
         lr: the learning rate.
