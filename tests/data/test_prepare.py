@@ -18,7 +18,7 @@ from wellfit.data.catalog import CATALOG
 from wellfit.data.encode import encode
 from wellfit.data.fetch import FetchConfig, fetch
 from wellfit.data.meta import SPLIT_NAMES, Meta
-from wellfit.data.prepare import channel_statistics, column_statistics, describe, prepare
+from wellfit.data.prepare import channel_statistics, column_quantiles, column_statistics, describe, prepare
 from wellfit.data.readers.bundled import save_arrays
 from wellfit.data.readers.columns import Columns
 from wellfit.data.readers.csv_shape import Wanted
@@ -134,8 +134,17 @@ def test_channel_statistics_against_numpy(images: np.ndarray) -> None:
 def test_channel_statistics_do_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (50, 2, 3, 3), dtype=np.uint8)
     whole = channel_statistics(images)
-    monkeypatch.setattr("wellfit.data.prepare.IMAGES_AT_ONCE", 7)
+    monkeypatch.setattr("wellfit.data.scratch.BLOCK_BYTES", 7 * images[0].nbytes)
     assert channel_statistics(images) == whole
+
+
+def test_column_statistics_do_not_depend_on_the_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = np.random.default_rng(0).normal(1e3, size=(1000, 3)).astype(np.float32)
+    whole = column_statistics(table), column_quantiles(table)
+    monkeypatch.setattr("wellfit.data.scratch.BLOCK_BYTES", 100)
+    monkeypatch.setattr("wellfit.data.scratch.GROUP_BYTES", 5000)
+    assert (column_statistics(table), column_quantiles(table)) == whole
+    assert whole[0].std == tuple(table.std(axis=0, dtype=np.float64))
 
 
 @given(

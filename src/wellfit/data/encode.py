@@ -18,11 +18,13 @@ from wellfit.data.meta import Column
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wellfit.data.frame import SomeRows
+
 MISSING = "(missing)"  # the category of missing cells
 OTHER = -1  # code of categories that are absent or too rare in the training rows
 
 
-def fit_columns(train: pd.DataFrame, max_categories: int) -> tuple[Column, ...]:
+def fit_columns(train: SomeRows, max_categories: int) -> tuple[Column, ...]:
     """Learns medians and categories.
 
     Args:
@@ -47,12 +49,15 @@ def fit_columns(train: pd.DataFrame, max_categories: int) -> tuple[Column, ...]:
     return (*numbers, *others)
 
 
-def encode(columns: Sequence[Column], rows: pd.DataFrame) -> NDArray[np.float32]:
+def encode(
+    columns: Sequence[Column], rows: pd.DataFrame, out: NDArray[np.float32] | None = None
+) -> NDArray[np.float32]:
     """Rows of a table as an array.
 
     Args:
         columns: what `fit_columns` returned.
         rows: (n, ...) a table with these columns, and perhaps others.
+        out: gets what is returned; None: a new array does.
 
     Returns:
         (n, columns) numbers with medians in place of missing ones, then 1.0 or 0.0 for each column that flags them,
@@ -61,7 +66,7 @@ def encode(columns: Sequence[Column], rows: pd.DataFrame) -> NDArray[np.float32]
     numbers = [column for column in columns if column.fill is not None]
     flagged = [column for column in numbers if column.flags_missing]
     others = [column for column in columns if column.fill is None]
-    encoded = np.empty((len(rows), len(columns) + len(flagged)), np.float32)
+    encoded = np.empty((len(rows), encoded_width(columns)), np.float32) if out is None else out
     # A column at a time, as a large table does not fit into memory twice.
     made: chain[NDArray[Any]] = chain(
         (_filled(column, rows[column.name]) for column in numbers),
@@ -71,6 +76,11 @@ def encode(columns: Sequence[Column], rows: pd.DataFrame) -> NDArray[np.float32]
     for place, cells in zip(encoded.T, made, strict=True):
         place[:] = cells
     return encoded
+
+
+def encoded_width(columns: Sequence[Column]) -> int:
+    """The number of columns that `encode` makes."""
+    return len(columns) + sum(column.flags_missing for column in columns)
 
 
 def _filled(column: Column, cells: pd.Series[Any]) -> NDArray[np.float64]:

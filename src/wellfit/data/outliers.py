@@ -9,10 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.meta import Column, Source, SplitName
+from wellfit.data.scratch import each_column
 from wellfit.data.sources import input_names
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from wellfit.data.frame import Frame
 
 FEW = 0.01  # share of the training rows that may lie far outside the others
 FAR = 3.0  # times as far from the median as all others: beyond 10 deviations of a normal distribution
@@ -56,7 +59,7 @@ def reach_of(values: NDArray[np.floating], few: int = 0) -> Reach:
 def name_outliers(
     columns: Sequence[Column],
     x: NDArray[np.float32],
-    table: pd.DataFrame,
+    table: Frame,
     sources: Sequence[Source],
     rows: Mapping[SplitName, NDArray[np.int64]],
     row: Callable[[int], str],
@@ -74,15 +77,15 @@ def name_outliers(
         target: (n,) numbers to be predicted; None: they are not looked at.
     """
     split_of = np.full(len(x), "", dtype="<U5")
-    for name, of_split in rows.items():
-        split_of[of_split] = name
+    for split, of_split in rows.items():
+        split_of[of_split] = split
     dates = {f"{source.name}.days": source.name for source in sources if source.kind == "dates"}
     made = {name for source in sources if source.kind in ("dates", "text") for name in input_names(source)}
     found: list[str] = []
-    for place, column in enumerate(columns):
-        if column.fill is not None and (column.name in dates or column.name not in made):
-            cells = table[dates.get(column.name, column.name)]
-            found += _sentences(x[:, place], cells, split_of, row)
+    numbers = [column.name for column in columns if column.fill is not None]
+    for name, values in zip(numbers, each_column(x[:, : len(numbers)]), strict=True):
+        if name in dates or name not in made:
+            found += _sentences(values, table[dates.get(name, name)], split_of, row)
     if target is not None:
         found = _sentences(target.to_numpy(), target, split_of, row) + found
     more = len(found) - MOST_COLUMNS

@@ -1,22 +1,24 @@
 """Makes three splits of raw data, with the statistics of the training split."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wellfit.data.encode import encode, fit_columns
+from wellfit.data.encode import encode, encoded_width, fit_columns
+from wellfit.data.frame import chosen_rows, frame_blocks
 from wellfit.data.leakage import find_leaks, leak_warnings
 from wellfit.data.meta import Column, Meta, Source, SplitName
 from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, row_in_file, verify
 from wellfit.data.readers.images import BAD_FILES
+from wellfit.data.scratch import each_column, empty_array, forget, memory_budget, row_blocks
 from wellfit.data.settings import DataConfig, own_settings
-from wellfit.data.sources import N_HASHED, expand, fit_sources
+from wellfit.data.sources import N_HASHED, expand_all, fit_sources
 from wellfit.data.split import assign_rows
-from wellfit.data.store import Split, save_meta, save_split, save_unlabelled
+from wellfit.data.store import Split, load_array, save_meta, save_split, save_unlabelled
 from wellfit.data.target import check_targets, fit_transform
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_csv
@@ -25,7 +27,6 @@ from wellfit.manifest import file_sha256
 QUANTILES = 257  # so that 2, 4, ..., 256 bins of equal shares end at some of them
 LONGEST_NAME = 40  # characters shown
 LEAST_SCALE = 0.1  # of a flag: where a gap is rarer than 1 in 100, its flag would become as large as 10, 100 or 1000
-IMAGES_AT_ONCE = 4096  # bounds the memory of the pixel counts
 
 
 class Statistics(NamedTuple):
@@ -37,6 +38,8 @@ class Statistics(NamedTuple):
 
 def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     """Makes ``out/<data.name>/`` from ``raw/<data.name>/``; a failure leaves what was there before.
+
+    What takes more than ``data.memory`` is kept on disk on the way. The result is the same, whatever that is.
 
     Args:
         data: which data set, and how to split it.
@@ -55,7 +58,6 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
     x, sources, columns, warnings = _as_arrays(source, assignment.rows, data)
     left_out = source.left_out + tuple(c.name for c in source.sources if c.name not in {s.name for s in sources})
     source = source._replace(x=x)  # frees the memory of the table
-    inputs, quantiles = _describe_inputs(x[train], columns)
     leaks = find_leaks(x, source, train, columns, sources, data.seed) if sources else ()
     y = source.y[train]
     target = transform = None
@@ -72,8 +74,9 @@ def prepare(data: DataConfig, raw: Path, out: Path) -> Meta:
             if weights is not None and not weights.any():
                 raise WellfitError(f"data.weight {data.weight}: all {len(rows)} rows of the {name} split weigh 0")
             folds = assignment.folds if name == "train" else None
-            split = Split(x[rows], source.y[rows], rows if source.ids is None else source.ids[rows], weights, folds)
-            manifest |= save_split(folder, name, split)
+            split = Split(x, source.y[rows], rows if source.ids is None else source.ids[rows], weights, folds)
+            manifest |= save_split(folder, name, split, rows)
+        inputs, quantiles = _describe_inputs(load_array(folder / "x_train.npy"), columns)
         if source.unlabelled is not None:
             manifest |= save_unlabelled(folder, source.unlabelled.x, source.unlabelled.ids)
         if source.bad_files:
@@ -142,10 +145,15 @@ def _as_arrays(
     table, sources, train = source.x, source.sources, rows["train"]
     warnings: tuple[str, ...] = ()
     if sources:
-        sources, warnings = fit_sources(sources, table.iloc[train], row)
-        table, _ = expand(sources, table)
-    columns = fit_columns(table.iloc[train], data.max_categories)
-    x = encode(columns, table)
+        sources, warnings = fit_sources(sources, chosen_rows(table, train), row)
+        table = expand_all(sources, table)
+    columns = fit_columns(chosen_rows(table, train), data.max_categories)
+    x = empty_array((len(table), encoded_width(columns)), np.float32, memory_budget(data.memory))
+    start = 0
+    for block in frame_blocks(table):
+        encode(columns, block, x[start : start + len(block)])
+        start += len(block)
+        forget(x)
     target = pd.Series(source.y, name=source.target_name) if sources and not source.class_names else None
     far = name_outliers(columns, x, source.x, sources, rows, row, target)
     return x, sources, columns, (*warnings, *far)
@@ -199,9 +207,18 @@ def _short(name: str) -> str:
 
 def column_statistics(table: NDArray[np.floating]) -> Statistics:
     """Statistics of each column of a table (n, features), computed in float64."""
-    mean = table.mean(axis=0, dtype=np.float64)
-    std = table.std(axis=0, dtype=np.float64)  # exactly 0 for a constant: float64 adds equal float32 without rounding
+    mean = _column_sums(row_blocks(table)) / len(table)
+    variance = _column_sums((block - mean) ** 2 for block in row_blocks(table)) / len(table)
+    std = np.sqrt(variance)  # exactly 0 for a constant: float64 adds equal float32 without rounding
     return Statistics(tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+
+def _column_sums(blocks: Iterable[NDArray[np.floating]]) -> NDArray[np.float64]:
+    """Sums over the rows of all blocks: of several columns row by row, so that they are those of the blocks as one."""
+    total: Any = None
+    for block in blocks:
+        total = np.add.reduce(block if total is None else np.vstack([total, block]), axis=0, dtype=np.float64)
+    return np.asarray(total)
 
 
 def column_quantiles(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...]:
@@ -211,7 +228,7 @@ def column_quantiles(table: NDArray[np.float32]) -> tuple[tuple[float, ...], ...
     """
     steps = np.linspace(0, 1, QUANTILES)
     places = np.quantile(np.arange(len(table)), steps, method="nearest")
-    return tuple(tuple(float(str(value)) for value in np.sort(column)[places]) for column in table.T)
+    return tuple(tuple(float(str(value)) for value in np.sort(column)[places]) for column in each_column(table))
 
 
 def channel_statistics(images: NDArray[np.uint8]) -> Statistics:
@@ -220,8 +237,7 @@ def channel_statistics(images: NDArray[np.uint8]) -> Statistics:
     They follow from how often each of the 256 values occurs, which needs no copy of the images as floats.
     """
     counts = np.zeros((images.shape[1], 256), dtype=np.int64)
-    for start in range(0, len(images), IMAGES_AT_ONCE):
-        part = images[start : start + IMAGES_AT_ONCE]
+    for part in row_blocks(images):
         for channel in range(len(counts)):
             counts[channel] += np.bincount(part[:, channel].ravel(), minlength=256)
     values, n_pixels = np.arange(256), counts.sum(axis=1)

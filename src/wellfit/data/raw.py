@@ -14,8 +14,7 @@ from wellfit.errors import WellfitError
 from wellfit.manifest import file_sha256
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from wellfit.data.frame import Frame
     from wellfit.data.settings import DataConfig
 
 FETCH_AGAIN = "`dvc repro --force fetch` gets it anew"
@@ -92,11 +91,11 @@ class Unlabelled(NamedTuple):
 
 
 class RawData(NamedTuple):
-    """A whole data set in memory, n rows.
+    """A whole data set, n rows.
 
     Attributes:
         x: uint8 (n, channels, height, width) images; or a table of n rows, whose columns are float64 numbers (NaN where
-            missing) or categoricals of texts (none where missing).
+            missing) or categoricals of texts (none where missing). Either may be on disk.
         y: int64 (n,) class indices, or float32 or float64 (n,) targets.
         class_names: by class index; empty for a regression.
         target_name: what y means.
@@ -114,7 +113,7 @@ class RawData(NamedTuple):
         bad_files: of the user's own images, what cannot be read and is left out: its name, and what is wrong with it.
     """
 
-    x: NDArray[Any] | pd.DataFrame
+    x: NDArray[Any] | Frame
     y: NDArray[Any]
     class_names: tuple[str, ...]
     target_name: str

@@ -9,17 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.dates import ISO, PARTS, parse
+from wellfit.data.frame import DiskFrame
 from wellfit.data.meta import Source, Unread
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wellfit.data.frame import Frame, SomeRows
+
 N_HASHED = 16  # columns of numbers for a column of text
 
 
 def fit_sources(
-    sources: Sequence[Source], train: pd.DataFrame, row: Callable[[int], str]
+    sources: Sequence[Source], train: SomeRows, row: Callable[[int], str]
 ) -> tuple[tuple[Source, ...], tuple[str, ...]]:
     """Finds which parts of dates differ from row to row, and leaves out what is the same in all training rows.
 
@@ -65,21 +68,41 @@ def expand(sources: Sequence[Source], table: pd.DataFrame) -> tuple[pd.DataFrame
     import pandas as pd
 
     inputs: dict[str, Any] = {}
-    unread = []
+    unread: list[Unread] = []
     for source in sources:
-        cells = table[source.name]
-        if source.kind == "dates":
-            values = _date_parts(source, cells)
-            wrong = np.isnan(values[:, 0]) & cells.notna().to_numpy()
-            if wrong.any():
-                unread.append(Unread(source.name, int(wrong.sum()), str(cells[wrong].iloc[0])))
-        elif source.kind == "text":
-            values = _word_counts(cells)
-        else:
-            inputs[source.name] = cells
-            continue
-        inputs |= dict(zip(input_names(source), values.T, strict=True))
+        inputs |= _inputs_of(source, table[source.name], unread)
     return pd.DataFrame(inputs, index=table.index, copy=False), unread
+
+
+def expand_all(sources: Sequence[Source], table: Frame) -> Frame:
+    """What `expand` makes of rows that are those of `fit_sources`, on disk where these are.
+
+    Args:
+        sources: what `fit_sources` returned.
+        table: (n, ...) the rows.
+    """
+    if not isinstance(table, DiskFrame):
+        return expand(sources, table)[0]
+    expanded = table.only(source.name for source in sources if source.kind not in ("dates", "text"))
+    for source in sources:
+        if source.kind in ("dates", "text"):
+            for name, values in _inputs_of(source, table[source.name], []).items():
+                expanded.add(name, values)
+    return expanded.only(name for source in sources for name in input_names(source))
+
+
+def _inputs_of(source: Source, cells: pd.Series[Any], unread: list[Unread]) -> dict[str, Any]:
+    """The inputs that are made of a column, by name; what is no date is added to ``unread``."""
+    if source.kind == "dates":
+        values = _date_parts(source, cells)
+        wrong = np.isnan(values[:, 0]) & cells.notna().to_numpy()
+        if wrong.any():
+            unread.append(Unread(source.name, int(wrong.sum()), str(cells[wrong].iloc[0])))
+    elif source.kind == "text":
+        values = _word_counts(cells)
+    else:
+        return {source.name: cells}
+    return dict(zip(input_names(source), values.T, strict=True))
 
 
 def input_names(source: Source) -> list[str]:

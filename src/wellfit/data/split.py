@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.folds import cut_folds
+from wellfit.data.frame import frame_blocks
 from wellfit.data.meta import SPLIT_NAMES, SplitName
 from wellfit.data.raw import RawData
 from wellfit.data.repeats import draw_parts, part_large_units
+from wellfit.data.scratch import row_blocks
 from wellfit.data.settings import DataConfig
 from wellfit.errors import WellfitError
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from wellfit.data.frame import Frame
 
 Rows = NDArray[np.int64]
 FEW = 0.1  # share of repeated rows in a table up to which splits may be drawn by distinct rows, as by rows
@@ -100,7 +102,7 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     return Assignment({name: rows[name] for name in SPLIT_NAMES}, tuple(warnings), folds)
 
 
-def find_duplicates(x: NDArray[Any] | pd.DataFrame) -> Rows:
+def find_duplicates(x: NDArray[Any] | Frame) -> Rows:
     """For each row the number of the first row with equal values.
 
     Args:
@@ -108,13 +110,16 @@ def find_duplicates(x: NDArray[Any] | pd.DataFrame) -> Rows:
     """
     keys: NDArray[Any]
     if isinstance(x, np.ndarray):
-        digests = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in x]
+        digests = [
+            hashlib.blake2b(image.tobytes(), digest_size=16).digest() for images in row_blocks(x) for image in images
+        ]
         keys = np.array(digests, dtype="V16")
     else:
         import pandas as pd
 
         # If two different rows have the same hash by chance, they only end up in the same split.
-        keys = pd.util.hash_pandas_object(x, index=False).to_numpy()
+        hashes = [pd.util.hash_pandas_object(part, index=False).to_numpy() for part in frame_blocks(x)]
+        keys = np.concatenate(hashes)
     in_order = np.sort(keys)
     if not (in_order[1:] == in_order[:-1]).any():
         return np.arange(len(keys))

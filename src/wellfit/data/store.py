@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.meta import Meta, SplitName
+from wellfit.data.scratch import chosen_blocks
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
 from wellfit.manifest import OTHER_VERSION, file_sha256
@@ -110,11 +111,24 @@ def load_folds(folder: Path, meta: Meta) -> list[Split]:
     ]
 
 
-def save_split(folder: Path, name: SplitName, split: Split) -> dict[str, str]:
-    """Writes the files of a split into a folder and returns their part of the manifest."""
+def save_split(folder: Path, name: SplitName, split: Split, chosen: NDArray[np.int64] | None = None) -> dict[str, str]:
+    """Writes the files of a split into a folder and returns their part of the manifest.
+
+    Args:
+        folder: that gets them.
+        name: train, val or test.
+        split: its rows.
+        chosen: (n,) which rows of ``x`` these are; None: ``x`` has no others.
+    """
     arrays = split._asdict()
     files = {file: arrays[field] for field, file in _files(name).items() if arrays[field] is not None}
-    return {file: save_array(folder / file, array) for file, array in files.items()}
+    manifest = {}
+    for file, array in files.items():
+        if array is split.x and chosen is not None:
+            manifest[file] = save_rows(folder / file, array, chosen)
+        else:
+            manifest[file] = save_array(folder / file, array)
+    return manifest
 
 
 def save_unlabelled(folder: Path, x: NDArray[np.uint8], ids: NDArray[np.str_]) -> dict[str, str]:
@@ -145,6 +159,27 @@ def save_array(path: Path, array: NDArray[Any]) -> str:
     """Writes a ``.npy`` file, waits until the disk has it, and returns its sha256."""
     with path.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return file_sha256(path)
+
+
+def save_rows(path: Path, rows: NDArray[Any], chosen: NDArray[np.int64]) -> str:
+    """Writes what `save_array` writes of some rows, which may be more than memory holds.
+
+    Args:
+        path: of the file.
+        rows: (n, ...) all of them.
+        chosen: (m,) indices.
+    """
+    form = np.lib.format
+    with path.open("wb") as stream:
+        shape = (len(chosen), *rows.shape[1:])
+        form.write_array_header_1_0(
+            stream, {"descr": form.dtype_to_descr(rows.dtype), "fortran_order": False, "shape": shape}
+        )
+        for block in chosen_blocks(rows, chosen):
+            stream.write(np.ascontiguousarray(block).data)
         stream.flush()
         os.fsync(stream.fileno())
     return file_sha256(path)

@@ -12,6 +12,7 @@ import numpy as np
 from wellfit.data.features import BODY, Pretrained, features_folder, save_pretrained
 from wellfit.data.fetch import fetch_weights
 from wellfit.data.meta import SPLIT_NAMES, Meta
+from wellfit.data.scratch import forget
 from wellfit.data.store import Split, load_meta, load_split, save_meta, save_split
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_bytes
@@ -126,6 +127,7 @@ def _batches(params: Params, split: Split, copies: int) -> Iterator[Tensor]:
     for copy in range(1 + copies):
         for start in range(0, len(split.x), BATCH):
             batch = torch.tensor(split.x[start : start + BATCH])
+            forget(split.x)
             yield augment(batch) if augment and copy else batch
 
 

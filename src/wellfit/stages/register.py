@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wellfit import tracking
 from wellfit.baselines.comparison import beside, gain_in_words
+from wellfit.data.frame import chosen_rows
 from wellfit.data.meta import Meta
 from wellfit.data.prepare import read_raw
 from wellfit.data.split import assign_rows
@@ -20,6 +22,11 @@ from wellfit.serving.folder import load_model_folder
 from wellfit.serving.model import training_run
 from wellfit.serving.predictor import Predictions, Predictor
 from wellfit.settings.params import Params
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from wellfit.data.frame import Frame
 
 
 class Verdict(NamedTuple):
@@ -103,8 +110,16 @@ def _of_other(other: Predictor, test: Split, params: Params, data: Path, meta: M
         return other.predictions(np.array(test.x))
     source = read_raw(params.data, data / "raw" / meta.name)
     rows = assign_rows(source, params.data).rows["test"]
-    x = source.x
-    return other.predictions(other.encode(x[rows] if isinstance(x, np.ndarray) else x.iloc[rows]))
+    return other.predictions(other.encode(_rows_of(source.x, rows)))
+
+
+def _rows_of(x: NDArray[Any] | Frame, rows: NDArray[np.int64]) -> NDArray[Any] | pd.DataFrame:
+    if isinstance(x, np.ndarray):
+        return x[rows]
+    import pandas as pd
+
+    chosen = chosen_rows(x, rows)
+    return pd.DataFrame({name: chosen[name] for name in chosen.columns})
 
 
 def _as_scored(found: Predictions) -> FloatArray:

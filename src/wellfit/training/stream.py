@@ -14,11 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from wellfit.machine import memory_bytes
+from wellfit.data.scratch import SHARE, memory_budget
 
 BLOCK_BYTES = 2**18  # that stand beside each other on disk: below, a read costs more than its bytes
-SHARE = 1 / 3  # of the memory, that rows take where `data.memory` is auto
-GIB = 2**30
 _WILL_NEED, _DONT_NEED = (getattr(mmap, f"MADV_{name}", None) for name in ("WILLNEED", "DONTNEED"))
 
 
@@ -79,7 +77,6 @@ def budget_bytes(memory: Literal["auto"] | float, device: torch.device) -> int:
         memory: ``data.memory``, in GiB.
         device: where they are kept.
     """
-    if memory != "auto":
-        return int(memory * GIB)
-    there = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else memory_bytes()
-    return int(SHARE * there)
+    if memory == "auto" and device.type == "cuda":
+        return int(SHARE * torch.cuda.mem_get_info(device)[1])
+    return memory_budget(memory)

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+    from wellfit.data.readers.disk_table import DiskTable
+
 
 NO, YES = ("no", "n", "false", "f", "0", "0.0"), ("yes", "y", "true", "t", "1", "1.0")
 WORDS = dict.fromkeys(NO, False) | dict.fromkeys(YES, True)
@@ -48,7 +50,7 @@ class Columns:
 
     def __init__(
         self,
-        table: pa.Table,
+        table: pa.Table | DiskTable,
         missing: Sequence[str],
         path: Path,
         first_row: int,

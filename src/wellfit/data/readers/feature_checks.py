@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.frame import without
 from wellfit.data.readers.codes import has_name_of_rows, number_the_rows
 from wellfit.data.readers.columns import most_categories, refuse_together
 from wellfit.errors import WellfitError
@@ -16,6 +17,7 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wellfit.data.frame import Frame
     from wellfit.data.settings import DataConfig
 
 COARSE = 0.01  # of a standard deviation: coarser steps of float32 lose what distinguishes the rows
@@ -24,8 +26,8 @@ SAME_UP_TO = 1e-9  # 1 - |correlation| below which one column is a linear functi
 
 
 def check_features(
-    features: pd.DataFrame, y: NDArray[Any], data: DataConfig, path: Path, later: Collection[str] = ()
-) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    features: Frame, y: NDArray[Any], data: DataConfig, path: Path, later: Collection[str] = ()
+) -> tuple[Frame, tuple[str, ...]]:
     """Leaves out constant columns and those that number the rows, with warnings, and refuses copies of the target.
 
     Args:
@@ -44,17 +46,17 @@ def check_features(
     left_out = {name: what for name in features.columns if (what := _says_nothing(features[name]))}
     numbers = [name for name in features.columns if features[name].dtype.kind == "f" and name not in left_out]
     rows = {name: what for name in numbers if name not in data.numeric and (what := number_the_rows(features[name]))}
-    if len(left_out) + len(rows) == features.shape[1]:  # then a count may be what is to be learned from
+    if len(left_out) + len(rows) == len(features.columns):  # then a count may be what is to be learned from
         rows = {name: what for name, what in rows.items() if has_name_of_rows(name)}
     if rows:
         left_out |= {
             name: f"{what}, and is left out; list it in data.numeric to keep it" for name, what in rows.items()
         }
     warnings = [f"column {name!r} {what}" for name, what in left_out.items()]
-    if len(left_out) == features.shape[1]:
+    if len(left_out) == len(features.columns):
         told = "".join(f"; column {name!r} {what}" for name, what in rows.items())
         raise WellfitError(f"{path} has no column to learn from besides the target {data.target!r}{told}")
-    features = features.drop(columns=list(left_out))
+    features = without(features, list(left_out))
     faults = []
     for name in (name for name in features.columns if name not in later):
         column = features[name]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
+import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -19,6 +22,7 @@ from wellfit.data.readers.class_folders import list_images
 from wellfit.data.readers.image_files import ImageFiles, images_below, shown
 from wellfit.data.readers.image_labels import find_label_file, list_labelled
 from wellfit.data.readers.pixels import ImageError, Note, Picture, decode, is_grey
+from wellfit.data.scratch import empty_array, forget, memory_budget
 from wellfit.errors import BadFilesError, WellfitError
 from wellfit.machine import core_count
 from wellfit.manifest import file_sha256
@@ -79,7 +83,14 @@ def read_own_images(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
     folder = Path(data.path)
     listed = list_labelled(folder, data) if data.labels else list_images(folder)
     size = (data.image_size[0], data.image_size[1]) if data.image_size else None
-    return read_image_folder(folder, size, data.channels, listed=listed, skips_bad_files=data.bad_files == "skip")
+    return read_image_folder(
+        folder,
+        size,
+        data.channels,
+        listed=listed,
+        skips_bad_files=data.bad_files == "skip",
+        budget=memory_budget(data.memory),
+    )
 
 
 def read_image_folder(
@@ -90,6 +101,7 @@ def read_image_folder(
     *,
     listed: ImageFiles | None = None,
     skips_bad_files: bool = False,
+    budget: int | None = None,
 ) -> RawData:
     """Decodes every image once, as `wellfit.data.readers.pixels.decode` does it; the same folder gives the same arrays.
 
@@ -100,6 +112,7 @@ def read_image_folder(
         workers: threads, by default one for each core; Pillow decodes outside of Python's lock.
         listed: the images and their classes, by default those of `wellfit.data.readers.class_folders.list_images`.
         skips_bad_files: whether files that give no pixels are left out; else they are refused.
+        budget: bytes that all pixels may take in memory; else they are on disk. None: as many as they take.
 
     Returns:
         The images in the order in which they are listed, each called by its path.
@@ -114,7 +127,7 @@ def read_image_folder(
     paths = [folder / file for file in files]
     with _collected_warnings() as collected:
         grey = channels == "grey" or (channels == "auto" and all(map(is_grey, paths)))
-        images = _empty_array(len(paths), 1 if grey else 3, image_size or _first_size(paths))
+        images = _empty_array((len(paths), 1 if grey else 3, *(image_size or _first_size(paths))), budget)
         outcomes = _decode_all(paths, images, image_size, collected, workers or core_count())
     bad = tuple((shown(file), one.fault) for file, one in zip(files, outcomes, strict=True) if one.fault)
     if bad:
@@ -206,15 +219,23 @@ def _first_size(paths: Sequence[Path]) -> tuple[int, int]:
     return 1, 1  # no file can be read; `_check` raises later
 
 
-def _empty_array(n_images: int, channels: int, image_size: tuple[int, int]) -> NDArray[np.uint8]:
+def _empty_array(shape: tuple[int, ...], budget: int | None) -> NDArray[np.uint8]:
     try:
-        return np.empty((n_images, channels, *image_size), dtype=np.uint8)
+        return empty_array(shape, np.uint8, sys.maxsize if budget is None else budget)
     except (MemoryError, ValueError):  # too large for the machine, or for any
-        gigabytes = n_images * channels * image_size[0] * image_size[1] / 1e9
-        raise WellfitError(
-            f"{n_images} images of {image_size[0]} × {image_size[1]} pixels need {gigabytes:.3g} GB of memory; "
-            "lower data.image_size"
-        ) from None
+        raise _too_large(shape, "memory") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG):
+            raise
+        raise _too_large(shape, "disk, more than is left there") from None
+
+
+def _too_large(shape: tuple[int, ...], of_what: str) -> WellfitError:
+    n_images, _, height, width = shape
+    return WellfitError(
+        f"{n_images} images of {height} × {width} pixels need {math.prod(shape) / 1e9:.3g} GB of {of_what}; lower "
+        "data.image_size"
+    )
 
 
 def _decode_all(
@@ -239,6 +260,7 @@ def _decode_all(
     outcomes: list[_Outcome] = []
     with ThreadPoolExecutor(workers) as pool, Progress("read", n, "image") as progress:
         for done in pool.map(work, tasks):
+            forget(images)
             for outcome in done:
                 outcomes.append(outcome)
                 progress.show(len(outcomes), {})
@@ -269,6 +291,8 @@ def _without_bad_files(
     good = [row for row, outcome in enumerate(outcomes) if not outcome.fault]
     for row, old in enumerate(good):
         images[row] = images[old]
+        if row % FILES_AT_ONCE == 0:
+            forget(images)
     n = len(listed.files)
     rows = [row for row in good if row < n]
     labels = listed.labels[rows]

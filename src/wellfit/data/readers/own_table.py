@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.dates import ISO, find_formats, parse
+from wellfit.data.frame import frame_of
 from wellfit.data.meta import Source
 from wellfit.data.raw import Entry, RawData
 from wellfit.data.readers.columns import Columns, refuse_together
@@ -21,12 +22,12 @@ from wellfit.data.readers.numerals import Decimal, find_spelling, spelled
 from wellfit.data.readers.row_labels import without_row_labels
 from wellfit.data.readers.tables import find_files, read_table
 from wellfit.data.readers.target import read_target
+from wellfit.data.scratch import memory_budget
 from wellfit.errors import WellfitError
 from wellfit.manifest import file_sha256
 
 if TYPE_CHECKING:
-    import pandas as pd
-
+    from wellfit.data.frame import Frame
     from wellfit.data.settings import DataConfig
 
 LONGEST_ID = 200  # characters: every id takes the memory of the longest
@@ -65,7 +66,7 @@ def read_own_table(_entry: Entry, _folder: Path, data: DataConfig) -> RawData:
         WellfitError: a file, a column or a row is not as it must be.
     """
     path = Path(data.path)
-    whole = read_table(path, data.name, wanted_by(data))
+    whole = read_table(path, data.name, wanted_by(data), memory_budget(data.memory))
     table, warnings = without_row_labels(whole, {name for _, name in _named(data)})
     # Where commas do not separate cells, they may be decimal marks.
     found = next((name for name, mark in SEPARATORS.items() if mark == whole.separator), data.separator)
@@ -89,8 +90,7 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
     taken = {data.target, data.id, data.weight, data.group, data.time, *data.drop}
     sources, features = _read_inputs(columns, [name for name in columns.names if name not in taken], data)
     check_decimals(columns, [target.source, *sources], data)
-    texts = [source.name for source in sources if source.kind == "text" and data.text == "drop"]
-    features = features.drop(columns=texts)
+    texts = [source.name for source in sources if source.name not in features.columns]
     later = [source.name for source in sources if source.kind in ("dates", "text")]
     features, warnings = check_features(features, target.y, data, path, later)
     if texts:
@@ -106,28 +106,30 @@ def _assign_columns(columns: Columns, data: DataConfig, path: Path) -> RawData:
         groups=groups,
         times=times,
         warnings=target.warnings + warnings,
-        sources=tuple(source for source in sources if source.name in features),
-        left_out=tuple(source.name for source in sources if source.name not in features),
+        sources=tuple(source for source in sources if source.name in features.columns),
+        left_out=tuple(source.name for source in sources if source.name not in features.columns),
         files=columns.files,
     )
 
 
-def _read_inputs(columns: Columns, names: Sequence[str], data: DataConfig) -> tuple[list[Source], pd.DataFrame]:
-    """What these columns hold, and their cells; all that cannot be used are refused together."""
-    import pandas as pd
-
+def _read_inputs(columns: Columns, names: Sequence[str], data: DataConfig) -> tuple[list[Source], Frame]:
+    """What these columns hold, and their cells, but for text that is dropped; all faults are refused together."""
     sources: list[Source] = []
-    cells: dict[str, Any] = {}
     faults: list[str] = []
-    for name in names:
-        try:
-            source = infer_source(columns, name, data)
-            cells[name] = columns.read(source)
-            sources.append(source)
-        except WellfitError as fault:
-            faults.append(str(fault))
+
+    def cells() -> Iterator[tuple[str, Any]]:
+        for name in names:
+            try:
+                source = infer_source(columns, name, data)
+                if source.kind != "text" or data.text != "drop":
+                    yield name, columns.read(source)
+                sources.append(source)
+            except WellfitError as fault:
+                faults.append(str(fault))
+
+    features = frame_of(cells(), len(columns), len(names), memory_budget(data.memory))
     refuse_together(columns.path, faults)
-    return sources, pd.DataFrame(cells, index=range(len(columns)), copy=False)
+    return sources, features
 
 
 def _named(data: DataConfig) -> list[tuple[str, str]]:

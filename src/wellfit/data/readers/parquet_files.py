@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PART_ROWS = 2**16  # that are read at once
+BUFFER_BYTES = 2**18  # of a column that are read ahead: else all of a row group are, which may be the whole file
 MAGIC = b"PAR1"  # with which each file begins
 NUMBERED = "__index_level_"  # how pandas calls a level of the index without a name
 
@@ -73,7 +74,7 @@ def parquet_parts(path: Path, shape: ParquetShape) -> Iterator[pa.Table]:
 
     names = list(shape.names)
     try:
-        with arrow_parquet.ParquetFile(path) as file:
+        with arrow_parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
             yield _declare(file.schema_arrow.empty_table().select(names), shape.categories)
             for batch in file.iter_batches(PART_ROWS, columns=names):
                 yield _declare(Table.from_batches([batch]), shape.categories)

@@ -14,12 +14,14 @@ from wellfit.errors import WellfitError
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from wellfit.data.readers.disk_table import DiskTable
+
 MOST_SHOWN = 5
 MOSTLY = 0.8  # share of the rows
 NOTHING, NUMBERS, NAMES = "no content", "the numbers of the rows", "the names of the rows"
 
 
-def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Table, tuple[str, ...]]:
+def without_row_labels(whole: WholeTable, named: Collection[str]) -> tuple[pa.Table | DiskTable, tuple[str, ...]]:
     """Leaves out the columns that have no name and are empty, count rows or name them, and the index of pandas.
 
     Args:

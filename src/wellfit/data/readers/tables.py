@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from wellfit.data.raw import FileRows
 from wellfit.data.readers.csv_files import csv_parts
 from wellfit.data.readers.csv_shape import Wanted, find_shape
+from wellfit.data.readers.disk_table import DiskTable, Parts
 from wellfit.data.readers.encodings import Note
 from wellfit.data.readers.image_files import shown
 from wellfit.data.readers.parquet_files import find_columns, parquet_parts
@@ -52,7 +53,7 @@ class WholeTable(NamedTuple):
 
     Attributes:
         table: all of their columns, in the order of the first file; cells of CSV files are text, those of a column
-            without a name that a file does not have are null.
+            without a name that a file does not have are null. It may be on disk.
         files: where the rows of each file begin.
         unnamed: columns that have no name in a file.
         index_levels: columns that are levels of the index of pandas.
@@ -60,7 +61,7 @@ class WholeTable(NamedTuple):
         notes: what was guessed, one sentence each.
     """
 
-    table: pa.Table
+    table: pa.Table | DiskTable
     files: tuple[FileRows, ...]
     unnamed: tuple[str, ...]
     index_levels: tuple[str, ...]
@@ -137,25 +138,32 @@ def _open_file(path: Path, kind: str, wanted: Wanted) -> TableFile:
     return TableFile(path, shape.names, shape.unnamed, (), shape.separator, shape.first_row, shape.notes, parts)
 
 
-def read_table(path: Path, kind: str, wanted: Wanted) -> WholeTable:
-    """Reads all rows of the files of a table; see `open_table`.
+def read_table(path: Path, kind: str, wanted: Wanted, budget: int | None = None) -> WholeTable:
+    """Reads all rows of the files of a table.
+
+    Args:
+        path: as of `open_table`.
+        kind: likewise.
+        wanted: likewise.
+        budget: bytes that the table may take in memory; else it is put on disk. None: as many as it takes.
 
     Raises:
         WellfitError: a file is not as it must be, or two differ in their columns.
     """
-    from pyarrow import ArrowException, Table, concat_tables
+    from pyarrow import ArrowException, Schema
 
     files = open_table(path, kind, wanted)
-    tables: list[Table] = []
-    begins, n_rows = [], 0
+    parts, begins = Parts(budget), []
+    schemas: list[Schema] = []
     for file in files:
-        tables.append(concat_tables(file.parts))
-        begins.append(FileRows(file.path, file.first_row, n_rows))
-        n_rows += len(tables[-1])
+        begins.append(FileRows(file.path, file.first_row, parts.n_rows))
+        for part in file.parts:
+            parts.add(part)
+        schemas.append(part.schema)
     try:
-        table = concat_tables(tables, promote_options="permissive")
+        table = parts.as_table(schemas)
     except ArrowException:
-        raise _other_types(files, tables) from None
+        raise _other_types(files, schemas) from None
     return WholeTable(
         table,
         tuple(begins),
@@ -187,17 +195,17 @@ def tell(path: Path, files: Sequence[TableFile]) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _other_types(files: Sequence[TableFile], tables: Sequence[pa.Table]) -> WellfitError:
+def _other_types(files: Sequence[TableFile], schemas: Sequence[pa.Schema]) -> WellfitError:
     """Names the first column whose types have nothing in common."""
-    from pyarrow import ArrowException, unify_schemas
+    from pyarrow import ArrowException, schema, unify_schemas
 
-    first = tables[0]
     for name in files[0].names:
-        for file, table in zip(files, tables, strict=True):
+        for file, other in zip(files, schemas, strict=True):
+            fields = [each.field(name) for each in (schemas[0], other)]
             try:
-                unify_schemas([each.select([name]).schema for each in (first, table)], promote_options="permissive")
+                unify_schemas([schema([field]) for field in fields], promote_options="permissive")
             except ArrowException:
-                types = [each.schema.field(name).type for each in (first, table)]
+                types = [field.type for field in fields]
                 return WellfitError(
                     f"column {name!r} is {types[0]} in {files[0].path}, but {types[1]} in {file.path}; write all files "
                     "with the same types"

@@ -1,0 +1,134 @@
+"""Rows that stay on disk while data are prepared, because memory does not hold them, and ways to read them in parts."""
+
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wellfit.files import project_root
+from wellfit.machine import memory_bytes
+
+GIB = 2**30
+SHARE = 1 / 3  # of the memory, that rows take where `data.memory` is auto
+BLOCK_BYTES = 2**24  # of rows that are computed with at once, which may take several times that
+GROUP_BYTES = 2**27  # of columns that are gathered at once
+_DONT_NEED = getattr(mmap, "MADV_DONTNEED", None)
+
+
+def memory_budget(memory: Literal["auto"] | float) -> int:
+    """Bytes that rows may take in the memory of the machine.
+
+    Args:
+        memory: ``data.memory``, in GiB.
+    """
+    return int(SHARE * memory_bytes()) if memory == "auto" else int(memory * GIB)
+
+
+class ScratchFile:
+    """A file without a name, which is gone when nothing refers to it, and when the process ends, in whatever way."""
+
+    def __init__(self) -> None:
+        folder = project_root() / ".wellfit"  # `/tmp` may be memory
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed below
+
+    def __del__(self) -> None:
+        """Closes it."""
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def append(self, data: Any) -> int:
+        """Writes bytes at its end, and returns where they begin."""
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(data)
+        return offset
+
+    def read(self, offset: int, dtype: np.dtype[Any], count: int) -> NDArray[Any]:
+        """So many numbers, from where they begin."""
+        self._file.seek(offset)
+        return np.fromfile(self._file, dtype, count)
+
+    def mapped(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """An array in the file, which has nothing else and lives as long as that.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if hasattr(os, "posix_fallocate"):  # a disk that is full later would end the process without a word
+            os.posix_fallocate(self._file.fileno(), 0, math.prod(shape) * dtype.itemsize)
+        return np.memmap(self._file, dtype, "r+", shape=shape)
+
+
+def empty_array(shape: tuple[int, ...], dtype: Any, budget: int) -> NDArray[Any]:
+    """An array to fill: in memory, or in a scratch file.
+
+    Args:
+        shape: of the array.
+        dtype: of its numbers.
+        budget: bytes that it may take in memory.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    of_numbers = np.dtype(dtype)
+    if math.prod(shape) * of_numbers.itemsize <= budget:
+        return np.empty(shape, dtype)
+    return ScratchFile().mapped(shape, of_numbers)
+
+
+def forget(rows: NDArray[Any]) -> None:
+    """Gives back the memory in which the system has parts of a file, if the array is one; it reads them again."""
+    mapping = getattr(rows, "_mmap", None)
+    if mapping is not None and _DONT_NEED is not None:
+        mapping.madvise(_DONT_NEED)
+
+
+def row_blocks(rows: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """All rows of (n, ...) in parts of some megabytes, one after the other; each is forgotten behind it."""
+    size = _rows_at_once(rows)
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
+        forget(rows)
+
+
+def chosen_blocks(rows: NDArray[Any], chosen: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
+    """Copies of some rows of (n, ...), as `row_blocks` gives all of them.
+
+    Args:
+        rows: all of them.
+        chosen: (m,) indices.
+    """
+    size = _rows_at_once(rows)
+    for start in range(0, len(chosen), size):
+        yield rows[chosen[start : start + size]]
+        forget(rows)
+
+
+def each_column(
+    rows: NDArray[Any], of_rows: Callable[[NDArray[Any]], NDArray[Any]] = lambda rows: rows
+) -> Iterator[NDArray[Any]]:
+    """The columns of (n, columns), their cells side by side in memory; all rows are read in a few passes.
+
+    Args:
+        rows: the table; or (n, ...) rows of which one is made.
+        of_rows: makes (m, columns) of some of them.
+    """
+    first = of_rows(rows[:1])
+    n_rows, n_columns = len(rows), first.shape[1]
+    width = max(1, GROUP_BYTES // max(1, n_rows * first.itemsize))
+    for begin in range(0, n_columns, width):
+        group = np.empty((min(width, n_columns - begin), n_rows), first.dtype)
+        start = 0
+        for block in row_blocks(rows):
+            group[:, start : start + len(block)] = of_rows(block)[:, begin : begin + width].T
+            start += len(block)
+        yield from group
+
+
+def _rows_at_once(rows: NDArray[Any]) -> int:
+    return max(1, BLOCK_BYTES // max(1, rows[:1].nbytes))
