@@ -112,3 +112,16 @@ def test_threads_that_predict_at_once_do_not_disturb_each_other(
     first.start()
     computes.wait(10)
     np.testing.assert_array_equal(model.outputs(row), expected)
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_rows_meet_the_networks_on_their_device(
+    make_params: Make, processed: Processed, tmp_path: Path, kind: str
+) -> None:
+    data = processed(kind)
+    meta = load_meta(data)
+    leave_network(tmp_path, make_params(kind), meta, width=3)
+    model = load_model(tmp_path, meta, torch.device("meta")).model
+    # All that a device without contents refuses is to give the outputs back.
+    with pytest.raises(NotImplementedError, match="Cannot copy out of meta tensor"):
+        model.outputs(load_split(data, meta, "test").x)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 
 from wellfit.data.readers import csv_files, parquet_files
@@ -188,6 +189,13 @@ def test_cells_may_be_separated_otherwise_than_those_of_the_training_file(folder
     path.write_text(path.read_text().replace(",", "|"))
     predict(Options(path, tmp_path / "again.csv", folder, False, False, False, separator="pipe"))
     assert (tmp_path / "again.csv").read_text() == predicted
+
+
+def test_a_device_that_is_not_there_is_named_by_its_option(folder: Path, tmp_path: Path) -> None:
+    missing = "mps" if not torch.backends.mps.is_available() else "cuda"
+    path = csv_file(tmp_path / "new.csv")
+    with pytest.raises(WellfitError, match=f"--device {missing} is not available on this machine"):
+        predict(Options(path, tmp_path / "p.csv", folder, False, False, False, device=missing))
 
 
 def test_the_input_is_not_overwritten(folder: Path, tmp_path: Path) -> None:

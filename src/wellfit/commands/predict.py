@@ -37,6 +37,12 @@ def _add_options(parser: ArgumentParser) -> None:
         default="refuse",
         help="images that cannot be read; default: %(default)s",
     )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda", "mps"),
+        default="auto",
+        help="where the model computes, in fp32: auto is the first there is of cuda, mps, cpu; default: %(default)s",
+    )
     parser.add_argument("--check", **yes_or_no("compare the rows with the training rows: have they changed?"))
     parser.add_argument(
         "--fail-on-drift",
@@ -61,6 +67,7 @@ def _predict(args: Namespace) -> None:
             fail_on_drift=args.fail_on_drift,
             skips_bad_files=args.bad_files == "skip",
             separator=args.separator,
+            device=args.device,
         )
     )
 

@@ -1,11 +1,13 @@
 """Partial dependence: the mean prediction if all rows had the same value in a column."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wellfit.data.scratch import each_column
 from wellfit.explain.columns import Place
 from wellfit.explain.copies import Predict, predictions_of
 from wellfit.metrics.scores import FloatArray
@@ -58,7 +60,9 @@ def partial_dependence(
     """
     found = []
     for place in places:
-        known = train[:, place.value] if place.flag is None else train[train[:, place.flag] == 0, place.value]
+        known, *flag = each_column(train, partial(_columns, stored=place.stored))
+        if flag:
+            known = known[flag[0] == 0]
         values, spread = _numbers(known) if place.column.fill is not None else _codes(known, place)
         cells = [_cells(place, value) for value in values]
         if place.flag is not None:
@@ -95,6 +99,10 @@ def _codes(known: NDArray[np.float32], place: Place) -> tuple[FloatArray, FloatA
     counts = np.bincount(codes, minlength=len(place.column.categories))
     kept = np.argsort(-counts, kind="stable")[:MOST_CATEGORIES]
     return kept.astype(np.float64), counts[kept] / max(1, len(known))
+
+
+def _columns(rows: NDArray[np.float32], stored: Sequence[int]) -> NDArray[np.float32]:
+    return rows[:, stored]
 
 
 def _cells(place: Place, value: float) -> tuple[float, ...]:

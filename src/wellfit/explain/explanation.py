@@ -123,13 +123,12 @@ def explain(
     ranked = [features[i] for i in importance.order if features[i].name not in text]
     places = [place for feature in ranked for place in feature.places][: config.columns]
     outputs = _drawn_outputs(meta)
-    x = np.asarray(train.x)
-    dependence = partial_dependence(predict, sample.x[:DEPENDENCE_ROWS], x, places, outputs, CURVES)
+    dependence = partial_dependence(predict, sample.x[:DEPENDENCE_ROWS], train.x, places, outputs, CURVES)
 
     examples = _examples(test, predictions, meta, MISTAKES, MISTAKES + USUAL)
     passes = 2 * max(1, len(features) - 1) * len(examples.rows)  # of a permutation
     permutations = min(config.permutations, max(FEWEST_PERMUTATIONS, all_passes // passes))
-    background = x[_drawn(train, permutations, seed)]
+    background = train.x[_drawn(train, permutations, seed)]
     explained = np.asarray(test.x[examples.rows])
     contributions = shapley_values(predict, explained, examples.outputs, background, features, seed)
     related = related_columns(sample.x, features)

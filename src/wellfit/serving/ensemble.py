@@ -10,13 +10,14 @@ from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from wellfit.data.meta import Meta, Task
 from wellfit.data.store import Split
 from wellfit.data.target import standardized
 from wellfit.errors import WellfitError
-from wellfit.serving.model import TrainedModel
+from wellfit.serving.model import CPU, TrainedModel
 from wellfit.training.checkpoint import Checkpoint
 
 BAGS, SHARE_OF_BAG, LEAST_OF_BAG = 20, 0.25, 8  # selections, and the candidates that each selects from
@@ -86,18 +87,21 @@ def shared(models: Sequence[Checkpoint], share: float) -> list[Checkpoint]:
     return [Checkpoint(weights, info | {"share": share / len(models)}) for weights, info in models]
 
 
-def model_of_fold(candidates: Sequence[Sequence[Checkpoint]], fold: int, meta: Meta) -> TrainedModel:
+def model_of_fold(
+    candidates: Sequence[Sequence[Checkpoint]], fold: int, meta: Meta, device: torch.device = CPU
+) -> TrainedModel:
     """A mean of candidates for rows of a fold: of those of their models that were not trained on these rows.
 
     Args:
         candidates: in the mean, as :func:`shared` gives them.
         fold: number of the fold; 0 without folds.
         meta: of the data.
+        device: where it is to compute.
     """
     models = [models[fold] for models in candidates]
     total = sum(model.info["share"] for model in models)
     parts = [Checkpoint(weights, info | {"share": info["share"] / total}) for weights, info in models]
-    return TrainedModel(parts, meta)
+    return TrainedModel(parts, meta, device=device)
 
 
 def fit_of_rows(model: TrainedModel, rows: Split, meta: Meta) -> Floats:

@@ -26,13 +26,15 @@ from wellfit.files import from_json, replacing, write_bytes, write_text
 from wellfit.manifest import OTHER_VERSION, file_sha256, sealed, unsealed
 from wellfit.metrics.decision import Decision
 from wellfit.models import MODELS, TIMM
-from wellfit.serving.model import TrainedModel
+from wellfit.serving.model import CPU, TrainedModel
 from wellfit.serving.predictor import Predictor
 from wellfit.serving.profile import Profile
 from wellfit.serving.rows import Reading
 from wellfit.training.checkpoint import Checkpoint, load_checkpoints, save_checkpoints
 
 if TYPE_CHECKING:
+    import torch
+
     from wellfit.models.pretrained import FrozenBody
 
 DESCRIPTION, WEIGHTS, CARD, REQUIREMENTS = "model.json", "weights.safetensors", "card.md", "requirements.txt"
@@ -130,11 +132,12 @@ def save_model(
         write_text(new / DESCRIPTION, sealed(description.model_dump(mode="json")))
 
 
-def load_model_folder(folder: Path) -> Predictor:
+def load_model_folder(folder: Path, device: torch.device = CPU) -> Predictor:
     """Reads a model and checks it.
 
     Args:
         folder: as `save_model` wrote it, wherever it lies now.
+        device: where it is to compute.
 
     Raises:
         WellfitError: a file is missing, damaged or of another version.
@@ -153,7 +156,7 @@ def load_model_folder(folder: Path) -> Predictor:
         from wellfit.models.pretrained import load_body
 
         body = load_body(folder / BODY, checkpoints[0].info["config"]["model"], description.meta.input_shape)
-    model = TrainedModel(checkpoints, description.meta, body)
+    model = TrainedModel(checkpoints, description.meta, body, device)
     return Predictor(model, description.meta, description.decision, description.reading, description.profile)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,6 +15,7 @@ from scipy.special import softmax
 from torch import Tensor, nn
 
 from wellfit.data.meta import Meta
+from wellfit.data.scratch import forget
 from wellfit.data.target import in_own_unit
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
@@ -29,6 +31,7 @@ from wellfit.training.loss import head_width
 if TYPE_CHECKING:
     from wellfit.models.pretrained import FrozenBody
 
+CPU = torch.device("cpu")
 CHECKPOINT_FILE = "best.safetensors"
 ENSEMBLE_FILE = "ensemble.safetensors"
 CONFIG_FILE = "config.yaml"
@@ -38,8 +41,8 @@ RUN_FILE = "run.json"
 class TrainedModel:
     """A network with the weights of a checkpoint, or the mean of several: of probabilities, or of numbers.
 
-    It computes on the CPU in fp32, whatever the training computed in, so that its predictions are those of the weights
-    that are kept.
+    It computes in fp32, whatever the training computed in, so that its predictions are those of the weights that are
+    kept.
 
     Args:
         checkpoints: the weights, and the configuration they were trained with. Where there are several, ``share`` of
@@ -47,20 +50,23 @@ class TrainedModel:
         meta: of the data they were trained on.
         body: what makes features of stored images, where the networks are heads for those; None: the rows are what the
             networks were trained on.
+        device: where it computes.
 
     Attributes:
         networks: each with what makes its inputs of stored rows.
     """
 
-    def __init__(self, checkpoints: Sequence[Checkpoint], meta: Meta, body: FrozenBody | None = None) -> None:
-        self._meta = meta
+    def __init__(
+        self, checkpoints: Sequence[Checkpoint], meta: Meta, body: FrozenBody | None = None, device: torch.device = CPU
+    ) -> None:
+        self._meta, self._device = meta, device
         sections = [ModelConfig.model_validate(checkpoint.info["config"]["model"]) for checkpoint in checkpoints]
         # Rows are encoded once for all networks that take them alike.
         inputs: dict[str, Inputs | FrozenBody] = {
-            section.numeric: body or inputs_of(section, meta, torch.device("cpu")) for section in sections
+            section.numeric: body.to(device) if body else inputs_of(section, meta, device) for section in sections
         }
         self.networks = [
-            (_network(checkpoint, section, inputs[section.numeric], meta), inputs[section.numeric])
+            (_network(checkpoint, section, inputs[section.numeric], meta).to(device), inputs[section.numeric])
             for checkpoint, section in zip(checkpoints, sections, strict=True)
         ]
         self._shares = [1.0] if len(checkpoints) == 1 else [float(each.info["share"]) for each in checkpoints]
@@ -74,8 +80,10 @@ class TrainedModel:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
         size = chunk_rows(rows.shape[1:], max(getattr(each, "seen", 0) for pair in self.networks for each in pair))
-        starts = range(0, max(1, len(rows)), size)  # read one by one: together they may be more than memory holds
-        chunks = [self._of_chunk(torch.from_numpy(np.array(rows[start : start + size]))) for start in starts]
+        chunks = []
+        for start in range(0, max(1, len(rows)), size):
+            chunks.append(self._of_chunk(torch.from_numpy(np.array(rows[start : start + size]))))
+            forget(rows)  # together they may be more than memory holds
         return self.mean([torch.cat(parts) for parts in zip(*chunks, strict=True)]).numpy()
 
     def mean(self, outputs: Sequence[Tensor]) -> Tensor:
@@ -92,12 +100,16 @@ class TrainedModel:
 
     @torch.inference_mode()
     def _of_chunk(self, rows: Tensor) -> list[Tensor]:
-        """The outputs of each network."""
-        encoded = {inputs: inputs(rows) for inputs in {inputs for _, inputs in self.networks}}
-        outputs = []
-        for network, inputs in self.networks:
-            outputs.append(network(encoded[inputs]))
-            check()
+        """The outputs of each network, on the CPU."""
+        rows = rows.to(self._device)
+        is_cuda = self._device.type == "cuda"
+        # Convolutions round to 10 bits there, unless they are told not to.
+        with torch.backends.cudnn.flags(allow_tf32=False, deterministic=True) if is_cuda else nullcontext():
+            encoded = {inputs: inputs(rows) for inputs in {inputs for _, inputs in self.networks}}
+            outputs = []
+            for network, inputs in self.networks:
+                outputs.append(network(encoded[inputs]).cpu())
+                check()
         return outputs
 
     def predict(self, rows: NDArray[Any]) -> NDArray[np.float64]:
@@ -147,12 +159,13 @@ class Delivered(NamedTuple):
         return self.ensemble or self.single
 
 
-def load_model(models: Path, meta: Meta) -> Delivered:
+def load_model(models: Path, meta: Meta, device: torch.device = CPU) -> Delivered:
     """Reads what ``train`` has left.
 
     Args:
         models: has ``best.safetensors`` and ``ensemble.safetensors``.
         meta: of the data to predict.
+        device: where it is to compute.
 
     Raises:
         WellfitError: a missing or damaged file, or weights that were trained on other data.
@@ -164,11 +177,11 @@ def load_model(models: Path, meta: Meta) -> Delivered:
                 f"{models / file} was trained on other data ({each.info['config']['data']['name']}) than "
                 f"data/processed/{meta.name}: run `dvc repro train` first"
             )
-    ensemble = TrainedModel(members, meta) if members else None
+    ensemble = TrainedModel(members, meta, device=device) if members else None
     sources: dict[str, float] = {}
     for each in members:  # with folds, several of one source
         sources[each.info["source"]] = sources.get(each.info["source"], 0.0) + float(each.info["share"])
-    return Delivered(TrainedModel([checkpoint], meta), ensemble, checkpoint, members, sources)
+    return Delivered(TrainedModel([checkpoint], meta, device=device), ensemble, checkpoint, members, sources)
 
 
 def write_run(models: Path, run_id: str, files: Sequence[str]) -> None:

@@ -11,9 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from wellfit.data.encode import MISSING
 from wellfit.data.meta import Meta
+from wellfit.data.scratch import each_column
 
 N_BINS = 10  # of numbers: as many training rows in each, where ties allow it
-ROWS_AT_ONCE = 4096
 UNSEEN, MISSING_CELLS = "unseen or rare", "missing"  # bins that every column of categories, and every column, has
 CHANNELS = {1: ("",), 3: (" of red", " of green", " of blue")}
 
@@ -104,14 +104,13 @@ def fit_profile(meta: Meta, rows: NDArray[Any], predicted: NDArray[Any]) -> Prof
         rows: (n, ...) training rows as they are stored: see `wellfit.data.store.Split.x`.
         predicted: (m,) what is predicted of rows that the training did not use: indices of classes, or numbers.
     """
-    parts = (np.array(rows[start : start + ROWS_AT_ONCE]) for start in range(0, len(rows), ROWS_AT_ONCE))
-    values = np.concatenate([observe(meta, part, stored_gaps(meta, part)) for part in parts])
+    values = each_column(rows, lambda part: observe(meta, np.asarray(part), stored_gaps(meta, part)))
     if meta.kind == "images":
-        columns = [fit_bins(name, column) for name, column in zip(_of_images(meta), values.T, strict=True)]
+        columns = [fit_bins(name, column) for name, column in zip(_of_images(meta), values, strict=True)]
     else:
         columns = [
             fit_bins(column.name, cells, None if column.fill is not None else column.categories)
-            for column, cells in zip(meta.columns, values.T, strict=True)
+            for column, cells in zip(meta.columns, values, strict=True)
         ]
     predictions = fit_bins(meta.target_name, predicted.astype(np.float64), meta.class_names or None)
     return Profile(columns=tuple(columns), predictions=predictions)

@@ -55,8 +55,11 @@ from wellfit.serving.profile import fit_profile
 from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
+from wellfit.training.runtime import choose_device
 
 if TYPE_CHECKING:
+    import torch
+
     from wellfit.models.pretrained import FrozenBody
 
 Metrics = dict[str, float | None]
@@ -85,7 +88,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     check_prepared(params.data, meta, data_folder)
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     rows = trained_rows(params, data_folder, meta)
-    delivered, run_id = load_model(models, rows.meta), training_run(models)
+    device = choose_device(params.train.device)
+    delivered, run_id = load_model(models, rows.meta, device), training_run(models)
     records = read_records(reports, delivered.checkpoint)
     fitted = load_baselines(reports / "baseline", meta)
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
@@ -93,9 +97,10 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     model = delivered.model
     body = _body(rows, delivered, meta) if params.model.is_frozen else None
     members = delivered.members or [delivered.checkpoint]
-    served = TrainedModel(members, meta, body) if body else model  # of images, of which the rows are features
+    served = TrainedModel(members, meta, body, device) if body else model  # of images, of which the rows are features
 
-    val, outputs = _unseen(delivered, load_folds(rows.folder, rows.meta), meta), _outputs(model, test_rows)
+    val = _unseen(delivered, load_folds(rows.folder, rows.meta), meta, device)
+    outputs = _outputs(model, test_rows)
     train = _outputs(model, train_rows) if meta.task == "regression" and params.evaluate.coverage else None
     decision = decide(val, train, meta, params.evaluate)
     predictions = decision.predictions(outputs.outputs, meta)
@@ -166,12 +171,12 @@ def _outputs(model: TrainedModel, split: Split) -> Outputs:
     return Outputs(model.outputs(split.x), split.y, split.weights)
 
 
-def _unseen(delivered: Delivered, folds: Sequence[Split], meta: Meta) -> Outputs:
+def _unseen(delivered: Delivered, folds: Sequence[Split], meta: Meta, device: torch.device) -> Outputs:
     """The validation rows; with folds all rows, each as those models predict it that were not trained on it."""
     if len(folds) == 1:
         return _outputs(delivered.model, folds[0])
     candidates = candidates_of(delivered.members)
-    parts = [_outputs(model_of_fold(candidates, fold, meta), rows) for fold, rows in enumerate(folds)]
+    parts = [_outputs(model_of_fold(candidates, fold, meta, device), rows) for fold, rows in enumerate(folds)]
     weights = [part.weights for part in parts if part.weights is not None]
     outputs, y = (np.concatenate([getattr(part, name) for part in parts]) for name in ("outputs", "y"))
     return Outputs(outputs, y, np.concatenate(weights) if weights else None)

@@ -21,6 +21,7 @@ from wellfit.serving.folder import load_model_folder
 from wellfit.serving.predictor import Predictions, Predictor
 from wellfit.serving.rows import Reading, Summary, encode_table, listed
 from wellfit.serving.table import rounded
+from wellfit.training.runtime import choose_device
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +47,7 @@ class Options(NamedTuple):
         fail_on_drift: whether it is an error that a column, or the predictions, moved much.
         skips_bad_files: whether images that cannot be read have no line; else they are refused.
         separator: between two cells of a CSV file, one of ``SEPARATORS``; None: as in the training file.
+        device: where the model computes: auto (cuda, else mps, else cpu), cpu, cuda or mps.
     """
 
     input: Path
@@ -58,6 +60,7 @@ class Options(NamedTuple):
     fail_on_drift: bool = False
     skips_bad_files: bool = False
     separator: str | None = None
+    device: str = "auto"
 
 
 class Part(NamedTuple):
@@ -82,7 +85,7 @@ def predict(options: Options) -> None:
     """
     if options.check:  # a package that the page needs and that is not there is told before the work
         import wellfit.report.drift  # noqa: F401
-    model = load_model_folder(options.model)
+    model = load_model_folder(options.model, choose_device(options.device, "--device"))
     _check(options, model)
     counted = Counted(model.profile) if options.check else None
     summary, n = Summary(counted), 0

@@ -18,10 +18,14 @@ THREADS_PAY_FROM = 2e7
 BF16_PAYS_FROM = 4e7
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, key: str = "train.device") -> torch.device:
     """The device for ``train.device``; ``auto`` is the first there is of cuda, mps, cpu.
 
     Each process of torchrun has a GPU of its own.
+
+    Args:
+        name: what was asked for.
+        key: by what, for messages.
 
     Raises:
         WellfitError: the device that was asked for is not there.
@@ -31,7 +35,7 @@ def choose_device(name: str) -> torch.device:
         name = next(device for device, there in available.items() if there)
     if not available[name]:
         there = ", ".join(device for device, is_there in available.items() if is_there)
-        raise WellfitError(f"train.device {name} is not available on this machine, which has: {there}")
+        raise WellfitError(f"{key} {name} is not available on this machine, which has: {there}")
     local_rank = place().local_rank
     if name != "cuda" or not local_rank:
         return torch.device(name)
