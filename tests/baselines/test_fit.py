@@ -175,6 +175,36 @@ def test_large_data_get_fewer_settings_and_no_gradient_boosting(
     assert list(fitted(splits, meta)) == ["linear", "constant"]  # the first setting, however much work it is
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+def test_more_rows_than_memory_holds_are_a_sample_that_is_fitted_to_and_predicted_in_parts(
+    classes: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("wellfit.data.scratch.BLOCK_BYTES", 90)
+    few_settings(monkeypatch, linear=[{"l2": 1.0}])
+    splits, meta = mixed(classes, rows=900)
+    asked: list[int] = []
+    linear = BASELINES["linear"]
+    inputs = lambda rows, meta: (asked.append(len(rows)), linear.inputs(rows, meta))[1]  # noqa: E731
+    monkeypatch.setitem(fit.BASELINES, "linear", linear._replace(inputs=inputs))
+    width = splits["train"].x.shape[1]
+    budget = 4 * 8 * width * 120
+    found = {one.name: one for one in fit_baselines(splits["train"], splits["val"], splits["test"].x, meta, budget)}
+    assert "fitted to 120 of " in capsys.readouterr().out
+    assert asked[:2] == [120, 120]
+    assert max(asked[2:]) == 90 // (4 * width)
+    assert {name: one.setting.get("rows") for name, one in found.items()} == {
+        "gradient_boosting": 120,
+        "linear": 120,
+        "constant": None,
+    }
+    rows = np.sort(np.random.default_rng(0).permutation(len(splits["train"].y))[:120])
+    train = splits["train"]
+    sampled = train._replace(x=train.x[rows], y=train.y[rows], ids=train.ids[rows])
+    expected = fitted({**splits, "train": sampled}, meta)["linear"]
+    np.testing.assert_allclose(found["linear"].predictions, expected.predictions, rtol=1e-6)
+    assert found["linear"].validation == pytest.approx(dict(expected.validation), rel=1e-6)
+
+
 @pytest.mark.slow
 def test_images_are_pixels_to_the_baselines(prepared: Path) -> None:
     meta = load_meta(prepared / "digits")

@@ -3,10 +3,14 @@
 A setting is chosen by the loss, log loss or squared error. The work of a fit is counted in rows x columns x outputs,
 where an output is a class, or one for two classes or a number. Each baseline may do so much of it: of its settings as
 many are tried as fit in, in their order.
+
+scikit-learn takes rows in memory. Of more than fit into a budget a random sample is fitted to; all validation and test
+rows are predicted, in parts.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -17,6 +21,7 @@ from numpy.typing import NDArray
 
 from wellfit.config import Config
 from wellfit.data.meta import Meta
+from wellfit.data.scratch import row_blocks
 from wellfit.data.store import Split
 from wellfit.metrics.predictions import main_scores_of
 from wellfit.metrics.scores import FloatArray
@@ -29,6 +34,9 @@ MOST_BINS = 255  # categories of a column that gradient boosting can tell apart;
 TREES = 1000  # of a gradient boosting: with ten classes, an iteration adds ten
 WITHOUT_IMPROVEMENT = 10  # iterations after which it stops
 LINEAR_STEPS = 100  # of L-BFGS
+ROW_COPIES = 4  # in float64, of a row while it is standardized and fitted to
+FEWEST_ROWS = 100  # of a sample
+SAMPLE = "rows"  # the key of a sample's size among the settings
 
 
 class BaselineConfig(Config):
@@ -74,7 +82,9 @@ class Fitted(NamedTuple):
     predictions: FloatArray
 
 
-def fit_baselines(train: Split, val: Split, test_rows: NDArray[Any], meta: Meta) -> list[Fitted]:
+def fit_baselines(
+    train: Split, val: Split, test_rows: NDArray[Any], meta: Meta, budget: int | None = None
+) -> list[Fitted]:
     """Fits all baselines that the data are not too large for.
 
     Args:
@@ -82,35 +92,78 @@ def fit_baselines(train: Split, val: Split, test_rows: NDArray[Any], meta: Meta)
         val: the validation rows; likewise.
         test_rows: x of the test rows, (n, ...).
         meta: of the data.
+        budget: bytes that the rows of a fit may take in memory; None: as many as they take.
     """
-    work = len(train.y) * int(np.prod(meta.input_shape)) * _outputs(meta)
+    width = int(np.prod(meta.input_shape))
+    most = sys.maxsize if budget is None else max(FEWEST_ROWS, budget // (ROW_COPIES * 8 * width))
+    samples = _sample(train, most), _sample(val, most)
+    if most < len(train.y):
+        print(
+            f"baselines are fitted to {most:,} of {len(train.y):,} training rows at random, as data.memory holds them"
+        )
+    work = len(samples[0].y) * width * _outputs(meta)
     fitted = []
     for name, baseline in BASELINES.items():
         settings = baseline.settings[: max(int(baseline.most_work // work), baseline.is_required)]
         if not settings:
             size = f"{work:,} rows x columns x outputs"
             print(f"{baseline.title} is left out: {size} are more than {baseline.most_work:,.0f}")
-        elif name != CONSTANT and not _can_learn(train, val, meta):
+        elif name == CONSTANT:
+            fitted.append(_best(name, settings, (train, val), val, test_rows, meta, most))
+        elif not _can_learn(*samples, meta):
             print(f"{baseline.title} is left out: the training rows have a single target, or none that is in val")
         else:
-            fitted.append(_best(name, settings, train, val, test_rows, meta))
+            best = _best(name, settings, samples, val, test_rows, meta, most)
+            fitted.append(best._replace(setting={**best.setting, SAMPLE: most}) if most < len(train.y) else best)
     return fitted
 
 
 def _best(
-    name: str, settings: Sequence[Setting], train: Split, val: Split, test_rows: NDArray[Any], meta: Meta
+    name: str,
+    settings: Sequence[Setting],
+    samples: tuple[Split, Split],
+    val: Split,
+    test_rows: NDArray[Any],
+    meta: Meta,
+    most: int,
 ) -> Fitted:
+    """The setting that is best on all validation rows, fitted to training rows and to some of the validation rows.
+
+    Args:
+        name: of the baseline.
+        settings: to choose from.
+        samples: of the training and of the validation rows.
+        val: all validation rows.
+        test_rows: x of the test rows.
+        meta: of the data.
+        most: rows that fit into memory.
+    """
     baseline = BASELINES[name]
-    train, val = (rows._replace(x=baseline.inputs(rows.x, meta)) for rows in (train, val))
+    train, some = (rows._replace(x=baseline.inputs(rows.x, meta)) for rows in samples)
+
+    def predicted(predict: Predict, rows: NDArray[Any]) -> FloatArray:
+        if len(rows) <= most:
+            return predict(baseline.inputs(rows, meta))
+        return np.concatenate([predict(baseline.inputs(np.asarray(block), meta)) for block in row_blocks(rows)])
+
     val_weights = np.ones(len(val.y)) if val.weights is None else val.weights.astype(np.float64)
     loss = "log_loss" if meta.task == "classification" else "rmse"
     tried = []
     for setting in settings:
-        predict, chosen = baseline.fit(train, val, meta, setting)
-        scores = main_scores_of(meta.task, val.y, predict(val.x))(val_weights)
+        predict, chosen = baseline.fit(train, some, meta, setting)
+        of_val = predict(some.x) if len(val.y) <= most else predicted(predict, val.x)
+        scores = main_scores_of(meta.task, val.y, of_val)(val_weights)
         tried.append((scores, {**setting, **chosen}, predict))
     scores, setting, predict = min(tried, key=lambda one: one[0][loss])
-    return Fitted(name, setting, scores, predict(baseline.inputs(test_rows, meta)))
+    return Fitted(name, setting, scores, predicted(predict, test_rows))
+
+
+def _sample(split: Split, most: int) -> Split:
+    """So many rows at random, in their order; all of them where there are no more."""
+    if len(split.y) <= most:
+        return split
+    rows = np.sort(np.random.default_rng(0).permutation(len(split.y))[:most])
+    return Split(split.x[rows], split.y[rows], split.ids[rows], None if split.weights is None else split.weights[rows])
 
 
 def _outputs(meta: Meta) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from wellfit.baselines.fit import BASELINES, fit_baselines
 from wellfit.baselines.record import save_baselines
+from wellfit.data.scratch import memory_budget
 from wellfit.data.settings import check_prepared
 from wellfit.data.store import load_meta, load_split
 from wellfit.settings.params import Params
@@ -27,7 +28,8 @@ def baseline(params: Params, data_folder: Path, report: Path) -> None:
         print("baseline.enabled is false: no baseline was fitted")
         return
     train, val = (load_split(data_folder, meta, name) for name in ("train", "val"))
-    fitted = fit_baselines(train, val, load_split(data_folder, meta, "test").x, meta)
+    test_rows = load_split(data_folder, meta, "test").x
+    fitted = fit_baselines(train, val, test_rows, meta, memory_budget(params.data.memory))
     save_baselines(report, fitted, meta)
     for one in fitted:
         words = [f"{name} {value:.4g}" for name, value in one.validation.items()]
