@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from wellfit.errors import WellfitError
 from wellfit.models import ModelConfig, build_model
-from wellfit.models.pretrained import Body, FineTuned, FrozenBody, resampling
+from wellfit.models.pretrained import Body, FrozenBody, resampling
 from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
@@ -127,37 +127,6 @@ def test_frozen_features_are_standardized_and_nothing_of_it_is_trained() -> None
     assert frozen.shape == (256,)
     assert not frozen.training
     assert not [parameter for parameter in frozen.parameters() if parameter.requires_grad]
-
-
-def trained(freeze: Any, **changes: Any) -> tuple[FineTuned, dict[str, Tensor]]:
-    """A network before and after some steps."""
-    torch.manual_seed(0)
-    model = build_model(config(freeze=freeze, dropout=0.0, input_size=32, **changes), (3, 32, 32), 2)
-    assert isinstance(model, FineTuned)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1)
-    for _ in range(2):
-        model.train()
-        optimizer.zero_grad()
-        model(torch.rand(4, 3, 32, 32) * 255).square().sum().backward()
-        optimizer.step()
-    return model, before
-
-
-def test_the_last_stages_are_trained_and_the_others_stay_with_their_statistics() -> None:
-    model, before = trained("partial", partial=1)
-    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    stages = {name.split(".")[3] for name in changed if name.startswith("body.net.blocks")}
-    assert stages == {"4"}
-    assert {name.split(".")[2] for name in changed if name.startswith("body")} == {"blocks", "conv_head", "bn2"}
-    assert "body.net.blocks.4.0.bn1.running_mean" in changed
-    assert "head.2.weight" in changed
-
-
-def test_all_of_it_is_trained_where_nothing_is_frozen() -> None:
-    model, before = trained(False)
-    unchanged = {name for name, tensor in model.state_dict().items() if torch.equal(tensor, before[name])}
-    assert unchanged == {"body.mean", "body.std"}
 
 
 BAD = {

@@ -552,6 +552,14 @@ CONTRADICTIONS = [
         "with model.freeze true, data.augment and model.feature_copies go together: ",
     ),
     (
+        ["data.name=digits", "model.name=timm/resnet18", "model.feature_copies=null"],
+        "model.feature_copies must be a number with model.freeze true, got null; use 0",
+    ),
+    (
+        ["data.name=digits", "model.name=timm/resnet18", "model.freeze=partial", "data.augment=light"],
+        "with model.freeze partial, data.augment and model.feature_copies go together: ",
+    ),
+    (
         [
             "data.name=digits",
             "data.folds=3",
@@ -567,7 +575,7 @@ CONTRADICTIONS = [
     ),
     (
         ["data.name=digits", "model.name=timm/resnet18", "regularize.cutmix=1.0"],
-        "regularize.cutmix needs pixels, but model.freeze true trains on features; use mixup",
+        "regularize.cutmix needs pixels, but training takes features of them (model.freeze, model.feature_copies)",
     ),
     (
         ["data.name=digits", "tune.space={model: {name: [cnn, timm/resnet18]}}"],

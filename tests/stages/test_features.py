@@ -1,7 +1,7 @@
 """The features stage, and the stages behind it on what it leaves. The network is small, and its weights are random."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 
 import wellfit
@@ -17,9 +18,10 @@ from wellfit.data.features import features_folder, trained_rows
 from wellfit.data.prepare import prepare
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
-from wellfit.models.pretrained import load_body
+from wellfit.models.pretrained import Body, FrozenStages, load_body
 from wellfit.serving.export import FORMATS, export_model
 from wellfit.settings.params import Params, load_params
+from wellfit.stages import features as stage
 from wellfit.stages.evaluate import evaluate
 from wellfit.stages.features import features
 from wellfit.stages.train import train
@@ -32,6 +34,8 @@ from ..serving.test_export import run_of
 from .conftest import PARAMS_FILE
 
 NAME = "test_efficientnet"
+PARTIAL = ("model.freeze=partial", "model.partial=2")
+MAPS = (32, 4, 4)  # by the stages before those, of an image of 32 pixels
 SPACE = "tune.space={optim: {lr: {low: 0.001, high: 0.01}}, model: {hidden: [[], [4]]}}"
 
 
@@ -107,6 +111,98 @@ def test_augmented_copies_are_training_rows_of_their_own(make: Callable[..., Any
     assert np.abs(train.x[:n] - train.x[n : 2 * n]).max() > 0.1
 
 
+def maps_by_timm(params: Params, weights: Path, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """What the first three of five stages of the whole network put out."""
+    body, found = Body(params.model, pixels.shape[1:], weights).eval(), list[torch.Tensor]()
+    body.net.blocks[2].register_forward_hook(lambda _module, _inputs, output: found.append(output))
+    with torch.inference_mode():
+        body(torch.tensor(pixels))
+    return found[0].numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_maps_are_those_before_the_last_stages(
+    dtype: str,
+    make: Callable[..., Any],
+    images: Path,
+    weights: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if dtype == "float16":  # which many are kept in
+        monkeypatch.setattr(stage, "FLOAT32_BYTES", 0)
+    params, folder = make(*PARTIAL)
+    meta, pixels = load_meta(folder), load_meta(images)
+    assert (meta.kind, meta.input_shape, meta.split_sizes) == ("maps", MAPS, pixels.split_sizes)
+    assert f"maps of 32 x 4 x 4 in {dtype}: 0.00 GiB" in capsys.readouterr().out
+    body = load_body(folder / "body.safetensors", params.model.model_dump(), pixels.input_shape)
+    assert isinstance(body, FrozenStages)
+    tolerance = 1e-5 if dtype == "float32" else 1e-3
+    for name in ("train", "val", "test"):
+        split, of_images = load_split(folder, meta, name), load_split(images, pixels, name)
+        assert split.x.dtype == dtype
+        np.testing.assert_allclose(split.x, maps_by_timm(params, weights, of_images.x), rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(split.x, body(torch.tensor(of_images.x)), rtol=tolerance, atol=tolerance)
+        np.testing.assert_array_equal(split.y, of_images.y)
+        np.testing.assert_array_equal(split.ids, of_images.ids)
+
+
+def test_numbers_that_float16_does_not_hold_are_kept_in_float32(
+    make: Callable[..., Any], images: Path, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = load_file(weights)
+    large["blocks.2.0.bn2.weight"] *= 1e8
+    save_file(large, tmp_path / "large.safetensors")
+    monkeypatch.setattr(stage, "FLOAT32_BYTES", 0)
+    _, folder = make(*PARTIAL, f"model.weights={tmp_path / 'large.safetensors'}")
+    x = load_split(folder, load_meta(folder), "train").x
+    assert x.dtype == "float32"
+    assert 65504 < np.abs(x).max() < np.inf
+
+
+def test_augmented_copies_have_maps(make: Callable[..., Any], images: Path, weights: Path) -> None:
+    params, folder = make(*PARTIAL, "data.augment=[{flip_horizontal: 1.0}]", "model.feature_copies=1")
+    meta, pixels = load_meta(folder), load_split(images, load_meta(images), "train")
+    train, n = load_split(folder, meta, "train"), len(pixels.y)
+    assert meta.split_sizes["train"] == len(train.y) == sum(meta.class_counts) == 2 * n
+    mirrored = maps_by_timm(params, weights, pixels.x[..., ::-1].copy())
+    np.testing.assert_allclose(train.x[n:], mirrored, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(train.ids[:n], train.ids[n:])
+
+
+def test_a_step_on_maps_is_the_step_through_all_stages(make: Callable[..., Any], images: Path) -> None:
+    """Random numbers, norms in training mode and rates of the body included."""
+    found = []
+    for copies in ("0", "null"):
+        params, _ = make(*PARTIAL, f"model.feature_copies={copies}", "model.dropout=0.3", "train.batch_size=8")
+        training = begin([params], load_training_data(params, images), packed=False)
+        epochs = list(training.epochs)
+        found.append((training.learner.weights(0), epochs[-1].of(0)))
+    (on_maps, scores), (whole, of_whole) = found
+    assert on_maps.keys() < whole.keys()
+    for name, tensor in on_maps.items():
+        torch.testing.assert_close(tensor, whole[name], rtol=1e-3, atol=1e-4)
+    assert scores["val/loss"] == pytest.approx(of_whole["val/loss"], rel=1e-3)
+    assert scores["grad_norm"] == pytest.approx(of_whole["grad_norm"], rel=1e-3)
+
+
+def test_maps_that_memory_does_not_hold_stay_on_disk(make: Callable[..., Any], images: Path) -> None:
+    params, _ = make(*PARTIAL, "data.memory=0.001", "model.input_size=160", "train.epochs=1")
+    data = load_training_data(params, images)
+    assert data.train.stream is not None
+    (epoch,) = begin([params], data, packed=False).epochs
+    assert np.isfinite(epoch.metrics["val/loss"]).all()
+
+
+def test_maps_of_other_stages_are_refused(make: Callable[..., Any], images: Path) -> None:
+    params, _ = make(*PARTIAL)
+    with pytest.raises(WellfitError, match=r"was made with model.partial 2, which is 1 now: run `dvc repro features`"):
+        load_training_data(params.replace({"model.partial": 1}), images)
+    make(*PARTIAL, "model.feature_copies=null")
+    with pytest.raises(WellfitError, match=r"was made with model.feature_copies None, which is 0 now: run `dvc repro"):
+        load_training_data(params, images)
+
+
 def test_weights_of_the_mirror_are_taken_without_being_named(
     make: Callable[..., Any], weights: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,10 +256,26 @@ def test_features_of_other_settings_data_or_bytes_are_refused(make: Callable[...
         load_training_data(params, images)
 
 
-def test_a_training_begins_with_the_weights_and_moves_what_is_not_frozen(
-    make: Callable[..., Any], images: Path, weights: Path
+@pytest.mark.parametrize("freeze", [[], PARTIAL])
+def test_a_flipped_bit_is_one_line_in_every_file_with_the_stage_that_helps(
+    freeze: Sequence[str], make: Callable[..., Any], images: Path
 ) -> None:
-    params, _ = make("model.freeze=partial", "model.partial=1", "train.epochs=1")
+    params, folder = make(*freeze)
+    files = [path for path in folder.iterdir() if not path.stem.endswith("test")]  # which training does not open
+    for path in files:
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
+        with pytest.raises(WellfitError, match=rf"{path.name}.*`dvc repro (--force )?features`"):
+            load_training_data(params, images)
+        path.write_bytes(whole)
+    assert len(files) == 9
+
+
+@pytest.mark.parametrize("copies", ["0", "null"])
+def test_a_training_begins_with_the_weights_and_moves_what_is_not_frozen(
+    copies: str, make: Callable[..., Any], images: Path, weights: Path
+) -> None:
+    params, _ = make("model.freeze=partial", "model.partial=1", f"model.feature_copies={copies}", "train.epochs=1")
     training = begin([params], load_training_data(params, images), packed=False)
     original, body = load_file(weights), training.learner.model.get_submodule("body")
 
@@ -176,7 +288,7 @@ def test_a_training_begins_with_the_weights_and_moves_what_is_not_frozen(
     assert {name.split(".")[1] for name in moved() if name.startswith("blocks")} == {"4"}
 
 
-@pytest.mark.parametrize("freeze", ["true", "false"])
+@pytest.mark.parametrize("freeze", ["true", "partial", "false"])
 def test_from_other_weights_it_is_another_training(
     freeze: str, make: Callable[..., Any], images: Path, tmp_path: Path
 ) -> None:
@@ -196,16 +308,16 @@ def run_stages(params: Params, images: Path, root: Path) -> Path:
     return root / "models" / "images"
 
 
-@pytest.mark.parametrize("freeze", ["true", "false"])
+@pytest.mark.parametrize("freeze", ["true", "partial", "false"])
 def test_the_model_takes_images(
     freeze: str, make: Callable[..., Any], images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a frozen network heads train as packs, and the folder has the network beside them."""
+    """With a frozen network heads train as packs, and the folder has the network, or its frozen stages, beside them."""
     monkeypatch.chdir(tmp_path)
     params, _ = make(f"model.freeze={freeze}", "explain.enabled=false")
     assert can_pack(params) == (freeze == "true")
     folder = run_stages(params, images, tmp_path)
-    assert (folder / "body.safetensors").exists() == (freeze == "true")
+    assert (folder / "body.safetensors").exists() == (freeze != "false")
     pins = (folder / "requirements.txt").read_text().splitlines()
     assert {"timm", "torchvision"} <= {pin.partition("==")[0] for pin in pins}
     model = wellfit.load(folder)

@@ -1,8 +1,8 @@
 """Where the stage ``features`` leaves what a pretrained network starts from: ``data/features/<name>/``.
 
 ``pretrained.json`` says which network, with which weights, on which data. ``body.safetensors`` has the weights. While
-the network is frozen, the folder is a processed data set as well (`wellfit.data.store`), whose x are features of
-images. For all other models it has ``pretrained.json`` alone, which names none.
+the network or its first stages are frozen, the folder is a processed data set as well (`wellfit.data.store`), whose x
+are features or maps of images. For all other models it has ``pretrained.json`` alone, which names none.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wellfit.data.meta import Meta
-from wellfit.data.store import load_meta
+from wellfit.data.store import FEATURES, load_meta
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
 from wellfit.manifest import file_sha256, sealed, unsealed
@@ -45,7 +45,7 @@ class TrainedRows(NamedTuple):
     """The data set whose rows a network is trained on.
 
     Attributes:
-        folder: of the processed data, or of the features that a frozen network makes of them.
+        folder: of the processed data, or of the features or maps that are computed of them.
         meta: of that folder, bound to the pretrained weights.
         pretrained: what the network starts from; None: random weights.
     """
@@ -57,12 +57,12 @@ class TrainedRows(NamedTuple):
 
 def trained_on(params: Params, processed: Path) -> Path:
     """The folder of the rows that the network of ``params.yaml`` is trained on: see :func:`trained_rows`."""
-    return features_folder(processed) if params.model.is_frozen else processed
+    return features_folder(processed) if params.model.has_features else processed
 
 
 def features_folder(processed: Path) -> Path:
     """The folder that goes with processed data: ``data/features/<name>`` with ``data/processed/<name>``."""
-    return processed.parents[1] / "features" / processed.name
+    return processed.parents[1] / FEATURES / processed.name
 
 
 def save_pretrained(folder: Path, said: Pretrained | None) -> None:
@@ -90,7 +90,7 @@ def trained_rows(params: Params, processed: Path, data: Meta) -> TrainedRows:
         return TrainedRows(processed, data, None)
     folder = features_folder(processed)
     said = load_pretrained(folder, params.pretrained_settings, data)
-    if not params.model.is_frozen:
+    if not params.model.has_features:
         # What is trained on the same rows from other weights is another training, and goes on from none of these.
         bound = data.model_copy(update={"manifest": data.manifest | {BODY: said.body_sha256}})
         return TrainedRows(processed, bound, said)

@@ -12,7 +12,9 @@ from wellfit.data.target import TargetTransform
 from wellfit.files import from_json
 from wellfit.manifest import OTHER_VERSION
 
-Kind = Literal["images", "table", "features"]  # features: of images, by a frozen network
+# Of images, features are what a frozen network puts out, maps what its frozen stages do.
+Kind = Literal["images", "table", "features", "maps"]
+HEAVY: tuple[Kind, ...] = ("images", "maps")  # whose networks take long
 Task = Literal["classification", "regression"]
 SplitName = Literal["train", "val", "test"]
 LeakKind = Literal["alone", "date", "filled", "sum", "product", "difference", "ratio"]
@@ -108,16 +110,16 @@ class Meta(BaseModel):
 
     Attributes:
         name: of the data set, as in ``data.name``.
-        kind: images or table.
+        kind: images or table; features or maps of images.
         task: classification or regression.
         columns: of a table, numbers first, then categories; empty for images.
         sources: of the user's own table: the columns of the file that these are made of.
         left_out: of the user's own table: the columns that were left out, such as constant ones.
         class_names: by class index; empty for a regression.
         target_name: what y means.
-        input_shape: of x without its row axis: (channels, height, width) or (features,).
+        input_shape: of x without its row axis: (channels, height, width) or (features,); of maps what the network has.
         split_sizes: rows of each split.
-        mean: per column of numbers in x, or per channel in raw pixel units.
+        mean: per column of numbers in x, or per channel in raw pixel units; empty for features and maps.
         std: likewise (population, not sample); 1.0 where a column is constant, of a flag at least 0.1.
         quantiles: of each column of numbers, 257 from the smallest to the largest; empty for images.
         target_mean: of y, transformed where it is; None for classes.

@@ -7,8 +7,10 @@ them with its sha256. Whatever is read back is checked first.
 """
 
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +22,7 @@ from wellfit.files import write_text
 from wellfit.manifest import OTHER_VERSION, file_sha256
 
 META_FILE = "meta.json"
-_ANEW = "`dvc repro --force preprocess` makes it anew"
+FEATURES = "features"  # the folder beside `processed`, whose data sets the stage of this name makes
 
 
 class Split(NamedTuple):
@@ -28,7 +30,8 @@ class Split(NamedTuple):
 
     Attributes:
         x: uint8 (n, channels, height, width) for images; float32 (n, columns) for tables: numbers in raw units, then
-            the code of each category, -1 for one that is not told apart (see :attr:`wellfit.data.meta.Meta.columns`).
+            the code of each category, -1 for one that is not told apart (see :attr:`wellfit.data.meta.Meta.columns`);
+            float32 (n, features) for features of images, and float32 or float16 (n, ...) for maps.
         y: int64 (n,) class indices, or float32 or float64 (n,) targets in their own unit.
         ids: (n,) int64 row numbers in the raw data, ascending; the publisher's test rows go on after the train rows. Or
             what the user's own data call their rows, int64, uint64 or text.
@@ -67,7 +70,7 @@ def load_meta(folder: Path) -> Meta:
         ) from None
     except ValueError as error:
         fault = OTHER_VERSION if str(error) == OTHER_VERSION else f"is damaged: {error}"
-        raise WellfitError(f"{path} {fault}; {_ANEW}") from None
+        raise WellfitError(f"{path} {fault}; {_anew(path)}") from None
 
 
 def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
@@ -111,7 +114,13 @@ def load_folds(folder: Path, meta: Meta) -> list[Split]:
     ]
 
 
-def save_split(folder: Path, name: SplitName, split: Split, chosen: NDArray[np.int64] | None = None) -> dict[str, str]:
+def save_split(
+    folder: Path,
+    name: SplitName,
+    split: Split,
+    chosen: NDArray[np.int64] | None = None,
+    written: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, str]:
     """Writes the files of a split into a folder and returns their part of the manifest.
 
     Args:
@@ -119,16 +128,24 @@ def save_split(folder: Path, name: SplitName, split: Split, chosen: NDArray[np.i
         name: train, val or test.
         split: its rows.
         chosen: (n,) which rows of ``x`` these are; None: ``x`` has no others.
+        written: the sha256 of files that are there already, by their names.
     """
-    arrays = split._asdict()
-    files = {file: arrays[field] for field, file in _files(name).items() if arrays[field] is not None}
     manifest = {}
-    for file, array in files.items():
-        if array is split.x and chosen is not None:
-            manifest[file] = save_rows(folder / file, array, chosen)
+    for field, array in split._asdict().items():
+        file = _files(name)[field]
+        if array is None:
+            continue
+        if field == "x" and chosen is not None:
+            parts = chosen_blocks(array, chosen)
+            manifest[file] = write_array(folder / file, (len(chosen), *array.shape[1:]), array.dtype, parts)
         else:
-            manifest[file] = save_array(folder / file, array)
+            manifest[file] = written.get(file) or save_array(folder / file, array)
     return manifest
+
+
+def x_file(name: SplitName) -> str:
+    """The file that has the inputs of a split."""
+    return _files(name)["x"]
 
 
 def save_unlabelled(folder: Path, x: NDArray[np.uint8], ids: NDArray[np.str_]) -> dict[str, str]:
@@ -159,38 +176,40 @@ def save_array(path: Path, array: NDArray[Any]) -> str:
     """Writes a ``.npy`` file, waits until the disk has it, and returns its sha256."""
     with path.open("wb") as stream:
         np.save(stream, array, allow_pickle=False)
-        stream.flush()
-        os.fsync(stream.fileno())
+        _keep(stream)
     return file_sha256(path)
 
 
-def save_rows(path: Path, rows: NDArray[Any], chosen: NDArray[np.int64]) -> str:
-    """Writes what `save_array` writes of some rows, which may be more than memory holds.
+def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterable[NDArray[Any]]) -> str:
+    """Writes a ``.npy`` file of rows that follow each other, of which memory need not hold all; returns its sha256.
 
     Args:
-        path: of the file.
-        rows: (n, ...) all of them.
-        chosen: (m,) indices.
+        path: the file.
+        shape: of all rows together.
+        dtype: of each part.
+        parts: rows, (n, ...).
     """
-    form = np.lib.format
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with path.open("wb") as stream:
-        shape = (len(chosen), *rows.shape[1:])
-        form.write_array_header_1_0(
-            stream, {"descr": form.dtype_to_descr(rows.dtype), "fortran_order": False, "shape": shape}
-        )
-        for block in chosen_blocks(rows, chosen):
-            stream.write(np.ascontiguousarray(block).data)
-        stream.flush()
-        os.fsync(stream.fileno())
+        np.lib.format.write_array_header_1_0(stream, header)
+        for part in parts:
+            stream.write(np.ascontiguousarray(part).data)
+        _keep(stream)
     return file_sha256(path)
 
 
-def load_array(path: Path, way_out: str = _ANEW) -> NDArray[Any]:
+def _keep(stream: BinaryIO) -> None:
+    """Waits until the disk has what was written."""
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+def load_array(path: Path, way_out: str = "") -> NDArray[Any]:
     """Opens a ``.npy`` file, memory-mapped.
 
     Args:
         path: the file, whose sha256 was checked.
-        way_out: what helps.
+        way_out: what helps; empty: the stage that writes processed data.
 
     Raises:
         WellfitError: it is no array, or one of objects, which would be a pickle.
@@ -199,7 +218,7 @@ def load_array(path: Path, way_out: str = _ANEW) -> NDArray[Any]:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
         return array
     except (ValueError, EOFError):
-        raise WellfitError(f"{path} is damaged: it is no array of numbers or text; {way_out}") from None
+        raise WellfitError(f"{path} is damaged: it is no array of numbers or text; {way_out or _anew(path)}") from None
 
 
 def save_meta(folder: Path, meta: Meta) -> None:
@@ -212,10 +231,16 @@ def _files(name: SplitName) -> dict[str, str]:
     return {field: f"{file}_{name}.npy" for field, file in FILES.items()}
 
 
+def _anew(path: Path) -> str:
+    """How to get a file of a processed data set."""
+    stage = FEATURES if path.parents[1].name == FEATURES else "preprocess"
+    return f"`dvc repro --force {stage}` makes it anew"
+
+
 def _check(path: Path, expected: str | None) -> None:
     try:
         actual = file_sha256(path)
     except FileNotFoundError:
-        raise WellfitError(f"{path} not found, though {META_FILE} names it; {_ANEW}") from None
+        raise WellfitError(f"{path} not found, though {META_FILE} names it; {_anew(path)}") from None
     if actual != expected:
-        raise WellfitError(f"{path} is not the file that {META_FILE} describes (its sha256 differs); {_ANEW}")
+        raise WellfitError(f"{path} is not the file that {META_FILE} describes (its sha256 differs); {_anew(path)}")

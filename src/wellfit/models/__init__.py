@@ -80,14 +80,16 @@ MODELS = {
     "efficientnet_b0": Model("vision:efficientnet", VISION, widths=8, activation="silu", lacks_norms=NORMED),
 }
 
-# Networks of timm with a head of their own, a multilayer perceptron. While their body is frozen, only the head is
-# trained, on features that are computed once.
+# Networks of timm with a head of their own, a multilayer perceptron. By what is frozen, and by whether what that puts
+# out is computed once and the rest trained on it.
 TIMM = "timm/"
 PRETRAINED = ("weights", "freeze", "input_size", "pooled")
+PARTIAL = (*HEAD, *PRETRAINED, "partial", "feature_copies")
 TIMM_MODELS = {
-    True: Model("mlp:mlp", (*HEAD, *PRETRAINED, "feature_copies"), packs=True, widths="hidden"),
-    "partial": Model("pretrained:fine_tuned", (*HEAD, *PRETRAINED, "partial"), widths="hidden"),
-    False: Model("pretrained:fine_tuned", (*HEAD, *PRETRAINED), widths="hidden"),
+    (True, True): Model("mlp:mlp", (*HEAD, *PRETRAINED, "feature_copies"), packs=True, widths="hidden"),
+    ("partial", True): Model("fine_tuned:last_stages", PARTIAL, widths="hidden"),
+    ("partial", False): Model("fine_tuned:fine_tuned", PARTIAL, widths="hidden"),
+    (False, False): Model("fine_tuned:fine_tuned", (*HEAD, *PRETRAINED), widths="hidden"),
 }
 
 
@@ -111,7 +113,7 @@ class ModelConfig(Config):
     partial: Count
     input_size: Annotated[Literal["auto"] | int, auto_or_between(8, 4096)]
     pooled: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_tuple)]
-    feature_copies: int = Field(ge=0, le=1000)
+    feature_copies: int | None = Field(ge=0, le=1000)
     hidden: Annotated[Counts, Field(min_length=0, max_length=64)]
     residual: bool
     channels: Annotated[Counts, Field(min_length=1, max_length=16)]
@@ -137,7 +139,7 @@ class ModelConfig(Config):
     @property
     def entry(self) -> Model:
         """What the table says of the network."""
-        return TIMM_MODELS[self.freeze] if self.is_of_timm else MODELS[self.name]
+        return TIMM_MODELS[self.freeze, self.has_features] if self.is_of_timm else MODELS[self.name]
 
     @property
     def is_of_timm(self) -> bool:
@@ -148,6 +150,11 @@ class ModelConfig(Config):
     def is_frozen(self) -> bool:
         """Whether a head alone is trained, on the features of a network of timm."""
         return self.is_of_timm and self.freeze is True
+
+    @property
+    def has_features(self) -> bool:
+        """Whether training takes what a frozen network, or its frozen stages, put out, which is computed once."""
+        return self.is_frozen or (self.is_of_timm and self.freeze == "partial" and self.feature_copies is not None)
 
     @property
     def is_pretrained(self) -> bool:
@@ -221,6 +228,18 @@ def _names_reading(key: str) -> str:
 
 
 INSTANCE = " and ".join(name for name, model in MODELS.items() if "instance" not in model.lacks_norms)
+
+
+TOGETHER = (
+    "data.augment and model.feature_copies go together: the features of so many augmented copies of each training "
+    "image are computed, too; got {data.augment} and {model.feature_copies}"
+)
+
+
+def _copies_nothing(params: Any) -> bool:
+    """Whether images are augmented and none is copied, or the other way round."""
+    augments: bool = params.data.augment != "none"
+    return augments != bool(params.model.feature_copies)
 
 
 def _groups_divide(widths: str) -> Rule:
@@ -300,14 +319,24 @@ RULES = [
         "model.weights pretrained, or model.freeze false",
     ),
     Rule(
+        ("model.name", "model.freeze", "model.feature_copies"),
+        lambda p, _: p.model.is_frozen and p.model.feature_copies is None,
+        "model.feature_copies must be a number with model.freeze true, got null; use 0",
+    ),
+    Rule(
         ("model.name", "model.freeze", "model.feature_copies", "data.augment"),
-        lambda p, _: p.model.is_frozen and (p.data.augment != "none") != (p.model.feature_copies > 0),
-        "with model.freeze true, data.augment and model.feature_copies go together: the features of so many augmented "
-        "copies of each training image are computed, too; got {data.augment} and {model.feature_copies}",
+        lambda p, _: p.model.is_frozen and _copies_nothing(p),
+        f"with model.freeze true, {TOGETHER}",
+    ),
+    Rule(
+        ("model.name", "model.freeze", "model.feature_copies", "data.augment"),
+        lambda p, _: p.model.has_features and not p.model.is_frozen and _copies_nothing(p),
+        f"with model.freeze partial, {TOGETHER}; null augments images anew in each epoch, and passes them through all "
+        "stages",
     ),
     Rule(
         ("model.name", "model.freeze", "model.feature_copies", "data.folds"),
-        lambda p, _: p.model.is_frozen and p.model.feature_copies > 0 and p.data.folds is not None,
+        lambda p, _: p.model.is_frozen and bool(p.model.feature_copies) and p.data.folds is not None,
         "model.feature_copies must be 0 with data.folds, which would validate with the copies, got "
         "{model.feature_copies}",
     ),

@@ -17,7 +17,7 @@ def inputs_of(config: ModelConfig, meta: Meta, device: torch.device) -> "Inputs"
         meta: what is known of the data.
         device: where the rows are.
     """
-    kind = Pixels if config.is_of_timm and meta.kind == "images" else Inputs
+    kind = AsStored if config.is_of_timm else Inputs
     return kind(meta, config.numeric, device)
 
 
@@ -77,9 +77,9 @@ class Inputs:
         return encoded.scatter_(1, columns, (codes >= 0).float())
 
 
-class Pixels(Inputs):
-    """Images for a network that standardizes them itself, as its pretrained weights want them."""
+class AsStored(Inputs):
+    """Images for a network that standardizes them itself, as its weights want them, or features and maps of images."""
 
     def __call__(self, rows: Tensor) -> Tensor:
-        """(B, C, H, W) pixels from 0 to 255, as float32."""
+        """(B, *shape) float32: of images pixels from 0 to 255."""
         return rows.float()

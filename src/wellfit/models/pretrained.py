@@ -1,4 +1,4 @@
-"""Networks of timm with a new head: whole, for training all of it or its last stages, or as a maker of features.
+"""Networks of timm without their last layer: from pixels to features, or from pixels to maps of the first stages.
 
 ``model.name: timm/<name>`` names one as timm does. Input size, mean, standard deviation and interpolation are those
 that timm says of its weights. They are tensors of the network, so that a checkpoint holds all that makes features of
@@ -7,12 +7,11 @@ pixels.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
@@ -21,10 +20,7 @@ from torch.nn import functional as F
 
 from wellfit.errors import WellfitError
 from wellfit.models import TIMM, ModelConfig
-from wellfit.models.mlp import mlp
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from wellfit.models.stages import cut
 
 WHITE = 255.0
 
@@ -57,7 +53,7 @@ class Body(nn.Module):
             raise WellfitError(
                 f"model.name {config.name} takes images of 1 or 3 channels, got {input_shape[0]}; set data.channels"
             )
-        net = _network_of_timm(config.name, weights, download=download)
+        net = network_of_timm(config.name, weights, download=download)
         said = _said_of_weights(net)
         height, width = said["input_size"][1:]
         if config.input_size != "auto":
@@ -73,9 +69,7 @@ class Body(nn.Module):
             for old, new in zip(input_shape[1:], (height, width), strict=True)
         )
         self.seen = 3 * height * width
-        self._outputs: dict[int, list[Tensor]] = {}  # by thread: a server predicts in several at once
-        for name in config.pooled:
-            _module_of(net, config.name, name).register_forward_hook(self._keep)
+        self._pooled = PooledOutputs(net, config)
         with torch.no_grad():
             self.width = self.eval()(torch.zeros(1, *input_shape)).shape[1]
         self.train()
@@ -90,99 +84,108 @@ class Body(nn.Module):
         if self.rows is not None or self.columns is not None:
             x = x.clamp(0.0, WHITE)  # bicubic interpolation overshoots at edges
         x = x.div(WHITE).expand(-1, 3, -1, -1).sub(self.mean).div(self.std)
-        x = x.contiguous(memory_format=torch.channels_last)
-        features: Tensor = self.net(x)
-        if found := self._outputs.pop(get_ident(), None):
-            return torch.cat([each.flatten(2).mean(2) if each.ndim == 4 else each.mean(1) for each in found], 1)
-        return features
+        return self._pooled.features(self.net(x.contiguous(memory_format=torch.channels_last)))
+
+
+class PooledOutputs:
+    """The outputs of the modules of ``model.pooled``, which are kept while a network computes.
+
+    Args:
+        net: a network of timm.
+        config: the section ``model``.
+
+    Raises:
+        WellfitError: the network has no such module.
+    """
+
+    def __init__(self, net: nn.Module, config: ModelConfig) -> None:
+        self._outputs: dict[int, list[Tensor]] = {}  # by thread: a server predicts in several at once
+        for name in config.pooled:
+            _module_of(net, config.name, name).register_forward_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
         self._outputs.setdefault(get_ident(), []).append(output)
 
+    def features(self, output: Tensor) -> Tensor:
+        """What was kept, averaged over positions; the output of the network itself where nothing was.
 
-class FineTuned(nn.Sequential):
-    """A body and a head that are trained together, or the head and the last stages of the body.
+        Args:
+            output: of the network, which this thread has just computed.
+        """
+        if found := self._outputs.pop(get_ident(), None):
+            return torch.cat([each.flatten(2).mean(2) if each.ndim == 4 else each.mean(1) for each in found], 1)
+        return output
 
-    The other stages stay as they are, the running statistics of their norms included.
+
+class Frozen(nn.Module):
+    """What makes of pixels, and is not trained, what is trained on.
+
+    It takes the place of `wellfit.models.inputs.Inputs` where the network takes features or maps.
 
     Args:
-        body: from pixels to features.
-        head: from features to outputs.
-        stages: how many of the last ones are trained; None: all.
+        body: from pixels to those.
+        input_shape: (1 or 3, height, width) of an image.
+
+    Attributes:
+        shape: of the features or the maps of an image.
+        columns: None, for they are no columns of a table.
     """
 
-    def __init__(self, body: Body, head: nn.Module, stages: int | None) -> None:
-        super().__init__(OrderedDict(body=body, head=head))
-        self._fixed: list[nn.Module] = []
-        if stages is not None:
-            for parameter in _before_the_last(body.net, stages):
-                parameter.requires_grad_(False)
-            self._fixed = [module for module in body.net.modules() if _is_fixed(module)]
+    columns = None
 
-    @property
-    def seen(self) -> int:
-        """Numbers of an image as the network sees it."""
-        return self.body.seen  # type: ignore[union-attr,return-value]
+    def __init__(self, body: Body, input_shape: tuple[int, ...]) -> None:
+        super().__init__()
+        self.body, self.seen = body, body.seen
+        self.eval().requires_grad_(False)
+        self.shape = tuple(body(torch.zeros(1, *input_shape)).shape[1:])
 
-    def train(self, mode: bool = True) -> Self:
-        """Sets the mode of what is trained; the stages that are not stay in evaluation mode."""
-        super().train(mode)
-        for module in self._fixed:
-            module.eval()
-        return self
+    def forward(self, pixels: Tensor) -> Tensor:
+        """From (B, C, H, W) pixels of 0 to 255 to (B, *shape)."""
+        return self.standardized(self.body(pixels))
+
+    def standardized(self, outputs: Tensor) -> Tensor:
+        """What the body puts out as the network takes it."""
+        return outputs
 
 
-class FrozenBody(nn.Module):
+class FrozenBody(Frozen):
     """A body that is not trained, from pixels to features of mean 0 and standard deviation 1 on the training rows.
-
-    It takes the place of `wellfit.models.inputs.Inputs` where the network is the head alone.
 
     Args:
         config: the section ``model``.
         input_shape: (1 or 3, height, width) of an image.
         body: that is there already; None: one with random weights is made.
-
-    Attributes:
-        shape: (features,).
-        columns: None, for features are no columns of a table.
     """
 
-    columns = None
-
     def __init__(self, config: ModelConfig, input_shape: tuple[int, ...], body: Body | None = None) -> None:
-        super().__init__()
-        self.body = body or Body(config, input_shape)
-        self.shape = (self.body.width,)
-        self.seen = self.body.seen
+        super().__init__(body or Body(config, input_shape), input_shape)
         self.center, self.scale = nn.Buffer(torch.zeros(self.shape)), nn.Buffer(torch.ones(self.shape))
-        self.eval().requires_grad_(False)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """From (B, C, H, W) pixels of 0 to 255 to (B, features)."""
-        return self.standardized(self.body(pixels))
-
-    def standardized(self, features: Tensor) -> Tensor:
+    def standardized(self, outputs: Tensor) -> Tensor:
         """Features of the body as the head takes them."""
-        return features.sub(self.center).div(self.scale)
+        return outputs.sub(self.center).div(self.scale)
 
 
-def fine_tuned(config: ModelConfig, input_shape: tuple[int, ...], outputs: int) -> FineTuned:
-    """A network of timm with the head of ``model.hidden``, with random weights.
+class FrozenStages(Frozen):
+    """The stages of a body before those that are trained, from pixels to maps.
 
     Args:
         config: the section ``model``.
         input_shape: (1 or 3, height, width) of an image.
-        outputs: width of the head.
+        body: that is there already, and is cut; None: one with random weights is made.
 
-    Returns:
-        A module from pixels, (B, *input_shape), to (B, outputs).
+    Raises:
+        WellfitError: it cannot be cut.
     """
-    body = Body(config, input_shape)
-    return FineTuned(body, mlp(config, (body.width,), outputs), config.partial if config.freeze == "partial" else None)
+
+    def __init__(self, config: ModelConfig, input_shape: tuple[int, ...], body: Body | None = None) -> None:
+        body = body or Body(config, input_shape)
+        body.net = cut(body.net, config).first
+        super().__init__(body, input_shape)
 
 
-def load_body(file: Path, section: dict[str, Any], input_shape: tuple[int, ...]) -> FrozenBody:
-    """Reads what the stage ``features`` has written of a frozen network.
+def load_body(file: Path, section: dict[str, Any], input_shape: tuple[int, ...]) -> Frozen:
+    """Reads what the stage ``features`` has written of a frozen network, or of all stages of one.
 
     Args:
         file: of safetensors, whose sha256 was checked.
@@ -192,9 +195,11 @@ def load_body(file: Path, section: dict[str, Any], input_shape: tuple[int, ...])
     Raises:
         WellfitError: timm is not installed, or its network is another now.
     """
-    frozen = FrozenBody(ModelConfig.model_validate(section), input_shape)
+    config = ModelConfig.model_validate(section)
+    frozen = (FrozenBody if config.is_frozen else FrozenStages)(config, input_shape)
+    own, found = frozen.state_dict(), load_file(file)
     try:
-        frozen.load_state_dict(load_file(file))
+        frozen.load_state_dict({name: tensor for name, tensor in found.items() if name in own})
     except RuntimeError as error:
         reason = " ".join(str(error).split())[:200]
         raise WellfitError(f"{file} does not fit timm {version('timm')}, which is installed: {reason}") from error
@@ -221,7 +226,17 @@ def resampling(old: int, new: int, mode: str) -> Tensor:
     return F.interpolate(torch.eye(old)[None, None], (new, old), mode=known, antialias=True)[0, 0]
 
 
-def _network_of_timm(name: str, weights: Path | None, *, download: bool) -> Any:
+def network_of_timm(name: str, weights: Path | None = None, *, download: bool = False) -> Any:
+    """A network of timm without its last layer.
+
+    Args:
+        name: ``model.name``.
+        weights: a file of timm's weights; None: random ones.
+        download: whether timm downloads weights, where no file is given.
+
+    Raises:
+        WellfitError: timm is not installed, has no such network, or has no weights that fit.
+    """
     if find_spec("timm") is None:
         raise WellfitError(f'model.name {name} needs timm: pip install "wellfit[timm]"')
     import timm
@@ -265,23 +280,3 @@ def _said_of_weights(net: nn.Module) -> dict[str, Any]:
 
     said: dict[str, Any] = resolve_model_data_config(net)  # type: ignore[no-untyped-call]
     return said
-
-
-def _before_the_last(net: Any, stages: int) -> Iterable[nn.Parameter]:
-    """The parameters of the stages before the last ones, as timm counts them for rates that fall from layer to layer.
-
-    Raises:
-        WellfitError: there are no more stages than are to be trained.
-    """
-    from timm.models import group_parameters
-
-    groups = group_parameters(net, net.group_matcher(coarse=True))
-    if stages >= len(groups):
-        raise WellfitError(f"model.partial must be < {len(groups)}, the stages of the network, got {stages}")
-    parameters = dict(net.named_parameters())
-    return [parameters[name] for number in sorted(groups)[:-stages] for name in groups[number]]
-
-
-def _is_fixed(module: nn.Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and not any(parameter.requires_grad for parameter in parameters)

@@ -1,6 +1,6 @@
 """A model as one folder that holds all it needs to take new rows: ``models/<name>/``.
 
-``weights.safetensors`` has one network or several, ``body.safetensors`` the pretrained one that makes features for
+``weights.safetensors`` has one network or several, ``body.safetensors`` what makes features of images for
 them, where there is one, ``model.json`` all else that is computed with, ``card.md`` what people should know,
 ``requirements.txt`` the packages. Nothing is a pickle, and each file's sha256 is checked when it is
 read.
@@ -35,7 +35,7 @@ from wellfit.training.checkpoint import Checkpoint, load_checkpoints, save_check
 if TYPE_CHECKING:
     import torch
 
-    from wellfit.models.pretrained import FrozenBody
+    from wellfit.models.pretrained import Frozen
 
 DESCRIPTION, WEIGHTS, CARD, REQUIREMENTS = "model.json", "weights.safetensors", "card.md", "requirements.txt"
 # What wellfit.load imports, and predicting with it; nothing of training, tuning and tracking.
@@ -97,7 +97,7 @@ def save_model(
     reading: Reading | None,
     profile: Profile,
     card: str,
-    body: FrozenBody | None = None,
+    body: Frozen | None = None,
 ) -> None:
     """Writes a model so that a reader, or a crash, finds the old folder or the new one.
 
@@ -109,7 +109,7 @@ def save_model(
         reading: how new rows are read; None for images.
         profile: what the training rows were.
         card: Markdown.
-        body: what makes features of images, where the models are heads for those.
+        body: what makes features or maps of images, where the models take those.
     """
     with replacing(folder) as new:
         save_checkpoints(new / WEIGHTS, models)

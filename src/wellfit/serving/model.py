@@ -29,7 +29,7 @@ from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkp
 from wellfit.training.loss import head_width
 
 if TYPE_CHECKING:
-    from wellfit.models.pretrained import FrozenBody
+    from wellfit.models.pretrained import Frozen
 
 CPU = torch.device("cpu")
 CHECKPOINT_FILE = "best.safetensors"
@@ -48,7 +48,7 @@ class TrainedModel:
         checkpoints: the weights, and the configuration they were trained with. Where there are several, ``share`` of
             their info is how much each counts.
         meta: of the data they were trained on.
-        body: what makes features of stored images, where the networks are heads for those; None: the rows are what the
+        body: what makes features or maps of stored images, where the networks take those; None: the rows are what the
             networks were trained on.
         device: where it computes.
 
@@ -57,12 +57,12 @@ class TrainedModel:
     """
 
     def __init__(
-        self, checkpoints: Sequence[Checkpoint], meta: Meta, body: FrozenBody | None = None, device: torch.device = CPU
+        self, checkpoints: Sequence[Checkpoint], meta: Meta, body: Frozen | None = None, device: torch.device = CPU
     ) -> None:
         self._meta, self._device = meta, device
         sections = [ModelConfig.model_validate(checkpoint.info["config"]["model"]) for checkpoint in checkpoints]
         # Rows are encoded once for all networks that take them alike.
-        inputs: dict[str, Inputs | FrozenBody] = {
+        inputs: dict[str, Inputs | Frozen] = {
             section.numeric: body.to(device) if body else inputs_of(section, meta, device) for section in sections
         }
         self.networks = [
@@ -128,7 +128,7 @@ class TrainedModel:
         return probabilities
 
 
-def _network(checkpoint: Checkpoint, settings: ModelConfig, inputs: Inputs | FrozenBody, meta: Meta) -> nn.Module:
+def _network(checkpoint: Checkpoint, settings: ModelConfig, inputs: Inputs | Frozen, meta: Meta) -> nn.Module:
     """The network of a checkpoint, in evaluation mode for good: a server predicts in several threads at once."""
     width = head_width(checkpoint.info["config"]["loss"]["name"], meta)
     network = build_model(settings, inputs.shape, width, inputs.columns)

@@ -67,16 +67,12 @@ class Params(Config):
     @property
     def pretrained_settings(self) -> dict[str, Any]:
         """Keys and values on which depends what the stage ``features`` makes."""
-        names = [
-            "name",
-            "weights",
-            "input_size",
-            "freeze",
-            *(["feature_copies", "pooled"] if self.model.is_frozen else []),
-        ]
+        names = ["name", "weights", "input_size", "freeze"]
+        if self.model.has_features:
+            names += ["feature_copies", "pooled" if self.model.is_frozen else "partial"]
         model = self.model.model_dump(mode="json")
         found: dict[str, Any] = {f"model.{name}": model[name] for name in names}
-        if self.model.is_frozen and self.model.feature_copies:
+        if self.model.has_features and self.model.feature_copies:
             found["data.augment"] = self.model_dump(mode="json")["data"]["augment"]
             found["data.seed"] = self.data.seed
         return found

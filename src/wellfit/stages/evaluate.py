@@ -60,7 +60,7 @@ from wellfit.training.runtime import choose_device
 if TYPE_CHECKING:
     import torch
 
-    from wellfit.models.pretrained import FrozenBody
+    from wellfit.models.pretrained import Frozen
 
 Metrics = dict[str, float | None]
 
@@ -95,7 +95,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     trained_on, test = (load_split(data_folder, meta, name) for name in ("train", "test"))
     train_rows, test_rows = (load_split(rows.folder, rows.meta, name) for name in ("train", "test"))
     model = delivered.model
-    body = _body(rows, delivered, meta) if params.model.is_frozen else None
+    body = _body(rows, delivered, meta) if params.model.has_features else None
     members = delivered.members or [delivered.checkpoint]
     served = TrainedModel(members, meta, body, device) if body else model  # of images, of which the rows are features
 
@@ -160,8 +160,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
         print(f"warning: {error}; `dvc repro --force evaluate` logs it all once that is mended", file=sys.stderr)
 
 
-def _body(rows: TrainedRows, delivered: Delivered, meta: Meta) -> FrozenBody:
-    """What makes features of images."""
+def _body(rows: TrainedRows, delivered: Delivered, meta: Meta) -> Frozen:
+    """What makes features, or maps, of images."""
     from wellfit.models.pretrained import load_body
 
     return load_body(rows.folder / BODY, delivered.checkpoint.info["config"]["model"], meta.input_shape)

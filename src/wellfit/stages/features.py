@@ -1,19 +1,25 @@
-"""The features stage: the weights that a pretrained network starts from, and the features of a frozen one."""
+"""The features stage: the weights that a pretrained network starts from, and what is computed of its frozen part.
+
+Of a frozen network these are features, standardized, and of frozen stages the maps behind them as they are.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wellfit.data.features import BODY, Pretrained, features_folder, save_pretrained
 from wellfit.data.fetch import fetch_weights
-from wellfit.data.meta import SPLIT_NAMES, Meta
+from wellfit.data.meta import SPLIT_NAMES, Meta, SplitName
 from wellfit.data.scratch import forget
-from wellfit.data.store import Split, load_meta, load_split, save_meta, save_split
+from wellfit.data.store import Split, load_array, load_meta, load_split, save_meta, save_split, write_array, x_file
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_bytes
 from wellfit.manifest import file_sha256
@@ -23,9 +29,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from wellfit.models.pretrained import Body, FrozenBody
+    from wellfit.models.pretrained import Body, FrozenBody, FrozenStages
 
 BATCH = 64  # images of a forward pass
+FLOAT32_BYTES = 2**28  # of all maps, up to which they are kept in float32; more are kept in half of that
+GIB = 2**30
+Splits = dict[SplitName, Split]
 
 
 def features(params: Params, data_folder: Path) -> None:
@@ -49,21 +58,30 @@ def features(params: Params, data_folder: Path) -> None:
 
 
 def _write(params: Params, meta: Meta, data_folder: Path, out: Path) -> None:
-    from wellfit.models.pretrained import Body, FrozenBody, safetensors_of
+    from torch.nn import ModuleDict
+
+    from wellfit.models.pretrained import Body, FrozenBody, FrozenStages, safetensors_of
 
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     path, source = _weights(params)
     body = Body(params.model, meta.input_shape, path, download=True).eval()
     sha256 = file_sha256(path) if path else hashlib.sha256(safetensors_of(body.net)).hexdigest()
     print(f"weights of {params.model.name}: {source}, sha256 {sha256}")
-    network: Body | FrozenBody = body
-    arrays: dict[str, Split] = {}
+    described: dict[str, Any] = {}
     if params.model.is_frozen:
-        network, arrays = _compute(params, meta, data_folder, FrozenBody(params.model, meta.input_shape, body))
-    write_bytes(out / BODY, safetensors_of(network))
+        frozen = FrozenBody(params.model, meta.input_shape, body)
+        described = _save_features(params, frozen, _splits(data_folder, meta), out)
+        content = safetensors_of(frozen)
+    elif params.model.has_features:
+        content = safetensors_of(ModuleDict({"body": body}))  # with the last stages, which training begins with
+        stages = FrozenStages(params.model, meta.input_shape, body)
+        described = _save_maps(params, stages, _splits(data_folder, meta), out)
+    else:
+        content = safetensors_of(body)
+    write_bytes(out / BODY, content)
     body_sha256 = file_sha256(out / BODY)
-    if arrays:
-        _save_data_set(out, arrays, meta, body_sha256)
+    if described:
+        _save_meta(out, meta, described, body_sha256, _copies(params, "train"))
     said = Pretrained(params.pretrained_settings, meta.sha256, source, sha256, body_sha256)
     save_pretrained(out, said)
 
@@ -85,8 +103,69 @@ def _weights(params: Params) -> tuple[Path | None, str]:
     return (found, f"weights/{file} of the mirror") if found else (None, "downloaded by timm")
 
 
-def _compute(params: Params, meta: Meta, data_folder: Path, frozen: FrozenBody) -> tuple[FrozenBody, dict[str, Split]]:
-    """The features of all splits, standardized as those of the training rows are."""
+def _splits(data_folder: Path, meta: Meta) -> Splits:
+    return {name: load_split(data_folder, meta, name) for name in SPLIT_NAMES}
+
+
+def _save_features(params: Params, frozen: FrozenBody, splits: Splits, out: Path) -> dict[str, Any]:
+    """Writes the features of all splits, standardized as those of the training rows are; what ``meta.json`` says."""
+    import torch
+
+    raw = {
+        name: torch.cat([each for _, each in parts])
+        for name, parts in groupby(_outputs(params, frozen.body, splits), itemgetter(0))
+    }
+    std, mean = torch.std_mean(raw["train"].double(), 0, correction=0)
+    frozen.center.copy_(mean)
+    frozen.scale.copy_(torch.where(std > 0, std, 1.0))
+    manifest: dict[str, str] = {}
+    for name, outputs in raw.items():
+        manifest |= save_split(out, name, _with_features(splits[name], frozen.standardized(outputs).numpy()))
+    return {"kind": "features", "input_shape": frozen.shape, "manifest": manifest}
+
+
+def _save_maps(params: Params, stages: FrozenStages, splits: Splits, out: Path) -> dict[str, Any]:
+    """Writes the maps of all splits; what ``meta.json`` says."""
+    numbers = sum(_rows(params, name, split) for name, split in splits.items()) * math.prod(stages.shape)
+    kinds: list[np.dtype[Any]] = [np.dtype(np.float16), np.dtype(np.float32)]
+    for dtype in kinds[1:] if 4 * numbers <= FLOAT32_BYTES else kinds:
+        print(f"maps of {' x '.join(map(str, stages.shape))} in {dtype}: {numbers * dtype.itemsize / GIB:.2f} GiB")
+        manifest: dict[str, str] = {}
+        try:
+            for name, parts in groupby(_outputs(params, stages, splits), itemgetter(0)):
+                shape = (_rows(params, name, splits[name]), *stages.shape)
+                arrays = (_as(dtype, each) for _, each in parts)
+                manifest[x_file(name)] = write_array(out / x_file(name), shape, dtype, arrays)
+        except FloatingPointError:
+            print("numbers are too large for float16")
+            continue
+        break
+    for name, split in splits.items():
+        manifest |= save_split(out, name, _with_features(split, load_array(out / x_file(name))), written=manifest)
+    return {"kind": "maps", "input_shape": stages.shape, "manifest": manifest}
+
+
+def _as(dtype: np.dtype[Any], maps: Tensor) -> NDArray[Any]:
+    """Maps as numbers of another kind.
+
+    Raises:
+        FloatingPointError: one is too large for it.
+    """
+    with np.errstate(over="raise"):
+        return maps.contiguous().numpy().astype(dtype)
+
+
+def _rows(params: Params, name: SplitName, split: Split) -> int:
+    """Rows of a split and of the copies of them."""
+    return len(split.y) * (1 + _copies(params, name))
+
+
+def _copies(params: Params, name: SplitName) -> int:
+    return (params.model.feature_copies or 0) if name == "train" else 0
+
+
+def _outputs(params: Params, network: Body | FrozenStages, splits: Splits) -> Iterator[tuple[SplitName, Tensor]]:
+    """What a network puts out of the images of all splits, batch by batch."""
     import torch
 
     from wellfit.progress import Progress
@@ -95,26 +174,17 @@ def _compute(params: Params, meta: Meta, data_folder: Path, frozen: FrozenBody) 
     be_deterministic()
     device = choose_device(params.train.device)
     set_threads(params.train.threads, float("inf"))
-    frozen.to(device)
-    splits = {name: load_split(data_folder, meta, name) for name in SPLIT_NAMES}
-    copies = params.model.feature_copies
-    total = sum(len(split.y) * (1 + copies * (name == "train")) for name, split in splits.items())
-    raw: dict[str, Tensor] = {}
-    with Progress("features", total, "image") as progress, torch.inference_mode():
-        done = 0
+    network.to(device)
+    total, done = sum(_rows(params, name, split) for name, split in splits.items()), 0
+    with Progress("features", total, "image") as progress:
         for name, split in splits.items():
-            parts = []
-            for batch in _batches(params, split, copies if name == "train" else 0):
-                parts.append(frozen.body(batch.to(device)).cpu())
+            for batch in _batches(params, split, _copies(params, name)):
+                with torch.inference_mode():
+                    outputs = network(batch.to(device)).cpu()
+                yield name, outputs
                 done += len(batch)
                 progress.show(done, {})
-            raw[name] = torch.cat(parts)
-        frozen.cpu()
-        std, mean = torch.std_mean(raw["train"].double(), 0, correction=0)
-        frozen.center.copy_(mean)
-        frozen.scale.copy_(torch.where(std > 0, std, 1.0))
-        standardized = {name: frozen.standardized(each).numpy() for name, each in raw.items()}
-    return frozen, {name: _with_features(splits[name], standardized[name]) for name in SPLIT_NAMES}
+    network.cpu()
 
 
 def _batches(params: Params, split: Split, copies: int) -> Iterator[Tensor]:
@@ -131,28 +201,21 @@ def _batches(params: Params, split: Split, copies: int) -> Iterator[Tensor]:
             yield augment(batch) if augment and copy else batch
 
 
-def _with_features(split: Split, features: NDArray[np.float32]) -> Split:
-    """A split whose x are features, of its rows and then of copies of them."""
+def _with_features(split: Split, features: NDArray[Any]) -> Split:
+    """A split whose x are features, or maps, of its rows and then of copies of them."""
     repeats = len(features) // max(1, len(split.y))
     y, ids = np.tile(split.y, repeats), np.tile(split.ids, repeats)
     return Split(features, y, ids, None if split.weights is None else np.tile(split.weights, repeats), split.folds)
 
 
-def _save_data_set(out: Path, arrays: dict[str, Split], meta: Meta, body_sha256: str) -> None:
-    """Writes the features as a processed data set, bound to what has made them."""
-    manifest = {BODY: body_sha256}
-    for name in SPLIT_NAMES:
-        manifest |= save_split(out, name, arrays[name])
-    width = arrays["train"].x.shape[1]
-    sizes = {name: len(arrays[name].y) for name in SPLIT_NAMES}
-    copied = sizes["train"] // meta.split_sizes["train"]
-    described = {
-        "kind": "features",
-        "input_shape": (width,),
-        "mean": (0.0,) * width,
-        "std": (1.0,) * width,
-        "split_sizes": sizes,
+def _save_meta(out: Path, meta: Meta, described: dict[str, Any], body_sha256: str, copies: int) -> None:
+    """Makes a processed data set of the features or maps, bound to what has made them."""
+    copied = 1 + copies
+    described |= {
+        "mean": (),
+        "std": (),
+        "split_sizes": meta.split_sizes | {"train": copied * meta.split_sizes["train"]},
         "class_counts": tuple(copied * count for count in meta.class_counts),
-        "manifest": manifest,
+        "manifest": {BODY: body_sha256} | described["manifest"],
     }
     save_meta(out, meta.model_copy(update=described))

@@ -123,7 +123,8 @@ class Learner:
             torch.manual_seed(params.train.seed)
             models.append(build_model(params.model, self.inputs.shape, width, self.inputs.columns))
             if self._body is not None:
-                models[-1].get_submodule("body").load_state_dict(self._body)
+                body = models[-1].get_submodule("body")  # which may be a part of the whole one
+                body.load_state_dict({name: self._body[name] for name in body.state_dict()})
         return (packed(models) if self.is_packed else models[0]).to(self.train.device)
 
     def _set_members(self, kept: Sequence[int], added: Sequence[Params]) -> None:

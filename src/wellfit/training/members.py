@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from wellfit.config import Config, Count, CountOrZero, PositiveOrZero, Rule, Seed, auto_or_between
-from wellfit.data.meta import Meta
+from wellfit.data.meta import HEAVY, Meta
 from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 
@@ -51,7 +51,7 @@ class TrainConfig(Config):
         """Rows of a forward pass; auto: on tables, about the square root of all training rows."""
         if self.batch_size != "auto":
             return self.batch_size
-        if meta.kind == "images":
+        if meta.kind in HEAVY:
             return BATCH_OF_IMAGES
         root = 2 ** round(math.log2(meta.split_sizes["train"]) / 2)
         return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, root)))

@@ -145,7 +145,10 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
     check_prepared(params.data, meta, folder)
     body_file = features_folder(folder) / BODY
     folder, meta, pretrained = trained_rows(params, folder, meta)
-    body = load_file(body_file, str(device)) if pretrained and not params.model.is_frozen else None
+    body = None
+    if pretrained and not params.model.is_frozen:
+        found = load_file(body_file, str(device))
+        body = {name.removeprefix("body."): tensor for name, tensor in found.items()}
     params.check_data(meta.kind, meta.task, len(meta.class_names))
     splits = [load_split(folder, meta, name) for name in ("train", "val")]
     n_folds = None if splits[0].folds is None else int(splits[0].folds.max()) + 1

@@ -1,5 +1,6 @@
 """The configuration that a trial trains with."""
 
+from wellfit.data.meta import HEAVY
 from wellfit.settings.params import Params
 from wellfit.training.setup import TrainingData, steps_per_epoch
 from wellfit.tuning.study import Trial
@@ -19,7 +20,7 @@ def shortened(params: Params, data: TrainingData) -> Params:
     """
     most = params.tune.max_steps
     if most == "auto":
-        most = STEPS_ON_IMAGES if data.meta.kind == "images" else None
+        most = STEPS_ON_IMAGES if data.meta.kind in HEAVY else None
     if most is None:
         return params.replace({"tune.space": {}})
     epochs = min(params.train.epochs, max(1, most // steps_per_epoch(params, data)))

@@ -40,7 +40,7 @@ NOT_SEARCHED = {
     "train.device": "it decides where a model is trained, not what it becomes",
     "train.threads": "it decides how fast a model is trained, not what it becomes",
     **dict.fromkeys(
-        ("model.weights", "model.freeze", "model.input_size", "model.pooled", "model.feature_copies"),
+        tuple(f"model.{key}" for key in ("weights", "freeze", "partial", "input_size", "pooled", "feature_copies")),
         "weights are fetched and features are computed before the study",
     ),
     "train.compile": "it decides how fast a model is trained, not what it becomes",
