@@ -164,6 +164,11 @@ def test_an_unknown_name_is_one_line(write: Write, name: str, text: str) -> None
             f"measure: test/rmse is a score of a regression, but data.name moons is a classification ({FILE})",
         ),
         ({"measure": ["gap/loss", "gap/loss"]}, f"measure: gap/loss stands there twice; keep one ({FILE})"),
+        (
+            {"base": {"data.name": "digits", "model.name": "timm/resnet18", "model.freeze": True}},
+            "model.name timm/resnet18 starts from pretrained weights, which comparisons do not; use model.weights "
+            f"random with model.freeze false, or another network ({FILE}: base)",
+        ),
         ({"measure": []}, f"measure must have at least 1 entries, got [] ({FILE})"),
     ],
 )

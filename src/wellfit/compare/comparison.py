@@ -159,6 +159,13 @@ def load_comparison(name: str, overrides: Sequence[str] = ()) -> NamedComparison
             _check_is_read(key, source)
             _check_may_differ(key, source)
         variants[variant] = base.replace(changes, source, file=str(BASE_FILE))
+    for variant, params in {"base": base, **variants}.items():
+        if params.model.is_pretrained:
+            where = variant if variant == "base" else f"variants.{variant}"
+            raise WellfitError(
+                f"model.name {params.model.name} starts from pretrained weights, which comparisons do not; use "
+                f"model.weights random with model.freeze false, or another network ({path}: {where})"
+            )
     _check_are_different(variants, path)
     named = NamedComparison(name, comparison, base, variants, given)
     asked = base.data.task
