@@ -62,6 +62,7 @@ def test_the_module_does_without_torch() -> None:
         ("table", 1_000_000, "auto", 256),
         ("images", 100, "auto", 64),
         ("images", 48_000, "auto", 64),
+        ("maps", 48_000, "auto", 64),
         ("table", 12_384, "7", 7),
         ("images", 100, "7", 7),
     ],
@@ -70,7 +71,8 @@ def test_rows_of_a_batch(
     make_params: Callable[..., Params], processed: Callable[..., Path], kind: str, rows: int, said: str, batch: int
 ) -> None:
     sizes = {"train": rows, "val": 1, "test": 1}
-    meta = load_meta(processed(kind)).model_copy(update={"split_sizes": sizes})
-    params = make_params(kind, f"train.batch_size={said}", "train.accumulate=3")
+    stored = "images" if kind == "maps" else kind
+    meta = load_meta(processed(stored)).model_copy(update={"split_sizes": sizes, "kind": kind})
+    params = make_params(stored, f"train.batch_size={said}", "train.accumulate=3")
     assert params.train.rows_per_batch(meta) == batch
     assert params.train.rows_per_step(meta) == 3 * batch

@@ -413,8 +413,9 @@ def test_max_steps_cut_a_trial_to_whole_epochs(
     assert (params.train.epochs, params.schedule.warmup_epochs) == (epochs, warmup)
 
 
-def test_trials_on_images_are_cut_and_those_on_tables_are_not(data: TrainingData) -> None:
-    images = data._replace(meta=data.meta.model_copy(update={"kind": "images"}))
+@pytest.mark.parametrize("kind", ["images", "maps"])
+def test_trials_on_images_are_cut_and_those_on_tables_are_not(kind: str, data: TrainingData) -> None:
+    images = data._replace(meta=data.meta.model_copy(update={"kind": kind}))
     params = params_with("tune.max_steps=auto", "train.epochs=900")
     assert shortened(params, data).train.epochs == 900
     assert shortened(params, images).train.epochs == 1000 // 5
