@@ -2,7 +2,7 @@
 
 import pytest
 
-from wellfit.errors import without_secrets
+from wellfit.errors import WellfitError, one_line, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,13 @@ def test_secrets_in_addresses_are_hidden(text: str, shown: str) -> None:
 @pytest.mark.parametrize("text", ["postgresql://ann@host/db", "http://host:5000/a", "sqlite:////a@b:c/d.db", "a: b@c"])
 def test_other_texts_stay(text: str) -> None:
     assert without_secrets(text) == text
+
+
+def test_what_others_say_is_cut_between_words_and_what_we_say_is_not() -> None:
+    assert (
+        one_line(ValueError("Is the server running? " * 20))
+        == " ".join(["Is the server running?"] * 8) + " Is the server ..."
+    )
+    assert len(one_line(WellfitError("it is " * 100))) == 599
+    assert one_line(ValueError("short\n and plain")) == "short and plain"
+    assert one_line(TimeoutError()) == "TimeoutError"

@@ -60,8 +60,9 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
     path = tmp_path / "file"
     path.write_text("old")
     monkeypatch.setattr(broken, refuse)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as raised:
         write(path)
+    assert raised.value.filename == str(path)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
 

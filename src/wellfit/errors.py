@@ -3,6 +3,8 @@
 import re
 from collections.abc import Sequence
 
+LONGEST = 200  # letters of what others say
+
 
 class WellfitError(Exception):
     """Bad input or a missing file, said in one line that names what is at fault and what to do.
@@ -34,7 +36,13 @@ class BadFilesError(WellfitError):
 
 def one_line(error: Exception) -> str:
     """What an error says, in one line; of a database's error its own words, without the SQL."""
-    return " ".join(str(getattr(error, "orig", None) or error).split())[:200] or type(error).__name__
+    text = " ".join(str(getattr(error, "orig", None) or error).split())
+    return shortened(text) if text and not isinstance(error, WellfitError) else text or type(error).__name__
+
+
+def shortened(text: str) -> str:
+    """The beginning of a text that is not ours, in whole words."""
+    return text if len(text) <= LONGEST else text[:LONGEST].rsplit(maxsplit=1)[0] + " ..."
 
 
 def without_secrets(text: str) -> str:

@@ -1,9 +1,12 @@
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from wellfit.commands import process
 
 SCRIPT = """
 import sys
@@ -38,8 +41,8 @@ def test_help_that_nobody_reads_is_no_error() -> None:
 
 
 def test_an_error_is_told_though_nobody_reads_the_output() -> None:
-    body = "print('a'); raise OSError(28, 'No space left')"
-    assert unread(sys.executable, "-c", SCRIPT.format(body=body)) == (1, "train: [Errno 28] No space left\n")
+    body = "print('a'); raise OSError(13, 'Permission denied')"
+    assert unread(sys.executable, "-c", SCRIPT.format(body=body)) == (1, "train: [Errno 13] Permission denied\n")
 
 
 def test_another_pipe_that_breaks_is_an_error(tmp_path: Path) -> None:
@@ -76,6 +79,16 @@ def test_a_disk_that_is_full_is_an_error(stream: str, unbuffered: str) -> None:
         command = [sys.executable, "-c", SCRIPT.format(body=body)]
         done = subprocess.run(command, timeout=60, env=os.environ | {"PYTHONUNBUFFERED": unbuffered}, **streams)
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("where", "told"), [(None, "on the disk of {cwd}"), ("a/b.json", "where a/b.json is to be written")]
+)
+def test_a_disk_that_is_full_is_named(where: str | None, told: str) -> None:
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
+    told = told.format(cwd=Path.cwd())
+    assert process._explain(error) == (1, f"no space is left {told}: free some, and run this again")
+    assert process._explain(OSError(errno.EACCES, "Permission denied", "x"))[1] == "[Errno 13] Permission denied: 'x'"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file systems of other systems have no such names")

@@ -76,6 +76,24 @@ def test_trials_repeats_and_the_final_model_are_candidates(
         run_train(project, prepared)
 
 
+def test_what_the_study_left_is_read_before_the_training(
+    project: Path, prepared: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    params = load_params(PARAMS_FILE, [*PLAIN, *BASE])
+    file = project / "models" / "candidates.safetensors"
+    tune(params, prepared / "diabetes", project / "reports/tune", project / "models")
+    file.write_bytes(file.read_bytes()[:-100])
+    capsys.readouterr()
+    with pytest.raises(WellfitError, match=r"candidates\.safetensors is damaged"):
+        run_train(project, prepared)
+    assert "epoch" not in capsys.readouterr().out
+    file.unlink()
+    with pytest.raises(WellfitError, match=r"candidates\.safetensors not found"):
+        run_train(project, prepared)
+    assert not (project / "models" / "best.safetensors").exists()
+    run_train(project, prepared, "train.ensemble=0")  # which needs none
+
+
 @pytest.mark.parametrize("cross_fitted", [0.4, 0.6])
 def test_a_mean_that_is_better_only_on_the_rows_that_selected_it_is_not_delivered(
     project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, cross_fitted: float

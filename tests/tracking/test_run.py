@@ -129,13 +129,15 @@ def test_a_study_goes_on_in_its_run_only_where_that_run_belongs(
     assert client.get_run(nested.id).data.tags["mlflow.parentRunId"] == pipeline.id
 
 
-def test_a_study_that_goes_on_is_one_run(client: MlflowClient, meta: Meta) -> None:
+def test_a_study_that_goes_on_is_one_run(client: MlflowClient, meta: Meta, capsys: pytest.CaptureFixture[str]) -> None:
     with tracking.start_run("tune", "study", meta) as first:
         pass
     with tracking.start_run("tune", "study", meta, again=first.id) as second:
         assert client.get_run(first.id).info.status == "RUNNING"
+    capsys.readouterr()
     with tracking.start_run("tune", "study", meta, again="0" * 32) as third:
         pass
+    assert "was deleted there: another one takes its place and gets all there is\n" in capsys.readouterr().out
     assert second.id == first.id
     assert third.id != first.id
     assert client.get_run(first.id).info.status == "FINISHED"

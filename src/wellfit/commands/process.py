@@ -1,5 +1,6 @@
 """A command as a process: its exit status, errors in one line, signals, and a lock."""
 
+import errno
 import gc
 import os
 import select
@@ -20,6 +21,7 @@ from wellfit.interruptions import end_with_parent, interruption_behind
 from wellfit.torchrun import ELASTIC, is_follower
 
 INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141  # 128 + the number of SIGINT, SIGTERM and SIGPIPE
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of the user's share of it
 
 
 def leave(call: Callable[[], int]) -> NoReturn:
@@ -80,8 +82,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
         return (TERMINATED if interruption.args else INTERRUPTED), "interrupted"
     if isinstance(error, WellfitError):
         return error.status, str(error)
-    if isinstance(error, OSError):  # of a full disk or a missing right, the system's words say it all
-        return 1, str(error)
+    if isinstance(error, OSError):  # of a missing right, for one, the system's words say it all
+        return 1, _of_full_disk(error) if error.errno in FULL else str(error)
     if isinstance(error, UnicodeEncodeError) and error.reason == "surrogates not allowed":  # a name, as Python has it
         name = os.fsencode(error.object).decode(errors="backslashreplace")
         return 1, f"{name}: its name has bytes that are not UTF-8; rename it"
@@ -90,6 +92,11 @@ def _explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, MemoryError):
         return 1, "not enough memory for this; give fewer rows, or more memory"
     return 1, f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+
+
+def _of_full_disk(error: OSError) -> str:
+    where = f"where {error.filename} is to be written" if error.filename else f"on the disk of {Path.cwd()}"
+    return f"no space is left {where}: free some, and run this again"
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def load_meta(folder: Path) -> Meta:
         return Meta.from_json(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise WellfitError(
-            f"{path} not found; `dvc repro preprocess` makes it once params.yaml says data.name {folder.name}"
+            f"{path} not found; `dvc repro preprocess` makes it, with data.name {folder.name} in params.yaml"
         ) from None
     except ValueError as error:
         fault = OTHER_VERSION if str(error) == OTHER_VERSION else f"is damaged: {error}"

@@ -20,12 +20,27 @@ from wellfit.training.size import choose_size, processes_for, sizes_up_to
 FINAL = "the final model"
 
 
+def candidates_of_study(params: Params, file: Path) -> list[list[Checkpoint]]:
+    """The models that a study left for an ensemble, of all folds of each; none where there is to be none.
+
+    Args:
+        params: the configuration.
+        file: ``candidates.safetensors``, which the stage ``tune`` writes.
+
+    Raises:
+        WellfitError: it is missing, or damaged.
+    """
+    if not (params.train.ensemble and params.tune.enabled and params.tune.searched):
+        return []
+    return candidates_of(load_checkpoints(file, "tune"))
+
+
 def choose_ensemble(
     params: Params,
     data: TrainingData,
     data_folder: Path,
     final: Checkpoint,
-    of_study: Path,
+    of_study: Sequence[list[Checkpoint]],
     report: Path,
     kept: Path | None = None,
 ) -> tuple[list[Checkpoint], dict[str, float]]:
@@ -44,7 +59,7 @@ def choose_ensemble(
         data: what it was trained on.
         data_folder: ``data/processed/<name>``.
         final: the final model.
-        of_study: ``candidates.safetensors``, what ``tune`` left.
+        of_study: what `candidates_of_study` found.
         report: gets ``ensemble.csv``, and ``validation.csv``: what the chosen model predicts for the validation rows,
             with folds what those models predict that were not trained on the row.
         kept: gets what has been trained for it, which is not trained again; None: nothing is kept.
@@ -53,14 +68,12 @@ def choose_ensemble(
         The models of the ensemble, none where the final model is delivered alone; and the metrics.
 
     Raises:
-        WellfitError: a candidate is missing, damaged, or was trained on other data, or a fold blew up.
+        WellfitError: a candidate was trained on other data, or a fold blew up.
     """
     size, meta, folds = params.train.ensemble, data.meta, load_folds(trained_on(params, data_folder), data.meta)
     candidates = _final_models(params, data, final, kept)
-    if size and params.tune.enabled and params.tune.searched:
-        configs = [each[0].info["config"] for each in candidates]
-        tuned = candidates_of(load_checkpoints(of_study, "tune"))
-        candidates += [each for each in tuned if each[0].info["config"] not in configs]
+    configs = [each[0].info["config"] for each in candidates]
+    candidates += [each for each in of_study if each[0].info["config"] not in configs]
     chosen = [shared(candidates[0], 1.0)]
     metrics: dict[str, float] = {}
     table: list[list[Any]] = []

@@ -19,7 +19,7 @@ from wellfit.models.summary import summarize
 from wellfit.progress import Progress
 from wellfit.serving.model import CHECKPOINT_FILE, CONFIG_FILE, ENSEMBLE_FILE, write_run
 from wellfit.settings.params import Params, flatten
-from wellfit.stages.ensemble import choose_ensemble
+from wellfit.stages.ensemble import candidates_of_study, choose_ensemble
 from wellfit.tracking.tensorboard import event_files
 from wellfit.training.advice import advise, turnable_settings
 from wellfit.training.checkpoint import Checkpoint, save_checkpoint, save_checkpoints
@@ -87,6 +87,7 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
     if ranks and ranks.rank:
         follow(training, ranks)
         return
+    of_study = candidates_of_study(params, models / CANDIDATES_FILE)
     with Snapshots(folder) as snapshots:
         found = snapshots.load()
         name, again = f"train {data.meta.title} {params.model.name}", found["run_id"] if found else None
@@ -104,9 +105,8 @@ def train(params: Params, data_folder: Path, tune_report: Path, models: Path, re
             findings = _judge(records, params, data)
             for finding in findings:
                 print(f"warning: {finding.kind}: {finding.text}")
-            candidates = models / CANDIDATES_FILE
             members, ensemble = choose_ensemble(
-                params, data, data_folder, records.checkpoint, candidates, report, snapshots.folder
+                params, data, data_folder, records.checkpoint, of_study, report, snapshots.folder
             )
             score = "accuracy" if data.meta.task == "classification" else "rmse"
             _write_report(report, records, findings, score, ensemble)

@@ -128,13 +128,19 @@ def mlflow_id(client: MlflowClient, run_id: str) -> str | None:
         return made
 
 
-def active_run(client: MlflowClient, run_id: str | None) -> str | None:
-    """The id in MLflow of a run that is to be used; None, and a line, where the store does not have it any more."""
+def active_run(client: MlflowClient, run_id: str | None, otherwise: str = "it is done without") -> str | None:
+    """The id in MLflow of a run that is to be used; None, and a line, where the store does not have it any more.
+
+    Args:
+        client: of the store.
+        run_id: of MLflow, or of our own; None: none is.
+        otherwise: what becomes of it then.
+    """
     if not run_id:
         return None
     found = mlflow_id(client, run_id)
     if found is None or not find_run(client, found):
-        print(f"run {run_id} is not in {shown_store_uri()}, or was deleted there: it is done without", flush=True)
+        print(f"run {run_id} is not in {shown_store_uri()}, or was deleted there: {otherwise}", flush=True)
         return None
     return found
 

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from wellfit.errors import WellfitError, without_secrets
+from wellfit.errors import WellfitError, shortened, without_secrets
 from wellfit.tracking.address import VARIABLE, shown_store_uri
 from wellfit.tracking.damage import damage_of
 from wellfit.tracking.outage import chain, is_outage
@@ -41,8 +41,7 @@ def unreachable_in_one_line() -> Iterator[None]:
     except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
         named = f" (set by {VARIABLE}; unset it to use mlflow.db)" if VARIABLE in os.environ else ""
         away = is_outage(error)
-        *_, first = chain(error)  # what all others were raised for: `Connection refused`, `timed out`
-        fault = without_secrets(first_line(getattr(first, "orig", first) if away else error))
+        fault = without_secrets(_first_cause(error) if away else first_line(error))
         what = "cannot be reached" if away else "did not take the run"
         message = f"MLflow at {shown_store_uri()} {what}: {fault}{named}"
         if damage := damage_of(error):
@@ -56,4 +55,10 @@ def unreachable_in_one_line() -> Iterator[None]:
 
 def first_line(error: BaseException) -> str:
     """The first line of an error's message; MLflow's have many."""
-    return str(error).strip().split("\n")[0][:200]
+    return shortened(str(error).strip().split("\n")[0])
+
+
+def _first_cause(error: BaseException) -> str:
+    """What all others were raised for: `Connection refused`, `timed out`. Some of them say nothing."""
+    said = [first_line(getattr(each, "orig", None) or each) for each in chain(error)]
+    return next((each for each in reversed(said) if each), type(error).__name__)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PARENT_RUN_VARIABLE = "WELLFIT_PARENT_RUN_ID"  # set by pipelines/run.py for the stages below it
 STAGE_VARIABLE = "WELLFIT_PARENT_RUN_STAGE"  # likewise: the stage whose run that is, if it is a stage's
+ANOTHER = "another one takes its place and gets all there is"
 
 
 def start_run(
@@ -154,8 +155,8 @@ def _begin(
     try:
         with unreachable_in_one_line():
             creation = creation._replace(parent=active_run(client, creation.parent))
-            used = given if active_run(client, given) else None
-            if again and not used and _is_in_place(client, active_run(client, again), creation.parent):
+            used = given if active_run(client, given, ANOTHER) else None
+            if again and not used and _is_in_place(client, active_run(client, again, ANOTHER), creation.parent):
                 used = again
             if used is None:
                 return Run(client, create_run(client, creation))

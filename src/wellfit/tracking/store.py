@@ -46,6 +46,7 @@ def open_client() -> MlflowClient:
     settle_patience()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     from wellfit.tracking.client import Client
 
     for name, level in LOGGED.items():
@@ -67,37 +68,48 @@ def open_client() -> MlflowClient:
 
 
 def _send_what_waits(client: MlflowClient) -> None:
-    """Sends what MLflow did not take of earlier runs, but for those that a process has open."""
+    """Sends what MLflow did not take of earlier runs, but for those that a process has open.
+
+    A line says how many runs wait for MLflow at another address, which may have been mistyped.
+    """
+    elsewhere = 0
     for folder in sorted(outboxes().glob("*")):
         if is_open(runs_folder() / folder.name):
             continue
         try:
-            send_outbox(client, folder.name)
+            elsewhere += not send_outbox(client, folder.name)
         except TrackingError as error:
             print(f"warning: {error}; what it lacks is kept in {folder}", file=sys.stderr, flush=True)
             if error.is_outage:  # the others would wait in vain
                 return
+    if elsewhere:
+        waiting = "1 run waits" if elsewhere == 1 else f"{elsewhere} runs wait"
+        print(f"{waiting} in {outboxes()} for MLflow at another address; delete what is not to be sent", flush=True)
 
 
-def send_outbox(client: MlflowClient, run_id: str) -> None:
+def send_outbox(client: MlflowClient, run_id: str) -> bool:
     """Sends what waits for a run, if there is anything, and says so. The run is made if MLflow was away before.
+
+    Returns:
+        Whether nothing waits any more; else it waits for another store.
 
     Raises:
         TrackingError: MLflow did not take all of it.
     """
     outbox = Outbox(run_id)
     if not outbox.entries():
-        return
+        return True
     found = mlflow_id(client, run_id)
     run = stored_run(client, found) if found else None
-    if run is None:  # it is in another store, and is sent when that one is opened
-        return
+    if run is None:
+        return False
     if run.info.lifecycle_stage != ACTIVE:
         outbox.discard()
         print(f"run {run_id} was deleted in MLflow: what it lacked is dropped", flush=True)
-        return
+        return True
     deliver(client, outbox, run.info.run_id)
     print(f"run {run_id}: MLflow has been sent what it lacked", flush=True)
+    return True
 
 
 def _close_abandoned(client: MlflowClient) -> None:

@@ -112,7 +112,9 @@ def write_report(
     summary = {f"best/{monitor}": best.value, "best_trial": float(best.number)}
     summary |= {f"importance/{key}": share for key, share in importance.items()}
     summary |= _write_repeats(folder / "repeats.csv", repeats, best.number)
-    what = f"best of {len(rows)} trials: trial {best.number}, {monitor} {best.value:.6g}"
+    is_first = best == ranked(rows, higher_is_better=higher_is_better)[0]
+    by_seeds = "" if is_first else ", by other seeds of the leading ones"
+    what = f"best of {len(rows)} trials{by_seeds}: trial {best.number}, {monitor} {best.value:.6g}"
     values = {key: best.values[key] for key in keys}
     write_best(folder / "best_params.yaml", values, data_sha256, what)
     write_manifest(folder, FILES)
