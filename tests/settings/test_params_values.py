@@ -398,10 +398,7 @@ CONTRADICTIONS = [
     (["data.folds=3", "train.fold=3"], "train.fold must be 0 to data.folds - 1, and 0 where that is null, got 3"),
     (["train.seeds=3", "train.ensemble=0"], "train.seeds 3 needs train.ensemble >= 1"),
     (["data.folds=3", "model.name=cnn"], "data.folds trains the models of all folds as one pack, which model.name cnn"),
-    (
-        ["data.folds=3", "train.precision=bf16"],
-        "data.folds needs train.precision fp32 and train.compile false, got bf16 and False",
-    ),
+    (["data.folds=3", "train.compile=true"], "data.folds needs train.compile false, got True"),
     (["data.val_fraction=0.5", "data.test_fraction=0.5"], "data.val_fraction + data.test_fraction must be < 1, got 1"),
     (["data.name=csv"], "data.target must name the column to predict, as data.name is csv, got null"),
     (["data.labels=labels.csv"], "data.labels names a file of the classes of images, but data.name is digits; set it"),

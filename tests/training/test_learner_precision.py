@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from wellfit.models import MODELS, build_model
+from wellfit.models.packed import PackedLinear
 from wellfit.settings.params import Params
+from wellfit.training import learner as module
 from wellfit.training.learner import Learner
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data, steps_per_epoch
 
@@ -189,6 +191,71 @@ def test_the_seed_decides_every_bit(load: Load, precision: str) -> None:
     (first, one), (second, two) = trained(params, data), trained(params, data)
     assert first == second
     assert all(torch.equal(tensor, two.learner.weights(0)[name]) for name, tensor in one.learner.weights(0).items())
+
+
+# bf16 in packs
+
+
+@pytest.mark.parametrize(
+    ("kind", "overrides"),
+    [
+        *[("table", [f"model.norm={norm}", "model.groups=2"]) for norm in ("batch", "layer", "group", "none")],
+        ("table", ["model.dropout=0.3", "model.input_dropout=0.1", "model.residual=true", "model.hidden=[8, 8]"]),
+        ("regression", ["model.embedding=periodic", "model.embedding_width=4"]),
+        ("regression", ["model.embedding=cosine"]),
+        ("images", ["model.name=mlp", "regularize.mixup=0.4"]),
+    ],
+)
+def test_a_member_of_a_pack_learns_in_bf16_what_it_learns_alone(load: Load, kind: str, overrides: list[str]) -> None:
+    """But for the last of eight bits of a product, which depends on the order of its sums."""
+    params, data = load(kind, "optim.name=sgd", "optim.momentum=0", "train.precision=bf16", *overrides)
+    members = [params.replace({"train.seed": seed}) for seed in (0, 1)]
+    pack = Learner(members, *data, packed=True)
+    assert pack.precision == "bf16"
+    singles = [learner(each, data) for each in members]
+    in_fp32 = Learner([each.replace({"train.precision": "fp32"}) for each in members], *data, packed=True)
+    before = [each.weights(0) for each in singles]
+    for start in (0, 10, 20):
+        rows = torch.stack([torch.arange(start, start + 10), torch.arange(start + 3, start + 13)])
+        for own, single in zip(rows, singles, strict=True):
+            single.step(own[None], np.array([0.05]))
+        for both in (pack, in_fp32):
+            both.step(rows, np.array([0.05, 0.05]))
+    for k, single in enumerate(singles):
+        expected = _moved(before[k], single.weights(0))
+        assert torch.linalg.vector_norm(_moved(before[k], pack.weights(k)) - expected) < 0.03 * expected.norm()
+        assert not torch.equal(_moved(before[k], in_fp32.weights(k)), expected)
+        assert pack.validate()["val/loss"][k] == pytest.approx(single.validate()["val/loss"][0], rel=0.02)
+
+
+def _moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> Tensor:
+    """How far all weights have come."""
+    return torch.cat([(after[name] - old).flatten() for name, old in before.items() if old.is_floating_point()])
+
+
+def test_a_pack_multiplies_in_bf16_and_keeps_weights_gradients_and_scores_in_fp32(load: Load) -> None:
+    params, data = load("table", "train.precision=bf16")
+    pack, seen = Learner([params] * 2, *data, packed=True), set[torch.dtype]()
+    for layer in pack.model.modules():
+        if isinstance(layer, PackedLinear):
+            layer.register_forward_hook(lambda m, inputs, output: seen.add(output.dtype))
+    pack.step(torch.arange(20).view(2, 10), np.array([0.01, 0.01]))
+    assert seen == {torch.bfloat16}
+    assert {p.grad.dtype for p in pack.model.parameters() if p.grad is not None} == {torch.float32}
+    assert {tensor.dtype for tensor in pack.weights(0).values()} <= {torch.float32, torch.int64}
+    assert {tensor.dtype for tensor in pack._outputs} == {torch.float32}
+    assert np.isfinite(pack.validate()["val/loss"]).all()
+
+
+def test_auto_chooses_for_a_member_and_not_by_how_many_there_are(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a trial would be another one in a larger pack."""
+    params, data = load("table", "train.precision=auto")
+    works = []
+    monkeypatch.setattr(module, "choose_precision", lambda name, device, work: works.append(work) or "fp32")
+    for size in (1, 4):
+        Learner([params] * size, *data, packed=True)
+    learner(params, data)
+    assert len(set(works)) == 1
 
 
 # Compiled

@@ -149,7 +149,6 @@ def test_a_pack_holds_at_most_half_of_the_trials(
     [
         (["tune.n_trials=7"], 1),  # four would be more than half
         (["tune.pack=1"], 1),
-        (["train.precision=bf16"], 1),
         (["train.compile=true"], 1),
         (["tune.pack=5", "train.threads=3"], 5),
     ],

@@ -14,6 +14,7 @@ from wellfit.settings.params import Params, load_params
 from wellfit.training.cores import Cores, SharedTraining
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.size import Size
+from wellfit.tuning import waiting
 from wellfit.tuning.configuration import of_trial, shortened
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.running import TIMING, Ended
@@ -191,7 +192,10 @@ def test_one_by_one_there_are_no_packs(data: TrainingData, packs: Packs) -> None
     assert [each.record.state for each in ended] == ["pruned", "complete"]
 
 
-def test_what_is_not_made_for_packs_trains_alone(data: TrainingData, packs: Packs) -> None:
+def test_what_is_not_made_for_packs_trains_alone(
+    data: TrainingData, packs: Packs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "can_pack", lambda params: params.train.precision == "fp32")
     values = [{"train.precision": kind, "optim.lr": 0.01} for kind in ("bf16", "bf16", "fp32", "fp32")]
     ended = trained(Script(values), params_with("train.epochs=1"), data, 4)
     assert [each.record.state for each in ended] == ["complete"] * 4

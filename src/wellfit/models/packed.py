@@ -143,18 +143,28 @@ class PackedDropout(nn.Module):
 class _Linear(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.x, ctx.weight, ctx.bias = x, weight, bias
-        return torch.bmm(weight, x) if bias is None else torch.baddbmm(bias[:, :, None], weight, x)
+        # The backward pass is outside of autocast: it multiplies what is multiplied here, in the same precision.
+        dtype = _product_dtype(x)
+        ctx.weight, ctx.bias, ctx.factors = weight, bias, (x.to(dtype), weight.to(dtype))
+        x, weights = ctx.factors
+        return torch.bmm(weights, x) if bias is None else torch.baddbmm(bias[:, :, None].to(dtype), weights, x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, None]:
-        weight, bias = ctx.weight, ctx.bias
+        x, weights = ctx.factors
         # Not baddbmm_: where members are rows apart, it copies, and with one thread alone.
-        weight.grad.add_(torch.bmm(gradient, ctx.x.transpose(1, 2)))
-        if bias is not None:
-            bias.grad.add_(gradient.sum(2))
+        ctx.weight.grad.add_(torch.bmm(gradient, x.transpose(1, 2)))
+        if ctx.bias is not None:
+            ctx.bias.grad.add_(gradient.sum(2))
         needed = ctx.needs_input_grad[0]  # the first layer's is of no use to anybody
-        return torch.bmm(weight.transpose(1, 2), gradient) if needed else None, None, None
+        return torch.bmm(weights.transpose(1, 2), gradient) if needed else None, None, None
+
+
+def _product_dtype(x: Tensor) -> torch.dtype:
+    """In which matrices are multiplied: that of autocast, where it is on."""
+    kind = x.device.type
+    is_on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if is_on else x.dtype
 
 
 class _BatchNorm(Function):

@@ -150,7 +150,7 @@ def turnable_settings(params: Params, kind: Kind, classes: int) -> dict[str, Any
         idle |= {"loss.class_weights"}
     if classes != 2:
         idle |= {"evaluate.threshold"}
-    if not params.model.entry.packs or params.train.precision != "fp32" or params.train.compile:
+    if not params.model.entry.packs or params.train.compile:
         idle |= {"data.folds"}
     if params.regularize.cutmix:  # the two exclude each other
         idle |= {"regularize.mixup"}

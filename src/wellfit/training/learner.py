@@ -56,7 +56,7 @@ class Learner:
     Attributes:
         inputs: encodes stored rows for the network.
         model: the network.
-        precision: ``fp32`` or ``bf16``, in which forward passes compute.
+        precision: ``fp32`` or ``bf16``, in which forward passes compute; chosen by a member's work, not by the pack's.
         multiply_adds: of a forward pass over a batch of each member.
         layers: takes in the gradients of each step of a plain network, where somebody wants to know.
 
@@ -99,7 +99,7 @@ class Learner:
         self._batches = Batches(train, self._train_rows, self.inputs.shape, packed=packed)
         self._per_batch = first.train.rows_per_batch(meta)
         self.multiply_adds = self._per_batch * multiply_adds(self.model, self.inputs, train.x[:1].to(device))
-        self.precision = choose_precision(first.train.precision, device, self.multiply_adds)
+        self.precision = choose_precision(first.train.precision, device, self.multiply_adds / len(members))
         self._forward: Callable[[Tensor], Tensor] = compiled(self.model) if first.train.compile else self.model
         self._params: list[Params] = []
         self._set_members([], members)

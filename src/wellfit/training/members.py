@@ -83,9 +83,9 @@ RULES = [
         "data.folds trains the models of all folds as one pack, which model.name {model.name} does not; set it to null",
     ),
     Rule(
-        ("data.folds", "train.precision", "train.compile"),
-        lambda p, _: p.data.folds is not None and (p.train.precision != "fp32" or p.train.compile),
-        "data.folds needs train.precision fp32 and train.compile false, got {train.precision} and {train.compile}",
+        ("data.folds", "train.compile"),
+        lambda p, _: p.data.folds is not None and p.train.compile,
+        "data.folds needs train.compile false, got {train.compile}",
     ),
     Rule(
         ("train.batch_size", "model.norm"),

@@ -25,5 +25,5 @@ def pack_key(params: Params) -> str:
 
 
 def can_pack(params: Params) -> bool:
-    """Whether there is a packed form of the network and its training: of multilayer perceptrons in full precision."""
-    return params.model.entry.packs and params.train.precision == "fp32" and not params.train.compile
+    """Whether there is a packed form of the network and its training: of perceptrons that are not compiled."""
+    return params.model.entry.packs and not params.train.compile
