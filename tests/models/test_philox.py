@@ -1,8 +1,15 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from wellfit.models import philox as philox_module
 from wellfit.models.philox import Counters, draws_16, normal, philox
+
+CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
@@ -62,15 +69,56 @@ def test_normal_numbers_have_the_moments_and_the_shares_of_the_normal_distributi
 
 
 def test_counters_draw_for_each_member_what_it_draws_alone_and_go_on_where_they_were() -> None:
-    cpu = torch.device("cpu")
-    together, alone = Counters([[0, 7], [1, 7], [2, 7]]), Counters([[2, 7]])
+    together, alone = Counters(draws_16, [[0, 7], [1, 7], [2, 7]]), Counters(draws_16, [[2, 7]])
     for _ in range(2):
-        assert torch.equal(together.draw(draws_16, 100, cpu)[2:], alone.draw(draws_16, 100, cpu))
-    changed = together.extended([2, 0], Counters([[9, 7]]))
+        assert torch.equal(together.draw(100, CPU)[2:], alone.draw(100, CPU))
+    changed = together.extended([2, 0], Counters(draws_16, [[9, 7]]))
     state = changed.state_dict()
     assert state == [2, 2, 0]
-    drawn = changed.draw(normal, 10, cpu)
-    assert torch.equal(drawn[:1], alone.draw(normal, 10, cpu))
-    assert torch.equal(drawn[2:], Counters([[9, 7]]).draw(normal, 10, cpu))
+    drawn = changed.draw(10, CPU)
+    assert torch.equal(drawn[:1], alone.draw(10, CPU))
+    assert torch.equal(drawn[2:], Counters(draws_16, [[9, 7]]).draw(10, CPU))
     changed.load_state_dict(state)
-    assert torch.equal(changed.draw(normal, 10, cpu), drawn)
+    assert torch.equal(changed.draw(10, CPU), drawn)
+
+
+@pytest.mark.parametrize("numbers", [draws_16, normal])
+def test_numbers_are_the_same_however_many_are_drawn_at_once(
+    numbers: Callable[[Tensor, Tensor, int], Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where batches are of different sizes, members come and go, and where a state is taken over in between."""
+    counts = [30, 30, 7, 50, 30, 50, 1]
+    found = []
+    for ahead in (1, 150, 10_000):
+        monkeypatch.setattr(philox_module, "AHEAD", ahead)
+        counters = Counters(numbers, [[0, 7], [1, 7]])
+        drawn = [counters.draw(count, CPU).clone() for count in counts]
+        counters = counters.extended([1], Counters(numbers, [[2, 7]]))
+        drawn += [counters.draw(count, CPU).clone() for count in counts]
+        other = Counters(numbers, [[1, 7], [2, 7]])
+        other.load_state_dict(counters.state_dict())
+        assert other.state_dict() == [14, 7]
+        drawn.append(other.draw(9, CPU).clone())
+        assert torch.equal(drawn[-1], counters.draw(9, CPU))
+        found.append(drawn)
+    for drawn in found[1:]:
+        assert all(torch.equal(one, other) for one, other in zip(found[0], drawn, strict=True))
+    alone = Counters(numbers, [[1, 7]])
+    for count, drawn in zip(counts, found[0], strict=False):
+        assert torch.equal(alone.draw(count, CPU)[0], drawn[1])
+
+
+def test_small_draws_share_their_operations(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(philox_module, "AHEAD", 50_000)
+    operations = []
+
+    class Count(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            operations.append(func)
+            return func(*args, **(kwargs or {}))
+
+    counters = Counters(draws_16, [[0, 7], [1, 7]])
+    with Count():
+        for _ in range(25):
+            counters.draw(1000, CPU)
+    assert len(operations) < 300  # 180 of one draw

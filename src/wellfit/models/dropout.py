@@ -38,7 +38,7 @@ class DropoutStream:
         self._scales = _scales(self._thresholds)
         self._draws: NDArray[np.uint16] = np.empty((len(seeds), 0), np.uint16)
         self._used = 0
-        self._counters = Counters([_entropy(seed, layer) for seed in seeds])
+        self._counters = Counters(draws_16, [_entropy(seed, layer) for seed in seeds])
         self._levels = torch.from_numpy(self._thresholds.astype(np.int64))
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class DropoutStream:
         """Factors as of :meth:`factors`, by counters: the numbers come from the device."""
         if self._levels.device != device:  # once, until members come or go
             self._levels, self._scales = self._levels.to(device), self._scales.to(device)
-        keeps = self._counters.draw(draws_16, units, device) >= self._levels
+        keeps = self._counters.draw(units, device) >= self._levels
         return keeps * self._scales
 
     def _next(self, count: int) -> NDArray[np.uint16]:

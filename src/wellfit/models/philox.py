@@ -15,6 +15,7 @@ MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 KEY_STEPS = (0x9E3779B9, 0xBB67AE85)  # added to the key after each round
 ROUNDS = 10
 MASK = 2**32 - 1
+AHEAD = 2**21  # numbers that are drawn at once, unless a step needs more: a draw takes 180 operations, however small
 
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
@@ -75,31 +76,46 @@ class Counters:
     """Random numbers of K members, made on the device that needs them. Each member's depend on no other member.
 
     Args:
+        numbers: :func:`draws_16` or :func:`normal`.
         entropies: whole numbers that the key of each member is made of.
     """
 
-    def __init__(self, entropies: Sequence[Sequence[int]]) -> None:
+    def __init__(self, numbers: Callable[[Tensor, Tensor, int], Tensor], entropies: Sequence[Sequence[int]]) -> None:
+        self._numbers = numbers
         keys = [np.random.SeedSequence(each).generate_state(2) for each in entropies]
         self._keys = torch.from_numpy(np.array(keys, np.int64).reshape(-1, 2))
         self._steps = torch.zeros(len(keys), dtype=torch.int64)
+        self._ahead: Tensor | None = None  # (K, steps, count) that were drawn after them
+        self._used = 0  # steps of these
 
-    def draw(self, numbers: Callable[[Tensor, Tensor, int], Tensor], count: int, device: torch.device) -> Tensor:
+    def draw(self, count: int, device: torch.device) -> Tensor:
         """The next numbers of each member, (K, count).
 
         Args:
-            numbers: :func:`draws_16` or :func:`normal`.
             count: of each member.
             device: where they are needed.
         """
         if self._keys.device != device:  # once, until members come or go
             self._keys, self._steps = self._keys.to(device), self._steps.to(device)
-        drawn = numbers(self._keys, self._steps, count)
-        self._steps += 1
-        return drawn
+        if self._ahead is None or self._used == self._ahead.shape[1] or count > self._ahead.shape[2]:
+            self._forget()
+            n = max(1, AHEAD // max(1, len(self._steps) * count))
+            steps = self._steps[:, None] + torch.arange(n, device=device)
+            keys = self._keys[:, None].expand(-1, n, -1).flatten(0, 1)
+            self._ahead = self._numbers(keys, steps.flatten(), count).view(*steps.shape, count)
+        self._used += 1
+        return self._ahead[:, self._used - 1, :count]
+
+    def _forget(self) -> None:
+        """Goes back to where the numbers are that were not used."""
+        self._steps = self._steps + self._used
+        self._ahead, self._used = None, 0
 
     def extended(self, kept: Sequence[int], added: "Counters") -> "Counters":
         """Those of some of the members, and of others after them."""
-        extended = Counters([])
+        extended = Counters(self._numbers, [])
+        for each in (self, added):
+            each._forget()
         for name in ("_keys", "_steps"):
             own, others = getattr(self, name), getattr(added, name)
             setattr(extended, name, torch.cat([own[list(kept)], others.to(own.device)]))
@@ -107,11 +123,12 @@ class Counters:
 
     def state_dict(self) -> list[int]:
         """How often each member has drawn."""
-        return self._steps.tolist()
+        return (self._steps + self._used).tolist()
 
     def load_state_dict(self, state: Sequence[int]) -> None:
         """Takes over what :meth:`state_dict` said."""
         self._steps = torch.tensor(list(state), dtype=torch.int64, device=self._keys.device)
+        self._ahead, self._used = None, 0
 
 
 def _words(keys: Tensor, steps: Tensor, count: int) -> Words:

@@ -41,7 +41,7 @@ class BatchMixer:
     def __init__(self, shape: Sequence[int], device: torch.device) -> None:
         self._image, self._device = tuple(shape[-2:]) if len(shape) == 3 else (), device
         self._members: list[_Member] = []
-        self._counters = Counters([])
+        self._counters = Counters(normal, [])
         self._drawn = Ahead(self._draw, device)
 
     def change(self, kept: Sequence[int], added: Sequence[tuple[RegularizeConfig, int]]) -> None:
@@ -52,7 +52,7 @@ class BatchMixer:
             added: the section ``regularize`` and ``train.seed`` of each new one.
         """
         self._members = [self._members[k] for k in kept] + [_Member(*each) for each in added]
-        self._counters = self._counters.extended(kept, Counters([[seed, 3] for _, seed in added]))
+        self._counters = self._counters.extended(kept, Counters(normal, [[seed, 3] for _, seed in added]))
         configs = [member.config for member in self._members]
         self._noise = torch.tensor([each.input_noise for each in configs], dtype=torch.float32, device=self._device)
         self._has_noise = any(each.input_noise for each in configs)
@@ -120,7 +120,7 @@ class BatchMixer:
         )
 
     def _counted_noise(self, x: Tensor) -> Tensor:
-        return self._counters.draw(normal, x[0].numel(), x.device).view(x.shape)
+        return self._counters.draw(x[0].numel(), x.device).view(x.shape)
 
     def _draw(self, sizes: Sequence[int]) -> list[tuple[Tensor, Tensor]]:
         """Of each batch (K, B) partners, and (K, 2 + H + W) the numbers that `_Member.draw` names."""
