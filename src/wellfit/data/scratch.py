@@ -16,7 +16,7 @@ from wellfit.machine import memory_bytes
 GIB = 2**30
 SHARE = 1 / 3  # of the memory, that rows take where `data.memory` is auto
 BLOCK_BYTES = 2**24  # of rows that are computed with at once, which may take several times that
-GROUP_BYTES = 2**27  # of columns that are gathered at once
+GROUP_BYTES = 2**26  # of columns that are gathered at once
 _DONT_NEED = getattr(mmap, "MADV_DONTNEED", None)
 
 
@@ -128,6 +128,7 @@ def each_column(
             group[:, start : start + len(block)] = of_rows(block)[:, begin : begin + width].T
             start += len(block)
         yield from group
+        del group  # before the next one takes as much
 
 
 def _rows_at_once(rows: NDArray[Any]) -> int:

@@ -74,7 +74,7 @@ def parquet_parts(path: Path, shape: ParquetShape) -> Iterator[pa.Table]:
 
     names = list(shape.names)
     try:
-        with arrow_parquet.ParquetFile(path, buffer_size=BUFFER_BYTES) as file:
+        with arrow_parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
             yield _declare(file.schema_arrow.empty_table().select(names), shape.categories)
             for batch in file.iter_batches(PART_ROWS, columns=names):
                 yield _declare(Table.from_batches([batch]), shape.categories)
