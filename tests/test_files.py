@@ -3,7 +3,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,18 @@ def test_csv_keeps_all_digits_and_leaves_out_what_is_not_there(tmp_path: Path) -
     assert second == ["", "", "", ""]
     assert third == ["a,b", 'c"d', "e\nf", "3"]
     assert "\r" not in text
+
+
+def test_a_table_whose_rows_end_in_an_error_leaves_what_was_there(tmp_path: Path) -> None:
+    def rows() -> Iterator[list[int]]:
+        yield from ([i] for i in range(10_000))
+        raise ValueError("no more")
+
+    write_csv(tmp_path / "x.csv", ["p"], [[1]])
+    with pytest.raises(ValueError, match="no more"):
+        write_csv(tmp_path / "x.csv", ["p"], rows())
+    assert [path.name for path in tmp_path.iterdir()] == ["x.csv"]
+    assert (tmp_path / "x.csv").read_text() == "p\n1\n"
 
 
 def test_a_file_that_a_user_names_may_be_a_link_or_a_pipe_and_no_folder(tmp_path: Path) -> None:

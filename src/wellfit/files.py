@@ -173,16 +173,17 @@ def write_yaml(path: Path, content: Mapping[str, Any], comment: str) -> None:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Writes a table atomically; floats keep all their digits, None and NaN are empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    # In one expression, as there may be millions of cells.
-    writer.writerows(
-        ["" if value is None or (isinstance(value, float) and not math.isfinite(value)) else value for value in row]
-        for row in rows
-    )
-    write_text(path, text.getvalue())
+    """Writes a table atomically, row by row; floats keep all their digits, None and NaN are empty."""
+    with replacing_file(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(columns)
+        # In one expression, as there may be millions of cells.
+        writer.writerows(
+            ["" if value is None or (isinstance(value, float) and not math.isfinite(value)) else value for value in row]
+            for row in rows
+        )
+        text.detach()
 
 
 def _finite(value: Any) -> Any:

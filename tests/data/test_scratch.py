@@ -15,6 +15,7 @@ from wellfit.data.scratch import (
     forget,
     memory_budget,
     row_blocks,
+    taken,
 )
 
 
@@ -24,6 +25,7 @@ def _small_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.setattr(module, "BLOCK_BYTES", 100)
     monkeypatch.setattr(module, "GROUP_BYTES", 500)
+    monkeypatch.setattr(module, "SCATTERED", 4)
 
 
 @pytest.fixture(params=["in memory", "on disk"])
@@ -55,6 +57,7 @@ def test_parts_are_all_rows(rows: np.ndarray) -> None:
     np.testing.assert_array_equal(np.concatenate(parts), whole)
     chosen = np.array([59, 3, 3, *range(20, 40)])
     np.testing.assert_array_equal(np.concatenate(list(chosen_blocks(rows, chosen))), whole[chosen])
+    np.testing.assert_array_equal(taken(rows, chosen), whole[chosen])
     columns = list(each_column(rows))
     np.testing.assert_array_equal(columns, whole.T)
     assert all(column.flags.c_contiguous for column in columns)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from wellfit.config import Config
 from wellfit.data.meta import Meta
-from wellfit.data.scratch import row_blocks
+from wellfit.data.scratch import row_blocks, taken
 from wellfit.data.store import Split
 from wellfit.metrics.predictions import main_scores_of
 from wellfit.metrics.scores import FloatArray
@@ -163,7 +163,9 @@ def _sample(split: Split, most: int) -> Split:
     if len(split.y) <= most:
         return split
     rows = np.sort(np.random.default_rng(0).permutation(len(split.y))[:most])
-    return Split(split.x[rows], split.y[rows], split.ids[rows], None if split.weights is None else split.weights[rows])
+    return Split(
+        taken(split.x, rows), split.y[rows], split.ids[rows], None if split.weights is None else split.weights[rows]
+    )
 
 
 def _outputs(meta: Meta) -> int:

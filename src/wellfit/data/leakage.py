@@ -17,6 +17,7 @@ from wellfit.data.encode import MISSING
 from wellfit.data.formulas import best_pair, sum_or_product
 from wellfit.data.meta import Column, Leak, LeakKind, Source
 from wellfit.data.raw import RawData
+from wellfit.data.scratch import taken
 from wellfit.data.sources import input_names
 
 FEWEST_ROWS = 30  # what fits fewer may do so by chance
@@ -91,7 +92,7 @@ def find_leaks(
     target = CrossFit(raw.y[rows].astype(np.int64 if classes else np.float64), classes, draw_folds(units, random))
     if len(rows) < FEWEST_ROWS or not target.is_enough:
         return ()
-    inputs = _inputs(x[rows], columns, sources)
+    inputs = _inputs(taken(x, rows), columns, sources)
     alone = [_score_alone(each, target) for each in inputs]
     leaks = _leaks_alone(inputs, alone, target)
     if classes > MANY_CLASSES:

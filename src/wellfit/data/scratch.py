@@ -16,6 +16,7 @@ from wellfit.machine import memory_bytes
 GIB = 2**30
 SHARE = 1 / 3  # of the memory, that rows take where `data.memory` is auto
 BLOCK_BYTES = 2**24  # of rows that are computed with at once, which may take several times that
+SCATTERED = 256  # rows that are copied at once from anywhere in a file: with each, the system reads others around it
 GROUP_BYTES = 2**26  # of columns that are gathered at once
 _DONT_NEED = getattr(mmap, "MADV_DONTNEED", None)
 
@@ -107,6 +108,22 @@ def chosen_blocks(rows: NDArray[Any], chosen: NDArray[np.int64]) -> Iterator[NDA
     for start in range(0, len(chosen), size):
         yield rows[chosen[start : start + size]]
         forget(rows)
+
+
+def taken(rows: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:
+    """Copies of some rows of (n, ...), all in memory.
+
+    Args:
+        rows: all of them.
+        chosen: (m,) indices.
+    """
+    if not isinstance(rows, np.memmap):
+        return rows[chosen]
+    found = np.empty((len(chosen), *rows.shape[1:]), rows.dtype)
+    for start in range(0, len(chosen), SCATTERED):
+        found[start : start + SCATTERED] = rows[chosen[start : start + SCATTERED]]
+        forget(rows)
+    return found
 
 
 def each_column(

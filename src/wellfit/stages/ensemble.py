@@ -141,9 +141,7 @@ def _train(
 def _write_validation(
     file: Path, chosen: Sequence[Sequence[Checkpoint]], folds: Sequence[Split], data: TrainingData
 ) -> None:
-    lines: list[list[Any]] = []
-    for fold, rows in enumerate(folds):
-        predictions = model_of_fold(chosen, fold, data.meta).predict(rows.x)
-        columns, table = prediction_table(predictions, rows, data.meta)
-        lines += [[line[0], fold, *line[1:]] for line in table]
-    write_csv(file, ["id", "fold", *columns[1:]], lines)
+    found = (model_of_fold(chosen, fold, data.meta).predict(rows.x) for fold, rows in enumerate(folds))
+    tables = [prediction_table(predictions, rows, data.meta) for predictions, rows in zip(found, folds, strict=True)]
+    lines = ([line[0], fold, *line[1:]] for fold, (_, table) in enumerate(tables) for line in table)
+    write_csv(file, ["id", "fold", *tables[0][0][1:]], lines)

@@ -6,7 +6,7 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -226,19 +226,18 @@ def _write_predictions(
 ) -> list[ClassRow]:
     """Writes a line for each row, for a confusion matrix, each class and each coverage; returns the classes."""
     columns, rows = prediction_table(predictions, test, meta, threshold)
+    confusion: Iterable[Sequence[Any]]
     if meta.task == "classification":
-        confusion = [row[1:3] for row in rows]
+        confusion = (row[1:3] for row in prediction_table(predictions, test, meta, threshold)[1])
         per_class = per_class_report(np.asarray(test.y), predictions, meta.class_names, test.weights, threshold)
     else:
         y = np.asarray(test.y, np.float64)
         # A confusion matrix of numbers: was a high value predicted high?
         fifths = ([FIFTHS[i] for i in fifths_of(y, values)] for values in (y, predictions))
-        confusion = [list(pair) for pair in zip(*fifths, strict=True)]
+        confusion = zip(*fifths, strict=True)
         per_class = []
-    for name, cells in held.columns.items():
-        columns = [*columns, name]
-        rows = [[*row, each] for row, each in zip(rows, cells, strict=True)]
-    write_csv(report / "predictions.csv", columns, rows)
+    lines = ([*row, *more] for row, *more in zip(rows, *held.columns.values(), strict=True))
+    write_csv(report / "predictions.csv", [*columns, *held.columns], lines)
     write_csv(report / "coverage.csv", Coverage._fields, held.coverage)
     write_csv(report / "confusion.csv", ["actual", "predicted"], confusion)
     write_csv(report / "per_class.csv", ClassRow._fields, per_class)
