@@ -110,9 +110,7 @@ def _parts(graph: fx.Graph, net: nn.Module, fixed: set[int]) -> tuple[fx.Graph, 
             node.target = node.target.partition(".")[2]  # without `_Whole`
         if node.op == "output" or trained.intersection(node.all_input_nodes) or _has_trained(node, net, fixed):
             trained.add(node)
-    crossing = {
-        each for node in trained for each in node.all_input_nodes if each not in trained and each.op != "get_attr"
-    }
+    crossing = {each for node in trained for each in node.all_input_nodes if each not in trained}
     if len(crossing) != 1:
         raise ValueError(f"{len(crossing)} tensors go from the stages before to those behind")
     (maps,) = crossing
@@ -124,7 +122,7 @@ def _parts(graph: fx.Graph, net: nn.Module, fixed: set[int]) -> tuple[fx.Graph, 
     first.output(copies[maps])
     copies = {maps: last.placeholder("maps")}
     for node in graph.nodes:
-        if node in trained or (node.op == "get_attr" and trained.intersection(node.users)):
+        if node in trained:
             copies[node] = last.node_copy(node, copies.__getitem__)
     return first, last
 
