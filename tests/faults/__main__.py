@@ -12,7 +12,7 @@ for name in [*os.environ]:
     if name.startswith(("DVC_", "MLFLOW_", "WELLFIT_")):
         del os.environ[name]
 
-from . import damage, disk, hostile, kills, outages, pipeline, settings, tables  # noqa: E402
+from . import damage, disk, hostile, kills, outages, pipeline, pretrained, settings, tables  # noqa: E402
 from .harness import Kind, play  # noqa: E402
 from .project import Template  # noqa: E402
 
@@ -20,6 +20,7 @@ KINDS = {
     "kills": Kind(kills.play, 15),
     "pipeline": Kind(pipeline.play, 1),
     "damage": Kind(damage.play, 50),
+    "pretrained": Kind(pretrained.play, 10),
     "settings": Kind(settings.play, 12),
     "tables": Kind(tables.play, 60),
     "outages": Kind(outages.play, 6),
