@@ -186,6 +186,8 @@ def test_more_rows_than_memory_holds_are_a_sample_that_is_fitted_to_and_predicte
     linear = BASELINES["linear"]
     inputs = lambda rows, meta: (asked.append(len(rows)), linear.inputs(rows, meta))[1]  # noqa: E731
     monkeypatch.setitem(fit.BASELINES, "linear", linear._replace(inputs=inputs))
+    boosting = BASELINES["gradient_boosting"]
+    monkeypatch.setitem(fit.BASELINES, "gradient_boosting", boosting._replace(column_bytes=0))
     width = splits["train"].x.shape[1]
     budget = 4 * 8 * width * 120
     found = {one.name: one for one in fit_baselines(splits["train"], splits["val"], splits["test"].x, meta, budget)}
@@ -203,6 +205,15 @@ def test_more_rows_than_memory_holds_are_a_sample_that_is_fitted_to_and_predicte
     expected = fitted({**splits, "train": sampled}, meta)["linear"]
     np.testing.assert_allclose(found["linear"].predictions, expected.predictions, rtol=1e-6)
     assert found["linear"].validation == pytest.approx(dict(expected.validation), rel=1e-6)
+
+
+def test_gradient_boosting_is_left_out_where_memory_does_not_hold_its_columns(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    splits, meta = mixed(3)
+    found = fit_baselines(splits["train"], splits["val"], splits["test"].x, meta, 3 * 2**17 - 1)
+    assert [one.name for one in found] == ["linear", "constant"]
+    assert "gradient boosting is left out: what it keeps of 3 columns takes more than" in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -56,6 +56,7 @@ class Baseline(NamedTuple):
         settings: to choose from, the most promising first.
         most_work: that all settings together may do.
         is_required: whether the first setting is tried however much work it is.
+        column_bytes: that each column takes in memory beside the rows.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Baseline(NamedTuple):
     settings: Sequence[Setting]
     most_work: float
     is_required: bool = True
+    column_bytes: int = 0
 
 
 class Fitted(NamedTuple):
@@ -108,6 +110,8 @@ def fit_baselines(
         if not settings:
             size = f"{work:,} rows x columns x outputs"
             print(f"{baseline.title} is left out: {size} are more than {baseline.most_work:,.0f}")
+        elif budget is not None and width * baseline.column_bytes > budget:
+            print(f"{baseline.title} is left out: what it keeps of {width:,} columns takes more than data.memory")
         elif name == CONSTANT:
             fitted.append(_best(name, settings, (train, val), val, test_rows, meta, most))
         elif not _can_learn(*samples, meta):
@@ -295,6 +299,7 @@ BASELINES: dict[str, Baseline] = {
         [{"learning_rate": rate, "leaves": leaves, "l2": l2} for rate, leaves, l2 in BOOSTINGS],
         most_work=4e7,  # about a second for each million in 100 iterations of a single core
         is_required=False,
+        column_bytes=2**17,  # of histograms: 6 KiB for each of some twenty nodes
     ),
     "linear": Baseline(
         "a linear model",
