@@ -2,8 +2,7 @@
 
 Processed data train a network for an epoch, in memory and from disk with `data.memory` of a tenth of their size, in
 alternating rounds, each in a process of its own. Before each round the system is told to forget the files. Data of any
-size
-will do; those below 256 MB are encoded once in memory, and from disk with each batch.
+size will do; those below 256 MB are encoded once in memory, and from disk with each batch.
 
     python benchmarks/stream.py data/processed/parquet --set data.name=parquet --set data.target=y
 """
