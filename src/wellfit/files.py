@@ -1,6 +1,7 @@
 """Where files belong, and writing them as a whole or not at all."""
 
 import csv
+import errno
 import io
 import json
 import math
@@ -50,8 +51,9 @@ def replacing_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:  # of a full disk the system does not say which
-        error.filename = error.filename or str(path)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:  # the system does not say of which file
+            error.filename = error.filename or str(path)
         raise
     finally:
         temporary.unlink(missing_ok=True)

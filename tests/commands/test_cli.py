@@ -220,7 +220,7 @@ def test_no_params_file(call: Callable[..., Outcome], root: Path) -> None:
     ("error", "words"),
     [
         (FileNotFoundError(2, "No such file or directory", "x.npy"), "'x.npy'"),
-        (OSError(28, "No space left on device", "models/best.safetensors"), "No space left"),
+        (OSError(28, "No space left on device", "models/best.safetensors"), "no space is left where models/best"),
         (ValueError("first line\nsecond line"), "first line"),  # not foreseen: still one line
         (RuntimeError("out of memory"), "out of memory"),
     ],
@@ -267,7 +267,7 @@ def test_an_error_may_have_a_status_of_its_own(call: Callable[..., Outcome]) -> 
     assert call(fails(answer))[0] == 1
 
 
-@pytest.mark.parametrize("error", [WellfitError("the rule"), OSError(28, "the rule"), ValueError("the rule")])
+@pytest.mark.parametrize("error", [WellfitError("the rule"), OSError(13, "the rule"), ValueError("the rule")])
 def test_debug_shows_the_traceback_and_then_the_line(call: Callable[..., Outcome], error: Exception) -> None:
     status, _, err = call(fails(error), ["--debug"])
     assert status == 1

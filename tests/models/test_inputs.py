@@ -64,7 +64,8 @@ def test_a_table_is_encoded_as_scikit_learn_does(numbers: int, counts: list[int]
     encoded = inputs(torch.tensor(np.hstack([x, codes]), dtype=torch.float32))
     assert encoded.dtype == torch.float32
     assert encoded.shape[1:] == inputs.shape == (numbers + sum(counts),)
-    np.testing.assert_allclose(encoded.numpy(), np.hstack(expected), rtol=1e-4, atol=1e-4)
+    lost = 2e-6 * np.max(np.abs(x) / std, initial=0)  # of float32 numbers that are almost equal
+    np.testing.assert_allclose(encoded.numpy(), np.hstack(expected), rtol=1e-4, atol=1e-4 + lost)
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])

@@ -575,6 +575,10 @@ CONTRADICTIONS = [
         "regularize.cutmix needs pixels, but training takes features of them (model.freeze, model.feature_copies)",
     ),
     (
+        ["data.name=digits", "model.name=timm/resnet18", "model.freeze=partial", "regularize.cutmix=1.0"],
+        "regularize.cutmix needs pixels, but training takes features of them (model.freeze, model.feature_copies)",
+    ),
+    (
         ["data.name=digits", "tune.space={model: {name: [cnn, timm/resnet18]}}"],
         "tune.space.model.name cannot name networks of timm: weights are fetched and features are computed before ",
     ),

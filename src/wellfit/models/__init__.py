@@ -258,7 +258,7 @@ def _groups_divide(widths: str) -> Rule:
 
 RULES = [
     Rule(
-        ("model.name", "model.freeze", "data.name"),
+        ("model.name", "model.freeze", "model.feature_copies", "data.name"),
         lambda p, data: p.model.entry.needs_images and data.kind == "table",
         "model.name {model.name} needs images, but data.name {data.name} is a table; use mlp",
     ),
@@ -280,7 +280,7 @@ RULES = [
         f"model.norm_first false is for {_names_reading('norm_first')}, got model.name {{model.name}}",
     ),
     Rule(
-        ("model.activation", "model.name", "model.freeze"),
+        ("model.activation", "model.name", "model.freeze", "model.feature_copies"),
         lambda p, _: p.model.entry.activation not in (None, p.model.activation),
         "model.name {model.name} is built with {model.entry.activation}: set model.activation to it, got "
         "{model.activation}",
@@ -298,7 +298,7 @@ RULES = [
     ),
     *map(_groups_divide, dict.fromkeys(model.widths for model in MODELS.values() if isinstance(model.widths, str))),
     Rule(
-        ("model.groups", "model.norm", "model.name", "model.freeze"),
+        ("model.groups", "model.norm", "model.name", "model.freeze", "model.feature_copies"),
         lambda p, _: (
             p.model.norm == "group"
             and isinstance(p.model.entry.widths, int)
