@@ -5,11 +5,12 @@ over them, ``scan`` over the steps, Adam with a learning rate, weight decay and 
 for a study is run once. scikit-learn's MLPClassifier, which has no dropout, trains in one process a core.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from importlib import import_module
 from multiprocessing import get_context
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -21,28 +22,34 @@ AT_ONCE = 32  # networks of a program of JAX: 64 are no faster
 Arrays = dict[str, Any]  # of JAX
 
 
-def peers(names: Sequence[str]) -> dict[str, Callable[[Problem, Sequence[Values]], None]]:
-    """Those of the named ones, ``jax`` and ``sklearn``, by what trains some trials with them."""
-    return {name: {"jax": jax_trials, "sklearn": sklearn_trials}[name] for name in names}
+def seconds(name: str, problem: Problem, trials: Sequence[Values]) -> float:
+    """Of all trials with ``jax`` or ``sklearn``, in a process of its own: JAX has threads, beside which none may fork.
+
+    Imports do not count, as those of the stage do not.
+    """
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit({"jax": jax_seconds, "sklearn": sklearn_seconds}[name], problem, trials).result()
 
 
-def jax_trials(problem: Problem, trials: Sequence[Values]) -> None:
+def jax_seconds(problem: Problem, trials: Sequence[Values]) -> float:
     """Trains trials in JAX, some at once."""
     jax = import_module("jax")
-    jax.clear_caches()
+    started = perf_counter()
     jax.config.update("jax_default_prng_impl", "unsafe_rbg")  # the fastest on a CPU
+    initial = jax.jit(jax.vmap(partial(_initial, problem)))
     epoch = jax.jit(jax.vmap(partial(_epoch, problem), in_axes=(0, 0, 0, None, None)))
     for start in range(0, len(trials), AT_ONCE):
         part = trials[start : start + AT_ONCE]
         values = {name: np.array([each[name] for each in part], np.float32) for name in (LR, WEIGHT_DECAY, DROPOUT)}
         keys = jax.random.split(jax.random.key(start), len(part))
-        networks = jax.vmap(partial(_initial, problem))(keys)
+        networks = initial(keys)
         best = np.full(len(part), np.inf)
         rows = tuple(tensor.numpy() for split in problem.loaders for tensor in split.dataset[:])
         for number in range(problem.params.train.epochs):
             networks, losses = epoch(networks, keys, values, rows, number)
             best = np.minimum(best, np.asarray(losses))
         assert np.isfinite(best).all()
+    return perf_counter() - started
 
 
 def _initial(problem: Problem, key: Any) -> Arrays:
@@ -116,15 +123,19 @@ def _n_outputs(problem: Problem) -> int:
     return int(problem.loaders[0].dataset[:][1].max()) + 1 if problem.case.loss == "cross_entropy" else 1
 
 
-def sklearn_trials(problem: Problem, trials: Sequence[Values]) -> None:
+def sklearn_seconds(problem: Problem, trials: Sequence[Values]) -> float:
     """Trains trials with scikit-learn, one in each process of as many as there are cores."""
     x, y = (tensor.numpy() for tensor in problem.loaders[0].dataset[:])
     settings = (problem.case.loss, problem.case.hidden, problem.case.batch_size, problem.params.train.epochs)
-    with ProcessPoolExecutor(core_count(), mp_context=get_context("forkserver"), initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(core_count(), mp_context=get_context("forkserver"), initializer=_begin) as pool:
+        list(pool.map(sleep, [1.0] * core_count()))  # until each process has begun
+        started = perf_counter()
         list(pool.map(_fit, [(x, y, settings, each[LR], each[WEIGHT_DECAY]) for each in trials], chunksize=4))
+        return perf_counter() - started
 
 
-def _one_thread() -> None:
+def _begin() -> None:
+    import_module("sklearn.neural_network")
     import_module("threadpoolctl").threadpool_limits(1)
 
 

@@ -128,16 +128,15 @@ def rate(problem: Problem, folder: Path, budget: Budget) -> Result:
     threads = faster_threads(problem)
     with project(folder) as root:  # does not count: it imports
         pack_study(problem, root, n_trials=2)
-    peers = study_peers.peers(budget.peers)
     usual, single, packs = [], [], []
-    others: dict[str, list[float]] = {name: [] for name in peers}
+    others: dict[str, list[float]] = {name: [] for name in budget.peers}
     sample = budget.trials if budget.all_trials else min(problem.case.sample, budget.trials)
     for _ in range(budget.rounds):
         with project(folder) as root:
             study = pack_study(problem, root, budget.trials)
         packs.append(study.seconds)
-        for name, train in peers.items():
-            others[name].append(timed(lambda: train(problem, [trial.values for trial in study.trials])))  # noqa: B023
+        for name, each in others.items():
+            each.append(study_peers.seconds(name, problem, [trial.values for trial in study.trials]))
         values = [study.trials[i * budget.trials // sample].values for i in range(sample)]
         scale = budget.trials / sample
         usual.append(scale * timed(lambda: usual_study(problem, threads["usual"], trials=values)))  # noqa: B023
