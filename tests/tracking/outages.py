@@ -60,6 +60,8 @@ def server(port: int, folder: Path) -> Iterator[int]:
             yield process.pid
         finally:
             os.killpg(process.pid, signal.SIGKILL)
+    while _answers(port):  # its workers die after it, and what comes next would take them for the next server
+        time.sleep(0.05)
 
 
 def _answers(port: int) -> bool:
