@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from wellfit.models import philox
 from wellfit.models.dropout import CPU, DRAWS, LEVELS, Dropout, DropoutStream, start_epoch
-from wellfit.models.packed import PackedDropout
+from wellfit.models.packed_layers import PackedDropout
 
 few = settings(derandomize=True, deadline=None, max_examples=30)
 

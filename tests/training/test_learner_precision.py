@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from wellfit.models import MODELS, build_model
-from wellfit.models.packed import PackedLinear
+from wellfit.models.packed_layers import PackedLinear
 from wellfit.settings.params import Params
 from wellfit.training import learner as module
 from wellfit.training.learner import Learner
@@ -233,12 +233,18 @@ def _moved(before: dict[str, Tensor], after: dict[str, Tensor]) -> Tensor:
     return torch.cat([(after[name] - old).flatten() for name, old in before.items() if old.is_floating_point()])
 
 
-def test_a_pack_multiplies_in_bf16_and_keeps_weights_gradients_and_scores_in_fp32(load: Load) -> None:
+def test_a_pack_multiplies_in_bf16_and_keeps_weights_gradients_and_scores_in_fp32(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
     params, data = load("table", "train.precision=bf16")
-    pack, seen = Learner([params] * 2, *data, packed=True), set[torch.dtype]()
-    for layer in pack.model.modules():
-        if isinstance(layer, PackedLinear):
-            layer.register_forward_hook(lambda m, inputs, output: seen.add(output.dtype))
+    pack, seen, run = Learner([params] * 2, *data, packed=True), set[torch.dtype](), PackedLinear.run
+
+    def observed(layer: PackedLinear, x: Tensor, *, is_own: bool) -> tuple[Tensor, object]:
+        outputs, kept = run(layer, x, is_own=is_own)
+        seen.add(outputs.dtype)
+        return outputs, kept
+
+    monkeypatch.setattr(PackedLinear, "run", observed)
     pack.step(torch.arange(20).view(2, 10), np.array([0.01, 0.01]))
     assert seen == {torch.bfloat16}
     assert {p.grad.dtype for p in pack.model.parameters() if p.grad is not None} == {torch.float32}

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from wellfit.interruptions import check
-from wellfit.models.packed import PackedLinear, PackedNetwork
+from wellfit.models.packed import PackedNetwork
+from wellfit.models.packed_layers import PackedLinear
 
 # Rows of a forward pass, which bound the memory of activations.
 CHUNK = 4096
@@ -75,14 +76,15 @@ def multiply_adds(model: nn.Module, inputs: Callable[[Tensor], Tensor], row: Ten
         inputs: encodes rows.
         row: (1, ...) as it is stored.
     """
-    total = 0
+    # Those of a pack are chained, and not called one by one.
+    total = sum(m.weight.numel() for m in model.modules() if isinstance(m, PackedLinear))
 
     def count(layer: nn.Module, _: object, output: Tensor) -> None:
         nonlocal total
         positions = output[0, 0].numel()  # 1 for a linear layer, H * W for a convolution
         total += cast(Tensor, layer.weight).numel() * positions
 
-    layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d | PackedLinear)]
+    layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     hooks = [layer.register_forward_hook(count) for layer in layers]
     predict(model, inputs, row)
     for hook in hooks:
