@@ -13,7 +13,7 @@ from wellfit.data.leakage import find_leaks, leak_warnings
 from wellfit.data.meta import Column, Meta, Source, SplitName
 from wellfit.data.outliers import name_outliers
 from wellfit.data.raw import RawData, row_in_file, verify
-from wellfit.data.readers.images import BAD_FILES
+from wellfit.data.readers.image_checks import BAD_FILES
 from wellfit.data.scratch import each_column, empty_array, forget, memory_budget, row_blocks
 from wellfit.data.settings import DataConfig, own_settings
 from wellfit.data.sources import N_HASHED, expand_all, fit_sources

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.meta import Meta
-from wellfit.data.readers.images import read_images
+from wellfit.data.readers.image_decoding import read_images
 from wellfit.errors import WellfitError
 from wellfit.metrics.decision import Decision
 from wellfit.serving.drift import Comparison, Counted

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.readers.csv_shape import SEPARATORS, Wanted
+from wellfit.data.readers.image_decoding import decode_images
 from wellfit.data.readers.image_files import images_below, shown
-from wellfit.data.readers.images import decode_images
 from wellfit.data.readers.tables import PARQUET, open_table, tell
 from wellfit.errors import RowsChangedError, WellfitError
 from wellfit.files import is_stream, named_file, write_csv, write_json

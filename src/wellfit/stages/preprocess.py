@@ -5,7 +5,7 @@ from pathlib import Path
 from wellfit.data.features import features_folder
 from wellfit.data.fetch import fetch
 from wellfit.data.prepare import describe, prepare
-from wellfit.data.readers.images import BAD_FILES
+from wellfit.data.readers.image_checks import BAD_FILES
 from wellfit.errors import BadFilesError, WellfitError
 from wellfit.files import write_csv
 from wellfit.settings.params import Params
