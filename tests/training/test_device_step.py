@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from wellfit.settings.params import Params
 from wellfit.training import batches
 from wellfit.training.ahead import Ahead, moved
-from wellfit.training.loss import Loss
+from wellfit.training.mean_loss import MeanLoss
 from wellfit.training.setup import Training, TrainingData, begin, load_training_data
 from wellfit.training.tensors import Tensors
 
@@ -61,7 +61,7 @@ def _fused(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _targets_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """As they are once, before the training."""
-    monkeypatch.setattr(Loss, "check", lambda *_: None)
+    monkeypatch.setattr(MeanLoss, "check", lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

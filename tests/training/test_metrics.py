@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from wellfit.data.meta import Meta
 from wellfit.data.target import fit_transform
 from wellfit.metrics.names import is_higher_better
-from wellfit.training.loss import Loss, LossConfig
+from wellfit.training.loss import LossConfig
+from wellfit.training.mean_loss import MeanLoss
 from wellfit.training.members import TrainConfig
 from wellfit.training.metrics import classification_scores, regression_scores, scores
 
@@ -289,7 +290,7 @@ def scores_of(task: str, members: int, classes: int = 0, **changes: Any) -> Call
         target_std=4.0 if numbers else None,
     )
     return partial(
-        scores, meta, Loss([LossConfig.model_validate(VALUES | changes)] * members, meta, torch.device("cpu"))
+        scores, meta, MeanLoss([LossConfig.model_validate(VALUES | changes)] * members, meta, torch.device("cpu"))
     )
 
 

@@ -3,7 +3,8 @@
 import torch
 
 from wellfit.data.meta import Meta
-from wellfit.training.loss import Loss, LossConfig, head_width
+from wellfit.training.loss import LossConfig, head_width
+from wellfit.training.mean_loss import MeanLoss
 from wellfit.training.tensors import Tensors
 
 
@@ -25,5 +26,5 @@ def constant_loss(config: LossConfig, meta: Meta, rows: Tensors) -> float:
             weighted *= torch.tensor(config.class_weights, device=device)
         logits = weighted.log()
         outputs = logits if len(outputs) > 1 else logits[1:] - logits[0]
-    loss = Loss([config], meta, device)
+    loss = MeanLoss([config], meta, device)
     return loss(outputs.expand(len(rows.y), -1), rows.y, rows.weights).item()

@@ -27,7 +27,8 @@ from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
-from wellfit.training.loss import Loss, head_width
+from wellfit.training.loss import head_width
+from wellfit.training.mean_loss import MeanLoss
 from wellfit.training.metrics import scores
 from wellfit.training.optimizer import Optimizer
 from wellfit.training.runtime import autocast, choose_precision, compiled
@@ -131,7 +132,7 @@ class Learner:
         """Settings, random numbers and loss of those that stay and of new ones behind them."""
         self._params = [self._params[k] for k in kept] + list(added)
         self._batches.change(kept, added, augmented=self._is_augmented)
-        self._loss = Loss([params.loss for params in self._params], self._meta, self.train.device)
+        self._loss = MeanLoss([params.loss for params in self._params], self._meta, self.train.device)
         if self._folds is not None and self.is_packed:
             self._own_rows = self._folds.validated_by([params.train.fold for params in self._params])
 
@@ -223,7 +224,7 @@ class Learner:
 
         Args:
             batch: (K, B) indices of training rows; of a plain network without K, as all that follows.
-            weight_sum: (K,) of all rows of the step (`Loss.weight_sum`), where the batch is a part of them.
+            weight_sum: (K,) of all rows of the step (`MeanLoss.weight_sum`), where the batch is a part of them.
         """
         rows = batch if self._ranks is None else self._ranks.share(batch)
         x, targets, weights, partners, shares = self._batches.take(rows)  # x (K, B, *input_shape)

@@ -16,13 +16,13 @@ from wellfit.metrics.scores import (
     mean_squared_log_error,
 )
 from wellfit.models.head import class_logits
-from wellfit.training.loss import Loss
+from wellfit.training.mean_loss import MeanLoss
 
 CLASS_SCORES = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "macro_f1")
 
 
 def scores(
-    meta: Meta, loss: Loss, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
+    meta: Meta, loss: MeanLoss, outputs: Tensor, targets: Tensor, weights: Tensor | None, *, ranked: bool
 ) -> dict[str, np.ndarray]:
     """Loss and scores of K members over a split, from the outputs of all its rows, each (K,), ``loss`` first.
 
