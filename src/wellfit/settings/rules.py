@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from wellfit import models
 from wellfit.config import Config, DataKind
 from wellfit.data import settings as data
 from wellfit.metrics import intervals
+from wellfit.models import TIMM
+from wellfit.models import rules as model
 from wellfit.settings.messages import known_keys, rule_of, shown, unknown_key
 from wellfit.training import loss, members, optim, regularize, schedule
 from wellfit.tuning.samplers import SAMPLERS
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 # In the order in which they are checked.
 RULES = [
-    rule for section in (data, models, loss, members, regularize, optim, schedule, intervals) for rule in section.RULES
+    rule for section in (data, model, loss, members, regularize, optim, schedule, intervals) for rule in section.RULES
 ]
 
 
@@ -50,7 +51,7 @@ def _space_faults(params: Params, key: str, entry: Interval | list[Any], kind: D
         yield f"{place} cannot be searched: {NOT_SEARCHED[key]}"
         return
     names = [params.model.name, *(str(value) for _, value in ends(entry))]
-    if key == "model.name" and any(name.startswith(models.TIMM) for name in names):
+    if key == "model.name" and any(name.startswith(TIMM) for name in names):
         yield f"{place} cannot name networks of timm: weights are fetched and features are computed before the study"
         return
     if isinstance(entry, Interval):
