@@ -572,11 +572,7 @@ CONTRADICTIONS = [
     ),
     (
         ["data.name=digits", "model.name=timm/resnet18", "regularize.cutmix=1.0"],
-        "regularize.cutmix needs pixels, but training takes features of them (model.freeze, model.feature_copies)",
-    ),
-    (
-        ["data.name=digits", "model.name=timm/resnet18", "model.freeze=partial", "regularize.cutmix=1.0"],
-        "regularize.cutmix needs pixels, but training takes features of them (model.freeze, model.feature_copies)",
+        "regularize.cutmix needs pixels or maps, but with model.freeze true training takes features, which have no ",
     ),
     (
         ["data.name=digits", "tune.space={model: {name: [cnn, timm/resnet18]}}"],
@@ -585,6 +581,11 @@ CONTRADICTIONS = [
     (
         ["tune.space={model: {freeze: [true, false]}}"],
         "tune.space.model.freeze cannot be searched: weights are fetched and features are computed before the study",
+    ),
+    (
+        ["tune.space={model: {partial: [1, 2]}}"],
+        "tune.space.model.partial cannot be searched: it decides of which stages maps are computed before the study; "
+        "compare its values by a study each, `dvc exp run -S model.partial=3`",
     ),
     (["data.name=moons", "model.name=timm/a"], "model.name timm/a needs images, but data.name moons is a table"),
     (

@@ -18,6 +18,7 @@ from wellfit.data.features import features_folder, trained_rows
 from wellfit.data.prepare import prepare
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
+from wellfit.models.inputs import inputs_of
 from wellfit.models.pretrained import Body, FrozenStages, load_body
 from wellfit.serving.export import FORMATS, export_model
 from wellfit.settings.params import Params, load_params
@@ -26,6 +27,7 @@ from wellfit.stages.evaluate import evaluate
 from wellfit.stages.features import features
 from wellfit.stages.train import train
 from wellfit.stages.tune import tune
+from wellfit.training.batches import Batches, rows_of
 from wellfit.training.pack import can_pack
 from wellfit.training.setup import begin, load_training_data
 
@@ -286,6 +288,23 @@ def test_a_training_begins_with_the_weights_and_moves_what_is_not_frozen(
     list(training.epochs)
     assert {name.split(".")[0] for name in moved()} == {"blocks", "conv_head", "bn2"}
     assert {name.split(".")[1] for name in moved() if name.startswith("blocks")} == {"4"}
+
+
+def test_boxes_of_maps_are_cut_at_their_own_height_and_width(make: Callable[..., Any], images: Path) -> None:
+    params, _ = make(*PARTIAL, "regularize.cutmix=1")
+    data, rows = load_training_data(params, images), torch.arange(8)
+    inputs = inputs_of(params.model, data.meta, rows.device)
+    batches = Batches(data.train, rows_of(data.train, inputs, encodes_once=False), inputs.shape, packed=False)
+    batches.change([], [params], augmented=False)
+    batches.begin([8])
+    batch = batches.take(rows)
+    assert batch.partners is not None
+    own, other = (data.train.x[taken].float() for taken in (rows, rows[batch.partners]))
+    is_own, is_other = (batch.x == own).all(1), (batch.x == other).all(1)
+    assert tuple(is_own.shape) == (8, *MAPS[1:])
+    assert (is_own | is_other).all()
+    moved = batch.partners != rows
+    assert is_own[moved].float().mean().item() == pytest.approx(float(batch.shares))
 
 
 @pytest.mark.parametrize("freeze", ["true", "partial", "false"])

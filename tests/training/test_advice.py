@@ -88,6 +88,9 @@ def test_images_and_classes_have_advice_of_their_own() -> None:
     )
     with_cutmix = settings_of("model.name=cnn", "regularize.cutmix=1", kind="images", classes=10)
     assert "mixup" not in advise("over-fitting", with_cutmix)
+    for kind, lowered in (("images", True), ("maps", True), ("features", False)):
+        said = advise("too much noise", settings_of("model.name=cnn", "regularize.cutmix=1", kind=kind, classes=10))
+        assert ("regularize.cutmix" in said) == lowered
     assert "evaluate.threshold" not in advise("rare class", images)
     assert advise("few rows to validate", images) == "raise data.val_fraction"
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from wellfit.errors import WellfitError
 from wellfit.training.mix import BatchMixer
 from wellfit.training.regularize import RegularizeConfig
 
@@ -77,6 +78,12 @@ def test_cutmix_replaces_a_box_and_tells_its_share() -> None:
     assert torch.equal(x, kept)
     assert min(shares) < 0.5
     assert max(shares) > 0.95
+
+
+def test_cutmix_on_rows_without_height_and_width_is_one_line() -> None:
+    mixer({}, {"mixup": 1.0}, shape=(5, 4))  # such as the tokens that stages of a transformer hand over
+    with pytest.raises(WellfitError, match=r"^regularize.cutmix needs images, or maps .* \(params.yaml\)$"):
+        mixer({}, {"cutmix": 1.0}, shape=(5, 4))
 
 
 def test_the_seed_decides_and_members_differ() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-from wellfit.data.meta import Kind
+from wellfit.data.meta import HEAVY, Kind
 from wellfit.models import unread_keys
 from wellfit.settings.params import Params
 
@@ -145,7 +145,9 @@ def turnable_settings(params: Params, kind: Kind, classes: int) -> dict[str, Any
     """
     idle = {f"model.{key}" for key in unread_keys(params.model, kind)}
     if kind != "images":
-        idle |= {"data.augment", "regularize.cutmix"}
+        idle |= {"data.augment"}
+    if kind not in HEAVY:
+        idle |= {"regularize.cutmix"}
     if classes == 0:
         idle |= {"loss.class_weights"}
     if classes != 2:

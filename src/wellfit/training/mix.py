@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wellfit.errors import WellfitError
 from wellfit.models.philox import Counters, normal
+from wellfit.settings.params import PARAMS_FILE
 from wellfit.training.ahead import Ahead, moved
 from wellfit.training.regularize import RegularizeConfig
 
@@ -50,7 +52,15 @@ class BatchMixer:
         Args:
             kept: indices of those that stay.
             added: the section ``regularize`` and ``train.seed`` of each new one.
+
+        Raises:
+            WellfitError: cutmix on rows without height and width.
         """
+        if not self._image and any(config.cutmix for config, _ in added):
+            raise WellfitError(
+                "regularize.cutmix needs images, or maps of frozen stages that have height and width; use mixup "
+                f"({PARAMS_FILE})"
+            )
         self._members = [self._members[k] for k in kept] + [_Member(*each) for each in added]
         self._counters = self._counters.extended(kept, Counters(normal, [[seed, 3] for _, seed in added]))
         configs = [member.config for member in self._members]
@@ -92,7 +102,7 @@ class BatchMixer:
         """Noise first, then one share for a member's whole batch, as in the papers.
 
         Args:
-            x: (K, B, *input_shape) standardized inputs; images for cutmix.
+            x: (K, B, *input_shape) standardized inputs; images, or maps of frozen stages, for cutmix.
         """
         by_member = (-1, *[1] * (x.ndim - 1))
         if self._has_noise:

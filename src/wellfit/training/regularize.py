@@ -23,10 +23,10 @@ RULES = [
         "regularize.cutmix needs images, but data.name {data.name} is a table; use mixup",
     ),
     Rule(
-        ("regularize.cutmix", "model.name", "model.freeze", "model.feature_copies"),
-        lambda p, _: p.regularize.cutmix > 0 and p.model.has_features,
-        "regularize.cutmix needs pixels, but training takes features of them (model.freeze, model.feature_copies); use "
-        "mixup",
+        ("regularize.cutmix", "model.name", "model.freeze"),
+        lambda p, _: p.regularize.cutmix > 0 and p.model.is_frozen,
+        "regularize.cutmix needs pixels or maps, but with model.freeze true training takes features, which have no "
+        "height and width; use mixup",
     ),
     Rule(
         ("regularize.cutmix", "regularize.mixup"),

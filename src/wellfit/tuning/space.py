@@ -40,9 +40,11 @@ NOT_SEARCHED = {
     "train.device": "it decides where a model is trained, not what it becomes",
     "train.threads": "it decides how fast a model is trained, not what it becomes",
     **dict.fromkeys(
-        tuple(f"model.{key}" for key in ("weights", "freeze", "partial", "input_size", "pooled", "feature_copies")),
+        tuple(f"model.{key}" for key in ("weights", "freeze", "input_size", "pooled", "feature_copies")),
         "weights are fetched and features are computed before the study",
     ),
+    "model.partial": "it decides of which stages maps are computed before the study; compare its values by a study "
+    "each, `dvc exp run -S model.partial=3`",
     "train.compile": "it decides how fast a model is trained, not what it becomes",
 }
 DECIDING = ("name", "embedding", "category")  # keys of model on which it depends which others are read
