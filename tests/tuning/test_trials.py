@@ -19,7 +19,7 @@ from wellfit.tuning.configuration import of_trial, shortened
 from wellfit.tuning.record import TrialRecord, read_record
 from wellfit.tuning.running import TIMING, Ended
 from wellfit.tuning.study import Trial
-from wellfit.tuning.trials import record_trials, train_trials
+from wellfit.tuning.trials import most_processes, record_trials, sizes_of_study, train_trials
 
 from ..conftest import PLAIN
 
@@ -428,3 +428,10 @@ def test_trials_on_images_are_cut_and_those_on_tables_are_not(kind: str, data: T
 def test_a_trial_says_where_its_values_come_from(data: TrainingData) -> None:
     with pytest.raises(WellfitError, match=r"model.groups .*trial 7"):
         of_trial(params_with(), Trial(7, {"model.norm": "group", "model.groups": 3}), data)
+
+
+@pytest.mark.parametrize(("sampler", "most"), [("tpe", 8), ("gp", 8), ("cmaes", 8), ("random", 16), ("grid", 16)])
+def test_all_trials_are_one_pack_where_none_is_proposed_by_what_others_brought(sampler: str, most: int) -> None:
+    params = params_with("tune.n_trials=20", f"tune.sampler={sampler}", "tune.space={model: {dropout: [0.1, 0.2]}}")
+    assert sizes_of_study(params)[-1] == most
+    assert most_processes(params) == most // 2

@@ -50,19 +50,21 @@ class Sampler(NamedTuple):
         build: makes the sampler of one trial, from the space and the seed of the proposal.
         numbers_only: it proposes numbers; what is none is drawn at random.
         needs_steps: each key must have a list of choices, or a step.
+        learns: what it proposes depends on the trials before.
     """
 
     build: Callable[["Space", int], "BaseSampler"]
     numbers_only: bool = False
     needs_steps: bool = False
+    learns: bool = True
 
 
 SAMPLERS = {
     "tpe": Sampler(_tpe),
-    "random": Sampler(_random),
+    "random": Sampler(_random, learns=False),
     "gp": Sampler(_gp),
     "cmaes": Sampler(_cmaes, numbers_only=True),
-    "grid": Sampler(_grid, needs_steps=True),
+    "grid": Sampler(_grid, needs_steps=True, learns=False),
 }
 
 

@@ -18,20 +18,22 @@ from wellfit.tuning.configuration import shortened
 from wellfit.tuning.pack import Pack
 from wellfit.tuning.record import TrialRecord, read_record, write_record
 from wellfit.tuning.running import Ended, refused
+from wellfit.tuning.samplers import SAMPLERS
 from wellfit.tuning.snapshot import go_on, state_of
 from wellfit.tuning.study import Study
 from wellfit.tuning.waiting import Waiting
 
 
 def sizes_of_study(params: Params) -> list[int]:
-    """What may be packs of a study, in members: no more than half of the trials, so that the sampler learns from them.
+    """What may be packs of a study, in members: no more than half of the trials where the sampler learns from them.
 
     With folds, a trial has as many members, all in one pack.
     """
     tune, n_folds = params.tune, params.data.folds or 1
     if tune.pack != "auto":
         return [max(tune.pack, n_folds)]
-    return [n_folds * trials for trials in sizes_up_to(min(tune.n_trials // 2, DOUBLED[-1] // n_folds))]
+    most = tune.n_trials // 2 if SAMPLERS[tune.sampler].learns else tune.n_trials
+    return [n_folds * trials for trials in sizes_up_to(min(most, DOUBLED[-1] // n_folds))]
 
 
 def most_processes(params: Params) -> int:
