@@ -1,8 +1,10 @@
 import csv
+import errno
 import io
 import json
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ from wellfit.files import (
     project_root,
     read_json,
     replacing,
+    replacing_file,
     write_bytes,
     write_csv,
     write_json,
@@ -38,7 +41,7 @@ WRITER_NAMES = ["bytes", "text", "json", "yaml", "csv"]
 
 
 def refuse(*_: Any, **__: Any) -> None:
-    raise OSError(28, "No space left on device")
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("write", WRITERS, ids=WRITER_NAMES)
@@ -65,6 +68,22 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_no_other(
     assert raised.value.filename == str(path)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("replaced", [replacing_file, replacing])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_what_there_is_no_room_for_is_named(tmp_path: Path, number: int, replaced: Callable[[Path], Any]) -> None:
+    with pytest.raises(OSError, match="no room") as raised, replaced(tmp_path / "new"):
+        raise OSError(number, "no room")
+    assert raised.value.filename == str(tmp_path / "new")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "no room", "other"), OSError(errno.ENOTCONN, "away")])
+def test_what_the_system_says_of_files_stays(tmp_path: Path, error: OSError) -> None:
+    said = str(error)
+    with pytest.raises(OSError, match=re.escape(said)) as raised, replacing_file(tmp_path / "new"):
+        raise error
+    assert str(raised.value) == said
 
 
 def test_the_bytes_are_on_the_disk_before_the_name_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

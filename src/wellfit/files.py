@@ -16,6 +16,8 @@ from ruamel.yaml import YAML
 
 from wellfit.errors import WellfitError
 
+FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of the user's share of it
+
 
 def project_root() -> Path:
     """The repository's root, also inside ``dvc exp run --temp``, which works in a folder that is then removed."""
@@ -45,18 +47,26 @@ def replacing_file(path: Path, *, durable: bool = True) -> Iterator[BinaryIO]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:  # the system does not say of which file
-            error.filename = error.filename or str(path)
-        raise
+        with _named(path):
+            with temporary.open("wb") as file:
+                yield file
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Names the file or folder that there was no room for: the system does not."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (*FULL, errno.EFBIG):  # the last: as `ulimit -f` and some file systems have it
+            error.filename = error.filename or str(path)
+        raise
 
 
 def is_stream(path: Path) -> bool:
@@ -102,14 +112,15 @@ def replacing(folder: Path, *, durable: bool = True) -> Iterator[Path]:
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
-        yield new
-        if durable:
-            _sync(new)
-        if folder.exists():
-            folder.rename(old)
-        new.rename(folder)
-        if durable:
-            _sync(folder.parent)
+        with _named(folder):
+            yield new
+            if durable:
+                _sync(new)
+            if folder.exists():
+                folder.rename(old)
+            new.rename(folder)
+            if durable:
+                _sync(folder.parent)
     finally:
         _put_back(old, folder)
         shutil.rmtree(new, ignore_errors=True)

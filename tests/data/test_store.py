@@ -1,6 +1,9 @@
+import errno
 import hashlib
+import io
 import json
 import pickle
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 
 from wellfit.data.meta import SPLIT_NAMES, Meta
-from wellfit.data.store import META_FILE, Split, load_meta, load_split, save_meta, save_split
+from wellfit.data.store import META_FILE, Split, load_meta, load_split, save_array, save_meta, save_split
 from wellfit.errors import WellfitError
 from wellfit.manifest import file_sha256
 
@@ -60,6 +63,32 @@ def test_rows_may_have_names_and_weights(splits: dict[str, Split], tmp_path: Pat
     (tmp_path / "weight_val.npy").unlink()
     with pytest.raises(WellfitError, match=r"weight_val\.npy not found"):
         load_split(tmp_path, Meta(**FIELDS, manifest=manifest), "val")
+
+
+@pytest.mark.parametrize("array", [np.eye(3, 2, dtype=np.float32), np.array(["a", "ß"]), np.empty((0, 3), np.uint8)])
+def test_an_array_is_written_as_numpy_does_it(array: np.ndarray, tmp_path: Path) -> None:
+    theirs = io.BytesIO()
+    np.save(theirs, array)
+    digest = save_array(tmp_path / "a.npy", array)
+    assert (tmp_path / "a.npy").read_bytes() == theirs.getvalue()
+    assert digest == hashlib.sha256(theirs.getvalue()).hexdigest()
+
+
+@pytest.fixture
+def no_large_files() -> Iterator[None]:
+    """No file of more than 1000 bytes can be written, as on a full disk."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.usefixtures("no_large_files")
+def test_an_array_that_there_is_no_room_for_is_told_in_the_words_of_the_system(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="File too large") as raised:
+        save_array(tmp_path / "a.npy", np.zeros(1000))
+    assert raised.value.errno == errno.EFBIG
 
 
 def test_arrays_are_memory_mapped_and_read_only(saved: Path) -> None:

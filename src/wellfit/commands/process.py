@@ -1,6 +1,5 @@
 """A command as a process: its exit status, errors in one line, signals, and a lock."""
 
-import errno
 import gc
 import os
 import select
@@ -17,11 +16,11 @@ from filelock import FileLock, Timeout
 
 from wellfit.commands.user import settle_user
 from wellfit.errors import WellfitError
+from wellfit.files import FULL
 from wellfit.interruptions import end_with_parent, interruption_behind
 from wellfit.torchrun import ELASTIC, is_follower
 
 INTERRUPTED, TERMINATED, NOBODY_READS = 130, 143, 141  # 128 + the number of SIGINT, SIGTERM and SIGPIPE
-FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of the user's share of it
 
 
 def leave(call: Callable[[], int]) -> NoReturn:

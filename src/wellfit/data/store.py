@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,14 +174,12 @@ def load_unlabelled(folder: Path, meta: Meta) -> tuple[NDArray[np.uint8], NDArra
 
 def save_array(path: Path, array: NDArray[Any]) -> str:
     """Writes a ``.npy`` file, waits until the disk has it, and returns its sha256."""
-    with path.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
-        _keep(stream)
-    return file_sha256(path)
+    # Not by `numpy.save`: its error of a full disk has no number, and says '300000 requested and 131056 written'.
+    return write_array(path, array.shape, array.dtype, [array])
 
 
 def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts: Iterable[NDArray[Any]]) -> str:
-    """Writes a ``.npy`` file of rows that follow each other, of which memory need not hold all; returns its sha256.
+    """Writes a ``.npy`` file as `save_array`, of rows that follow each other and that memory need not hold together.
 
     Args:
         path: the file.
@@ -194,14 +192,9 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any], parts:
         np.lib.format.write_array_header_1_0(stream, header)
         for part in parts:
             stream.write(np.ascontiguousarray(part).data)
-        _keep(stream)
+        stream.flush()
+        os.fsync(stream.fileno())
     return file_sha256(path)
-
-
-def _keep(stream: BinaryIO) -> None:
-    """Waits until the disk has what was written."""
-    stream.flush()
-    os.fsync(stream.fileno())
 
 
 def load_array(path: Path, way_out: str = "") -> NDArray[Any]:

@@ -1,3 +1,4 @@
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -105,6 +106,18 @@ def test_images_without_a_class_come_apart(pets: Path) -> None:
     assert read.unlabelled is not None
     assert read.unlabelled.ids.tolist() == ["test/1.png"]
     np.testing.assert_array_equal(read.unlabelled.x[0], pixels.transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_images_that_do_not_fit_on_the_disk(number: int, pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: int) -> None:
+        raise OSError(number, "no room")
+
+    monkeypatch.setenv("DVC_ROOT", str(pets.parent))
+    monkeypatch.setattr(os, "posix_fallocate", refuse, raising=False)
+    expected = r"6 images of 8 × 10 pixels need 1\.44e-06 GB of disk, more than is left there; lower data\.image_size"
+    with pytest.raises(WellfitError, match=expected):
+        read_image_folder(pets, None, "auto", budget=0)
 
 
 def test_nothing_is_written(pets: Path) -> None:
