@@ -17,11 +17,11 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
+from wellfit.machine import GIB
 from wellfit.settings.params import load_params
 from wellfit.training.setup import begin, load_training_data
 
 ROUNDS = 5
-GIB = 2**30
 
 
 def main() -> None:

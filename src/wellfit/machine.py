@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+GIB = 2**30
 MEMORY_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # of a container
 
 

@@ -41,6 +41,7 @@ def test_a_budget_is_in_gib_or_a_third_of_the_memory(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(module, "memory_bytes", lambda: 6 * 2**30)
     assert memory_budget("auto") == 2 * 2**30
     assert memory_budget(0.5) == 2**29
+    assert memory_budget("auto", 9 * 2**30) == 3 * 2**30  # of a GPU
 
 
 def test_a_scratch_file_has_no_name() -> None:

@@ -66,7 +66,7 @@ def test_rows_on_disk_train_as_those_in_memory(
     params, folder = make_params(kind), processed(kind, {"train": 90, "val": 30})
     configs = [params.replace({"train.seed": seed}) for seed in range(members)]
     in_memory = load_training_data(params, folder)
-    monkeypatch.setattr(module, "budget_bytes", lambda memory, device: in_memory.val.x.nbytes // 2)
+    monkeypatch.setattr(module, "memory_budget", lambda memory, there: in_memory.val.x.nbytes // 2)
     on_disk = load_training_data(params, folder)
     assert (in_memory.train.stream, in_memory.val.stream) == (None, None)
     assert on_disk.train.stream is not None

@@ -7,7 +7,7 @@ import torch
 from wellfit.data.store import load_array, save_array
 from wellfit.training import stream as module
 from wellfit.training.loop import BatchOrder
-from wellfit.training.stream import Stream, as_tensor, budget_bytes
+from wellfit.training.stream import Stream, as_tensor
 
 CPU = torch.device("cpu")
 
@@ -94,12 +94,6 @@ def test_what_was_forgotten_is_read_again(rows: np.ndarray) -> None:
         stream.enter(window)
         stream._advise(window, module._DONT_NEED)
     assert torch.equal(stream.x, torch.arange(3000, dtype=torch.float32).view(1000, 3))
-
-
-def test_a_budget_is_in_gib_or_a_third_of_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wellfit.data.scratch.memory_bytes", lambda: 6 * 2**30)
-    assert budget_bytes("auto", CPU) == 2 * 2**30
-    assert budget_bytes(0.5, CPU) == 2**29
 
 
 def test_a_tensor_of_a_file_says_nothing(rows: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.files import project_root
-from wellfit.machine import memory_bytes
+from wellfit.machine import GIB, memory_bytes
 
-GIB = 2**30
 SHARE = 1 / 3  # of the memory, that rows take where `data.memory` is auto
 BLOCK_BYTES = 2**24  # of rows that are computed with at once, which may take several times that
 SCATTERED = 256  # rows that are copied at once from anywhere in a file: with each, the system reads others around it
@@ -21,13 +20,14 @@ GROUP_BYTES = 2**26  # of columns that are gathered at once
 _DONT_NEED = getattr(mmap, "MADV_DONTNEED", None)
 
 
-def memory_budget(memory: Literal["auto"] | float) -> int:
-    """Bytes that rows may take in the memory of the machine.
+def memory_budget(memory: Literal["auto"] | float, there: int | None = None) -> int:
+    """Bytes that rows may take in memory.
 
     Args:
         memory: ``data.memory``, in GiB.
+        there: bytes of the memory they are to be in; None: those of the machine.
     """
-    return int(SHARE * memory_bytes()) if memory == "auto" else int(memory * GIB)
+    return int(SHARE * (there or memory_bytes())) if memory == "auto" else int(memory * GIB)
 
 
 class ScratchFile:

@@ -22,6 +22,7 @@ from wellfit.data.scratch import forget
 from wellfit.data.store import Split, load_array, load_meta, load_split, save_meta, save_split, write_array, x_file
 from wellfit.errors import WellfitError
 from wellfit.files import replacing, write_bytes
+from wellfit.machine import GIB
 from wellfit.manifest import file_sha256
 from wellfit.settings.params import PARAMS_FILE, Params
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 BATCH = 64  # images of a forward pass
 FLOAT32_BYTES = 2**28  # of all maps, up to which they are kept in float32; more are kept in half of that
-GIB = 2**30
 Splits = dict[SplitName, Split]
 
 

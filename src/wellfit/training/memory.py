@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from wellfit.errors import WellfitError
-from wellfit.machine import memory_bytes
+from wellfit.machine import GIB, memory_bytes
 from wellfit.models import build_model
 from wellfit.models.inputs import inputs_of
 from wellfit.settings.params import PARAMS_FILE, Params
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 COPIES = 4  # weights, gradients, the optimizer's state and the weights of the best epoch
 ROW_COPIES = 4  # of an epoch's outputs, and of the indices of their rows, while they are scored
 INDEX_BYTES = 8
-GIB = 2**30
 
 
 def check_memory(params: Params, data: "TrainingData", members: int = 1) -> None:
@@ -31,7 +30,7 @@ def check_memory(params: Params, data: "TrainingData", members: int = 1) -> None
     Raises:
         WellfitError: they do not.
     """
-    needed, there = members * _bytes_of_network(params, data), _memory(data.train.device)
+    needed, there = members * _bytes_of_network(params, data), device_bytes(data.train.device)
     if needed > there:
         widths = params.model.entry.widths
         key = f"model.{widths}" if isinstance(widths, str) else "model.name"
@@ -45,10 +44,11 @@ def check_memory(params: Params, data: "TrainingData", members: int = 1) -> None
 def most_members(params: Params, data: "TrainingData") -> int:
     """How many networks, and what an epoch brings of each, fit into the memory of the device at once; 1 at least."""
     of_epoch = ROW_COPIES * len(data.train.y) * (INDEX_BYTES + 4 * head_width(params.loss.name, data.meta))
-    return max(1, _memory(data.train.device) // (_bytes_of_network(params, data) + of_epoch))
+    return max(1, device_bytes(data.train.device) // (_bytes_of_network(params, data) + of_epoch))
 
 
-def _memory(device: torch.device) -> int:
+def device_bytes(device: torch.device) -> int:
+    """Bytes of memory of a device, used or not."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
     return memory_bytes()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from wellfit.data.features import BODY, features_folder, trained_rows
 from wellfit.data.meta import Meta
+from wellfit.data.scratch import memory_budget
 from wellfit.data.settings import check_prepared
 from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
@@ -21,10 +22,9 @@ from wellfit.training.folds import Folds
 from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder, fit
 from wellfit.training.members import Epoch, Members
-from wellfit.training.memory import check_memory
+from wellfit.training.memory import check_memory, device_bytes
 from wellfit.training.runtime import be_deterministic, choose_device, set_threads
 from wellfit.training.schedule import Plan, Schedule
-from wellfit.training.stream import budget_bytes
 from wellfit.training.tensors import Tensors, to_tensors
 
 
@@ -157,7 +157,7 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
             f"{folder} was prepared with data.folds {n_folds or 'null'}, which is {params.data.folds or 'null'} now: "
             "run `dvc repro preprocess`"
         )
-    budget = budget_bytes(params.data.memory, device)
+    budget = memory_budget(params.data.memory, device_bytes(device))
     train, val = (to_tensors(split, meta, device, budget) for split in splits)
     if splits[0].folds is None:
         return TrainingData(meta, train, val, body=body)

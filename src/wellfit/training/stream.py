@@ -7,14 +7,12 @@ window anew. While one window trains, the system reads the next one.
 
 import mmap
 import warnings
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-
-from wellfit.data.scratch import SHARE, memory_budget
 
 BLOCK_BYTES = 2**18  # that stand beside each other on disk: below, a read costs more than its bytes
 _WILL_NEED, _DONT_NEED = (getattr(mmap, f"MADV_{name}", None) for name in ("WILLNEED", "DONTNEED"))
@@ -68,15 +66,3 @@ def as_tensor(rows: NDArray[Any]) -> Tensor:
     """A memory-mapped array as a tensor of the same memory, which must not be written to."""
     with warnings.catch_warnings(action="ignore"):  # that nobody may write to it
         return torch.from_numpy(rows)
-
-
-def budget_bytes(memory: Literal["auto"] | float, device: torch.device) -> int:
-    """Bytes of memory that rows may take.
-
-    Args:
-        memory: ``data.memory``, in GiB.
-        device: where they are kept.
-    """
-    if memory == "auto" and device.type == "cuda":
-        return int(SHARE * torch.cuda.mem_get_info(device)[1])
-    return memory_budget(memory)
