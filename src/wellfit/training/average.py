@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wellfit.training.ahead import Ahead, moved
+from wellfit.training.ahead import OF_NUMBERS, Ahead, moved
 from wellfit.training.regularize import RegularizeConfig
 
 
@@ -42,7 +42,7 @@ class WeightAverage:
             [min(n, 1 + int(config.swa_start * n)) for config, n in zip(configs, epochs, strict=True)]
         )
         self._seen = np.zeros(len(configs))  # what the average has seen: 1 - decay ** steps, or the number of epochs
-        self._shares = Ahead(self._next_shares, values.device)
+        self._shares = Ahead(self._next_shares, values.device, OF_NUMBERS)
         self._live = _live(model, values, packed)
         self._average = [] if self._kind == "none" else [torch.zeros_like(tensor) for tensor in self._live]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from wellfit.training.ahead import Ahead
+from wellfit.training.ahead import OF_NUMBERS, Ahead
 from wellfit.training.flat import FlatParameters
 from wellfit.training.optim import OPTIMIZERS, ByMatrix, OptimConfig
 from wellfit.training.updates import PerMember, Shared, blocks_of
@@ -63,13 +63,13 @@ class Optimizer:
             for name in ("l1", "clip_norm", "clip_value", "max_norm")
         )
         self._decay = _columns(self._weight_decay[None], device)[0]
-        self._rates = Ahead(self._make_rates, device)
+        self._rates = Ahead(self._make_rates, device, OF_NUMBERS)
 
     def _make_rates(self, lrs: Sequence[np.ndarray]) -> list[Rates]:
         """Of each step, from its (K,) learning rates."""
-        pairs = np.stack([part for lr in lrs for part in (lr, 1 - lr * self._weight_decay)])
-        columns = _columns(pairs, self._flat.values.device)
-        return [Rates(lr, kept) for lr, kept in zip(columns[::2], columns[1::2], strict=True)]
+        steps = np.stack(lrs)
+        columns = _columns(np.concatenate([steps, 1 - steps * self._weight_decay]), self._flat.values.device)
+        return list(map(Rates, columns[: len(lrs)], columns[len(lrs) :]))
 
     def change(self, model: nn.Module, kept: Sequence[int], added: Sequence[OptimConfig]) -> None:
         """Goes on with some of the members of a pack, in rising order, and with new ones behind them.
