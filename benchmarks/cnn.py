@@ -13,10 +13,11 @@ import platform
 import statistics
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -106,18 +107,24 @@ def ours(params: Params, data: TrainingData) -> None:
         assert np.isfinite(epoch.metrics["val/loss"]).all()
 
 
-def network() -> nn.Sequential:
-    """The network as tutorials write it."""
+def network(channels: Sequence[int] = (1, 32, 64, 128), outputs: int = 10, dropout: float = 0.2) -> nn.Sequential:
+    """The network as tutorials write it.
+
+    Args:
+        channels: of the images, and of each block.
+        outputs: number of classes.
+        dropout: after each block.
+    """
     layers: list[nn.Module] = []
-    for inside, outside in ((1, 32), (32, 64), (64, 128)):
+    for inside, outside in pairwise(channels):
         layers += [
             nn.Conv2d(inside, outside, 3, padding=1, bias=False),
             nn.BatchNorm2d(outside),
             nn.ReLU(),
             nn.MaxPool2d(2, ceil_mode=True),
-            nn.Dropout(0.2),
+            nn.Dropout(dropout),
         ]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1], outputs))
 
 
 def plain(train: TensorDataset, val: TensorDataset, *, channels_last: bool = False, bf16: bool = False) -> None:

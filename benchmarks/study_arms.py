@@ -161,6 +161,7 @@ def usual_study(
     n_trials: int | None = None,
     seed: int = 0,
     prune: bool = False,
+    make: "type[Usual] | None" = None,
 ) -> list[Ended]:
     """The usual script: ``study.optimize`` over a loop with a DataLoader and ``.item()`` in every step, in memory.
 
@@ -171,6 +172,7 @@ def usual_study(
         n_trials: of the study, whose sampler finds what is not given; None: only those given.
         seed: of sampler, initial weights, batch order and dropout.
         prune: whether the median pruner, set as ``params.yaml`` has it, may stop trials.
+        make: what trains a network; None: `Usual`.
     """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(False)  # our own arms turn it on
@@ -192,7 +194,7 @@ def usual_study(
             DROPOUT: trial.suggest_float(DROPOUT, 0.0, 0.5),
         }
         torch.manual_seed(seed)
-        usual, best, epochs = Usual(problem, values), float("inf"), problem.params.train.epochs
+        usual, best, epochs = (make or Usual)(problem, values), float("inf"), problem.params.train.epochs
         for epoch in range(1, epochs + 1):
             usual.train_epoch()
             loss = usual.validate()
@@ -221,16 +223,22 @@ class Usual:
     def __init__(self, problem: Problem, values: Values) -> None:
         self._train, self._val = problem.loaders
         x, y = self._train.dataset[:]
-        loss, layers, width = problem.case.loss, list[nn.Module](), x.shape[1]
-        for hidden in problem.case.hidden:
-            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(values[DROPOUT])]
-            width = hidden
+        loss = problem.case.loss
         self._one_output, self._are_classes = loss != "cross_entropy", loss != "mse"
-        self.model = nn.Sequential(*layers, nn.Linear(width, 1 if self._one_output else int(y.max()) + 1))
+        outputs = 1 if self._one_output else int(y.max()) + 1
+        self.model = self.network(problem.case, x.shape[1:], outputs, values[DROPOUT])
         self._criterion = {"bce": nn.BCEWithLogitsLoss(), "cross_entropy": nn.CrossEntropyLoss(), "mse": nn.MSELoss()}[
             loss
         ]
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=values[LR], weight_decay=values[WEIGHT_DECAY])
+
+    def network(self, case: Case, shape: Sequence[int], outputs: int, dropout: float) -> nn.Sequential:
+        """The network of a case, from inputs of a shape."""
+        layers, width = list[nn.Module](), shape[0]
+        for hidden in case.hidden:
+            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
+            width = hidden
+        return nn.Sequential(*layers, nn.Linear(width, outputs))
 
     def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Outputs, (B, C) or (B,), and their mean loss."""
