@@ -28,8 +28,8 @@ class ChainLayer(nn.Module):
             is_own: whether they may be written over, as the layer before made them.
 
         Returns:
-            The outputs, and what :meth:`back` needs. That may be the inputs, for what a layer keeps of its outputs
-            bears a dropout after it; if it is the outputs, they are detached, or they would hold themselves.
+            The outputs, and what :meth:`back` needs. Outputs that are kept are detached, or they would hold themselves,
+            and it must not matter that a dropout after the layer writes zeros into them.
         """
         raise NotImplementedError
 
