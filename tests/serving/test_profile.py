@@ -95,6 +95,19 @@ def test_predictions_are_counted_by_class_or_by_tenths(tmp_path: Path) -> None:
     assert (numbers.lowest, numbers.uppers[-1], sum(numbers.counts)) == (0, 19, 20)
 
 
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_a_profile_made_in_parts_is_the_same(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv_file(tmp_path / "own.csv")
+    pictures = image_folder(tmp_path / "pictures", 12)
+    images = ["data.name=images", f"data.path={pictures}", "data.target=null", "data.id=null", *PICTURES]
+    folder, meta, _ = leave_model(tmp_path, *(images if kind == "images" else []))
+    x = load_split(tmp_path / "processed" / meta.name, meta, "train").x
+    expected = wellfit.load(folder).profile
+    monkeypatch.setattr("wellfit.data.scratch.BLOCK_BYTES", 3 * x[:1].nbytes)
+    monkeypatch.setattr("wellfit.data.scratch.GROUP_BYTES", 2 * 4 * len(x))  # two columns
+    assert fit_profile(meta, x, np.zeros(3)).columns == expected.columns
+
+
 def test_brightness_and_contrast_are_those_of_the_pixels(tmp_path: Path) -> None:
     pictures = image_folder(tmp_path / "pictures", 12)
     images = ["data.name=images", f"data.path={pictures}", "data.target=null", "data.id=null", *PICTURES]

@@ -100,6 +100,17 @@ def test_the_report_of_a_study(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert table(tmp_path / "repeats.csv") == []
 
 
+def test_a_choice_by_other_seeds_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = made_up(4)
+    first, second, *_ = ranked(rows, higher_is_better=False)
+    repeats = {first.number: {7: 3.0, 8: 4.0}, second.number: {7: 1.0, 8: 2.0}}
+    summary, _ = write_report(tmp_path, rows, params_with(), "data", repeats, higher_is_better=False)
+    assert summary["best_trial"] == second.number
+    told = f"best of 4 trials, by other seeds of the leading ones: trial {second.number}, val/loss {second.value:.6g}"
+    assert f"{told}: optim.lr" in capsys.readouterr().out
+    assert (tmp_path / "best_params.yaml").read_text().startswith(f"# {told}")
+
+
 def test_the_trial_whose_other_seeds_are_best_is_chosen(tmp_path: Path) -> None:
     rows = [Row(n, "complete", 1, 1, value, {"optim.lr": 0.1 * n}) for n, value in enumerate((0.3, 0.1, 0.2))]
     repeats = {1: {7: 0.5, 8: 0.3}, 2: {7: 0.25, 8: 0.35}, 0: {}}
