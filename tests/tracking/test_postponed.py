@@ -103,3 +103,11 @@ def test_a_damaged_file_is_set_aside_and_said(capsys: pytest.CaptureFixture[str]
     send_postponed()
     assert "is not as it was written; it is set aside as" in capsys.readouterr().err
     assert not Path("told.jsonl").exists()
+
+
+def test_what_a_publisher_of_its_own_sends_meanwhile_is_no_error() -> None:
+    """It forgets what was postponed of the same, which is then gone when its turn comes."""
+    for name in "ab":
+        postpone(MODULE, [{"open": {"name": name}}])
+    send_postponed()  # the first process removes both
+    assert len(told()) == 1
