@@ -1,7 +1,7 @@
 """Embeddings of a table's columns: several numbers in place of one, which a network learns to use.
 
 Gorishniy et al. 2022, On Embeddings for Numerical Features in Tabular Deep Learning; the cosine embedding is that of
-TabPack (Rubachev et al. 2026). Activations are (..., features, B): a pack's have a first dimension K.
+TabPack (Gorishniy et al. 2026). Activations are (..., features, B): a pack's have a first dimension K.
 """
 
 from __future__ import annotations
