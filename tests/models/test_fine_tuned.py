@@ -61,11 +61,11 @@ def test_on_maps_the_last_stages_alone_are_there_and_all_of_them_are_trained() -
 
 
 def test_on_maps_outputs_of_modules_are_averaged_as_in_the_whole_network() -> None:
-    pooled = ("blocks.3", "blocks.4")
+    pooled = ("blocks.3", "blocks.4/1")
     body = LastStages(config(freeze="partial", partial=2, pooled=pooled), (32, 2, 2)).eval()
     x = maps = torch.rand(3, 32, 2, 2)
     found, means = body(maps), []
     for name in pooled:
-        x = body.net.get_submodule(name)(x)
+        x = body.net.get_submodule(name.removesuffix("/1"))(x)
         means.append(x.mean((2, 3)))
     torch.testing.assert_close(found, torch.cat(means, 1))

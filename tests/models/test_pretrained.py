@@ -12,10 +12,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from timm.data import create_transform, resolve_model_data_config
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from wellfit.errors import WellfitError
 from wellfit.models import ModelConfig, build_model
-from wellfit.models.pretrained import Body, FrozenBody, resampling
+from wellfit.models.pretrained import Body, FrozenBody, averaged, resampling
 from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
@@ -118,6 +119,26 @@ def test_outputs_of_the_modules_that_are_named_are_averaged(file: Path) -> None:
     assert tokens(image[None]).shape == (1, 64)
 
 
+@pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (2, 3)])
+@pytest.mark.parametrize("fields", [1, 2, 3])
+def test_fields_are_those_of_adaptive_pooling(height: int, width: int, fields: int) -> None:
+    maps = torch.randn(2, 4, height, width)
+    pooled = F.adaptive_avg_pool2d(maps, fields)
+    torch.testing.assert_close(averaged(maps, fields), pooled.permute(0, 2, 3, 1).flatten(1))
+
+
+@torch.inference_mode()
+def test_a_module_may_be_averaged_in_fields_of_a_grid(file: Path) -> None:
+    image = picture(160, 160)[None]
+    mean, grid, both = (
+        Body(config(pooled=pooled), (3, 160, 160), file).eval()(image)
+        for pooled in (("blocks.4",), ("blocks.4/2",), ("blocks.4", "blocks.4/2"))
+    )
+    assert grid.shape == (1, 4 * mean.shape[1])
+    assert grid.view(4, -1).std(0).max() > 0.01
+    assert torch.equal(both, torch.cat([mean, grid], 1))
+
+
 def test_frozen_features_are_standardized_and_nothing_of_it_is_trained() -> None:
     frozen = FrozenBody(config(), (3, 32, 32))
     frozen.center.fill_(0.5)
@@ -133,6 +154,10 @@ BAD = {
     "model.name timm/resnet81: timm has no such network; did you mean timm/resnet18": {"name": "resnet81"},
     "model.partial must be < 6, the stages of the network, got 6": {"freeze": "partial", "partial": 6},
     "model.pooled: timm/test_efficientnet has no module blocks.9; near it are blocks": {"pooled": ("blocks.9",)},
+    "model.pooled: blocks.3/2 needs maps, but the outputs of the module are 101 x 64": {
+        "name": "test_vit",
+        "pooled": ("blocks.3/2",),
+    },
     "model.input_size must be auto or 160 for model.name timm/test_vit, got 32": {
         "name": "test_vit",
         "freeze": False,

@@ -587,6 +587,10 @@ CONTRADICTIONS = [
         "tune.space.model.partial cannot be searched: it decides of which stages maps are computed before the study; "
         "compare its values by a study each, `dvc exp run -S model.partial=3`",
     ),
+    (
+        ["data.name=digits", "model.name=timm/a", "model.pooled=[blocks.6/0]"],
+        "model.pooled.0 must name a module, such as blocks.6, or blocks.6/2 for 2 x 2 fields, got 'blocks.6/0'",
+    ),
     (["data.name=moons", "model.name=timm/a"], "model.name timm/a needs images, but data.name moons is a table"),
     (
         ["data.name=digits", "model.name=timm/a", "model.norm=instance", "model.norm_first=false"],

@@ -6,7 +6,7 @@ import re
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from wellfit.config import Config, Count, Counts, OneOf, Positive, as_tuple, auto_or_between
@@ -105,13 +105,25 @@ def _freeze(value: Any) -> Any:
     raise PydanticCustomError("freeze", "must be true, false or partial")
 
 
+def _pooled(entry: str) -> str:
+    if not re.fullmatch(r"[^/]+(/[1-9]\d?)?", entry):
+        raise PydanticCustomError("pooled", "must name a module, such as blocks.6, or blocks.6/2 for 2 x 2 fields")
+    return entry
+
+
+def pooled_module(entry: str) -> tuple[str, int]:
+    """The module that an entry of ``model.pooled`` names, and the fields in each direction that it is averaged in."""
+    name, _, fields = entry.partition("/")
+    return name, int(fields or 1)
+
+
 class ModelConfig(Config):
     name: Annotated[str, PlainValidator(_network_name)]
     weights: Annotated[str, Field(min_length=1)]
     freeze: Annotated[bool | Literal["partial"], PlainValidator(_freeze)]
     partial: Count
     input_size: Annotated[Literal["auto"] | int, auto_or_between(8, 4096)]
-    pooled: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], BeforeValidator(as_tuple)]
+    pooled: Annotated[tuple[Annotated[str, AfterValidator(_pooled)], ...], BeforeValidator(as_tuple)]
     feature_copies: int | None = Field(ge=0, le=1000)
     hidden: Annotated[Counts, Field(min_length=0, max_length=64)]
     residual: bool

@@ -7,6 +7,7 @@ pixels.
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from wellfit.errors import WellfitError
-from wellfit.models import TIMM, ModelConfig
+from wellfit.models import TIMM, ModelConfig, pooled_module
 from wellfit.models.stages import cut
 
 WHITE = 255.0
@@ -29,7 +30,7 @@ class Body(nn.Module):
     """All of a network of timm but its last layer, from pixels to features.
 
     With ``model.pooled``, features are the outputs of the modules that it names, which are (B, C, H, W) or tokens
-    (B, N, C), averaged over their positions.
+    (B, N, C), averaged over their positions, or over those of each field of a grid.
 
     Args:
         config: the section ``model``.
@@ -100,21 +101,47 @@ class PooledOutputs:
 
     def __init__(self, net: nn.Module, config: ModelConfig) -> None:
         self._outputs: dict[int, list[Tensor]] = {}  # by thread: a server predicts in several at once
-        for name in config.pooled:
-            _module_of(net, config.name, name).register_forward_hook(self._keep)
+        for entry in config.pooled:
+            name, fields = pooled_module(entry)
+            _module_of(net, config.name, name).register_forward_hook(partial(self._keep, entry, fields))
 
-    def _keep(self, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        self._outputs.setdefault(get_ident(), []).append(output)
+    def _keep(self, entry: str, fields: int, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        if output.ndim != 4 and fields > 1:
+            shape = " x ".join(map(str, output.shape[1:]))
+            raise WellfitError(f"model.pooled: {entry} needs maps, but the outputs of the module are {shape}")
+        self._outputs.setdefault(get_ident(), []).append(averaged(output, fields))
 
     def features(self, output: Tensor) -> Tensor:
-        """What was kept, averaged over positions; the output of the network itself where nothing was.
+        """What was kept; the output of the network itself where nothing was.
 
         Args:
             output: of the network, which this thread has just computed.
         """
         if found := self._outputs.pop(get_ident(), None):
-            return torch.cat([each.flatten(2).mean(2) if each.ndim == 4 else each.mean(1) for each in found], 1)
+            return torch.cat(found, 1)
         return output
+
+
+def averaged(outputs: Tensor, fields: int) -> Tensor:
+    """Means over positions, or over those of each field of a grid; neighbouring fields share a row that is in both.
+
+    Args:
+        outputs: of a module, (B, C, H, W), or tokens (B, N, C).
+        fields: of the grid in each direction.
+
+    Returns:
+        (B, C * fields * fields), or (B, C) of tokens.
+    """
+    if outputs.ndim != 4:
+        return outputs.mean(1)
+    rows, columns = (_bounds(size, fields) for size in outputs.shape[2:])
+    means = [outputs[:, :, a:b, c:d].flatten(2).mean(2) for a, b in rows for c, d in columns]
+    return torch.cat(means, 1)
+
+
+def _bounds(size: int, fields: int) -> list[tuple[int, int]]:
+    """Where fields begin and end, as adaptive pooling has them."""
+    return [(i * size // fields, -(-(i + 1) * size // fields)) for i in range(fields)]
 
 
 class Frozen(nn.Module):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from torch import fx, nn
 
 from wellfit.errors import WellfitError
-from wellfit.models import ModelConfig
+from wellfit.models import ModelConfig, pooled_module
 
 
 class Cut(NamedTuple):
@@ -67,7 +67,7 @@ def cut(net: nn.Module, config: ModelConfig) -> Cut:
         ) from error
     found = Cut(fx.GraphModule(net, first), fx.GraphModule(net, last))
     behind = {name for name, _ in found.last.named_modules()}
-    for name in config.pooled:
+    for name, _ in map(pooled_module, config.pooled):
         if name not in behind:
             raise WellfitError(
                 f"model.pooled: {name} is none of the last {config.partial} stages of {config.name}, which are trained "
