@@ -135,6 +135,7 @@ def averaged(outputs: Tensor, fields: int) -> Tensor:
     if outputs.ndim != 4:
         return outputs.mean(1)
     rows, columns = (_bounds(size, fields) for size in outputs.shape[2:])
+    # Not adaptive_avg_pool2d: its gradients on a GPU are not the same twice.
     means = [outputs[:, :, a:b, c:d].flatten(2).mean(2) for a, b in rows for c, d in columns]
     return torch.cat(means, 1)
 
