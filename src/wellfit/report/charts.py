@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wellfit.charts import data, evaluation, training
+from wellfit.charts import class_curves, data, evaluation, training
 from wellfit.metrics.intervals import wilson_interval
 from wellfit.metrics.names import score_name
 from wellfit.metrics.predictions import confusion_counts
@@ -108,18 +108,18 @@ def confusion_matrix(matrix: IntArray, class_names: Sequence[str]) -> Chart:
 
 
 def roc(y: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> Chart:
-    """The ROC curve of each class; arguments as of :func:`wellfit.charts.evaluation.roc_curves`."""
+    """The ROC curve of each class; arguments as of :func:`wellfit.charts.class_curves.roc_curves`."""
     says = (
         f"Curves {_whose(class_names)}, over all thresholds: the nearer to the upper left corner, the better. On the "
         "dotted line, the model would guess."
     )
-    return Chart("ROC", says, evaluation.roc_curves(y, probabilities, class_names))
+    return Chart("ROC", says, class_curves.roc_curves(y, probabilities, class_names))
 
 
 def precision_recall(y: IntArray, probabilities: FloatArray, class_names: Sequence[str]) -> Chart:
     """Precision against recall of each class; arguments as of :func:`roc`."""
     says = f"Curves {_whose(class_names)}, over all thresholds: the nearer to the upper right corner, the better."
-    return Chart("Precision and recall", says, evaluation.precision_recall_curves(y, probabilities, class_names))
+    return Chart("Precision and recall", says, class_curves.precision_recall_curves(y, probabilities, class_names))
 
 
 def _whose(class_names: Sequence[str]) -> str:
