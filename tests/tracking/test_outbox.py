@@ -13,6 +13,8 @@ from mlflow import MlflowClient
 from wellfit import tracking
 from wellfit.data.meta import Meta
 from wellfit.files import write_text
+from wellfit.tracking import store
+from wellfit.tracking.failures import TrackingError
 from wellfit.tracking.outbox import outboxes
 from wellfit.tracking.runs import OPEN
 from wellfit.tracking.store import open_client
@@ -207,6 +209,30 @@ def test_another_store_is_not_asked(client: MlflowClient, project: Path, capsys:
     assert len(list(outboxes().rglob("*.json"))) == 1
     told = f"1 run waits in {outboxes()} for MLflow at another address; delete what is not to be sent\n"
     assert capsys.readouterr() == (told, "")
+
+
+@pytest.mark.parametrize(("is_outage", "asked"), [(True, 1), (False, 2)])
+def test_after_an_outage_the_other_runs_wait_unasked(
+    client: MlflowClient,
+    is_outage: bool,
+    asked: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """For each of them MLflow would be waited for; what it refuses of one says nothing of the others."""
+    for name in "ab":
+        (outboxes() / name).mkdir(parents=True)
+    calls = []
+
+    def fails(_client: MlflowClient, run_id: str) -> bool:
+        calls.append(run_id)
+        raise TrackingError("it failed", is_refusal=False, is_outage=is_outage)
+
+    monkeypatch.setattr(store, "send_outbox", fails)
+    next_command()
+    assert calls == ["a", "b"][:asked]
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning")]
+    assert told == [f"warning: it failed; what it lacks is kept in {outboxes() / name}" for name in calls]
 
 
 def test_a_run_whose_process_died_gets_what_waits_and_is_closed(
