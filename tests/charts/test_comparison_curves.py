@@ -225,9 +225,3 @@ def test_single_epochs_and_empty_histories_can_be_drawn(tmp_path):
             "schedules": plots.schedules(found),
         }.items():
             save(figure, tmp_path / f"{name}.png")
-
-
-def test_means_are_of_the_seeds_that_came_as_far():
-    histories = [[{"x": 1.0}, {"x": 3.0}], [{"x": 2.0}], [{"x": float("inf")}, {}, {"x": float("nan")}]]
-    np.testing.assert_array_equal(plots.mean_over_seeds(histories, "x"), [1.5, 3.0, np.nan])
-    assert plots.mean_over_seeds([], "x").size == 0

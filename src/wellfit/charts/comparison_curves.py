@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
+from wellfit.charts.seeds import has_value, later_values, mean_over_seeds, table_of
 from wellfit.charts.style import (
     BLACK,
     BLUE,
@@ -164,24 +165,6 @@ def schedules(results: Sequence["Result"]) -> Figure:
     return figure
 
 
-def mean_over_seeds(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
-    """The mean of a metric in each epoch over the seeds that came as far, (epochs,); NaN where none has a value."""
-    mean: NDArray[np.float64] = np.ma.masked_invalid(_table(histories, metric)).mean(axis=0).filled(np.nan)
-    return mean
-
-
-def _table(histories: Sequence[History], metric: str) -> NDArray[np.float64]:
-    """(seeds, epochs), NaN where there is no value."""
-    table = np.full((len(histories), max(map(len, histories), default=0)), np.nan)
-    for row, history in zip(table, histories, strict=True):
-        row[: len(history)] = [epoch.get(metric, np.nan) for epoch in history]
-    return table
-
-
-def _has_value(histories: Sequence[History], metrics: Sequence[str]) -> bool:
-    return any(np.isfinite(_table(histories, metric)).any() for metric in metrics)
-
-
 def _mean(result: "Result", metric: str) -> NDArray[np.float64]:
     return mean_over_seeds(result.histories, metric)
 
@@ -212,7 +195,7 @@ def _draw(axes: Axes, result: "Result", metric: str, look: Mapping[str, Any], *,
     if all_run < len(epochs):
         axes.plot(epochs[all_run - 1 :], mean[all_run - 1 :], **shape | {"linewidth": 0.55 * shape["linewidth"]})
     if has_band:
-        table = _table(result.histories, metric)
+        table = table_of(result.histories, metric)
         low, high = np.fmin.reduce(table, axis=0), np.fmax.reduce(table, axis=0)
         axes.fill_between(epochs, low, high, color=look["color"], alpha=0.15, linewidth=0)
 
@@ -240,7 +223,7 @@ def _scale(
     well = [outcome.history for result in results for outcome in result.trained]
     every = [outcome.history for result in results for outcome in result.outcomes]
     shown = every if shows_failed or not well else well
-    values = np.concatenate([_table(shown, metric).ravel() for metric in metrics])
+    values = np.concatenate([table_of(shown, metric).ravel() for metric in metrics])
     values = values[np.isfinite(values)]
     spread_values(axes, values if spread is None else spread)
     if values.size:
@@ -249,21 +232,13 @@ def _scale(
             low = low if spread is None else max(low, min(spread) / LOG_SPAN)
             axes.set_ylim(low / (high / low) ** 0.05, high * (high / low) ** 0.05)
         else:
-            later = _later(shown, metrics, first_epochs)
+            later = later_values(shown, metrics, first_epochs)
             if later.size and 2 * np.ptp(later) <= high - low:
                 low, high = float(later.min()), float(later.max())
             margin = 0.05 * ((high - low) or abs(high) or 1.0)
             axes.set_ylim(low - margin, high + margin)
     count_epochs(axes, _longest(results))
     _mark_ends(axes, results, metrics[-1])
-
-
-def _later(histories: Sequence[History], metrics: Sequence[str], first_epochs: float) -> NDArray[np.float64]:
-    """The finite values after the first epochs, and the last of each history."""
-    start = int(np.ceil(first_epochs * max(map(len, histories), default=0)))
-    later = [epoch for history in histories for epoch in history[min(start, len(history) - 1) :]]
-    values: NDArray[np.float64] = np.array([epoch.get(metric, np.nan) for metric in metrics for epoch in later])
-    return values[np.isfinite(values)]
 
 
 def _mark_ends(axes: Axes, results: Sequence["Result"], metric: str) -> None:
@@ -274,7 +249,7 @@ def _mark_ends(axes: Axes, results: Sequence["Result"], metric: str) -> None:
         ends = sorted({len(outcome.history) for outcome in result.trained if 0 < len(outcome.history) < longest})
         axes.plot(ends, [mean[end - 1] for end in ends], color=look["color"], **ENDED)
         for outcome in result.failed:
-            values = _table([outcome.history], metric)[0]
+            values = table_of([outcome.history], metric)[0]
             if np.isfinite(values).any():
                 last = values[np.isfinite(values)][-1]
                 axes.plot(len(values), np.clip(last, *axes.get_ylim()), color=look["color"], clip_on=False, **FAILED)
@@ -330,7 +305,7 @@ def _explain(
     handles: list[Line2D | Patch] = []
     for look, result in _with_looks(results):
         name = plain(result.variant, NAME_LENGTH)
-        if _has_value(result.histories, metrics):
+        if has_value(result.histories, metrics):
             handles.append(Line2D([], [], label=name, markersize=5, **look))
         else:
             handles.append(Line2D([], [], label=f"{name} (failed at once)", linestyle=""))
@@ -340,6 +315,6 @@ def _explain(
     longest = _longest(results)
     if any(0 < len(outcome.history) < longest for result in results for outcome in result.trained):
         handles.append(Line2D([], [], color=BLACK, label="a seed ended before others", **ENDED))
-    if _has_value([outcome.history for result in results for outcome in result.failed], metrics):
+    if has_value([outcome.history for result in results for outcome in result.failed], metrics):
         handles.append(Line2D([], [], color=BLACK, label="a seed failed", **FAILED))
     legend_below(figure, handles)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from wellfit.charts import comparison_curves, comparison_plots
-from wellfit.charts.comparison_curves import mean_over_seeds
 from wellfit.charts.comparison_plots import Boundaries
+from wellfit.charts.seeds import mean_over_seeds
 from wellfit.charts.style import plain, save
 from wellfit.compare.comparison import NamedComparison
 from wellfit.compare.finding import Finding
