@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,9 +50,9 @@ from wellfit.serving.ensemble import candidates_of, model_of_fold
 from wellfit.serving.folder import describe_reading, save_model
 from wellfit.serving.model import CHECKPOINT_FILE, Delivered, TrainedModel, load_model, training_run
 from wellfit.serving.profile import fit_profile
-from wellfit.serving.rows import example_rows
 from wellfit.serving.table import prediction_table
 from wellfit.settings.params import Params
+from wellfit.stages.publish import publish
 from wellfit.training.runtime import choose_device
 
 if TYPE_CHECKING:
@@ -64,7 +62,6 @@ if TYPE_CHECKING:
 
 Metrics = dict[str, float | None]
 
-BASELINE_TAG = "wellfit.baseline"
 DIGITS = 6  # of a probability, as in predictions.csv
 
 
@@ -155,7 +152,7 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     save_model(models / meta.name, members, meta, decision, reading, profile, card(run), body)
     print(f"the run as one page: {page}; the model, ready to use: {models / meta.name}")
     try:
-        _publish(run_id, models, run, report, page)
+        publish(run_id, models, run, report, page)
     except tracking.TrackingError as error:
         print(f"warning: {error}; `dvc repro --force evaluate` logs it all once that is mended", file=sys.stderr)
 
@@ -300,49 +297,3 @@ def _explain(
     if meta.kind == "table" and config.enabled:
         print(section.says)
     return section
-
-
-def _publish(run_id: str, models: Path, evaluated: Evaluated, report: Path, page: Path) -> None:
-    """Adds the test scores and the model to the run that trained it; without it, to a run of their own."""
-    meta, run = evaluated.meta, tracking.reopen_run(run_id)
-    if run:
-        _add(run, evaluated, report, page, models)
-    else:
-        missing = f"is not in {tracking.shown_store_uri()}, or was deleted there"
-        print(f"the run that trained the model ({run_id}) {missing}: logging to a new one")
-    if not run or tracking.project_run():
-        with tracking.start_run("evaluate", f"evaluate {meta.title}", meta) as own:
-            if not run:
-                own.tag(tracking.TRAINED_BY, run_id)
-            _add(own, evaluated, report, page, models)
-
-
-def _add(run: tracking.Run, evaluated: Evaluated, report: Path, page: Path, models: Path) -> None:
-    run.log_metrics({f"test/{name}": value for name, value in evaluated.all_metrics.items()})
-    run.log_files(report, "evaluate")
-    run.log_file(page, "evaluate")
-    meta, has_coverage = evaluated.meta, evaluated.decided.decision.coverage is not None
-    example = example_rows(evaluated.params.data, meta, evaluated.test)
-    tune = evaluated.params.tune
-    searched = list(tune.searched) if tune.enabled else []
-    run.log_model(models / meta.name, meta, example, searched, has_coverage=has_coverage)
-    if evaluated.baselines:
-        run.tag("wellfit.baselines", conclusion(evaluated.baselines, evaluated.decided.decision.threshold))
-        _add_baselines(run, evaluated.baselines, evaluated.meta)
-
-
-def _add_baselines(run: tracking.Run, compared: Sequence[Compared], meta: Meta) -> None:
-    """Nests a run of each baseline in that of the network.
-
-    Their times are those of the evaluation: how long a fit took is not written down, so that files stay the same.
-    """
-    now = time.time()
-    for one in compared:
-        name, setting = one.fitted.name, one.fitted.setting
-        tags = {BASELINE_TAG: json.dumps([name, setting])}
-        params = {"model.name": name} | {f"baseline.{key}": value for key, value in setting.items()}
-        scores = {f"val/{key}": value for key, value in one.fitted.validation.items()}
-        scores |= {f"test/{key}": value for key, value in one.scores.items() if value is not None}
-        title = f"baseline {meta.title} {name}"
-        ended = tracking.EndedRun("baseline", title, "FINISHED", now, now, tags, params, scores, [], 0, [])
-        run.log_child(ended, meta, BASELINE_TAG)
