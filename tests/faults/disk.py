@@ -34,7 +34,7 @@ def play(now: Round) -> str:
         if not done.status:
             same(outs(project, stage), now.template.outs(stage))
             return EQUAL if "warning: " in done.err else NO_EFFECT
-    outcome = one_line(done, "No space left", "full")
+    outcome = one_line(done, "no space is left", "full")
     again = call(project, *COMMANDS.get(stage, (stage,)))
     if again.status:
         raise Broken(f"with room again: exit {again.status}: {again.err}")
