@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from wellfit.errors import WellfitError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # of a disk, or of the user's share of it
+NO_ROOM = (*FULL, errno.EFBIG)  # the last: as `ulimit -f` and some file systems have it
 
 
 def project_root() -> Path:
@@ -64,7 +65,7 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (*FULL, errno.EFBIG):  # the last: as `ulimit -f` and some file systems have it
+        if error.errno in NO_ROOM:
             error.filename = error.filename or str(path)
         raise
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -21,7 +20,7 @@ from wellfit.data.readers.image_labels import find_label_file, list_labelled
 from wellfit.data.readers.pixels import ImageError, decode, is_grey
 from wellfit.data.scratch import empty_array, forget, memory_budget
 from wellfit.errors import WellfitError
-from wellfit.files import FULL
+from wellfit.files import NO_ROOM
 from wellfit.machine import core_count
 from wellfit.manifest import file_sha256
 
@@ -131,7 +130,7 @@ def _empty_array(shape: tuple[int, ...], budget: int | None) -> NDArray[np.uint8
     except (MemoryError, ValueError):  # too large for the machine, or for any
         raise too_large(shape, "memory") from None
     except OSError as error:
-        if error.errno not in (*FULL, errno.EFBIG):
+        if error.errno not in NO_ROOM:
             raise
         raise too_large(shape, "disk, more than is left there") from None
 
