@@ -71,7 +71,7 @@ def main() -> None:
         folder = Path(named)
         for case in cases:
             results[str(case)] = compare(prepare_cnn(case, folder), folder, rounds, trials)
-    if not options.quick:
+    if not options.quick and (rounds, trials) == (ROUNDS, TRIALS):
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
         print(f"written to {RESULTS}")
 
