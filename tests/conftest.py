@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,15 @@ PLAIN = [
     "tune.space={optim: {lr: {low: 0.0003, high: 0.03, log: true}, weight_decay: {low: 0.0001, high: 0.3, log: true}}, "
     "model: {dropout: {low: 0.0, high: 0.6}}}",
 ]
+
+
+def resident(path: Path) -> int:
+    """Kilobytes of a memory-mapped file that this process holds; the test is skipped where nobody tells."""
+    smaps = Path("/proc/self/smaps")
+    if not smaps.is_file():
+        pytest.skip("no /proc")
+    _, *mappings = smaps.read_text().split(f" {path.resolve()}\n")
+    return sum(int(re.search(r"^Rss: +(\d+) kB", each, re.MULTILINE)[1]) for each in mappings)  # type: ignore[index]
 
 
 @pytest.fixture(scope="session", autouse=True)

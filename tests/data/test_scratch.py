@@ -10,6 +10,7 @@ from wellfit.data import scratch as module
 from wellfit.data.scratch import (
     ScratchFile,
     chosen_blocks,
+    copied,
     each_column,
     empty_array,
     forget,
@@ -17,6 +18,8 @@ from wellfit.data.scratch import (
     row_blocks,
     taken,
 )
+
+from ..conftest import resident
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +45,19 @@ def test_a_budget_is_in_gib_or_a_third_of_the_memory(monkeypatch: pytest.MonkeyP
     assert memory_budget("auto") == 2 * 2**30
     assert memory_budget(0.5) == 2**29
     assert memory_budget("auto", 9 * 2**30) == 3 * 2**30  # of a GPU
+
+
+def test_a_copy_does_not_hold_the_file_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK_BYTES", 8192)
+    file = tmp_path / "x.npy"
+    np.save(file, np.arange(60_000).reshape(20_000, 3))
+    rows = np.load(file, mmap_mode="r")
+    found = copied(rows)
+    assert resident(file) == 0
+    np.testing.assert_array_equal(found, rows)
+    assert resident(file) > 0
+    assert type(found) is np.ndarray
+    assert found.flags.writeable
 
 
 def test_a_scratch_file_has_no_name() -> None:

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from wellfit.settings.params import Params
 from wellfit.training import batches as module
 from wellfit.training.batches import Batch, Batches, rows_of
 from wellfit.training.setup import TrainingData, load_training_data
+
+from ..conftest import resident
 
 CPU = torch.device("cpu")
 Load = Callable[..., tuple[Params, TrainingData]]
@@ -47,13 +50,32 @@ def assert_equal(one: Batch, other: Batch) -> None:
 def test_rows_are_encoded_before_or_when_they_are_taken(
     load: Load, kind: str, part: int, encodes_once: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "ENCODED_ROWS", part)
     params, data = load(kind)
     inputs = inputs_of(params.model, data.meta, CPU)
+    monkeypatch.setattr(module, "PART_BYTES", part * 4 * math.prod(inputs.shape))
+    sizes: list[int] = []
+    encode = type(inputs).__call__
+    monkeypatch.setattr(type(inputs), "__call__", lambda self, rows: (sizes.append(len(rows)), encode(self, rows))[1])
     rows = rows_of(data.train, inputs, encodes_once=encodes_once)
+    assert sizes == ([min(part, 35 - start) for start in range(0, 35, part)] if encodes_once else [])
     assert (rows.x is data.train.x) == (not encodes_once)
     indices = INDICES.flatten()
     assert torch.equal(rows.encoded_at(indices), inputs(data.train.x[indices]))
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_a_part_of_rows_on_disk_is_not_held_once_it_is_encoded(
+    processed: Callable[..., Path], make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("wellfit.training.setup.budget_bytes", lambda memory, device: 100)
+    params, folder = make_params(kind), processed(kind, {"val": 3000})
+    data = load_training_data(params, folder)
+    inputs = inputs_of(params.model, data.meta, CPU)
+    rows = rows_of(data.val, inputs, encodes_once=True)
+    for part in data.val.x.split(1000):
+        assert torch.equal(rows.encoded(part), inputs(part))
+        rows.encoded(part)
+        assert resident(folder / "x_val.npy") == 0
 
 
 def test_rows_that_would_take_too_many_bytes_are_not_encoded_at_once(

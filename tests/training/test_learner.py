@@ -23,6 +23,8 @@ from wellfit.training.loss import head_width
 from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.tensors import Tensors
 
+from ..conftest import resident
+
 CPU = torch.device("cpu")
 FIRST = np.array([1])  # epoch
 Load = Callable[..., tuple[Params, TrainingData]]
@@ -318,6 +320,18 @@ def test_to_encode_once_changes_no_bit(
     monkeypatch.setattr(module, "ENCODED_BYTES", 0)
     assert learner(params, data)._train_rows.x is data.train.x is not once
     assert all(torch.equal(expected[name], tensor) for name, tensor in trained(params, data).items())
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_rows_on_disk_are_not_held_once_they_are_scored(
+    processed: Callable[..., Path], make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, split: str
+) -> None:
+    monkeypatch.setattr("wellfit.training.setup.budget_bytes", lambda memory, device: 100)
+    params, folder = make_params("table"), processed("table")
+    data = load_training_data(params, folder)
+    ours = learner(params, data)
+    ours.score(getattr(data, split), ranked=True)
+    assert resident(folder / f"x_{split}.npy") == 0
 
 
 @pytest.mark.parametrize(("packed", "dtype"), [(False, torch.uint8), (True, torch.float32)])

@@ -11,6 +11,8 @@ from wellfit.data.target import fit_transform
 from wellfit.models.inputs import Inputs
 from wellfit.training.tensors import to_tensors
 
+from ..conftest import resident
+
 CPU = torch.device("cpu")
 SPLITS: list[SplitName] = ["train", "val"]
 
@@ -75,6 +77,14 @@ def test_classes_stay_as_they_are(processed: Callable[..., Path], kind: str) -> 
     y = to_tensors(split, meta, CPU).y
     assert y.dtype == torch.int64
     assert y.tolist() == split.y.tolist()
+
+
+def test_rows_in_memory_are_not_held_as_a_file_too(processed: Callable[..., Path]) -> None:
+    folder = processed("images")
+    meta = load_meta(folder)
+    split = load_split(folder, meta, "train")
+    to_tensors(split, meta, CPU)
+    assert resident(folder / "x_train.npy") == 0
 
 
 @pytest.mark.parametrize("kind", ["table", "regression", "images"])

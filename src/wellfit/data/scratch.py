@@ -110,6 +110,16 @@ def chosen_blocks(rows: NDArray[Any], chosen: NDArray[np.int64]) -> Iterator[NDA
         forget(rows)
 
 
+def copied(rows: NDArray[Any]) -> NDArray[Any]:
+    """A copy of all rows of (n, ...) in memory, which does not hold those of a file beside it."""
+    found = np.empty(rows.shape, rows.dtype)
+    start = 0
+    for block in row_blocks(rows):
+        found[start : start + len(block)] = block
+        start += len(block)
+    return found
+
+
 def taken(rows: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:
     """Copies of some rows of (n, ...), all in memory.
 

@@ -13,10 +13,11 @@ from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params
 from wellfit.training.ahead import Ahead, moved
 from wellfit.training.mix import BatchMixer
+from wellfit.training.stream import Stream
 from wellfit.training.tensors import Tensors
 
 ENCODED_BYTES = 2**28  # of the rows of a split, up to which they are encoded once and not in every batch
-ENCODED_ROWS = 2**16  # at a time: to encode takes several times the memory of what comes of it
+PART_BYTES = 2**22  # of encoded rows that are made at a time: meanwhile they take some fifteen times that
 
 
 class Rows(NamedTuple):
@@ -26,11 +27,13 @@ class Rows(NamedTuple):
         x: (n, ...) as they are stored, or encoded.
         encode: makes encoded rows of them.
         device: that the networks are on.
+        stream: where ``x`` stays on disk; None: it is in memory.
     """
 
     x: Tensor
     encode: Callable[[Tensor], Tensor]
     device: torch.device
+    stream: Stream | None = None
 
     def at(self, indices: Tensor) -> Tensor:
         """Some of them, on the device.
@@ -46,6 +49,13 @@ class Rows(NamedTuple):
         """Some of them, encoded."""
         return self.encode(self.at(indices))
 
+    def encoded(self, part: Tensor) -> Tensor:
+        """A part of ``x``, encoded on the device, whose memory on the host is given back if it is of a file."""
+        found = self.encode(part.to(self.device))
+        if self.stream is not None:
+            self.stream.forget()  # all parts together may be more than memory holds
+        return found
+
 
 def rows_of(split: Tensors, inputs: Inputs, *, encodes_once: bool) -> Rows:
     """The rows of a split.
@@ -55,11 +65,14 @@ def rows_of(split: Tensors, inputs: Inputs, *, encodes_once: bool) -> Rows:
         inputs: encodes rows.
         encodes_once: whether all are encoded here, if that does not take too much memory.
     """
-    x = split.x
-    if encodes_once and split.stream is None and 4 * len(x) * math.prod(inputs.shape) <= ENCODED_BYTES:
-        encoded = torch.cat([inputs(part) for part in x.split(ENCODED_ROWS)])
+    x, row_bytes = split.x, 4 * math.prod(inputs.shape)
+    if split.stream is None and encodes_once and row_bytes * len(x) <= ENCODED_BYTES:
+        encoded = torch.empty(len(x), *inputs.shape, device=x.device)
+        size = max(1, PART_BYTES // row_bytes)
+        for part, rows in zip(encoded.split(size), x.split(size), strict=True):
+            part.copy_(inputs(rows))
         return Rows(encoded, _unchanged, split.device)
-    return Rows(x, inputs, split.device)
+    return Rows(x, inputs, split.device, split.stream)
 
 
 class Batch(NamedTuple):

@@ -272,12 +272,12 @@ class Learner:
             rows: n rows of any split, on the device.
             ranked: whether they are sorted for the scores that look at their order.
         """
-        x, encode, device = self._val_rows if rows is self.val else Rows(rows.x, self.inputs, rows.device)
-        with self._average.in_place(), autocast(self.precision, device):
-            own = x if self._ranks is None else self._ranks.share(x)
-            outputs = predict(self.model, lambda chunk: encode(chunk.to(device)), own).float()
+        stored = self._val_rows if rows is self.val else Rows(rows.x, self.inputs, rows.device, rows.stream)
+        with self._average.in_place(), autocast(self.precision, stored.device):
+            own = stored.x if self._ranks is None else self._ranks.share(stored.x)
+            outputs = predict(self.model, stored.encoded, own).float()
         if self._ranks is not None:
-            outputs = self._ranks.sum(self._ranks.spread(outputs, len(x)))
+            outputs = self._ranks.sum(self._ranks.spread(outputs, len(stored.x)))
         shape = self.size, len(rows.y)
         weights = None if rows.weights is None else rows.weights.expand(shape)
         return scores(self._meta, self._loss, outputs.view(*shape, -1), rows.y.expand(shape), weights, ranked=ranked)

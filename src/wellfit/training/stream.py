@@ -14,6 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from wellfit.data.scratch import forget
+
 BLOCK_BYTES = 2**18  # that stand beside each other on disk: below, a read costs more than its bytes
 _WILL_NEED, _DONT_NEED = (getattr(mmap, f"MADV_{name}", None) for name in ("WILLNEED", "DONTNEED"))
 
@@ -45,6 +47,10 @@ class Stream:
         if len(self.windows) > 2:
             self._advise(window - 1, _DONT_NEED)
         self._advise((window + 1) % len(self.windows), _WILL_NEED)
+
+    def forget(self) -> None:
+        """Gives back the memory of all rows that were touched."""
+        forget(self._rows)
 
     def _rows_of(self, blocks: NDArray[np.int64]) -> Tensor:
         rows = (blocks[:, None] * self._block + np.arange(self._block)).ravel()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from wellfit.data.meta import Meta
+from wellfit.data.scratch import copied
 from wellfit.data.store import Split
 from wellfit.data.target import standardized
 from wellfit.training.stream import Stream
@@ -60,4 +61,4 @@ def to_tensors(split: Split, meta: Meta, device: torch.device, budget: int | Non
     if budget is not None and split.x.nbytes > budget:
         stream = Stream(split.x, budget)
         return Tensors(stream.x, targets, weights, stream)
-    return Tensors(torch.from_numpy(np.array(split.x)).to(device), targets, weights)
+    return Tensors(torch.from_numpy(copied(split.x)).to(device), targets, weights)
