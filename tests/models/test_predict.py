@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from wellfit.interruptions import deferred
 from wellfit.models import predict as module
 from wellfit.models.packed import packed
-from wellfit.models.predict import chunk_rows, predict
+from wellfit.models.predict import chunk_rows, predict, predict_own
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -43,6 +43,22 @@ def test_each_member_of_a_packed_network_sees_all_rows(monkeypatch: pytest.Monke
     for member, single in zip(outputs, singles, strict=True):
         torch.testing.assert_close(member, single.eval()(x * 2), check_device=False)
     assert all(layer.training for layer in model.modules())
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_pack_takes_no_more_bytes_of_rows_at_once_than_a_network(monkeypatch: pytest.MonkeyPatch, own: bool) -> None:
+    monkeypatch.setattr(module, "CHUNK_BYTES", 6 * 4 * 12)  # 12 rows of six numbers
+    model = packed([nn.Sequential(nn.Flatten(), nn.Linear(6, 2)) for _ in range(3)])
+    x = torch.randn(20, 2, 3)
+    sizes: list[int] = []
+
+    def encode(rows: Tensor) -> Tensor:
+        sizes.append(len(rows))
+        return x[rows] if own else rows
+
+    outputs = predict_own(model, encode, torch.arange(20).expand(3, 20), (2, 3)) if own else predict(model, encode, x)
+    assert sizes == ([12] * 5 if own else [12, 8])
+    torch.testing.assert_close(outputs, model(x.expand(3, *x.shape)).detach(), check_device=False)
 
 
 def test_an_interruption_waits_for_a_chunk_at_most(monkeypatch: pytest.MonkeyPatch, ctrl_c: Callable[[], None]) -> None:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow.entities.model_registry import ModelVersion
 
@@ -11,6 +12,7 @@ from wellfit.data.store import load_split
 from wellfit.errors import WellfitError
 from wellfit.metrics.decision import Decision
 from wellfit.serving.model import training_run, write_run
+from wellfit.serving.predictor import Predictor
 from wellfit.serving.rows import example_rows
 from wellfit.settings.params import Params
 from wellfit.stages.register import register
@@ -77,6 +79,18 @@ def test_a_worse_model_is_the_challenger_and_a_better_one_the_champion(
     forced = version("champion")
     assert (forced.version, forced.tags["wellfit.forced"]) == (4, "true")
     assert "Made the champion by --force." in forced.description
+
+
+def test_test_rows_are_compared_as_they_lie_on_disk(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    csv_file(project / "own.csv")
+    release(project, evaluated(project, BAD))
+    kinds: list[type] = []
+    predictions = Predictor.predictions
+    monkeypatch.setattr(
+        Predictor, "predictions", lambda self, rows: (kinds.append(type(rows)), predictions(self, rows))[1]
+    )
+    release(project, evaluated(project, GOOD))
+    assert kinds == [np.memmap, np.memmap]
 
 
 def test_a_champion_of_other_data_predicts_the_test_rows_of_today(

@@ -31,29 +31,30 @@ def predict(model: nn.Module, inputs: Callable[[Tensor], Tensor], rows: Tensor) 
     """
     size = model.size if isinstance(model, PackedNetwork) else None
     seen = getattr(model, "seen", 0)
-    chunks = rows.split(chunk_rows(rows.shape[1:], seen) if size is None else max(1, PACKED_CHUNK // size))
-    batches = (inputs(chunk) for chunk in chunks)
+    most = CHUNK if size is None else max(1, PACKED_CHUNK // size)
+    batches = (inputs(chunk) for chunk in rows.split(chunk_rows(rows.shape[1:], seen, most)))
     return _outputs(model, (batch if size is None else batch.expand(size, *batch.shape) for batch in batches))
 
 
-def chunk_rows(shape: Sequence[int], seen: int = 0) -> int:
+def chunk_rows(shape: Sequence[int], seen: int = 0, most: int = CHUNK) -> int:
     """Rows of a forward pass, by the shape of one as it is stored, or by how many numbers the network sees of it."""
-    return max(1, min(CHUNK, CHUNK_BYTES // (4 * max(seen, math.prod(shape)))))
+    return max(1, min(most, CHUNK_BYTES // (4 * max(seen, math.prod(shape)))))
 
 
 @torch.inference_mode()
-def predict_own(model: PackedNetwork, inputs: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+def predict_own(model: PackedNetwork, inputs: Callable[[Tensor], Tensor], rows: Tensor, shape: Sequence[int]) -> Tensor:
     """Outputs of a packed network, each member of which sees rows of its own, in evaluation mode.
 
     Args:
         model: from encoded rows to outputs.
         inputs: gives encoded rows by their indices.
         rows: (K, n) indices.
+        shape: of an encoded row.
 
     Returns:
         (K, n, outputs).
     """
-    chunks = rows.split(max(1, PACKED_CHUNK // len(rows)), dim=1)
+    chunks = rows.split(max(1, chunk_rows(shape, most=PACKED_CHUNK) // len(rows)), dim=1)
     return _outputs(model, (inputs(chunk.flatten()).unflatten(0, chunk.shape) for chunk in chunks))
 
 

@@ -94,7 +94,7 @@ def _compare(model: Predictor, other: Predictor, params: Params, data: Path, met
         return Verdict(f"not compared with {title}, which is of a {other.meta.task}", is_worse=True)
     test = load_split(data / "processed" / meta.name, meta, "test")
     # Classes are sorted by name, so that those of both models stand in one order.
-    ours = _as_scored(model.predictions(np.array(test.x)))
+    ours = _as_scored(model.predictions(test.x))
     theirs = _as_scored(_of_other(other, test, params, data, meta))
     _, gains = beside(ours, theirs, test, meta, params.evaluate)
     says = gain_in_words(gains, "this model", title)
@@ -107,7 +107,7 @@ def _compare(model: Predictor, other: Predictor, params: Params, data: Path, met
 
 def _of_other(other: Predictor, test: Split, params: Params, data: Path, meta: Meta) -> Predictions:
     if other.meta.sha256 == meta.sha256:
-        return other.predictions(np.array(test.x))
+        return other.predictions(test.x)
     source = read_raw(params.data, data / "raw" / meta.name)
     rows = assign_rows(source, params.data).rows["test"]
     return other.predictions(other.encode(_rows_of(source.x, rows)))

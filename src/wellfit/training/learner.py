@@ -290,7 +290,8 @@ class Learner:
     def _score_own(self, rows: Tensor, weights: Tensor | None) -> dict[str, np.ndarray]:
         """Loss and scores as of :meth:`score`, of other rows for each member, (K, n)."""
         with self._average.in_place(), autocast(self.precision, rows.device):
-            outputs = predict_own(cast(PackedNetwork, self.model), self._train_rows.encoded_at, rows).float()
+            model, shape = cast(PackedNetwork, self.model), self.inputs.shape
+            outputs = predict_own(model, self._train_rows.encoded_at, rows, shape).float()
         return scores(self._meta, self._loss, outputs, self.train.targets_of(rows)[0], weights, ranked=True)
 
     def weights(self, member: int) -> dict[str, Tensor]:
