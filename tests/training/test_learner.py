@@ -195,6 +195,15 @@ def test_an_epoch_starts_with_nothing_of_the_one_before(load: Load) -> None:
     assert single.finish_epoch(FIRST) == first
 
 
+def test_what_steps_leave_does_not_split_the_memory_of_the_next_ones(load: Load) -> None:
+    single = learner(*load("table"))
+    for start in (0, 10, 20):
+        single.step(torch.arange(start, start + 10)[None], np.array([0.01]))
+    left = [*single._outputs, *single._grad_norms]
+    assert len(left) == 6
+    assert len({tensor.untyped_storage().data_ptr() for tensor in left}) == 1
+
+
 # Validation
 
 

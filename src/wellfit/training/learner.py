@@ -25,6 +25,7 @@ from wellfit.training.batch_norm import synchronize
 from wellfit.training.batches import Batches, Rows, rows_of
 from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
+from wellfit.training.kept import Kept
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import head_width
@@ -143,6 +144,7 @@ class Learner:
     def _forget_steps(self) -> None:
         # Kept, not reduced: an epoch is scored once, from all its outputs, with no wait for the device in between.
         self._outputs: list[Tensor] = []
+        self._kept = Kept()
         self._rows: list[Tensor] = []
         self._grad_norms: list[Tensor] = []
 
@@ -216,7 +218,7 @@ class Learner:
             self._ranks.sum(self._optimizer.gradients)
         if self.layers is not None:
             self.layers.after_backward()
-        self._grad_norms.append(self._optimizer.step(lr))
+        self._grad_norms.append(self._kept.copy_of(self._optimizer.step(lr)))
         self._average.after_step()
 
     def _backward(self, batch: Tensor, weight_sum: Tensor | float | None = None) -> None:
@@ -238,7 +240,8 @@ class Learner:
             losses = losses * (self._loss.weight_sum(targets, weights) / weight_sum)
         losses.backward(torch.ones_like(losses))  # of sums, not means: gradients do not depend on how many members
         outputs = outputs.detach()
-        self._outputs.append(outputs if self._ranks is None else self._ranks.spread(outputs, len(batch)))
+        outputs = outputs if self._ranks is None else self._ranks.spread(outputs, len(batch))
+        self._outputs.append(self._kept.copy_of(outputs))
         self._rows.append(batch)
 
     def finish_epoch(self, numbers: np.ndarray) -> dict[str, np.ndarray]:
