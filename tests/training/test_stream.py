@@ -9,6 +9,8 @@ from wellfit.training import stream as module
 from wellfit.training.loop import BatchOrder
 from wellfit.training.stream import Stream, as_tensor
 
+from ..conftest import resident
+
 CPU = torch.device("cpu")
 
 
@@ -77,23 +79,24 @@ def test_a_member_sees_its_rows_in_the_same_order_in_any_pack(rows: np.ndarray) 
 
 
 def test_the_system_is_told_what_is_needed_and_what_is_not(rows: np.ndarray) -> None:
-    told: list[tuple[int, str]] = []
+    told: list[int | str] = []
     stream = Stream(rows, 6_000)
-    names = {module._WILL_NEED: "will need", module._DONT_NEED: "done"}
-    stream._advise = lambda window, advice: told.append((window % len(stream.windows), names[advice]))  # type: ignore
+    stream._read = lambda window: told.append(window)  # type: ignore
+    stream.forget = lambda: told.append("done")  # type: ignore
     list(BatchOrder(1000, 64, [7], CPU, stream=stream).epoch(np.array([1])))
-    assert told == [
-        *((3, "done"), (1, "will need"), (0, "done"), (2, "will need")),
-        *((1, "done"), (3, "will need"), (2, "done"), (0, "will need")),
-    ]
+    assert told == ["done", 1, "done", 2, "done", 3, "done", 0]
 
 
-def test_what_was_forgotten_is_read_again(rows: np.ndarray) -> None:
-    stream = Stream(rows, 6_000)
+def test_no_window_is_held_when_another_one_begins(tmp_path: Path) -> None:
+    save_array(tmp_path / "x.npy", np.arange(2**18, dtype=np.float32).reshape(256, 1024))  # a row is a page
+    stream = Stream(load_array(tmp_path / "x.npy"), 2**19)
+    assert len(stream.windows) == 4
     for window in range(len(stream.windows)):
         stream.enter(window)
-        stream._advise(window, module._DONT_NEED)
-    assert torch.equal(stream.x, torch.arange(3000, dtype=torch.float32).view(1000, 3))
+        assert resident(tmp_path / "x.npy") == 0
+        read = stream.x.index_select(0, stream.windows[window])
+        assert torch.equal(read[:, 0], 1024 * stream.windows[window].float())
+        assert resident(tmp_path / "x.npy") > 0
 
 
 def test_a_tensor_of_a_file_says_nothing(rows: np.ndarray, recwarn: pytest.WarningsRecorder) -> None:

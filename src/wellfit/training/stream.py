@@ -17,7 +17,7 @@ from torch import Tensor
 from wellfit.data.scratch import forget
 
 BLOCK_BYTES = 2**18  # that stand beside each other on disk: below, a read costs more than its bytes
-_WILL_NEED, _DONT_NEED = (getattr(mmap, f"MADV_{name}", None) for name in ("WILLNEED", "DONTNEED"))
+_WILL_NEED = getattr(mmap, "MADV_WILLNEED", None)
 
 
 class Stream:
@@ -43,10 +43,10 @@ class Stream:
         self.windows = [self._rows_of(each) for each in self._blocks]
 
     def enter(self, window: int) -> None:
-        """Lets the system read the window after this one, and forget the one before it."""
+        """Lets the system read the window after this one, and gives back the memory of those before it."""
         if len(self.windows) > 2:
-            self._advise(window - 1, _DONT_NEED)
-        self._advise((window + 1) % len(self.windows), _WILL_NEED)
+            self.forget()  # as a whole: with what is touched the system gives rows around it, of other windows
+        self._read((window + 1) % len(self.windows))
 
     def forget(self) -> None:
         """Gives back the memory of all rows that were touched."""
@@ -56,16 +56,16 @@ class Stream:
         rows = (blocks[:, None] * self._block + np.arange(self._block)).ravel()
         return torch.from_numpy(rows[rows < len(self._rows)])
 
-    def _advise(self, window: int, advice: int | None) -> None:
+    def _read(self, window: int) -> None:
         mapping: Any = self._rows.base
-        if advice is None or not isinstance(mapping, mmap.mmap):  # a system without advice reads what is touched
+        if _WILL_NEED is None or not isinstance(mapping, mmap.mmap):  # a system without advice reads what is touched
             return
         row_bytes = self._rows.nbytes // len(self._rows)
         first = len(mapping) - self._rows.nbytes  # behind the header
         for block in self._blocks[window].tolist():
             start = first + block * self._block * row_bytes
             aligned = start - start % mmap.PAGESIZE
-            mapping.madvise(advice, aligned, min(start + self._block * row_bytes, len(mapping)) - aligned)
+            mapping.madvise(_WILL_NEED, aligned, min(start + self._block * row_bytes, len(mapping)) - aligned)
 
 
 def as_tensor(rows: NDArray[Any]) -> Tensor:
