@@ -67,7 +67,7 @@ def test_rows_are_encoded_before_or_when_they_are_taken(
 def test_a_part_of_rows_on_disk_is_not_held_once_it_is_encoded(
     processed: Callable[..., Path], make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    monkeypatch.setattr("wellfit.training.setup.budget_bytes", lambda memory, device: 100)
+    monkeypatch.setattr("wellfit.training.setup.memory_budget", lambda memory, there: 100)
     params, folder = make_params(kind), processed(kind, {"val": 3000})
     data = load_training_data(params, folder)
     inputs = inputs_of(params.model, data.meta, CPU)

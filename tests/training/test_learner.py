@@ -335,7 +335,7 @@ def test_to_encode_once_changes_no_bit(
 def test_rows_on_disk_are_not_held_once_they_are_scored(
     processed: Callable[..., Path], make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, split: str
 ) -> None:
-    monkeypatch.setattr("wellfit.training.setup.budget_bytes", lambda memory, device: 100)
+    monkeypatch.setattr("wellfit.training.setup.memory_budget", lambda memory, there: 100)
     params, folder = make_params("table"), processed("table")
     data = load_training_data(params, folder)
     ours = learner(params, data)
