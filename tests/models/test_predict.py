@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from wellfit.interruptions import deferred
 from wellfit.models import predict as module
+from wellfit.models.kept import Kept
 from wellfit.models.packed import packed
 from wellfit.models.predict import chunk_rows, predict, predict_own
 
@@ -59,6 +60,16 @@ def test_a_pack_takes_no_more_bytes_of_rows_at_once_than_a_network(monkeypatch: 
     outputs = predict_own(model, encode, torch.arange(20).expand(3, 20), (2, 3)) if own else predict(model, encode, x)
     assert sizes == ([12] * 5 if own else [12, 8])
     torch.testing.assert_close(outputs, model(x.expand(3, *x.shape)).detach(), check_device=False)
+
+
+def test_outputs_of_chunks_do_not_split_the_memory_of_the_next_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CHUNK", 5)
+    copies: list[Tensor] = []
+    copy_of = Kept.copy_of
+    monkeypatch.setattr(Kept, "copy_of", lambda self, x: (copies.append(copy_of(self, x)), copies[-1])[1])
+    outputs = predict(nn.Linear(3, 2), lambda rows: rows, torch.randn(20, 3))
+    assert torch.equal(torch.cat(copies), outputs)
+    assert len({each.untyped_storage().data_ptr() for each in copies}) == 1
 
 
 def test_an_interruption_waits_for_a_chunk_at_most(monkeypatch: pytest.MonkeyPatch, ctrl_c: Callable[[], None]) -> None:

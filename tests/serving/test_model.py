@@ -15,6 +15,7 @@ from wellfit.data.store import load_meta, load_split
 from wellfit.errors import WellfitError
 from wellfit.models import build_model
 from wellfit.models.inputs import Inputs
+from wellfit.models.kept import Kept
 from wellfit.serving.model import load_model
 from wellfit.settings.params import Params
 from wellfit.training.checkpoint import save_checkpoint, save_checkpoints
@@ -78,6 +79,23 @@ def test_numbers_are_in_the_targets_unit(make_params: Make, processed: Processed
     np.testing.assert_array_equal(model.outputs(rows), standardized)
     y = load_split(data, meta, "train").y
     np.testing.assert_allclose(model.predict(rows), standardized * np.std(y) + np.mean(y), rtol=1e-5)
+
+
+def test_outputs_of_chunks_do_not_split_the_memory_of_the_next_ones(
+    make_params: Make, processed: Processed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wellfit.models.predict.CHUNK_BYTES", 4 * 4 * 5)  # 5 rows of 4 numbers
+    folder = processed("table")
+    meta = load_meta(folder)
+    network = leave_network(tmp_path, make_params("table"), meta, 3)
+    copies: list[torch.Tensor] = []
+    copy_of = Kept.copy_of
+    monkeypatch.setattr(Kept, "copy_of", lambda self, x: (copies.append(copy_of(self, x)), copies[-1])[1])
+    rows = load_split(folder, meta, "val").x
+    outputs = load_model(tmp_path, meta).model.outputs(rows)
+    assert [len(each) for each in copies] == [5] * 4
+    assert len({each.untyped_storage().data_ptr() for each in copies}) == 1
+    np.testing.assert_allclose(outputs, outputs_of(network, rows), rtol=1e-6)
 
 
 def test_a_model_of_other_data_is_refused(make_params: Make, processed: Processed, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wellfit.interruptions import check
+from wellfit.models.kept import Kept
 from wellfit.models.packed import PackedNetwork
 from wellfit.models.packed_layers import PackedLinear
 
@@ -61,9 +62,9 @@ def predict_own(model: PackedNetwork, inputs: Callable[[Tensor], Tensor], rows: 
 def _outputs(model: nn.Module, batches: Iterable[Tensor]) -> Tensor:
     was_training = model.training
     model.eval()
-    parts = []
+    parts, kept = [], Kept()
     for batch in batches:
-        parts.append(model(batch))
+        parts.append(kept.copy_of(model(batch)))
         check()
     model.train(was_training)
     return torch.cat(parts, dim=-2)

@@ -24,6 +24,7 @@ from wellfit.manifest import OTHER_VERSION, file_sha256, sealed, unsealed
 from wellfit.models import ModelConfig, build_model
 from wellfit.models.head import class_logits
 from wellfit.models.inputs import Inputs, inputs_of
+from wellfit.models.kept import Kept
 from wellfit.models.predict import chunk_rows
 from wellfit.training.checkpoint import Checkpoint, load_checkpoint, load_checkpoints
 from wellfit.training.loss import head_width
@@ -80,9 +81,10 @@ class TrainedModel:
             rows: (n, ...) as they are stored: see `wellfit.data.store.Split.x`.
         """
         size = chunk_rows(rows.shape[1:], max(getattr(each, "seen", 0) for pair in self.networks for each in pair))
-        chunks = []
+        chunks, kept = [], Kept()
         for start in range(0, max(1, len(rows)), size):
-            chunks.append(self._of_chunk(torch.from_numpy(np.array(rows[start : start + size]))))
+            outputs = self._of_chunk(torch.from_numpy(np.array(rows[start : start + size])))
+            chunks.append([kept.copy_of(each) for each in outputs])
             forget(rows)  # together they may be more than memory holds
         return self.mean([torch.cat(parts) for parts in zip(*chunks, strict=True)]).numpy()
 

@@ -17,6 +17,7 @@ from wellfit.data.meta import Meta
 from wellfit.models import build_model
 from wellfit.models.dropout import start_epoch, streams
 from wellfit.models.inputs import inputs_of
+from wellfit.models.kept import Kept
 from wellfit.models.packed import PackedNetwork, change_members, member_state, packed
 from wellfit.models.predict import multiply_adds, predict, predict_own
 from wellfit.settings.params import Params
@@ -25,7 +26,6 @@ from wellfit.training.batch_norm import synchronize
 from wellfit.training.batches import Batches, Rows, rows_of
 from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
-from wellfit.training.kept import Kept
 from wellfit.training.layers import LayerStatistics
 from wellfit.training.loop import batch_sizes
 from wellfit.training.loss import head_width

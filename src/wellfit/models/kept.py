@@ -1,4 +1,4 @@
-"""What is kept of each step until an epoch ends."""
+"""What is kept of each of many steps, or of many forward passes."""
 
 import torch
 from torch import Tensor

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from wellfit.training import kept as module
-from wellfit.training.kept import Kept
+from wellfit.models import kept as module
+from wellfit.models.kept import Kept
 
 
 def test_copies_lie_side_by_side_and_are_what_was_copied(monkeypatch: pytest.MonkeyPatch) -> None:
