@@ -237,6 +237,12 @@ def test_a_bad_value_on_the_command_line(key: str, value: str, rule: str) -> Non
         ("model.hidden", "[64.0]", "model.hidden.0", "must be a whole number, got 64.0"),
         ("model.hidden", "[64, 0]", "model.hidden.1", "must be >= 1, got 0"),
         ("model.channels", "[-8]", "model.channels.0", "must be >= 1, got -8"),
+        (
+            "model.pooled",
+            "[blocks.6/0]",
+            "model.pooled.0",
+            "must name a module, such as blocks.6, or blocks.6/2 for 2 x 2 fields, got 'blocks.6/0'",
+        ),
         ("optim", "{lr: 0.1}", "optim.name", "is missing"),
         ("tune.space.optim.lr", "{low: 0.1}", "tune.space.optim.lr.high", "is missing"),
         (
@@ -586,10 +592,6 @@ CONTRADICTIONS = [
         ["tune.space={model: {partial: [1, 2]}}"],
         "tune.space.model.partial cannot be searched: it decides of which stages maps are computed before the study; "
         "compare its values by a study each, `dvc exp run -S model.partial=3`",
-    ),
-    (
-        ["data.name=digits", "model.name=timm/a", "model.pooled=[blocks.6/0]"],
-        "model.pooled.0 must name a module, such as blocks.6, or blocks.6/2 for 2 x 2 fields, got 'blocks.6/0'",
     ),
     (["data.name=moons", "model.name=timm/a"], "model.name timm/a needs images, but data.name moons is a table"),
     (
