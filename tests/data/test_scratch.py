@@ -14,6 +14,7 @@ from wellfit.data.scratch import (
     each_column,
     empty_array,
     forget,
+    joined,
     memory_budget,
     row_blocks,
     taken,
@@ -45,6 +46,14 @@ def test_a_budget_is_in_gib_or_a_third_of_the_memory(monkeypatch: pytest.MonkeyP
     assert memory_budget("auto") == 2 * 2**30
     assert memory_budget(0.5) == 2**29
     assert memory_budget("auto", 9 * 2**30) == 3 * 2**30  # of a GPU
+
+
+@pytest.mark.parametrize("budget", [720, 719])
+def test_blocks_are_joined_in_memory_or_on_disk(rows: np.ndarray, budget: int) -> None:
+    order = np.arange(60)[::-1]
+    found = joined(chosen_blocks(rows, order), rows, 60, budget)
+    assert isinstance(found, np.memmap) == (budget == 719)
+    np.testing.assert_array_equal(found, np.asarray(rows)[order])
 
 
 def test_a_copy_does_not_hold_the_file_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from wellfit.data.meta import SPLIT_NAMES, Meta
-from wellfit.data.store import META_FILE, Split, load_meta, load_split, save_array, save_meta, save_split
+from wellfit.data.store import META_FILE, Split, load_folds, load_meta, load_split, save_array, save_meta, save_split
 from wellfit.errors import WellfitError
 from wellfit.manifest import file_sha256
 
@@ -96,6 +96,25 @@ def test_arrays_are_memory_mapped_and_read_only(saved: Path) -> None:
     assert isinstance(x, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         x[0] = 1
+
+
+@pytest.mark.parametrize("budget", [10**6, 0])
+def test_rows_of_a_fold_are_in_memory_or_on_disk(
+    splits: dict[str, Split], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fold = np.arange(len(splits["train"].y), dtype=np.int64) % 3 - 1  # -1: in none
+    fold[fold == 0] = 2
+    manifest = save_split(tmp_path, "train", splits["train"]._replace(folds=fold))
+    manifest |= save_split(tmp_path, "val", splits["val"])
+    val, *others = load_folds(tmp_path, Meta(**FIELDS | {"manifest": manifest}), budget)
+    np.testing.assert_array_equal(val.x, splits["val"].x)
+    for number, rows in enumerate(others, start=1):
+        assert isinstance(rows.x, np.memmap) == (budget == 0)
+        np.testing.assert_array_equal(rows.x, splits["train"].x[fold == number])
+        np.testing.assert_array_equal(rows.y, splits["train"].y[fold == number])
+        np.testing.assert_array_equal(rows.ids, splits["train"].ids[fold == number])
+    assert len(others) == 2
 
 
 def test_the_manifest_names_every_file_but_itself(saved: Path) -> None:

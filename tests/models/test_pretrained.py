@@ -119,6 +119,19 @@ def test_outputs_of_the_modules_that_are_named_are_averaged(file: Path) -> None:
     assert tokens(image[None]).shape == (1, 64)
 
 
+@torch.inference_mode()
+def test_channels_are_last_where_the_network_has_them_last() -> None:
+    body = Body(config("test_mambaout", pooled=("stages.1/2", "stages.3")), (3, 160, 160)).eval()
+    outputs: dict[str, torch.Tensor] = {}
+    for name in ("stages.1", "stages.3"):
+        module = body.net.get_submodule(name)
+        module.register_forward_hook(lambda _, __, output, name=name: outputs.update({name: output}))
+    found = body(picture(160, 160)[None])
+    maps = outputs["stages.1"]  # (1, 20, 20, 32)
+    fields = [maps[:, a : a + 10, b : b + 10].mean((1, 2)) for a in (0, 10) for b in (0, 10)]
+    torch.testing.assert_close(found, torch.cat([*fields, outputs["stages.3"].mean((1, 2))], 1))
+
+
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 5), (2, 3)])
 @pytest.mark.parametrize("fields", [1, 2, 3])
 def test_fields_are_those_of_adaptive_pooling(height: int, width: int, fields: int) -> None:

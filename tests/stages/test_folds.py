@@ -68,15 +68,21 @@ def without(rows: np.ndarray, params: Params, data: TrainingData) -> Checkpoint:
     return Checkpoint(weights, {"config": params.model_dump(mode="json")})
 
 
-def test_predictions_are_of_models_that_have_not_seen_the_row(project: Path, in_folds: Path) -> None:
+@pytest.mark.parametrize("budget", [10**9, 100])
+def test_predictions_are_of_models_that_have_not_seen_the_row(
+    project: Path, in_folds: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
     """Of one epoch: its weights are the best ones, whatever the rows that validate it are."""
+    for module in ("training.setup", "stages.ensemble"):
+        monkeypatch.setattr(f"wellfit.{module}.memory_budget", lambda *_: budget)
     params = run_train(project, in_folds, "data.name=moons", "tune.enabled=false", "train.epochs=1")
     folder = in_folds / "moons"
     data, meta = load_training_data(params, folder), load_meta(folder)
     assert data.folds is not None
+    assert (data.train.stream is None) == (budget == 10**9)
     found = table_of(project / "reports/train/validation.csv")
     assert [row["fold"] for row in found] == ["0"] * 32 + ["1"] * 32 + ["2"] * 32
-    for fold, rows in enumerate(load_folds(folder, meta)):
+    for fold, rows in enumerate(load_folds(folder, meta, 10**9)):
         own = [row for row in found if row["fold"] == str(fold)]
         assert [int(row["id"]) for row in own] == rows.ids.tolist()
         assert [row["actual"] for row in own] == [meta.class_names[k] for k in rows.y]

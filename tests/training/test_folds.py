@@ -1,5 +1,6 @@
 """Members of a pack that validate different folds are what they would be alone, and on data without the others."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from wellfit.errors import WellfitError
 from wellfit.settings.params import Params
 from wellfit.training.folds import Folds
 from wellfit.training.loop import BatchOrder
-from wellfit.training.setup import begin, load_training_data
+from wellfit.training.setup import TrainingData, begin, load_training_data
 from wellfit.training.tensors import Tensors
 
 from .conftest import describe, rows_of
@@ -62,13 +63,17 @@ def folds_of(*fold: int) -> Folds:
     return Folds(numbers(*range(len(fold))), torch.tensor(fold))
 
 
+def trained(folds: Folds, fold: int) -> list[int]:
+    return folds.trains(fold).nonzero().flatten().tolist()
+
+
 def test_a_fold_is_trained_on_the_others_or_by_time_on_older_rows() -> None:
     folds = folds_of(1, 2, 2, 1, 0, 0)
     assert folds.n_folds == 3
-    assert [folds.training(k).tolist() for k in range(3)] == [[0, 1, 2, 3], [1, 2, 4, 5], [0, 3, 4, 5]]
+    assert [trained(folds, k) for k in range(3)] == [[0, 1, 2, 3], [1, 2, 4, 5], [0, 3, 4, 5]]
     assert [folds.validation(k).tolist() for k in range(3)] == [[4, 5], [0, 3], [1, 2]]
     folds = folds_of(2, -1, 1, -1, 0, 0)
-    assert [folds.training(k).tolist() for k in range(3)] == [[0, 1, 2, 3], [0, 1, 3], [1, 3]]
+    assert [trained(folds, k) for k in range(3)] == [[0, 1, 2, 3], [0, 1, 3], [1, 3]]
     assert folds.validated(0).x[:, 0].tolist() == [4, 5]
 
 
@@ -152,6 +157,93 @@ def test_fold_0_is_what_it_is_without_folds(params: Params, tmp_path: Path) -> N
     expected = alone(plain, load_training_data(plain, folder))
     assert found.metrics == expected.metrics
     assert all(torch.equal(found.weights[-1][name], each) for name, each in expected.weights[-1].items())
+
+
+@pytest.fixture
+def _small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wellfit.training.stream.BLOCK_BYTES", 50)  # 3 rows
+    monkeypatch.setattr("wellfit.training.batches.ENCODED_BYTES", 0)
+
+
+def with_budget(params: Params, folder: Path, monkeypatch: pytest.MonkeyPatch, share: float) -> TrainingData:
+    """The data with a part of their bytes as the budget."""
+    size = sum((folder / f"x_{split}.npy").stat().st_size - 128 for split in ("train", "val"))
+    monkeypatch.setattr("wellfit.training.setup.memory_budget", lambda memory, there: int(share * size))
+    return load_training_data(params, folder)
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("of_train", [FOLDS, BY_TIME])
+@pytest.mark.parametrize("share", [0.99, 0.5, 0.01])
+def test_folds_on_disk_are_those_in_memory(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_train: Sequence[int], share: float
+) -> None:
+    folder = write(tmp_path / "data", of_train=of_train, weighted=True)
+    in_memory = with_budget(params, folder, monkeypatch, 1).folds
+    on_disk = with_budget(params, folder, monkeypatch, share).folds
+    assert in_memory is not None
+    assert on_disk is not None
+    assert in_memory.pool.stream is None
+    assert on_disk.pool.stream is not None
+    assert len(on_disk.pool.stream.windows) == (21 if share == 0.01 else math.ceil(2 / share))
+    for fold in range(3):
+        validated = [each.validated(fold) for each in (in_memory, on_disk)]
+        learned = [[part[each.trains(fold)] for part in each.pool[:3]] for each in (in_memory, on_disk)]  # type: ignore
+        for ours, theirs in (validated, learned):
+            rows = [
+                sorted(map(tuple, torch.cat([each[0], each[1][:, None], each[2][:, None]], dim=1).tolist()))
+                for each in (ours, theirs)
+            ]
+            assert rows[0] == rows[1]
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize("of_train", [FOLDS, BY_TIME])
+@pytest.mark.parametrize("share", [0.99, 0.5, 0.01])
+def test_a_window_has_rows_of_each_member(
+    params: Params, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, of_train: Sequence[int], share: float
+) -> None:
+    data = with_budget(params, write(tmp_path / "data", of_train=of_train), monkeypatch, share)
+    folds, stream = data.folds, data.train.stream
+    assert folds is not None
+    assert stream is not None
+    order = BatchOrder(41, 8, [7, 7, 7], CPU, folds, [0, 1, 2], stream=stream)
+    steps = list(order.epoch(np.array([1, 1, 1])))
+    assert [each.shape[1] for each in steps] == order.sizes
+    rows = torch.cat(steps, dim=1)
+    assert rows[0].sort().values.tolist() == list(range(41))
+    start = 0
+    for window in stream.windows:
+        end = start + int(folds.trains(0)[window].sum())
+        for fold in range(3):
+            seen, own = set(rows[fold, start:end].tolist()), set(window[folds.trains(fold)[window]].tolist())
+            assert len(seen) == min(len(own) or end, end - start)
+            assert seen <= (own or set(trained(folds, fold)))
+        start = end
+
+
+@pytest.mark.usefixtures("_small_blocks")
+@pytest.mark.parametrize(("kind", "packed"), [("table", True), ("table", False), ("regression", True)])
+def test_folds_on_disk_train_as_those_in_memory(
+    make_params: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, packed: bool
+) -> None:
+    params = make_params(kind, "data.folds=3").replace(BASE)
+    on_disk = with_budget(params, write(tmp_path / "data", kind, weighted=True), monkeypatch, 0.5)
+    folds, n = on_disk.folds, len(on_disk.train.y)
+    assert folds is not None
+    pool = folds.pool._replace(x=folds.pool.x.clone(), stream=None)
+    in_memory = on_disk._replace(train=pool.between(0, n), val=pool.between(n), folds=folds._replace(pool=pool))
+    members = [params.replace({"train.fold": fold}) for fold in ([0, 1, 2] if packed else [2])]
+    order = begin(members, on_disk, packed=packed).order
+    found = []
+    for data in (on_disk, in_memory):
+        training = begin(members, data, packed=packed)
+        training.order = order  # else it would be another in memory
+        found.append(train(training, members))
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.metrics == theirs.metrics
+        for mine, other in zip(ours.weights, theirs.weights, strict=True):
+            assert all(torch.equal(mine[name], other[name]) for name in mine)
 
 
 def test_the_loss_is_that_of_the_rows_of_the_fold(params: Params, tmp_path: Path) -> None:

@@ -1,3 +1,6 @@
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,9 @@ from wellfit.training.loop import BatchOrder
 from wellfit.training.schedule import lr_table
 from wellfit.training.setup import begin, check_can_train, load_training_data, steps_per_epoch
 
-SHIPPED = Path(__file__).parents[2] / "params.yaml"
+from ..conftest import PLAIN
+from .conftest import SHIPPED, SMALL, describe
+
 Processed = Callable[..., Path]
 MakeParams = Callable[..., Params]
 
@@ -71,10 +76,10 @@ def test_rows_on_disk_train_as_those_in_memory(
     assert (in_memory.train.stream, in_memory.val.stream) == (None, None)
     assert on_disk.train.stream is not None
     assert on_disk.val.stream is not None
-    found = []
+    found, order = [], begin(configs, on_disk, packed=members > 1).order
     for data in (on_disk, in_memory):
         training = begin(configs, data, packed=members > 1)
-        training.order._stream = on_disk.train.stream  # else its order would be another
+        training.order = order  # else it would be another in memory
         epochs = [epoch.metrics for epoch in training.epochs]
         found.append((epochs, [training.learner.weights(k) for k in range(members)]))
     for (ours, weights), (theirs, others) in [found]:
@@ -83,6 +88,55 @@ def test_rows_on_disk_train_as_those_in_memory(
                 np.testing.assert_array_equal(mine[name], other[name])
         for mine, other in zip(weights, others, strict=True):
             assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+TRAIN = """
+import json, sys
+from pathlib import Path
+from wellfit.settings.params import load_params
+from wellfit.training.setup import begin, load_training_data
+shipped, folder, settings = json.loads(sys.argv[1])
+params = load_params(Path(shipped), settings)
+members = [params.replace({"train.fold": fold}) for fold in range(params.data.folds or 1)]
+list(begin(members, load_training_data(params, Path(folder)), packed=True).epochs)
+# Its ru_maxrss would hold that of the process that has started it.
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("folds", [None, 3])
+def test_images_that_memory_does_not_hold_are_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folds: int | None
+) -> None:
+    """20,000 and 8,000 images of 3 x 64 x 64: 344 MB."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    splits = {}
+    for split, n in (("train", 20_000), ("val", 8_000)):
+        x = random.integers(0, 256, (n, 3, 64, 64), dtype=np.uint8)
+        fold = np.arange(n) % 2 + 1 if folds and split == "train" else None
+        splits[split] = store.Split(x, np.arange(n) % 3, np.arange(n), None, fold)
+    manifest: dict[str, str] = {}
+    for split, rows in splits.items():
+        manifest |= store.save_split(tmp_path, split, rows)  # type: ignore[arg-type]
+    few = {split: rows._replace(x=rows.x[:100]) for split, rows in splits.items()}
+    store.save_meta(tmp_path, describe("images", few, manifest))
+    settings = [*PLAIN, *SMALL, "data.name=digits", "model.name=linear", "train.epochs=1", "train.batch_size=200"]
+
+    def peak(memory: float) -> int:
+        own = [*settings, f"data.folds={folds or 'null'}", f"data.memory={memory}"]
+        done = subprocess.run(
+            [sys.executable, "-c", TRAIN, json.dumps([str(SHIPPED), str(tmp_path), own])],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    assert peak(0.02) < peak(100.0) - 200_000
 
 
 def test_missing_data_is_one_line(tmp_path: Path, make_params: MakeParams) -> None:

@@ -4,7 +4,7 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -110,14 +110,30 @@ def chosen_blocks(rows: NDArray[Any], chosen: NDArray[np.int64]) -> Iterator[NDA
         forget(rows)
 
 
-def copied(rows: NDArray[Any]) -> NDArray[Any]:
-    """A copy of all rows of (n, ...) in memory, which does not hold those of a file beside it."""
-    found = np.empty(rows.shape, rows.dtype)
+def joined(blocks: Iterable[NDArray[Any]], like: NDArray[Any], n_rows: int, budget: int) -> NDArray[Any]:
+    """Rows that follow each other, as one array: in memory, or in a scratch file.
+
+    Args:
+        blocks: of rows, which memory need not hold together.
+        like: (n, ...) rows of the same shape and type.
+        n_rows: of all blocks.
+        budget: bytes that they may take in memory.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    found = empty_array((n_rows, *like.shape[1:]), like.dtype, budget)
     start = 0
-    for block in row_blocks(rows):
+    for block in blocks:
         found[start : start + len(block)] = block
         start += len(block)
+        forget(found)
     return found
+
+
+def copied(rows: NDArray[Any]) -> NDArray[Any]:
+    """A copy of all rows of (n, ...) in memory, which does not hold those of a file beside it."""
+    return joined(row_blocks(rows), rows, len(rows), rows.nbytes)
 
 
 def taken(rows: NDArray[Any], chosen: NDArray[np.int64]) -> NDArray[Any]:

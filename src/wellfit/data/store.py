@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wellfit.data.meta import Meta, SplitName
-from wellfit.data.scratch import chosen_blocks
+from wellfit.data.scratch import chosen_blocks, joined
 from wellfit.errors import WellfitError
 from wellfit.files import write_text
 from wellfit.manifest import OTHER_VERSION, file_sha256
@@ -91,12 +91,13 @@ def load_split(folder: Path, meta: Meta, name: SplitName) -> Split:
     return Split(**arrays)
 
 
-def load_folds(folder: Path, meta: Meta) -> list[Split]:
+def load_folds(folder: Path, meta: Meta, budget: int) -> list[Split]:
     """The rows that models are validated with, by fold; without folds the validation split alone.
 
     Args:
         folder: the one that ``meta`` was loaded from.
         meta: what `load_meta` returned.
+        budget: bytes that the inputs of all folds may take in memory; those that take more are kept on disk.
 
     Raises:
         WellfitError: a file is missing, or its sha256 is not the one of the manifest.
@@ -106,12 +107,13 @@ def load_folds(folder: Path, meta: Meta) -> list[Split]:
         return [val]
     train = load_split(folder, meta, "train")
     assert train.folds is not None
-    weights = train.weights
-    parts = [np.flatnonzero(train.folds == fold) for fold in range(1, int(train.folds.max()) + 1)]
-    return [val] + [
-        Split(train.x[rows], train.y[rows], train.ids[rows], None if weights is None else weights[rows])
-        for rows in parts
-    ]
+    weights, n_others = train.weights, int(train.folds.max())
+    found = [val]
+    for fold in range(1, 1 + n_others):
+        rows = np.flatnonzero(train.folds == fold)
+        x = joined(chosen_blocks(train.x, rows), train.x, len(rows), budget // n_others)
+        found.append(Split(x, train.y[rows], train.ids[rows], None if weights is None else weights[rows]))
+    return found
 
 
 def save_split(

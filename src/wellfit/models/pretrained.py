@@ -101,6 +101,7 @@ class PooledOutputs:
 
     def __init__(self, net: nn.Module, config: ModelConfig) -> None:
         self._outputs: dict[int, list[Tensor]] = {}  # by thread: a server predicts in several at once
+        self._has_channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"  # as timm says it of Swin and others
         for entry in config.pooled:
             name, fields = pooled_module(entry)
             _module_of(net, config.name, name).register_forward_hook(partial(self._keep, entry, fields))
@@ -109,6 +110,8 @@ class PooledOutputs:
         if output.ndim != 4 and fields > 1:
             shape = " x ".join(map(str, output.shape[1:]))
             raise WellfitError(f"model.pooled: {entry} needs maps, but the outputs of the module are {shape}")
+        if output.ndim == 4 and self._has_channels_last:
+            output = output.movedim(-1, 1)
         self._outputs.setdefault(get_ident(), []).append(averaged(output, fields))
 
     def features(self, output: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from wellfit.data.features import trained_on
+from wellfit.data.scratch import memory_budget
 from wellfit.data.store import Split, load_folds
 from wellfit.errors import WellfitError
 from wellfit.files import write_csv
@@ -70,7 +71,8 @@ def choose_ensemble(
     Raises:
         WellfitError: a candidate was trained on other data, or a fold blew up.
     """
-    size, meta, folds = params.train.ensemble, data.meta, load_folds(trained_on(params, data_folder), data.meta)
+    size, meta = params.train.ensemble, data.meta
+    folds = load_folds(trained_on(params, data_folder), meta, memory_budget(params.data.memory))
     candidates = _final_models(params, data, final, kept)
     configs = [each[0].info["config"] for each in candidates]
     candidates += [each for each in of_study if each[0].info["config"] not in configs]

@@ -28,6 +28,7 @@ from wellfit.charts.evaluation import residuals
 from wellfit.charts.style import save
 from wellfit.data.features import BODY, TrainedRows, trained_rows
 from wellfit.data.meta import Meta
+from wellfit.data.scratch import memory_budget
 from wellfit.data.settings import check_prepared
 from wellfit.data.store import Split, load_folds, load_meta, load_split, load_unlabelled
 from wellfit.explain.explanation import ExplainConfig, explain, write_tables
@@ -96,7 +97,8 @@ def evaluate(params: Params, data_folder: Path, models: Path, reports: Path) -> 
     members = delivered.members or [delivered.checkpoint]
     served = TrainedModel(members, meta, body, device) if body else model  # of images, of which the rows are features
 
-    val = _unseen(delivered, load_folds(rows.folder, rows.meta), meta, device)
+    folds = load_folds(rows.folder, rows.meta, memory_budget(params.data.memory))
+    val = _unseen(delivered, folds, meta, device)
     outputs = _outputs(model, test_rows)
     train = _outputs(model, train_rows) if meta.task == "regression" and params.evaluate.coverage else None
     decision = decide(val, train, meta, params.evaluate)

@@ -46,8 +46,8 @@ class Rows(NamedTuple):
         return self.x.index_select(0, indices.cpu()).to(indices.device)  # of a stream, which is on the host
 
     def encoded_at(self, indices: Tensor) -> Tensor:
-        """Some of them, encoded."""
-        return self.encode(self.at(indices))
+        """Some of them, encoded, as :meth:`encoded` gives a part."""
+        return self.encoded(self.at(indices))
 
     def encoded(self, part: Tensor) -> Tensor:
         """A part of ``x``, encoded on the device, whose memory on the host is given back if it is of a file."""

@@ -62,7 +62,8 @@ class BatchOrder:
     which it would see them alone.
 
     An epoch has as many rows in each fold, those of fold 0, so that members of all folds take the same steps. A fold
-    with a row more leaves one out, another one in each epoch. A fold with fewer begins anew.
+    with a row more leaves one out, another one in each epoch. A fold with fewer begins anew. So it is in each window of
+    rows that stay on disk.
 
     Args:
         rows: of an epoch: number of training rows, of fold 0 where there are folds.
@@ -92,6 +93,7 @@ class BatchOrder:
         self.rows, self._seeds, self._device = rows, list(seeds), device
         self._folds, self._fold = folds, list(fold) or [0] * len(seeds)
         self._stream = stream
+        self._windows = stream.windows if stream else [torch.arange(len(folds.fold) if folds else rows)]
         self.sizes = batch_sizes(rows, batch_size)
         self.steps = len(self.sizes)
 
@@ -110,7 +112,7 @@ class BatchOrder:
         orders = {each: self._order(*each) for each in set(wanted)}
         rest = torch.empty(len(wanted), 0, dtype=torch.int64, device=self._device)
         sizes = list(self.sizes)
-        for window in range(len(self._stream.windows) if self._stream else 1):
+        for window in range(len(self._windows)):
             if self._stream:
                 self._stream.enter(window)
             parts = {each: next(order) for each, order in orders.items()}
@@ -124,15 +126,16 @@ class BatchOrder:
     def _order(self, seed: int, fold: int, epoch: int) -> Iterator[Tensor]:
         """The rows of each window; of rows that are in memory there is one."""
         generator = self._generator(seed, epoch)
-        if self._stream:
-            for rows in self._stream.windows:
-                yield rows[torch.randperm(len(rows), generator=generator)]
-        elif self._folds is None:
-            yield torch.randperm(self.rows, generator=generator)
-        else:
-            own = self._folds.training(fold).cpu()
-            passes = -(-self.rows // len(own))
-            yield torch.cat([own[torch.randperm(len(own), generator=generator)] for _ in range(passes)])[: self.rows]
+        trains = [self._folds.trains(each).cpu() for each in (fold, 0)] if self._folds else None
+        for window in self._windows:
+            own = of_fold_0 = window
+            if trains:
+                own, of_fold_0 = (window[each[window]] for each in trains)
+                if not len(own):  # of a fold that is older than the others, and has few rows
+                    own = trains[0].nonzero().flatten()
+            passes = max(1, -(-len(of_fold_0) // len(own)))
+            shuffled = torch.cat([own[torch.randperm(len(own), generator=generator)] for _ in range(passes)])
+            yield shuffled[: len(of_fold_0)]
 
     @staticmethod
     def _generator(seed: int, epoch: int) -> torch.Generator:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -18,7 +17,7 @@ from wellfit.errors import WellfitError
 from wellfit.metrics.names import is_higher_better
 from wellfit.settings.params import Params
 from wellfit.training.distributed import Ranks
-from wellfit.training.folds import Folds
+from wellfit.training.folds import Folds, pooled
 from wellfit.training.learner import Learner
 from wellfit.training.loop import BatchOrder, fit
 from wellfit.training.members import Epoch, Members
@@ -150,23 +149,19 @@ def load_training_data(params: Params, folder: Path) -> TrainingData:
         found = load_file(body_file, str(device))
         body = {name.removeprefix("body."): tensor for name, tensor in found.items()}
     params.check_data(meta.kind, meta.task, len(meta.class_names))
-    splits = [load_split(folder, meta, name) for name in ("train", "val")]
-    n_folds = None if splits[0].folds is None else int(splits[0].folds.max()) + 1
+    train, val = load_split(folder, meta, "train"), load_split(folder, meta, "val")
+    n_folds = None if train.folds is None else int(train.folds.max()) + 1
     if n_folds != params.data.folds:
         raise WellfitError(
             f"{folder} was prepared with data.folds {n_folds or 'null'}, which is {params.data.folds or 'null'} now: "
             "run `dvc repro preprocess`"
         )
     budget = memory_budget(params.data.memory, device_bytes(device))
-    train, val = (to_tensors(split, meta, device, budget) for split in splits)
-    if splits[0].folds is None:
-        return TrainingData(meta, train, val, body=body)
-    weights = None if train.weights is None or val.weights is None else torch.cat([train.weights, val.weights])
-    pool, n = Tensors(torch.cat([train.x, val.x]), torch.cat([train.y, val.y]), weights), len(train.y)
-    train = Tensors(pool.x[:n], pool.y[:n], None if weights is None else weights[:n])  # views: the rows are there once
-    val = Tensors(pool.x[n:], pool.y[n:], None if weights is None else weights[n:])
-    fold = torch.cat([torch.from_numpy(np.array(splits[0].folds)), torch.zeros(len(val.y), dtype=torch.int64)])
-    return TrainingData(meta, train, val, Folds(pool, fold.to(device)), body)
+    if train.folds is None:
+        train_rows, val_rows = (to_tensors(split, meta, device, budget) for split in (train, val))
+        return TrainingData(meta, train_rows, val_rows, body=body)
+    folds, n = pooled(train, val, meta, device, budget), len(train.y)
+    return TrainingData(meta, folds.pool.between(0, n), folds.pool.between(n), folds, body)
 
 
 def steps_per_epoch(params: Params, data: TrainingData) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 DOUBLED = (4, 8, 16, 32, 64, 128)  # members of the packs that are measured
 PAYS_FROM = 1.05  # times as fast: below, a larger pack is not worth it
-CORES_PAY_FROM = 1.25  # the same for more cores, which have less to give once another process wants them, too
+CORES_PAY_FROM = 1.15  # the same for more cores, which have less to give where another process wants them, too
 SECONDS = 0.08  # of steps that are measured, after a first one that does not count
 LONG = 1.0  # seconds of a step that is measured once
 

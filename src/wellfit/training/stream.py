@@ -24,20 +24,23 @@ class Stream:
     """Rows in a memory-mapped file, in windows of which two fit into a budget.
 
     Args:
-        rows: (n, ...) as `wellfit.data.store.load_array` opens them.
+        rows: (n, ...) in a file that is mapped, as `wellfit.data.store.load_array` opens it.
         budget: bytes.
+        strata: (n,) of rows that stand together, of which each window gets its share; None: all are one.
 
     Attributes:
         x: the rows, (n, ...), which the system reads from the disk where they are touched.
         windows: rising indices of the rows of each window, int64.
     """
 
-    def __init__(self, rows: NDArray[Any], budget: int) -> None:
+    def __init__(self, rows: NDArray[Any], budget: int, strata: NDArray[np.int64] | None = None) -> None:
         self._rows = rows
         self.x = as_tensor(rows)
         row_bytes = max(1, rows.nbytes // len(rows))
         self._block = max(1, BLOCK_BYTES // row_bytes)  # rows
         blocks = np.random.default_rng(0).permutation(-(-len(rows) // self._block))
+        if strata is not None:
+            blocks = _dealt(blocks, strata[blocks * self._block])
         count = min(len(blocks), -(-2 * rows.nbytes // budget))
         self._blocks = [np.sort(each) for each in np.array_split(blocks, count)]
         self.windows = [self._rows_of(each) for each in self._blocks]
@@ -66,6 +69,15 @@ class Stream:
             start = first + block * self._block * row_bytes
             aligned = start - start % mmap.PAGESIZE
             mapping.madvise(_WILL_NEED, aligned, min(start + self._block * row_bytes, len(mapping)) - aligned)
+
+
+def _dealt(blocks: NDArray[np.int64], strata: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The blocks in another order, in which the strata, one for each, are spread evenly."""
+    place = np.empty(len(blocks))
+    for stratum in np.unique(strata):
+        own = strata == stratum
+        place[own] = (np.arange(own.sum()) + 0.5) / own.sum()
+    return blocks[np.argsort(place, kind="stable")]
 
 
 def as_tensor(rows: NDArray[Any]) -> Tensor:

@@ -33,6 +33,11 @@ class Tensors(NamedTuple):
         """Where the rows are trained on."""
         return self.y.device
 
+    def between(self, first: int, end: int | None = None) -> "Tensors":
+        """Rows that stand together, in the same memory or file."""
+        weights = None if self.weights is None else self.weights[first:end]
+        return Tensors(self.x[first:end], self.y[first:end], weights, self.stream)
+
     def targets_of(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Targets and weights of rows, as many as there are indices.
 
@@ -51,7 +56,7 @@ def to_tensors(split: Split, meta: Meta, device: torch.device, budget: int | Non
         split: the rows.
         meta: what is known of the data.
         device: where to.
-        budget: bytes; inputs that take more stay on disk. None: none do.
+        budget: bytes; inputs in a file that take more stay there. None: none do.
     """
     y = np.array(split.y)
     if meta.task == "regression":
@@ -59,6 +64,7 @@ def to_tensors(split: Split, meta: Meta, device: torch.device, budget: int | Non
     weights = None if split.weights is None else torch.tensor(np.array(split.weights), device=device)
     targets = torch.from_numpy(y).to(device)
     if budget is not None and split.x.nbytes > budget:
-        stream = Stream(split.x, budget)
+        stream = Stream(split.x, budget, split.folds)
         return Tensors(stream.x, targets, weights, stream)
-    return Tensors(torch.from_numpy(copied(split.x)).to(device), targets, weights)
+    x = copied(split.x) if isinstance(split.x, np.memmap) else split.x
+    return Tensors(torch.from_numpy(x).to(device), targets, weights)
