@@ -17,7 +17,8 @@ def table(n: int = 2049) -> np.ndarray:
 
 def statistics(x: np.ndarray) -> ColumnStatistics:
     mean, std = column_statistics(x)
-    return ColumnStatistics(torch.tensor(mean), torch.tensor(std), torch.tensor(column_quantiles(x)))
+    quantiles = torch.tensor(column_quantiles(x))
+    return ColumnStatistics(torch.tensor(mean), torch.tensor(std), quantiles, torch.searchsorted(quantiles, quantiles))
 
 
 def beyond(x: np.ndarray) -> Tensor:

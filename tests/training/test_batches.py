@@ -1,3 +1,4 @@
+import errno
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from torch import Tensor
 from wellfit.models.inputs import inputs_of
 from wellfit.settings.params import Params
 from wellfit.training import batches as module
-from wellfit.training.batches import Batch, Batches, rows_of
+from wellfit.training.batches import Batch, Batches, kept_encoded, rows_of
 from wellfit.training.setup import TrainingData, load_training_data
 
 from ..conftest import resident
@@ -76,6 +77,45 @@ def test_a_part_of_rows_on_disk_is_not_held_once_it_is_encoded(
         assert torch.equal(rows.encoded(part), inputs(part))
         rows.encoded(part)
         assert resident(folder / "x_val.npy") == 0
+
+
+@pytest.mark.parametrize("budget", [100, 10**9])
+def test_rows_that_are_scored_in_each_epoch_are_encoded_once(
+    processed: Callable[..., Path], make_params: Callable[..., Params], monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    monkeypatch.setattr("wellfit.training.setup.memory_budget", lambda memory, there: budget)
+    monkeypatch.setattr(module, "ENCODED_BYTES", 0)
+    monkeypatch.setattr(module, "PART_BYTES", 700)
+    params, folder = make_params("table"), processed("table", {"val": 3000})
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    data = load_training_data(params, folder)
+    inputs = inputs_of(params.model, data.meta, CPU)
+    rows = rows_of(data.val, inputs, encodes_once=True)
+    expected = inputs(data.val.x)
+    assert rows.x is data.val.x
+    kept = kept_encoded(rows, inputs)
+    if budget == 100:
+        assert resident(folder / "x_val.npy") == 0
+    assert kept.forget is not None
+    assert kept_encoded(kept, inputs) is kept
+    assert torch.equal(torch.cat([kept.encoded(part) for part in kept.x.split(1000)]), expected)
+    monkeypatch.setattr("wellfit.data.scratch.ScratchFile", full_disk)
+    assert kept_encoded(rows, inputs) is rows
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", ["table", "images"])
+def test_rows_that_grow_or_are_images_are_encoded_anew(load: Load, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "ENCODED_BYTES", 0)
+    monkeypatch.setattr(module, "MOST_TIMES", 0.9 if kind == "table" else 5)
+    params, data = load(kind)
+    inputs = inputs_of(params.model, data.meta, CPU)
+    rows = rows_of(data.val, inputs, encodes_once=True)
+    assert kept_encoded(rows, inputs) is rows
 
 
 def test_rows_that_would_take_too_many_bytes_are_not_encoded_at_once(

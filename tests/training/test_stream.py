@@ -50,6 +50,15 @@ def test_a_window_has_whole_blocks_from_everywhere(rows: np.ndarray) -> None:
         assert window.max() > 850
 
 
+def test_a_window_gets_its_share_of_each_stratum(rows: np.ndarray) -> None:
+    strata = np.repeat([2, -1, 0], [500, 300, 200])
+    stream = Stream(rows, 6_000, strata)
+    assert torch.equal(torch.cat(stream.windows).sort().values, torch.arange(1000))
+    for window in stream.windows:
+        counts = [(strata[window] == each).sum() for each in (2, -1, 0)]
+        assert counts == pytest.approx([125, 75, 50], abs=2 * 7)
+
+
 @pytest.mark.parametrize("batch", [1, 32, 33, 999, 5000])
 def test_an_epoch_has_each_row_once_window_by_window(rows: np.ndarray, batch: int) -> None:
     stream = Stream(rows, 6_000)

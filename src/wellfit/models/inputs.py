@@ -52,7 +52,8 @@ class Inputs:
         if meta.kind == "table":
             n = self._n_numbers = len(meta.quantiles)
             quantiles = torch.tensor(meta.quantiles, dtype=torch.float32, device=device)
-            self._statistics = ColumnStatistics(self._mean[:n], self._std[:n], quantiles)
+            firsts = torch.searchsorted(quantiles, quantiles)
+            self._statistics = ColumnStatistics(self._mean[:n], self._std[:n], quantiles, firsts)
             steps = self._transform(quantiles.t(), self._statistics).t() if n else quantiles
             self.columns = TableColumns(steps, self._n_standard - n, counts, meta.split_sizes["train"])
 

@@ -18,11 +18,13 @@ class ColumnStatistics(NamedTuple):
         mean: (N,).
         std: (N,), 1.0 where a column is constant.
         quantiles: (N, Q) at Q equal steps from 0 to 1, Q odd.
+        firsts: (N, Q) int64, the first of the quantiles that equal each.
     """
 
     mean: Tensor
     std: Tensor
     quantiles: Tensor
+    firsts: Tensor
 
 
 def standard(x: Tensor, columns: ColumnStatistics) -> Tensor:
@@ -46,12 +48,12 @@ def quantile(x: Tensor, columns: ColumnStatistics) -> Tensor:
     quantiles = columns.quantiles
     steps = quantiles.shape[1] - 1
     values = x.t().contiguous()  # (N, B)
-    above = torch.searchsorted(quantiles, values, right=True)
-    at_or_above = torch.searchsorted(quantiles, values)
-    low = (above - 1).clamp_(0, steps - 1)
+    last = (torch.searchsorted(quantiles, values, right=True) - 1).clamp_(0)  # of those that are not above the value
+    low = last.clamp(max=steps - 1)
     start, end = quantiles.gather(1, low), quantiles.gather(1, low + 1)
     within = ((values - start) / (end - start)).nan_to_num_(0.0).clamp_(0, 1)
-    share = torch.where(above > at_or_above, 0.5 * (at_or_above + above - 1), low + within) / steps
+    middle = 0.5 * (columns.firsts.gather(1, last) + last)
+    share = torch.where(quantiles.gather(1, last) == values, middle, low + within) / steps
     normal: Tensor = torch.special.ndtri(share.double().clamp_(TAIL, 1 - TAIL)).float().t()
     return normal
 

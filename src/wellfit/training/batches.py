@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +11,16 @@ import torch
 from torch import Tensor
 
 from wellfit.data.augment.apply import Augment
+from wellfit.data.scratch import forget, joined
 from wellfit.models.inputs import Inputs
 from wellfit.settings.params import Params
 from wellfit.training.ahead import Ahead, moved
 from wellfit.training.mix import BatchMixer
-from wellfit.training.stream import Stream
+from wellfit.training.stream import as_tensor
 from wellfit.training.tensors import Tensors
 
 ENCODED_BYTES = 2**28  # of the rows of a split, up to which they are encoded once and not in every batch
+MOST_TIMES = 2  # as many bytes as rows take as they are stored: above, to read them costs more than to encode them
 PART_BYTES = 2**22  # of encoded rows that are made at a time: meanwhile they take some fifteen times that
 
 
@@ -27,13 +31,13 @@ class Rows(NamedTuple):
         x: (n, ...) as they are stored, or encoded.
         encode: makes encoded rows of them.
         device: that the networks are on.
-        stream: where ``x`` stays on disk; None: it is in memory.
+        forget: gives back the memory of what was read of ``x``, where that is in a file; None: it is in memory.
     """
 
     x: Tensor
     encode: Callable[[Tensor], Tensor]
     device: torch.device
-    stream: Stream | None = None
+    forget: Callable[[], None] | None = None
 
     def at(self, indices: Tensor) -> Tensor:
         """Some of them, on the device.
@@ -43,7 +47,7 @@ class Rows(NamedTuple):
         """
         if self.x.device == indices.device:
             return self.x.index_select(0, indices)
-        return self.x.index_select(0, indices.cpu()).to(indices.device)  # of a stream, which is on the host
+        return self.x.index_select(0, indices.cpu()).to(indices.device)  # of a file, which is on the host
 
     def encoded_at(self, indices: Tensor) -> Tensor:
         """Some of them, encoded, as :meth:`encoded` gives a part."""
@@ -52,8 +56,8 @@ class Rows(NamedTuple):
     def encoded(self, part: Tensor) -> Tensor:
         """A part of ``x``, encoded on the device, whose memory on the host is given back if it is of a file."""
         found = self.encode(part.to(self.device))
-        if self.stream is not None:
-            self.stream.forget()  # all parts together may be more than memory holds
+        if self.forget is not None:
+            self.forget()  # all parts together may be more than memory holds
         return found
 
 
@@ -65,14 +69,36 @@ def rows_of(split: Tensors, inputs: Inputs, *, encodes_once: bool) -> Rows:
         inputs: encodes rows.
         encodes_once: whether all are encoded here, if that does not take too much memory.
     """
-    x, row_bytes = split.x, 4 * math.prod(inputs.shape)
+    x, row_bytes = split.x, _encoded_bytes(inputs)
     if split.stream is None and encodes_once and row_bytes * len(x) <= ENCODED_BYTES:
         encoded = torch.empty(len(x), *inputs.shape, device=x.device)
         size = max(1, PART_BYTES // row_bytes)
         for part, rows in zip(encoded.split(size), x.split(size), strict=True):
             part.copy_(inputs(rows))
         return Rows(encoded, _unchanged, split.device)
-    return Rows(x, inputs, split.device, split.stream)
+    return Rows(x, inputs, split.device, None if split.stream is None else split.stream.forget)
+
+
+def kept_encoded(rows: Rows, inputs: Inputs) -> Rows:
+    """The same rows, encoded in a scratch file, of which each epoch reads them.
+
+    They stay as they are where they are encoded already, or images, where they would take more than twice as much,
+    where a GPU encodes them, and where the disk is full.
+
+    Args:
+        rows: as `rows_of` gives them.
+        inputs: encodes rows.
+    """
+    row_bytes = _encoded_bytes(inputs)
+    if rows.encode is not inputs or rows.x.ndim != 2 or row_bytes > MOST_TIMES * rows.x[:1].nbytes:
+        return rows
+    if rows.device.type != "cpu":
+        return rows
+    parts = (rows.encoded(part).numpy() for part in rows.x.split(max(1, PART_BYTES // row_bytes)))
+    with suppress(OSError):
+        found = joined(parts, np.empty((0, *inputs.shape), np.float32), len(rows.x), budget=0)
+        return Rows(as_tensor(found), _unchanged, rows.device, partial(forget, found))
+    return rows
 
 
 class Batch(NamedTuple):
@@ -161,6 +187,11 @@ class Batches:
             x, partners = x[0], None if partners is None else partners[0]
             shares = shares[0] if isinstance(shares, Tensor) else shares
         return batch._replace(x=x, partners=partners, shares=shares)
+
+
+def _encoded_bytes(inputs: Inputs) -> int:
+    """Of a row."""
+    return 4 * math.prod(inputs.shape)
 
 
 def _unchanged(rows: Tensor) -> Tensor:

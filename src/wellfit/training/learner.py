@@ -23,7 +23,7 @@ from wellfit.models.predict import multiply_adds, predict, predict_own
 from wellfit.settings.params import Params
 from wellfit.training.average import WeightAverage
 from wellfit.training.batch_norm import synchronize
-from wellfit.training.batches import Batches, Rows, rows_of
+from wellfit.training.batches import Batches, kept_encoded, rows_of
 from wellfit.training.distributed import Ranks
 from wellfit.training.folds import Folds
 from wellfit.training.layers import LayerStatistics
@@ -275,7 +275,9 @@ class Learner:
             rows: n rows of any split, on the device.
             ranked: whether they are sorted for the scores that look at their order.
         """
-        stored = self._val_rows if rows is self.val else Rows(rows.x, self.inputs, rows.device, rows.stream)
+        stored = rows_of(rows, self.inputs, encodes_once=False)
+        if rows is self.val:  # encoded here and not before: to measure the size of packs, nothing is scored
+            stored = self._val_rows = kept_encoded(self._val_rows, self.inputs)
         with self._average.in_place(), autocast(self.precision, stored.device):
             own = stored.x if self._ranks is None else self._ranks.share(stored.x)
             outputs = predict(self.model, stored.encoded, own).float()
