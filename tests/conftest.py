@@ -37,6 +37,20 @@ def resident(path: Path) -> int:
     return sum(int(re.search(r"^Rss: +(\d+) kB", each, re.MULTILINE)[1]) for each in mappings)  # type: ignore[index]
 
 
+def peak(script: str, *arguments: str) -> int:
+    """Kilobytes of memory that a process of Python has at its peak; the test is skipped where nobody tells."""
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("no /proc")
+    # Its ru_maxrss would hold that of the process that has started it.
+    say = """
+from pathlib import Path
+print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+"""
+    done = subprocess.run([sys.executable, "-c", script + say, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
     """What tests make is in folders of their own, not at the project's root."""
