@@ -313,6 +313,30 @@ def test_groups_stay_together_whatever_their_rows_are(n: int, n_groups: int, see
     assert "1 of" in assignment.warnings[0]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_groups_of_different_sizes_are_drawn_by_their_rows(seed: int) -> None:
+    def drawn(*sizes: int) -> tuple[list[int], tuple[str, ...]]:
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        raw = table(np.arange(len(groups)), np.zeros(len(groups), np.float32), groups=groups)
+        found = assign_rows(raw, config(seed=seed, group="shop"))
+        assert all_rows(found) == list(range(len(groups)))
+        assert sum(len(np.unique(groups[rows])) for rows in found.rows.values()) == len(sizes)
+        return [len(found.rows[name]) for name in ("train", "val", "test")], found.warnings
+
+    assert drawn(200, *[10] * 10) == ([200, 60, 40], ())
+    sizes, warnings = drawn(90, 80, 70, *[5] * 12)
+    assert not warnings
+    assert all(30 <= size <= 90 for size in sizes[1:])
+    assert drawn(290, 5, 5) == (
+        [290, 5, 5],
+        tuple(
+            f"the {name} split has 5 rows, where data.{name}_fraction asks for 60: some groups of data.group shop have "
+            "many more rows than others"
+            for name in ("val", "test")
+        ),
+    )
+
+
 def test_few_groups_are_too_few() -> None:
     raw = table(np.arange(100), np.zeros(100, np.float32), groups=np.arange(100) % 2)
     with pytest.raises(WellfitError, match="the val split would be empty, as 2 groups are split by"):

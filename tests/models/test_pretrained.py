@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from wellfit.errors import WellfitError
 from wellfit.models import ModelConfig, build_model
-from wellfit.models.pretrained import Body, FrozenBody, averaged, resampling
+from wellfit.models.pretrained import Body, FrozenBody, averaged, channels_of, resampling
 from wellfit.settings.params import load_params
 
 SHIPPED = load_params(Path(__file__).parents[2] / "params.yaml").model
@@ -119,6 +119,48 @@ def test_outputs_of_the_modules_that_are_named_are_averaged(file: Path) -> None:
     assert tokens(image[None]).shape == (1, 64)
 
 
+@pytest.mark.parametrize(
+    ("shape", "is_last", "axis"),
+    [
+        ((64,), False, 1),
+        ((101, 64), False, 2),
+        ((64, 5, 5), False, 1),
+        ((64, 5, 5), True, 1),
+        ((5, 5, 64), False, 3),
+        ((5, 5, 64), True, 3),
+        ((5, 5, 5), False, 1),
+        ((5, 5, 5), True, 3),
+        ((64, 1, 1), True, 1),
+        ((4, 101, 64), False, None),
+        ((2, 5, 5, 64), False, None),
+        ((), False, None),
+    ],
+)
+def test_channels_are_where_no_side_of_a_map_is(shape: tuple[int, ...], is_last: bool, axis: int | None) -> None:
+    assert channels_of(shape, is_last=is_last) == axis
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    ("name", "module", "axes"),
+    [
+        ("test_convnext", "stages.3.blocks.0.norm", (1, 2)),
+        ("test_convnext", "stages.3", (2, 3)),
+        ("test_mambaout", "stem.conv1", (2, 3)),
+        ("test_efficientnet", "global_pool", ()),
+        ("test_vit", "fc_norm", ()),
+    ],
+)
+def test_a_module_may_have_its_channels_elsewhere_than_the_network(
+    name: str, module: str, axes: tuple[int, ...]
+) -> None:
+    body = Body(config(name, pooled=(module,)), (3, 160, 160)).eval()
+    outputs: list[torch.Tensor] = []
+    body.net.get_submodule(module).register_forward_hook(lambda _, __, output: outputs.append(output))
+    found = body(picture(160, 160)[None].repeat(2, 1, 1, 1))
+    torch.testing.assert_close(found, outputs[0].mean(axes) if axes else outputs[0])
+
+
 @torch.inference_mode()
 def test_channels_are_last_where_the_network_has_them_last() -> None:
     body = Body(config("test_mambaout", pooled=("stages.1/2", "stages.3")), (3, 160, 160)).eval()
@@ -167,9 +209,15 @@ BAD = {
     "model.name timm/resnet81: timm has no such network; did you mean timm/resnet18": {"name": "resnet81"},
     "model.partial must be < 6, the stages of the network, got 6": {"freeze": "partial", "partial": 6},
     "model.pooled: timm/test_efficientnet has no module blocks.9; near it are blocks": {"pooled": ("blocks.9",)},
-    "model.pooled: blocks.3/2 needs maps, but the outputs of the module are 101 x 64": {
+    "model.pooled: timm/test_efficientnet has no module zzz; `named_modules": {"pooled": ("zzz",)},
+    "model.pooled: blocks.3/2 needs maps of 2 x 2 positions or more, but the outputs of the module are 101 x 64": {
         "name": "test_vit",
         "pooled": ("blocks.3/2",),
+    },
+    "model.pooled: blocks.4/99 needs maps of 99 x 99 positions or more, but the outputs": {"pooled": ("blocks.4/99",)},
+    "model.pooled: a module has not one output for each image, among layers.0.blocks.0.attn": {
+        "name": "swin_tiny_patch4_window7_224",
+        "pooled": ("layers.0.blocks.0.attn",),
     },
     "model.input_size must be auto or 160 for model.name timm/test_vit, got 32": {
         "name": "test_vit",
@@ -213,6 +261,11 @@ def test_of_what_timm_downloads_no_file_is_a_pickle(file: Path, monkeypatch: pyt
     monkeypatch.setattr("timm.models._builder.has_hf_hub", lambda necessary=False: False)
     with pytest.raises(WellfitError, match=r"could not download .* put them into \$WELLFIT_MIRROR/weights/test_eff"):
         Body(config(), (3, 32, 32), download=True)
+
+
+def test_a_network_without_weights_is_told_before_anything_is_downloaded() -> None:
+    with pytest.raises(WellfitError, match=r"timm has no weights of model\.name timm/test_mambaout: name a file in"):
+        Body(config("test_mambaout"), (3, 32, 32), download=True)
 
 
 def test_the_extra_is_named_where_timm_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

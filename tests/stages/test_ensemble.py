@@ -57,9 +57,8 @@ def test_trials_repeats_and_the_final_model_are_candidates(
     meta = load_meta(data)
     val = load_split(data, meta, "val")
     delivered = load_model(models, meta)
-    assert (delivered.ensemble is not None) == (
-        metrics["ensemble/cross_fitted"] < metrics["ensemble/best_cross_fitted"]
-    )
+    others = metrics["ensemble/best_cross_fitted"], metrics["ensemble/final_val_loss"]
+    assert (delivered.ensemble is not None) == (metrics["ensemble/cross_fitted"] < max(others))
     members = {f"{each.info['source']}": TrainedModel([each], meta).predict(val.x) for each in candidates}
     members["the final model"] = delivered.single.predict(val.x)
     mean = sum(float(row["share"]) * members[row["model"]] for row in table)
@@ -94,15 +93,30 @@ def test_what_the_study_left_is_read_before_the_training(
     run_train(project, prepared, "train.ensemble=0")  # which needs none
 
 
-@pytest.mark.parametrize("cross_fitted", [0.4, 0.6])
+@pytest.mark.parametrize(
+    ("final", "single", "cross_fitted", "is_kept"),
+    [
+        (0.5, 0.5, 0.4, True),
+        (0.5, 0.5, 0.6, False),
+        (0.9, 0.5, 0.6, True),
+        (0.9, 0.5, 0.5, True),
+        (0.5, 0.5, 0.5, False),
+    ],
+)
 def test_a_mean_that_is_better_only_on_the_rows_that_selected_it_is_not_delivered(
-    project: Path, prepared: Path, monkeypatch: pytest.MonkeyPatch, cross_fitted: float
+    project: Path,
+    prepared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    final: float,
+    single: float,
+    cross_fitted: float,
+    is_kept: bool,
 ) -> None:
-    found = Selection(np.array([0.5, 0.5]), np.array([0.5, 0.7]), 0.3, cross_fitted, 0.5)
+    found = Selection(np.array([0.5, 0.5]), np.array([final, 0.7]), 0.3, cross_fitted, single)
     monkeypatch.setattr("wellfit.stages.ensemble.select_ensemble", lambda *_: found)
     run_train(project, prepared, "tune.enabled=false", "train.seeds=2")
     delivered = load_model(project / "models", load_meta(prepared / "diabetes"))
-    assert (delivered.ensemble is not None) == (cross_fitted < 0.5)
+    assert (delivered.ensemble is not None) == is_kept
 
 
 def test_no_model_is_a_candidate_twice(project: Path, prepared: Path) -> None:

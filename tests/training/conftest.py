@@ -38,6 +38,11 @@ def _torch_as_it_was() -> Iterator[None]:
     torch.set_deterministic_debug_mode("default")
 
 
+@pytest.fixture(autouse=True)
+def _scratch_files_are_not_at_the_projects_root(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+
+
 @pytest.fixture
 def make_params() -> Callable[..., Params]:
     """Params for a kind of data (table, regression or images), with other ``KEY=VALUE`` on top."""

@@ -87,8 +87,6 @@ def test_rows_that_are_scored_in_each_epoch_are_encoded_once(
     monkeypatch.setattr(module, "ENCODED_BYTES", 0)
     monkeypatch.setattr(module, "PART_BYTES", 700)
     params, folder = make_params("table"), processed("table", {"val": 3000})
-    monkeypatch.chdir(folder)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
     data = load_training_data(params, folder)
     inputs = inputs_of(params.model, data.meta, CPU)
     rows = rows_of(data.val, inputs, encodes_once=True)

@@ -211,9 +211,9 @@ def test_other_settings_data_or_code_have_another_folder(
         resume_folder(make_params(), other),
         resume_folder(make_params(), data, "layers"),
     ]
-    monkeypatch.setattr(resume, "code_digests", lambda *_: {"training/loop.py": "edited"})
-    folders.append(resume_folder(make_params(), data))
+    with monkeypatch.context() as patch:
+        patch.setattr(resume, "code_digests", lambda *_: {"training/loop.py": "edited"})
+        folders.append(resume_folder(make_params(), data))
     assert len(set(folders)) == 6
-    monkeypatch.undo()
     same = make_params("table", "train.seeds=5", "train.ensemble=3", "tune.enabled=false", "track.tensorboard=true")
     assert resume_folder(same, data) == folders[0]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wellfit.data.folds import cut_folds
 from wellfit.data.frame import frame_blocks
+from wellfit.data.groups import draw_by_rows, other_shares
 from wellfit.data.meta import SPLIT_NAMES, SplitName
 from wellfit.data.raw import RawData
 from wellfit.data.repeats import draw_parts, part_large_units
@@ -88,6 +89,8 @@ def assign_rows(raw: RawData, data: DataConfig) -> Assignment:
     if drawn and not has_many:
         units = (first_equal if raw.groups is None else raw.groups)[pool]
         rows |= {name: pool[np.isin(units, chosen)] for name, chosen in _draw(units, pool, drawn, raw, data).items()}
+        if raw.groups is not None:
+            warnings += other_shares({name: len(rows[name]) for name in drawn}, len(pool), data)
     if repeated := _repeated(first_equal[pool]):
         warnings.append(f"{repeated} rows equal an earlier row; each stands in the same split as the first of its kind")
     folds = None
@@ -215,6 +218,10 @@ def _draw(units: Rows, pool: Rows, drawn: list[SplitName], raw: RawData, data: D
             raise _too_small_a_class(raw, pool[first], sizes) from None
         rest, chosen[name] = rest[positions], rest[taken]
         labels = labels[positions] if labels is not None else None
+    if raw.groups is not None:
+        n_rows = {name: int(np.isin(units, chosen[name]).sum()) for name in drawn}
+        if other_shares(n_rows, len(units), data):
+            return draw_by_rows(units, drawn, data)
     return chosen | {"train": rest}
 
 

@@ -7,6 +7,8 @@ pixels.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -29,8 +31,8 @@ WHITE = 255.0
 class Body(nn.Module):
     """All of a network of timm but its last layer, from pixels to features.
 
-    With ``model.pooled``, features are the outputs of the modules that it names, which are (B, C, H, W) or tokens
-    (B, N, C), averaged over their positions, or over those of each field of a grid.
+    With ``model.pooled``, features are the outputs of the modules that it names, averaged over their positions, or over
+    those of each field of a grid.
 
     Args:
         config: the section ``model``.
@@ -96,23 +98,27 @@ class PooledOutputs:
         config: the section ``model``.
 
     Raises:
-        WellfitError: the network has no such module.
+        WellfitError: the network has no such module; or, when it computes, outputs of one are no features of images.
     """
 
     def __init__(self, net: nn.Module, config: ModelConfig) -> None:
         self._outputs: dict[int, list[Tensor]] = {}  # by thread: a server predicts in several at once
         self._has_channels_last = getattr(net, "output_fmt", "NCHW") == "NHWC"  # as timm says it of Swin and others
+        self._entries = ", ".join(config.pooled)
         for entry in config.pooled:
             name, fields = pooled_module(entry)
             _module_of(net, config.name, name).register_forward_hook(partial(self._keep, entry, fields))
 
-    def _keep(self, entry: str, fields: int, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        if output.ndim != 4 and fields > 1:
-            shape = " x ".join(map(str, output.shape[1:]))
-            raise WellfitError(f"model.pooled: {entry} needs maps, but the outputs of the module are {shape}")
-        if output.ndim == 4 and self._has_channels_last:
-            output = output.movedim(-1, 1)
-        self._outputs.setdefault(get_ident(), []).append(averaged(output, fields))
+    def _keep(self, entry: str, fields: int, module: nn.Module, inputs: Any, output: Any) -> None:
+        shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+        outputs = f"but the outputs of the module are {' x '.join(map(str, shape)) or type(output).__name__}"
+        axis = channels_of(shape, is_last=self._has_channels_last)
+        if axis is None:
+            raise WellfitError(f"model.pooled: {entry} needs features, tokens or square maps, {outputs}")
+        maps = output.movedim(axis, 1)
+        if fields > 1 and (maps.ndim != 4 or fields > min(maps.shape[2:])):
+            raise WellfitError(f"model.pooled: {entry} needs maps of {fields} x {fields} positions or more, {outputs}")
+        self._outputs.setdefault(get_ident(), []).append(averaged(maps, fields))
 
     def features(self, output: Tensor) -> Tensor:
         """What was kept; the output of the network itself where nothing was.
@@ -120,23 +126,44 @@ class PooledOutputs:
         Args:
             output: of the network, which this thread has just computed.
         """
-        if found := self._outputs.pop(get_ident(), None):
-            return torch.cat(found, 1)
-        return output
+        found, rows = self._outputs.pop(get_ident(), None), output.shape[0]
+        if found is None:
+            return output
+        if isinstance(rows, int) and any(each.shape[0] != rows for each in found):  # a number is none in an export
+            raise WellfitError(f"model.pooled: a module has not one output for each image, among {self._entries}")
+        return torch.cat(found, 1)
+
+
+def channels_of(shape: Sequence[int], *, is_last: bool) -> int | None:
+    """Where the channels of a module's outputs are, counted with B; None where that cannot be known.
+
+    Within one network, some modules have them second and others last. Maps are square, as the images are.
+
+    Args:
+        shape: of the outputs without B: features (C,), tokens (N, C), or maps (C, H, W) or (H, W, C).
+        is_last: whether those of maps are last that look alike either way.
+    """
+    if len(shape) < 3:
+        return len(shape) or None
+    first, second, *others = shape
+    looks_second, looks_last = [second] == others, len(others) == 1 and first == second
+    if looks_second and looks_last:
+        return 3 if is_last else 1
+    return 1 if looks_second else 3 if looks_last else None
 
 
 def averaged(outputs: Tensor, fields: int) -> Tensor:
     """Means over positions, or over those of each field of a grid; neighbouring fields share a row that is in both.
 
     Args:
-        outputs: of a module, (B, C, H, W), or tokens (B, N, C).
-        fields: of the grid in each direction.
+        outputs: of a module, (B, C, H, W), (B, C, N) of tokens, or (B, C).
+        fields: of the grid in each direction; 1 for those that are no maps.
 
     Returns:
-        (B, C * fields * fields), or (B, C) of tokens.
+        (B, C * fields * fields).
     """
-    if outputs.ndim != 4:
-        return outputs.mean(1)
+    if outputs.ndim < 4:
+        return outputs.flatten(2).mean(2) if outputs.ndim == 3 else outputs
     rows, columns = (_bounds(size, fields) for size in outputs.shape[2:])
     # Not adaptive_avg_pool2d: its gradients on a GPU are not the same twice.
     means = [outputs[:, :, a:b, c:d].flatten(2).mean(2) for a, b in rows for c, d in columns]
@@ -281,9 +308,16 @@ def network_of_timm(name: str, weights: Path | None = None, *, download: bool = 
         raise WellfitError(f"model.name {name}: timm has no such network; {hint}")
     if weights is None and not download:
         return timm.create_model(known, num_classes=0)
+    said = timm.get_pretrained_cfg(known)
+    if weights is None and (said is None or not said.has_weights):
+        raise WellfitError(
+            f"timm has no weights of model.name {name}: name a file in model.weights, or train all of it from random "
+            "ones (model.weights random, model.freeze false)"
+        )
     # No form of their authors, no address of a pickle, and of the hub no file but the one of safetensors.
     overlay = {"custom_load": False, "url": "", "hf_hub_filename": "model.safetensors"}
     overlay |= {} if weights is None else {"file": str(weights)}
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # it tells of each attempt
     try:
         return timm.create_model(known, pretrained=True, num_classes=0, pretrained_cfg_overlay=overlay)
     except Exception as error:  # of timm, torch, safetensors or the hub, whose errors have no common kind
@@ -303,7 +337,8 @@ def _module_of(net: nn.Module, network: str, name: str) -> nn.Module:
         from difflib import get_close_matches
 
         close = get_close_matches(name, [known for known, _ in net.named_modules() if known], n=3)
-        raise WellfitError(f"model.pooled: {network} has no module {name}; near it are {', '.join(close)}") from None
+        hint = f"near it are {', '.join(close)}" if close else "`named_modules()` of the network lists them"
+        raise WellfitError(f"model.pooled: {network} has no module {name}; {hint}") from None
 
 
 def _said_of_weights(net: nn.Module) -> dict[str, Any]:

@@ -24,14 +24,14 @@ def ensemble(run: Evaluated, trained: Training | None) -> dict[str, Any] | None:
     rows, losses = trained.members, trained.losses
     if run.ensemble and run.ensemble.keys() != {row["model"] for row in rows}:  # of another run
         return None
-    mean, honest, single = (
-        number(losses[f"ensemble/{name}"]) for name in ("val_loss", "cross_fitted", "best_cross_fitted")
-    )
+    names = ("val_loss", "cross_fitted", "best_cross_fitted", "final_val_loss")
+    mean, honest, single, final = (number(losses[f"ensemble/{name}"]) for name in names)
     kept = "The mean is delivered" if run.ensemble else "The final model alone is delivered"
     says = (
         f"The selected mean has a loss of {mean} on the validation rows that selected it, and {honest} on rows "
-        f"that did not, where the best single model has {single}. {kept}. Validation rows have chosen epochs, trials "
-        "and members, so the first of these numbers is too good; the test rows have chosen nothing."
+        f"that did not, where the best single model has {single}; the final model has {final}. {kept}. Validation rows "
+        "have chosen epochs, trials and members, so the first and the last of these numbers are too good; the test "
+        "rows have chosen nothing."
     )
     table = Table(
         "Models of the mean",

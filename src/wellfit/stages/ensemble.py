@@ -82,6 +82,7 @@ def choose_ensemble(
     is_better = False
     if len(candidates) > 1 or data.folds:
         selection = select_ensemble(candidates, folds, meta, max(size, 1))
+        alone = float(selection.losses[0])
         found = zip(candidates, selection.shares.tolist(), selection.losses.tolist(), strict=True)
         members = sorted(((each, share, loss) for each, share, loss in found if share), key=lambda m: -m[1])
         table = [[each[0].info["source"], share, loss] for each, share, loss in members]
@@ -90,16 +91,17 @@ def choose_ensemble(
             "ensemble/val_loss": selection.loss,
             "ensemble/cross_fitted": selection.cross_fitted,
             "ensemble/best_cross_fitted": selection.best_cross_fitted,
-            "ensemble/final_val_loss": float(selection.losses[0]),
+            "ensemble/final_val_loss": alone,
         }
-        is_better = selection.cross_fitted < selection.best_cross_fitted
+        # All of the rows have chosen the final model's trial: alone, it is no better than it looks.
+        is_better = selection.cross_fitted < max(selection.best_cross_fitted, alone)
         if is_better:
             chosen = [shared(each, share) for each, share, _ in members]
         print(
             f"mean of {len(members)} from {len(candidates)} models: validation loss {selection.loss:.4g}; on rows that "
-            f"chose nothing {selection.cross_fitted:.4g}, a single model {selection.best_cross_fitted:.4g}: "
-            + ("the mean is kept" if is_better else "the final model alone is kept")
-            + (f"; each is the mean of {data.n_folds} folds" if data.folds else "")
+            f"chose nothing {selection.cross_fitted:.4g}, a single model {selection.best_cross_fitted:.4g}; the final "
+            f"model {alone:.4g}: {'the mean' if is_better else 'the final model alone'} is kept"
+            + (f", each model as the mean of its {data.n_folds} folds" if data.folds else "")
         )
     write_csv(report / "ensemble.csv", ["model", "share", "val_loss"], table)
     _write_validation(report / "validation.csv", chosen, folds, data)
