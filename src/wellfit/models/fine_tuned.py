@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from wellfit.models import ModelConfig
 from wellfit.models.mlp import mlp
-from wellfit.models.pretrained import Body, PooledOutputs, network_of_timm
+from wellfit.models.pooled import PooledOutputs
+from wellfit.models.pretrained import Body, network_of_timm
 from wellfit.models.stages import before_the_last, cut
 
 
