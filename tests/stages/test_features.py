@@ -372,8 +372,8 @@ def test_what_is_exported_predicts_images_alike(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    settings = ("model.partial=1", "model.pooled=[blocks.4, blocks.4/2]", "explain.enabled=false", "tune.enabled=false")
-    params, _ = make(f"model.freeze={freeze}", *settings)
+    settings = ("model.partial=1", "model.pooled=[blocks.4, blocks.4/2]", "model.input_size=64")  # maps of 2 x 2
+    params, _ = make(f"model.freeze={freeze}", *settings, "explain.enabled=false", "tune.enabled=false")
     from wellfit.tuning.best import write_no_tuning
 
     write_no_tuning(tmp_path / "reports" / "tune", tmp_path / "models")
