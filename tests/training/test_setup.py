@@ -124,7 +124,7 @@ def test_images_that_memory_does_not_hold_are_trained_on(
         peak(TRAIN, json.dumps([str(SHIPPED), str(tmp_path), [*settings, f"data.memory={memory}"]]))
         for memory in (0.02, 100.0)
     ]
-    assert peaks[0] < peaks[1] - 200_000
+    assert peaks[0] < peaks[1] - (200_000 if folds else 100_000)
 
 
 def test_missing_data_is_one_line(tmp_path: Path, make_params: MakeParams) -> None:
